@@ -1,0 +1,68 @@
+# Bare `make` prints this file's targets. CI calls the same ones.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK   := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+BUNDLE := bundles/breast-cancer
+HTTP   ?= 127.0.0.1:8000
+GRPC   ?= 127.0.0.1:9000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-full check fmt lock generate bench clean
+.SUFFIXES:
+
+##@ Use it
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
+	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
+
+setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
+
+demo: $(VENV)/.run ## Train the breast-cancer model on real data and pack it
+	@$(BIN)/fivefold demo $(BUNDLE)
+
+##@ Change it
+test: $(VENV)/.dev ## Set up and run the tests that need Python alone
+	$(BIN)/python -m pytest -m "not full" $(ARGS)
+
+test-full: $(VENV)/.dev $(VENV)/.full ## Run every test, the long ones and those with environments of their own too
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Lint, format, types, import rules, generated files and locks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/python tests/check_generated.py
+
+fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+generate: $(VENV)/.dev ## Write the generated files anew
+	$(BIN)/python -m fivefold.online.grpc.generate
+
+lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
+	$(LOCK) --extra run -o requirements/run.txt
+	$(LOCK) --extra all --group dev -o requirements/dev.txt
+
+bench: $(VENV)/.dev ## Measure beside Ray Serve's default ingress (needs wrk)
+	$(BIN)/python loadtest/compare_ray_default.py $(ARGS)
+
+clean: ## Remove what the targets above have made
+	rm -rf $(VENV) bundles dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11" >&2; \
+	  echo "help: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what serving needs into $(VENV), about a minute …"
+	@$(PIP) install --require-hashes --no-compile -r requirements/run.txt && $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "Installing the development tools into $(VENV) …"
+	@$(PIP) install --require-hashes --no-compile -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,454 @@
+"""The law on values, applied to whole columns.
+
+Every reader hands its values to the functions here, so a value is accepted or refused the same way whatever it came in.
+The numeric path is vectorised; text is walked value by value. Decoding wire forms is left to the readers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fivefold.core.columns import Array, Columns, narrow, null_mask
+from fivefold.core.contract import Field, Limits, nearest
+from fivefold.core.errors import MAX_DETAILS, ContractError, ModelFailed, Violation
+
+Mask = npt.NDArray[np.bool_]
+
+RANK = {
+    "malformed": 0,
+    "too_large": 0,
+    "unknown_field": 1,
+    "duplicate_field": 2,
+    "missing_field": 3,
+    "null_not_allowed": 4,
+    "wrong_type": 5,
+    "not_utf8": 5,
+    "wrong_shape": 6,
+    "not_finite": 7,
+    "out_of_range": 8,
+    "not_in_enum": 8,
+    "too_short": 8,
+    "too_long": 8,
+    "pattern_mismatch": 8,
+}
+"""The class of each code in the order of violations."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a reader made of its input: the good rows as columns, the violations of the others.
+
+    `columns` holds the good rows only, in input order; `bad` is a mask over all `rows`; `violations` are the first
+    sixteen in the contract's order. A request-wide violation marks every row.
+    """
+
+    columns: Columns
+    rows: int
+    violations: tuple[Violation, ...] = ()
+    bad: Mask = attribute(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def accept(self) -> Columns:
+        """All rows, or `ContractError` with the violations."""
+        if self.violations:
+            raise ContractError.of(self.violations)
+        return self.columns
+
+
+class Findings:
+    """Collects violations in any order and gives them back in the contract's order, with the rows they hit."""
+
+    def __init__(self, fields: Sequence[Field], rows: int, side: str = "inputs") -> None:
+        self.fields = fields
+        self.rows = rows
+        self.side = side
+        self.bad: Mask = np.zeros(rows, np.bool_)
+        self._found: list[tuple[tuple[int, int, bytes, int, int], Violation]] = []
+        self._count: dict[tuple[int, int], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def whole(self, code: str, path: str, message: str, help: str | None = None) -> None:
+        """A violation of the whole input: every row is bad."""
+        self.bad[:] = True
+        self._found.append(((RANK[code], -1, b"", -1, len(self._found)), Violation(code, path, message, help)))
+
+    def row(self, row: int, message: str) -> None:
+        """A record that cannot be read at all."""
+        self.bad[row] = True
+        self._found.append(((0, -1, b"", row, 0), Violation("malformed", f"{self.side}[{row}]", message)))
+
+    def name(
+        self, code: str, index: int, name: str, rows: Sequence[int], message: str, help: str | None = None
+    ) -> None:
+        """A name that is unknown, doubled or missing in `rows`: reported once when that is every row."""
+        shown = name.encode("utf-8", "replace").decode()
+        order = name.encode("utf-8", "surrogatepass") if index >= len(self.fields) else b""
+        if len(rows) == self.rows:
+            self.bad[:] = True
+            self._found.append(
+                ((RANK[code], index, order, -1, 0), Violation(code, f"{self.side}.{shown}", message, help))
+            )
+            return
+        self.bad[list(rows)] = True
+        for row in rows[:MAX_DETAILS]:
+            violation = Violation(code, f"{self.side}.{shown}[{row}]", message, help)
+            self._found.append(((RANK[code], index, order, row, 0), violation))
+
+    def cell(self, code: str, index: int, row: int, element: int | None, message: str, help: str | None = None) -> None:
+        """A cell of field `index`; `element` counts in row-major order, None = the row's whole value."""
+        self.bad[row] = True
+        key = (RANK[code], index)
+        self._count[key] = count = self._count.get(key, 0) + 1
+        if count > MAX_DETAILS:
+            # Cells of one field arrive in row order within one class, so nothing reported is lost here.
+            return
+        path = self.path(index, row, element)
+        order = (*key, b"", row, -1 if element is None else element)
+        self._found.append((order, Violation(code, path, message, help)))
+
+    def path(self, index: int, row: int, element: int | None) -> str:
+        """`inputs.field[row][i][j]`."""
+        field = self.fields[index]
+        where = f"{self.side}.{field.name}[{row}]"
+        if element is not None and field.shape:
+            where += "".join(f"[{i}]" for i in np.unravel_index(element, field.shape))
+        return where
+
+    def ordered(self) -> tuple[Violation, ...]:
+        """The first sixteen violations: by class, field, row, element; unknown names by their UTF-8 bytes."""
+        return tuple(violation for _, violation in sorted(self._found, key=lambda item: item[0])[:MAX_DETAILS])
+
+    def reading(self, columns: Columns) -> Reading:
+        """The outcome: the good rows of `columns` and everything that was found."""
+        if not self._found:
+            return Reading(columns, self.rows, (), self.bad)
+        return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
+
+
+def say(value: Any) -> str:
+    """A value as a message shows it: short, never a whole body."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**40 else "an integer of more than 40 digits"
+    if isinstance(value, str):
+        text = json.dumps(value[:40], ensure_ascii=not value[:40].isprintable())
+        return text if len(value) <= 40 else f'{text[:-1]}…" ({len(value)} characters)'
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    return "an object" if isinstance(value, dict) else type(value).__name__
+
+
+def expected(field: Field) -> str:
+    """What a scalar of the field is, as a message says it."""
+    nouns = {
+        "bool": "true or false",
+        "int": "an integer",
+        "float": "a number",
+        "string": "a string",
+        "bytes": "base64 text",
+    }
+    return nouns[field.kind]
+
+
+def _limit(field: Field, word: str, value: Any) -> str:
+    return f"expected {expected(field)} of {word} {say(value)}{f' {field.unit}' if field.unit else ''}"
+
+
+def numbers(findings: Findings, index: int, source: Array, skip: Mask | None, *, json_source: bool = False) -> Array:
+    """Check a numeric source against a numeric field; returns the column in the field's dtype.
+
+    `source` has shape [rows, *field.shape] and any integer or float dtype. Cells under `skip` are null or already
+    refused and hold whatever stands for null. JSON has no infinities, so an infinite `json_source` is a number beyond
+    binary64.
+    """
+    field = findings.fields[index]
+    if field.kind == "float":
+        return _floats(findings, index, field, source, skip, json_source)
+    return _integers(findings, index, field, source, skip, json_source)
+
+
+def _floats(findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool) -> Array:
+    values = narrow(source, np.dtype(field.dtype))
+    finite = np.isfinite(values)
+    law = field.limits
+    skipped = skip
+    if field.nullable:
+        nan = np.isnan(values)
+        skipped = nan if skip is None else skip | nan
+    plain = law.enum is None
+    if plain and skipped is None and finite.all():
+        inside = (law.low is None or (values >= law.low).all()) and (law.high is None or (values <= law.high).all())
+        if inside:
+            return values
+    live = ~skipped if skipped is not None else np.ones(values.shape, np.bool_)
+    wide = source.astype(np.float64, copy=False)
+    came_finite = np.isfinite(wide)
+    beyond = live & ~finite & (came_finite | np.isinf(wide) if json_source else came_finite)
+    _report(
+        findings,
+        "out_of_range",
+        index,
+        beyond,
+        lambda at: (
+            f"expected {expected(field)} that fits {field.dtype}, got "
+            + (say(wide[at]) if came_finite[at] else "one beyond binary64")
+        ),
+    )
+    if not field.allow_nan:
+        unfinite = live & ~finite & ~beyond
+        _report(findings, "not_finite", index, unfinite, lambda at: f"expected a finite number, got {say(wide[at])}")
+        live = live & finite
+    else:
+        live = live & ~beyond & ~np.isnan(values)
+    _bounds(findings, index, field, law, values, source, live)
+    return values
+
+
+def _integers(
+    findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool
+) -> Array:
+    info = np.iinfo(field.dtype)
+    live = ~skip if skip is not None else np.ones(source.shape, np.bool_)
+    if source.dtype.kind == "f":
+        wide = source.astype(np.float64, copy=False)
+        finite = np.isfinite(wide)
+        if json_source:
+            huge = live & ~finite
+            _report(
+                findings, "out_of_range", index, huge, lambda _: "expected an integer, got a number beyond binary64"
+            )
+        else:
+            _report(
+                findings, "not_finite", index, live & ~finite, lambda at: f"expected an integer, got {say(wide[at])}"
+            )
+        live = live & finite
+        whole = np.zeros(wide.shape, np.bool_)
+        whole[finite] = np.floor(wide[finite]) == wide[finite]
+        _report(findings, "wrong_type", index, live & ~whole, lambda at: f"expected an integer, got {say(wide[at])}")
+        live = live & whole
+        # 2^63 and 2^64 are exact in binary64 while the largest int64 and uint64 are not: compare with the open end.
+        fits = (wide >= float(info.min)) & (wide < float(int(info.max) + 1))
+    else:
+        fits = (source >= int(info.min)) & (source <= int(info.max))
+    _report(
+        findings,
+        "out_of_range",
+        index,
+        live & ~fits,
+        lambda at: f"expected {_article(field.dtype)}, got {say(source[at])}",
+    )
+    live = live & fits
+    filler = field.null_value if field.nullable else 0
+    values = np.full(source.shape, filler, np.dtype(field.dtype))
+    values[live] = source[live].astype(field.dtype)
+    if field.nullable:
+        live = live & ~null_mask(field, values)
+    _bounds(findings, index, field, field.limits, values, source, live)
+    return values
+
+
+def _article(dtype: str) -> str:
+    return f"{'an' if dtype[0] in 'iu' and dtype[:2] != 'ui' else 'a'} {dtype}"
+
+
+def _bounds(
+    findings: Findings, index: int, field: Field, law: Limits, values: Array, source: Array, live: Mask
+) -> None:
+    refused = np.zeros(values.shape, np.bool_)
+    if law.low is not None:
+        below = live & (values < law.low)
+        _report(
+            findings,
+            "out_of_range",
+            index,
+            below,
+            lambda at: f"{_limit(field, 'at least', field.minimum)}, got {say(source[at])}",
+        )
+        refused |= below
+    if law.high is not None:
+        above = live & (values > law.high)
+        _report(
+            findings,
+            "out_of_range",
+            index,
+            above,
+            lambda at: f"{_limit(field, 'at most', field.maximum)}, got {say(source[at])}",
+        )
+        refused |= above
+    if law.enum is not None:
+        outside = live & ~refused & ~np.isin(values, law.enum)
+        _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
+
+
+def _report(findings: Findings, code: str, index: int, mask: Mask, message: Any) -> None:
+    if not mask.any():
+        return
+    scalar = mask.ndim == 1
+    findings.bad |= mask if scalar else mask.reshape(len(mask), -1).any(axis=1)
+    field = findings.fields[index]
+    for place in np.argwhere(mask)[:MAX_DETAILS]:
+        at = tuple(int(i) for i in place)
+        element = None if scalar else int(np.ravel_multi_index(at[1:], field.shape))
+        findings.cell(code, index, at[0], element, message(at))
+
+
+def _one_of(field: Field) -> str:
+    assert field.enum is not None
+    shown = ", ".join(say(value) for value in field.enum[:6])
+    return f"expected one of {shown}{', …' if len(field.enum) > 6 else ''}"
+
+
+def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Array:
+    """Check an object array of `str` (or of `bytes` for a bytes field), shape [rows, *field.shape]; returns it.
+
+    A string value may come as UTF-8 `bytes`. Cells under `skip` are replaced by the field's null or an empty value.
+    """
+    field = findings.fields[index]
+    law = field.limits
+    string = field.kind == "string"
+    filler = field.null if field.nullable else ("" if string else b"")
+    flat = source.reshape(-1)
+    hidden = None if skip is None else skip.reshape(-1)
+    out = np.empty(len(flat), object)
+    per_row = field.size
+    scalar = not field.shape
+    least, most = field.min_length, field.max_length
+    lawless = law.pattern is None and field.enum is None and least is None and most is None
+    for position, value in enumerate(flat):
+        if hidden is not None and hidden[position]:
+            out[position] = filler
+            continue
+        row, element = divmod(position, per_row)
+        try:
+            if string:
+                if isinstance(value, bytes):
+                    value = value.decode("utf-8")
+                elif not value.isascii():
+                    value.encode("utf-8")
+        except UnicodeError:
+            findings.cell(
+                "not_utf8",
+                index,
+                row,
+                None if scalar else element,
+                "expected valid UTF-8, got a lone surrogate"
+                if isinstance(value, str)
+                else "expected valid UTF-8, got other bytes",
+            )
+            out[position] = filler
+            continue
+        out[position] = value
+        if lawless or (field.nullable and value == field.null):
+            continue
+        code, message, help = _text_law(field, law, value)
+        if code:
+            findings.cell(code, index, row, None if scalar else element, message, help)
+    return out.reshape(source.shape)
+
+
+def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, str, str | None]:
+    if field.enum is not None and value not in law.known:
+        return "not_in_enum", f"{_one_of(field)}, got {say(value)}", nearest(value, (str(item) for item in field.enum))
+    unit = "code points" if field.kind == "string" else "bytes"
+    if field.min_length is not None and len(value) < field.min_length:
+        return "too_short", f"expected at least {field.min_length} {unit}, got {len(value)}", None
+    if field.max_length is not None and len(value) > field.max_length:
+        return "too_long", f"expected at most {field.max_length} {unit}, got {len(value)}", None
+    if law.pattern is not None and not law.pattern.matches(value):
+        return "pattern_mismatch", f"expected a match of {field.pattern}, got {say(value)}", None
+    return "", "", None
+
+
+def column(
+    findings: Findings, index: int, source: Array, skip: Mask | None = None, *, json_source: bool = False
+) -> Array:
+    """Check a typed source of the field's own family; returns the column in the field's dtype."""
+    field = findings.fields[index]
+    if field.numeric:
+        return numbers(findings, index, source, skip, json_source=json_source)
+    if field.kind == "bool":
+        values = np.where(skip, bool(field.null_value), source) if skip is not None else source
+        return np.asarray(values, np.bool_)
+    return text(findings, index, source, skip)
+
+
+def refuse_nulls(findings: Findings, index: int, nulls: Mask) -> None:
+    """Report nulls of a field that allows none. `nulls` has shape [rows] (whole values) or the column's shape."""
+    field = findings.fields[index]
+    if field.nullable or not nulls.any():
+        return
+    message = f"expected {expected(field)}, got null"
+    findings.bad |= nulls if nulls.ndim == 1 else nulls.reshape(len(nulls), -1).any(axis=1)
+    for place in np.argwhere(nulls)[:MAX_DETAILS]:
+        at = tuple(int(i) for i in place)
+        element = None if len(at) == 1 else int(np.ravel_multi_index(at[1:], field.shape))
+        findings.cell("null_not_allowed", index, at[0], element, message)
+
+
+def every_cell(findings: Findings, index: int, code: str, message: str) -> None:
+    """Refuse every cell of a field with one sentence: the whole column is of the wrong family."""
+    findings.bad[:] = True
+    field = findings.fields[index]
+    if not findings.rows:
+        findings.name(code, index, field.name, (), message)
+        return
+    for cell in range(min(findings.rows * field.size, MAX_DETAILS)):
+        row, element = divmod(cell, field.size)
+        findings.cell(code, index, row, element if field.shape else None, message)
+
+
+def check_outputs(fields: Sequence[Field], arrays: Mapping[str, Array], rows: int) -> Columns:
+    """A model's answer as columns under the contract's outputs; `ModelFailed` where it leaves them.
+
+    Values decide, as on the way in: any numeric source converts, families never mix. Arrays have shape
+    [rows, *field.shape].
+    """
+    findings = Findings(fields, rows, "outputs")
+    out: dict[str, Array] = {}
+    for index, field in enumerate(fields):
+        array = arrays.get(field.name)
+        if array is None:
+            raise ModelFailed("model_failed", "the model gave no such output", path=f"outputs.{field.name}")
+        if array.shape != (rows, *field.shape):
+            message = f"expected shape {[rows, *field.shape]} from the model, got {list(array.shape)}"
+            raise ModelFailed("model_failed", message, path=f"outputs.{field.name}")
+        if array.dtype.kind not in _FAMILY[field.kind]:
+            message = f"expected {field.dtype} from the model, got {array.dtype}"
+            raise ModelFailed("model_failed", message, path=f"outputs.{field.name}")
+        if array.dtype.kind in "US":
+            array = array.astype(object)
+        if array.dtype.kind == "O" and not all(isinstance(value, str | bytes) for value in array.reshape(-1)):
+            message = f"expected {field.dtype} from the model, got other objects"
+            raise ModelFailed("model_failed", message, path=f"outputs.{field.name}")
+        out[field.name] = column(findings, index, array)
+    if findings:
+        first = findings.ordered()[0]
+        raise ModelFailed("model_failed", f"the model left its contract: {first.message}", path=first.path)
+    return Columns(fields, out, rows)
+
+
+_FAMILY = {"bool": "b", "int": "iuf", "float": "iuf", "string": "OUS", "bytes": "OS"}
+
+
+def default_column(field: Field, cell: Any, rows: int) -> Array:
+    """`rows` copies of a default cell (an array of the field's shape)."""
+    out = np.empty((rows, *field.shape), field.numpy_dtype)
+    out[:] = cell
+    return out

@@ -1,0 +1,168 @@
+"""Columns: field name to numpy array, the unit of work of every pattern.
+
+The readers make columns and the scorer turns one into another; both only ever hold values that are legal under their
+fields. Turning wire data into columns is left to `fivefold.core.readers`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fivefold.core.contract import Field
+
+Array = npt.NDArray[Any]
+
+
+class Columns(Mapping[str, Array]):
+    """An ordered mapping of field name to an array of shape [rows, *field.shape].
+
+    Arrays have the field's own dtype; text and bytes are object arrays of `str` and `bytes`. Null needs no mask of its
+    own: it is NaN in a nullable float and the field's `null_value` elsewhere, which is also what the model receives.
+    Scalar fields that the reader decoded together share one 2-D block, so that a model with one stacked input is fed
+    without a copy.
+    """
+
+    __slots__ = ("_arrays", "_blocks", "fields", "rows")
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        arrays: Mapping[str, Array],
+        rows: int,
+        blocks: Mapping[tuple[str, ...], Array] | None = None,
+    ) -> None:
+        self.fields = tuple(fields)
+        self.rows = rows
+        self._arrays = dict(arrays)
+        self._blocks = dict(blocks or {})
+
+    @classmethod
+    def of_block(cls, fields: Sequence[Field], names: tuple[str, ...], block: Array) -> Columns:
+        """Columns of scalar fields that are the columns of one [rows, fields] block; views are made when asked for."""
+        return cls(fields, {}, len(block), {names: block})
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._arrays[name]
+        except KeyError:
+            for names, block in self._blocks.items():
+                if name in names:
+                    return self._arrays.setdefault(name, block[:, names.index(name)])
+            raise
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __repr__(self) -> str:
+        return f"Columns({self.rows} rows: {', '.join(self)})"
+
+    def nulls(self, name: str) -> npt.NDArray[np.bool_]:
+        """Where the column holds null: bool, the column's shape."""
+        field = next(field for field in self.fields if field.name == name)
+        return null_mask(field, self[name])
+
+    def block(self, names: Sequence[str], dtype: npt.DTypeLike) -> Array:
+        """The named scalar columns side by side: C-ordered, shape [rows, len(names)], of `dtype`.
+
+        The very block that the reader built where it has that order and dtype, otherwise one copy.
+        """
+        names = tuple(names)
+        found = self._blocks.get(names)
+        if found is None:
+            target = np.dtype(dtype)
+            found = np.empty((self.rows, len(names)), target)
+            for index, name in enumerate(names):
+                found[:, index] = narrow(self[name], target)
+            return found
+        return np.ascontiguousarray(narrow(found, np.dtype(dtype)))
+
+    def take(self, index: Array) -> Columns:
+        """The rows that a boolean mask or an array of positions selects."""
+        blocks = {names: block[index] for names, block in self._blocks.items()}
+        in_blocks = {name for names in blocks for name in names}
+        arrays = {name: self[name][index] for name in self if name not in in_blocks}
+        rows = int(index.sum()) if index.dtype == np.bool_ else len(index)
+        return Columns(self.fields, arrays, rows, blocks)
+
+    def slice(self, start: int, stop: int) -> Columns:
+        """Rows `start` to `stop`, as views."""
+        stop = min(stop, self.rows)
+        blocks = {names: block[start:stop] for names, block in self._blocks.items()}
+        in_blocks = {name for names in blocks for name in names}
+        arrays = {name: self[name][start:stop] for name in self if name not in in_blocks}
+        return Columns(self.fields, arrays, max(stop - start, 0), blocks)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Columns]) -> Columns:
+        """The rows of several columns of the same fields, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return cls(parts[0].fields, arrays, sum(part.rows for part in parts))
+
+    def to_lists(self) -> dict[str, list[Any]]:
+        """Each column as JSON values, nested by shape: null for nulls, base64 for bytes."""
+        return {field.name: json_values(field, self[field.name]) for field in self.fields}
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One JSON object a row, fields in contract order."""
+        lists = self.to_lists()
+        names = tuple(lists)
+        return [dict(zip(names, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+    def equals(self, other: Columns) -> bool:
+        """Whether both hold the same fields, rows and bits (NaN equals NaN)."""
+        return (
+            tuple(self) == tuple(other)
+            and self.rows == other.rows
+            and all(_same(self[name], other[name]) for name in self)
+        )
+
+
+def narrow(array: Array, dtype: np.dtype[Any]) -> Array:
+    """`array` as `dtype`, rounded once from binary64, without numpy's warning where a value overflows to infinity."""
+    if array.dtype == dtype:
+        return array
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64, copy=False).astype(dtype, copy=False)
+    return array.astype(dtype)
+
+
+def null_mask(field: Field, array: Array) -> npt.NDArray[np.bool_]:
+    """Where `array` holds the field's null."""
+    if not field.nullable:
+        return np.zeros(array.shape, np.bool_)
+    if field.kind == "float":
+        return np.isnan(array)
+    return np.asarray(array == field.null, np.bool_)
+
+
+def json_values(field: Field, array: Array) -> list[Any]:
+    """A column as JSON values, nested by the field's shape."""
+    if field.kind == "bytes":
+        flat = [base64.b64encode(value).decode("ascii") for value in array.ravel()]
+        out = np.array([*flat, None], object)[:-1].reshape(array.shape)
+    else:
+        out = array
+    if field.nullable and (mask := null_mask(field, array)).any():
+        out = out.astype(object)
+        out[mask] = None
+    values: list[Any] = out.tolist()
+    return values
+
+
+def _same(left: Array, right: Array) -> bool:
+    return (
+        left.dtype == right.dtype
+        and left.shape == right.shape
+        and bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f"))
+    )

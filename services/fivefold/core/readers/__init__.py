@@ -1,0 +1,9 @@
+"""Four readers make columns: `records` (JSON values), `tensors`, `arrow` and `text` (CSV cells).
+
+Each takes parsed but uninterpreted values and gives a `Reading`: the good rows and the ordered violations with the rows
+they hit. Whether one bad row refuses the request or only itself is left to the caller.
+"""
+
+from fivefold.core.check import Reading
+
+__all__ = ["Reading"]

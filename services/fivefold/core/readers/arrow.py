@@ -1,0 +1,125 @@
+"""Arrow record batches to columns: Parquet, and tables in memory.
+
+A column outside the contract is ignored and named in `ignored`; a required column that is missing refuses every row.
+Types do not bind: any numeric column converts under the contract's rules, families never mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fivefold.core.check import Findings, Reading, column, every_cell, expected, refuse_nulls
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Field
+from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.records import Defaults
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Arrow:
+    """Reads `pyarrow.RecordBatch`es under a list of fields."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(fields)
+        self._defaults = Defaults(self.fields)
+
+    def ignored(self, names: Sequence[str]) -> list[str]:
+        """The column names that no field answers to."""
+        known = {name for field in self.fields for name in (field.name, *field.aliases)}
+        return [name for name in names if name not in known]
+
+    def read(self, batch: pa.RecordBatch) -> Reading:
+        """Read one batch."""
+        rows = batch.num_rows
+        findings = Findings(self.fields, rows)
+        names = batch.schema.names
+        arrays = {}
+        for index, field in enumerate(self.fields):
+            present = [name for name in (field.name, *field.aliases) if name in names]
+            blank = np.zeros((rows, *field.shape), field.numpy_dtype)
+            if len(present) > 1 or (present and names.count(present[0]) > 1):
+                findings.name("duplicate_field", index, field.name, range(rows), "given under two of its names")
+                arrays[field.name] = blank
+            elif present:
+                found = self._column(findings, index, batch.column(names.index(present[0])))
+                arrays[field.name] = blank if found is None else found
+            elif field.required:
+                findings.name("missing_field", index, field.name, range(rows), "expected a column, got nothing")
+                arrays[field.name] = blank
+            else:
+                arrays[field.name] = self._defaults.column(index, rows)
+        return findings.reading(Columns(self.fields, arrays, rows))
+
+    def _column(self, findings: Findings, index: int, values: Any) -> Array | None:
+        import pyarrow as pa
+
+        field = self.fields[index]
+        kind = values.type
+        if pa.types.is_dictionary(kind):
+            values = values.dictionary_decode()
+            kind = values.type
+        if pa.types.is_null(kind):
+            return rows_of_cells(findings, index, [None] * findings.rows, [False] * findings.rows)
+        if field.shape:
+            return self._shaped(findings, index, values)
+        if not _same_family(field, kind):
+            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {kind}")
+            return None
+        nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        refuse_nulls(findings, index, nulls)
+        source = _source(field, values, nulls)
+        return column(findings, index, source, nulls if nulls.any() else None)
+
+    def _shaped(self, findings: Findings, index: int, values: Any) -> Array:
+        import pyarrow as pa
+
+        field = self.fields[index]
+        inner, sizes = values, []
+        while pa.types.is_fixed_size_list(inner.type) and not inner.null_count:
+            sizes.append(inner.type.list_size)
+            inner = inner.flatten()
+        flat_numbers = field.numeric and _same_family(field, inner.type) and not inner.null_count
+        if flat_numbers and sizes and (tuple(sizes) == field.shape or sizes == [field.size]):
+            source = inner.to_numpy(zero_copy_only=False).reshape(findings.rows, *field.shape)
+            return column(findings, index, source)
+        return rows_of_cells(findings, index, values.to_pylist(), [False] * findings.rows)
+
+
+def _same_family(field: Field, kind: Any) -> bool:
+    import pyarrow as pa
+
+    if field.numeric:
+        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    if field.kind == "bool":
+        return bool(pa.types.is_boolean(kind))
+    if field.kind == "string":
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _source(field: Field, values: Any, nulls: Array) -> Array:
+    """A typed numpy array with something harmless under the nulls."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = values.type
+    if pa.types.is_decimal(kind):
+        # A decimal becomes binary64 like every other number: a fraction of it still decides what an integer is.
+        values = values.cast(pa.float64(), safe=False)
+    if field.numeric or field.kind == "bool":
+        if nulls.any():
+            values = pc.fill_null(values, False if field.kind == "bool" else 0)
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+    out = np.empty(len(values), object)
+    out[:] = values.to_pylist()
+    return out

@@ -1,0 +1,220 @@
+"""Named tensors to columns: one tensor a field, shape [rows, *field.shape].
+
+The adapter has already turned its wire's datatype into a dtype of ours and its bytes into an array (or left JSON text
+or parsed JSON values alone). Declared numeric dtypes do not bind: values decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fivefold.core.check import Findings, Reading, column, every_cell, expected, say
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
+from fivefold.core.errors import ContractError
+from fivefold.core.readers.cells import flat_cells
+from fivefold.core.readers.exact_json import MAX_DEPTH, loads
+from fivefold.core.readers.records import Defaults, refuse_rows
+
+_FLOAT_LIST = msgspec.json.Decoder(list[float])
+_FLOAT_LISTS = msgspec.json.Decoder(list[list[float]])
+_INT_LIST = msgspec.json.Decoder(list[int])
+_BOOL_LIST = msgspec.json.Decoder(list[bool])
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A tensor's data as the JSON text that came, not yet decoded."""
+
+    text: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named tensor as it came.
+
+    `dtype` is one of the contract's dtypes, "bytes" for elements that may be text or bytes. `data` is a flat or shaped
+    numpy array (object array of `bytes` or `str` for "bytes"), parsed JSON values, or JSON text.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: Array | list[Any] | JsonText
+
+
+class Tensors:
+    """Reads rows spelled as tensors under a list of fields."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(fields)
+        self._names: dict[str, int] = {}
+        for index, field in enumerate(self.fields):
+            for name in (field.name, *field.aliases):
+                self._names[name] = index
+        self._defaults = Defaults(self.fields)
+        first = self.fields[0]
+        self._single = first if len(self.fields) == 1 and first.kind == "float" and first.required else None
+
+    def read(self, tensors: Sequence[Tensor], *, max_rows: int | None = None, max_depth: int = MAX_DEPTH) -> Reading:
+        """Read tensors; raises `ContractError` `too_large` above `max_rows`, `malformed` for what is not JSON."""
+        given: dict[int, Tensor] = {}
+        unknown: list[str] = []
+        doubled: list[int] = []
+        for tensor in tensors:
+            index = self._names.get(tensor.name, -1)
+            if index < 0:
+                unknown.append(tensor.name)
+            elif index in given:
+                doubled.append(index)
+            else:
+                given[index] = tensor
+        rows = self._rows(tensors)
+        refuse_rows(rows, max_rows)
+        findings = Findings(self.fields, rows)
+        for name in dict.fromkeys(unknown):
+            findings.name(
+                "unknown_field", len(self.fields), name, range(rows), "no such field", nearest(name, self._names)
+            )
+        for index in dict.fromkeys(doubled):
+            name = self.fields[index].name
+            findings.name("duplicate_field", index, name, range(rows), "given under two of its names")
+        if not tensors and not any(field.required for field in self.fields):
+            findings.whole("malformed", "inputs", "expected at least one tensor: no tensor, no number of rows")
+        arrays = {}
+        for index, field in enumerate(self.fields):
+            if index in given and index not in doubled:
+                found = self._column(findings, index, given[index], max_depth)
+                arrays[field.name] = _blank(field, rows) if found is None else found
+            elif index in given or field.required:
+                arrays[field.name] = _blank(field, rows)
+                if index not in given:
+                    findings.name("missing_field", index, field.name, range(rows), "expected a tensor, got nothing")
+            else:
+                arrays[field.name] = self._defaults.column(index, rows)
+        return findings.reading(Columns(self.fields, arrays, rows))
+
+    def _rows(self, tensors: Sequence[Tensor]) -> int:
+        return next((t.shape[0] for t in tensors if t.shape and t.shape[0] >= 0 and t.name in self._names), 0)
+
+    def _column(self, findings: Findings, index: int, tensor: Tensor, max_depth: int) -> Array | None:
+        """The checked column, or None where the tensor as a whole was refused."""
+        field = self.fields[index]
+        rows, shape = findings.rows, tensor.shape
+        path = f"inputs.{field.name}"
+        if any(size < 0 for size in shape):
+            findings.whole("malformed", path, f"expected sizes of at least 0, got shape {list(shape)}")
+            return None
+        if not shape:
+            findings.name("wrong_shape", index, field.name, range(rows), f"expected {_wanted(field)}, got shape []")
+            return None
+        data = self._decoded(field, tensor, max_depth)
+        count = data.size if isinstance(data, np.ndarray) else len(data)
+        if count != math.prod(shape):
+            findings.whole(
+                "malformed", path, f"expected {math.prod(shape)} elements for shape {list(shape)}, got {count}"
+            )
+            return None
+        if shape[0] != rows:
+            findings.whole("malformed", path, f"expected {rows} rows as in the first tensor, got {shape[0]}")
+            return None
+        if _family(tensor.dtype) not in _FAMILIES[field.kind]:
+            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a tensor of {tensor.dtype}")
+            return None
+        if shape[1:] != field.shape and not (not field.shape and shape[1:] == (1,)):
+            message = f"expected {_wanted(field)}, got shape {list(shape)}"
+            if not rows:
+                findings.name("wrong_shape", index, field.name, (), message)
+            for row in range(min(rows, 17)):
+                findings.cell("wrong_shape", index, row, None, message)
+            findings.bad[:] = True
+            return None
+        if isinstance(data, list):
+            return flat_cells(findings, index, data, [False] * len(data))
+        return column(
+            findings, index, data.reshape(rows, *field.shape), json_source=not isinstance(tensor.data, np.ndarray)
+        )
+
+    def _decoded(self, field: Field, tensor: Tensor, max_depth: int) -> Array | list[Any]:
+        """Numbers as an array where a typed decoder accepts them, everything else as a flat list of JSON values."""
+        data = tensor.data
+        if isinstance(data, np.ndarray):
+            return data.reshape(-1)
+        if isinstance(data, JsonText):
+            typed = _typed(field, data.text, tensor.shape)
+            if typed is not None:
+                return typed
+            parsed = loads(data.text, max_depth=max_depth)
+            if not isinstance(parsed, list):
+                raise ContractError(
+                    "malformed", f"expected an array of data, got {say(parsed)}", path=f"inputs.{field.name}"
+                )
+            data = parsed
+        flat = _flatten(data, tensor.shape)
+        if flat is None:
+            message = f"expected data flat or nested as shape {list(tensor.shape)}"
+            raise ContractError("malformed", message, path=f"inputs.{field.name}")
+        return flat
+
+
+def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Array | None:
+    try:
+        if field.kind == "float":
+            if len(shape) == 2 and _nested(text):
+                rows = np.array(_FLOAT_LISTS.decode(text), np.float64)
+                return rows.reshape(-1) if rows.shape == shape else None
+            return np.array(_FLOAT_LIST.decode(text), np.float64)
+        if field.kind == "int":
+            return np.array(_INT_LIST.decode(text), np.uint64 if field.dtype == "uint64" else np.int64)
+        if field.kind == "bool":
+            return np.array(_BOOL_LIST.decode(text), np.bool_)
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError, RecursionError):
+        return None
+    return None
+
+
+def _nested(text: bytes | memoryview) -> bool:
+    return bytes(text[:16]).replace(b" ", b"").replace(b"\n", b"")[:2] == b"[["
+
+
+def _flatten(data: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
+    """Elements of data that is flat, or nested exactly as `shape`; None for anything else."""
+    if not any(isinstance(item, list) for item in data):
+        return list(data)
+    level: list[Any] = [data]
+    for size in shape:
+        following: list[Any] = []
+        for item in level:
+            if not isinstance(item, list) or len(item) != size:
+                return None
+            following.extend(item)
+        level = following
+    return level
+
+
+def _blank(field: Field, rows: int) -> Array:
+    """What stands in a column that was refused: never seen, since every one of its rows is bad."""
+    return np.zeros((rows, *field.shape), field.numpy_dtype)
+
+
+def _family(dtype: str) -> str:
+    return "number" if dtype in INTEGERS or dtype in FLOATS else dtype
+
+
+_FAMILIES = {
+    "bool": ("bool",),
+    "int": ("number",),
+    "float": ("number",),
+    "string": ("bytes", "string"),
+    "bytes": ("bytes",),
+}
+
+
+def _wanted(field: Field) -> str:
+    return f"shape {['rows', *field.shape]}".replace("'", "")

@@ -1,0 +1,23 @@
+"""What holds for every test: hypothesis without deadlines, and an honest list of what this machine could not run.
+
+A test that needs a program which the machine lacks is left out when tests are collected, never skipped: see
+`tests/programs.py`. The run ends by naming what was left out and why.
+"""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+from tests import programs
+
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out and why."""
+    for sentence in dict.fromkeys(programs.LEFT_OUT):
+        terminalreporter.write_line(f"left out: {sentence}")
