@@ -1,7 +1,7 @@
 """What holds for every test: hypothesis without deadlines, and an honest list of what this machine could not run.
 
 A test that needs a program which the machine lacks is left out when tests are collected, never skipped: see
-`tests/programs.py`. The run ends by naming what was left out and why.
+`tests/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails the run.
 """
 
 import os
@@ -21,3 +21,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out and why."""
     for sentence in dict.fromkeys(programs.LEFT_OUT):
         terminalreporter.write_line(f"left out: {sentence}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A green run on CI has run everything."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") == "true" and (skipped or programs.LEFT_OUT) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

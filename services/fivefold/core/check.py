@@ -40,6 +40,9 @@ RANK = {
 }
 """The class of each code in the order of violations."""
 
+MAX_NAME = 128
+"""Characters of an unknown name that a path shows: as many as a contract allows its own (`Contract`)."""
+
 
 @dataclass(slots=True)
 class Reading:
@@ -89,7 +92,7 @@ class Findings:
         self, code: str, index: int, name: str, rows: Sequence[int], message: str, help: str | None = None
     ) -> None:
         """A name that is unknown, doubled or missing in `rows`: reported once when that is every row."""
-        shown = name.encode("utf-8", "replace").decode()
+        shown = shown_name(name)
         order = name.encode("utf-8", "surrogatepass") if index >= len(self.fields) else b""
         if len(rows) == self.rows:
             self.bad[:] = True
@@ -131,6 +134,12 @@ class Findings:
         if not self._found:
             return Reading(columns, self.rows, (), self.bad)
         return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
+
+
+def shown_name(name: str) -> str:
+    """A name as a path shows it: valid UTF-8, and no longer than the longest name that a contract may give."""
+    text = name[:MAX_NAME].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text if len(name) <= MAX_NAME else f"{text}…"
 
 
 def say(value: Any) -> str:
@@ -225,6 +234,12 @@ def _integers(
     findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool
 ) -> Array:
     info = np.iinfo(field.dtype)
+    if skip is None and not field.nullable and field.enum is None and source.dtype.kind in "iu" and source.size:
+        # The usual case, two reductions: whatever they do not settle is told apart below.
+        low = info.min if field.minimum is None else field.minimum
+        high = info.max if field.maximum is None else field.maximum
+        if int(source.min()) >= low and int(source.max()) <= high:
+            return source.astype(field.dtype, copy=False)
     live = ~skip if skip is not None else np.ones(source.shape, np.bool_)
     if source.dtype.kind == "f":
         wide = source.astype(np.float64, copy=False)

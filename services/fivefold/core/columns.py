@@ -143,7 +143,10 @@ def null_mask(field: Field, array: Array) -> npt.NDArray[np.bool_]:
         return np.zeros(array.shape, np.bool_)
     if field.kind == "float":
         return np.isnan(array)
-    return np.asarray(array == field.null, np.bool_)
+    # As an object: numpy would take text or bytes for a fixed-width string and drop its trailing NULs.
+    null = np.empty((), array.dtype)
+    null[()] = field.null
+    return np.asarray(array == null, np.bool_)
 
 
 def json_values(field: Field, array: Array) -> list[Any]:

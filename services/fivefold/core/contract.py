@@ -8,7 +8,6 @@ what is wrong. Reading data under a contract is left to `fivefold.core.readers`,
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import hashlib
 import json
@@ -305,7 +304,15 @@ def _text(data: Mapping[str, Any], key: str, path: str) -> str:
     value = data[key]
     if not isinstance(value, str) or not value:
         raise ContractInvalid(f"expected a non-empty string, got {_type(value)}", path=_join(path, key))
+    _utf8(value, _join(path, key))
     return value
+
+
+def _utf8(value: str, path: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ContractInvalid("expected valid UTF-8, got a lone surrogate", path=path) from None
 
 
 def _fields(data: Mapping[str, Any], side: str) -> tuple[Field, ...]:
@@ -404,6 +411,7 @@ def _names(value: Any, path: str, *, any_text: bool = False) -> tuple[str, ...]:
     for index, item in enumerate(value):
         if not isinstance(item, str) or not item or not (any_text or _NAME.match(item)):
             raise ContractInvalid(f"{item!r} is not a name", path=f"{path}[{index}]")
+        _utf8(item, f"{path}[{index}]")
     if len(set(value)) != len(value):
         raise ContractInvalid("the same name twice", path=path)
     return tuple(value)
@@ -459,12 +467,12 @@ def _value(value: Any, bare: Field, path: str) -> Any:
         return value
     if not isinstance(value, str):
         raise ContractInvalid(f"expected a string, got {_type(value)}", path=path)
-    try:
-        value.encode()
-        if kind == "bytes":
+    _utf8(value, path)
+    if kind == "bytes":
+        try:
             base64.b64decode(value, validate=True)
-    except (UnicodeEncodeError, binascii.Error) as err:
-        raise ContractInvalid(f"not {'UTF-8' if kind == 'string' else 'base64'}: {err}", path=path) from err
+        except ValueError as err:  # also what is not ASCII
+            raise ContractInvalid(f"not base64: {err}", path=path) from err
     return value
 
 

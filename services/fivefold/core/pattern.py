@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from random import Random
 from typing import Any
 
 import re2
@@ -92,6 +93,27 @@ def _char(code: int, js: bool) -> str:
     return f"\\{'u' if js else 'x'}{{{code:X}}}"
 
 
+def _example(node: Any, source: Random) -> str:
+    if isinstance(node, _Char):
+        return chr(node.code)
+    if isinstance(node, _Set):
+        if node.negated:
+            return source.choice(
+                [chr(code) for code in range(0x20, 0x7F) if not any(a <= code <= b for a, b in node.ranges)]
+                or ["\u00e9"]
+            )
+        low, high = source.choice(node.ranges)
+        return chr(source.randint(low, high))
+    if isinstance(node, _Sequence):
+        return "".join(_example(part, source) for part in node.parts)
+    if isinstance(node, _Choice):
+        return _example(source.choice(node.options), source)
+    if isinstance(node, _Repeat):
+        count = source.randint(node.low, min(node.high, node.low + 16))
+        return "".join(_example(node.part, source) for _ in range(count))
+    return ""
+
+
 @dataclass(frozen=True)
 class Pattern:
     """A parsed pattern. `Pattern.parse` raises `ContractInvalid` with the offset of what leaves the subset."""
@@ -120,6 +142,10 @@ class Pattern:
     def matches(self, value: str) -> bool:
         """Whether the pattern is found anywhere in `value` (valid UTF-8)."""
         return self._compiled.search(value) is not None
+
+    def example(self, source: Random) -> str:
+        """Text made by walking the pattern once. An anchor in an odd place may keep it from matching: ask `matches`."""
+        return _example(self._tree, source)
 
     @cached_property
     def _compiled(self) -> Any:

@@ -119,7 +119,11 @@ def _source(field: Field, values: Any, nulls: Array) -> Array:
     if field.numeric or field.kind == "bool":
         if nulls.any():
             values = pc.fill_null(values, False if field.kind == "bool" else 0)
-        return np.asarray(values.to_numpy(zero_copy_only=False))
+        source = np.asarray(values.to_numpy(zero_copy_only=False))
+        if field.kind == "float" and nulls.any():
+            # In a nullable float null is NaN; what stands under a refused null does not matter.
+            source = np.where(nulls, np.nan, source.astype(np.float64, copy=False))
+        return source
     out = np.empty(len(values), object)
     out[:] = values.to_pylist()
     return out

@@ -127,7 +127,8 @@ def _convert(kind: str, value: Any) -> Any:
             return value
         if isinstance(value, Literal):
             exact = value.exact()
-            return _WRONG if exact is None else exact
+            # A fractional literal is its binary64 value, and those are integral from 2^53 on.
+            return int(value) if exact is None else exact
         return int(value) if value.is_integer() else _WRONG
     if kind == "bool":
         return value if isinstance(value, bool) else _WRONG

@@ -7,7 +7,7 @@ or parsed JSON values alone). Declared numeric dtypes do not bind: values decide
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,8 @@ import msgspec
 import numpy as np
 
 from fivefold.core.check import Findings, Reading, column, every_cell, expected, say
-from fivefold.core.columns import Array, Columns
+from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
-from fivefold.core.errors import ContractError
 from fivefold.core.readers.cells import flat_cells
 from fivefold.core.readers.exact_json import MAX_DEPTH, loads
 from fivefold.core.readers.records import Defaults, refuse_rows
@@ -59,11 +58,14 @@ class Tensors:
             for name in (field.name, *field.aliases):
                 self._names[name] = index
         self._defaults = Defaults(self.fields)
-        first = self.fields[0]
-        self._single = first if len(self.fields) == 1 and first.kind == "float" and first.required else None
+        self._plain = _plain_reader(self.fields[0]) if len(self.fields) == 1 else None
 
     def read(self, tensors: Sequence[Tensor], *, max_rows: int | None = None, max_depth: int = MAX_DEPTH) -> Reading:
         """Read tensors; raises `ContractError` `too_large` above `max_rows`, `malformed` for what is not JSON."""
+        if self._plain is not None and len(tensors) == 1:
+            reading = self._plain(tensors[0], max_rows)
+            if reading is not None:
+                return reading
         given: dict[int, Tensor] = {}
         unknown: list[str] = []
         doubled: list[int] = []
@@ -115,6 +117,9 @@ class Tensors:
             findings.name("wrong_shape", index, field.name, range(rows), f"expected {_wanted(field)}, got shape []")
             return None
         data = self._decoded(field, tensor, max_depth)
+        if isinstance(data, str):
+            findings.whole("malformed", path, data)
+            return None
         count = data.size if isinstance(data, np.ndarray) else len(data)
         if count != math.prod(shape):
             findings.whole(
@@ -141,8 +146,11 @@ class Tensors:
             findings, index, data.reshape(rows, *field.shape), json_source=not isinstance(tensor.data, np.ndarray)
         )
 
-    def _decoded(self, field: Field, tensor: Tensor, max_depth: int) -> Array | list[Any]:
-        """Numbers as an array where a typed decoder accepts them, everything else as a flat list of JSON values."""
+    def _decoded(self, field: Field, tensor: Tensor, max_depth: int) -> Array | list[Any] | str:
+        """Numbers as an array where a typed decoder accepts them, everything else as a flat list of JSON values.
+
+        A sentence where the data is no such list.
+        """
         data = tensor.data
         if isinstance(data, np.ndarray):
             return data.reshape(-1)
@@ -152,15 +160,35 @@ class Tensors:
                 return typed
             parsed = loads(data.text, max_depth=max_depth)
             if not isinstance(parsed, list):
-                raise ContractError(
-                    "malformed", f"expected an array of data, got {say(parsed)}", path=f"inputs.{field.name}"
-                )
+                return f"expected an array of data, got {say(parsed)}"
             data = parsed
         flat = _flatten(data, tensor.shape)
-        if flat is None:
-            message = f"expected data flat or nested as shape {list(tensor.shape)}"
-            raise ContractError("malformed", message, path=f"inputs.{field.name}")
-        return flat
+        return f"expected data flat or nested as shape {list(tensor.shape)}" if flat is None else flat
+
+
+def _plain_reader(field: Field) -> Callable[[Tensor, int | None], Reading | None] | None:
+    """The short way for the most common contract, one array of plain numbers: it accepts, or leaves it to `read`."""
+    if field.kind != "float" or not field.shape or field.nullable or field.allow_nan or field.enum is not None:
+        return None
+    fields, name, shape, dtype = (field,), field.name, field.shape, np.dtype(field.dtype)
+    limits, edge = field.limits, np.finfo(field.dtype).max
+    low = -edge if limits.low is None else limits.low
+    high = edge if limits.high is None else limits.high
+
+    def read(tensor: Tensor, max_rows: int | None) -> Reading | None:
+        data, rows = tensor.data, tensor.shape[0] if tensor.shape else -1
+        if tensor.name != name or tensor.shape[1:] != shape or rows < 1 or (max_rows is not None and rows > max_rows):
+            return None
+        source = _typed(field, data.text, tensor.shape) if isinstance(data, JsonText) else data
+        if not isinstance(source, np.ndarray) or source.dtype.kind not in "fiu" or source.size != rows * field.size:
+            return None
+        values = narrow(source, dtype)
+        # NaN and the infinities fail this too.
+        if not (values.min() >= low and values.max() <= high):
+            return None
+        return Reading(Columns(fields, {name: values.reshape(tensor.shape)}, rows), rows, (), np.zeros(rows, np.bool_))
+
+    return read
 
 
 def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Array | None:

@@ -1,0 +1,9 @@
+"""The typed client: one API for HTTP and gRPC, chosen by URL, in a blocking and an async form.
+
+`Client(URL)` and `AsyncClient(URL)` take http, https, grpc and grpcs. What a call does is written once, as a flow of
+sends and pauses (`flow`); the two clients only differ in who performs them.
+"""
+
+from fivefold.client.api import AsyncClient, Client, Prediction, Tensors
+
+__all__ = ["AsyncClient", "Client", "Prediction", "Tensors"]

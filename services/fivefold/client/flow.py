@@ -1,0 +1,119 @@
+"""What a call does, free of I/O: a generator that yields what to send and how long to pause.
+
+A driver performs the sends and pauses, blocking or awaiting. Retries live here: only what the server says can be tried
+again (`not_ready`, `overloaded`, `rate_limited`) or what never reached it is, after the wait that the server asked for,
+and never beyond the caller's deadline. Encoding a call for a transport is left to the dialects.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fivefold.core.errors import FAMILIES, FivefoldError, Interrupted, Unavailable, Violation
+
+T = TypeVar("T")
+
+RETRIED = ("not_ready", "overloaded", "rate_limited")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message to perform: a path or a method's name, its body, and seconds left for it."""
+
+    target: str
+    body: Any
+    headers: dict[str, str]
+    timeout: float
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: a status, headers in lower case, a body (bytes, or a message)."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+class NoReply(Exception):
+    """The message got no reply. `sent` says whether the server may have seen it; `late` that the time ran out."""
+
+    def __init__(self, reason: str, *, late: bool = False) -> None:
+        super().__init__(reason)
+        self.late = late
+
+
+Flow = Generator[Send | Pause, Reply, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often, and how long between: full jitter under a doubling limit where the server names no time (seconds)."""
+
+    attempts: int = 4
+    first: float = 0.1
+    most: float = 5.0
+
+    def wait(self, attempt: int, retry_after: float | None) -> float:
+        """The pause before attempt `attempt` (counted from 1)."""
+        if retry_after is not None:
+            return retry_after
+        return random.uniform(0, min(self.most, self.first * 2**attempt))  # noqa: S311  # spreads clients, hides nothing
+
+
+def call(send: Callable[[float], Send], read: Callable[[Reply], T], *, timeout: float, retries: Retries) -> Flow[T]:
+    """Send, read, and try again while it can help. `send` gets the seconds that are left, `read` raises on errors."""
+    deadline = time.monotonic() + timeout
+    attempt = 0
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Interrupted("deadline_exceeded", f"no answer within {timeout:g} s")
+        try:
+            return read((yield send(left)))
+        except NoReply as err:
+            if err.late:
+                raise Interrupted("deadline_exceeded", f"no answer within {timeout:g} s") from err
+            # Inference changes nothing on the server, so a call whose fate is unknown may be made again.
+            failure: FivefoldError = Unavailable("not_ready", f"cannot reach the server: {err}")
+        except FivefoldError as err:
+            if err.code not in RETRIED:
+                raise
+            failure = err
+        attempt += 1
+        pause = retries.wait(attempt, failure.retry_after)
+        if attempt >= retries.attempts or time.monotonic() + pause >= deadline:
+            raise failure
+        yield Pause(pause)
+
+
+def error_of(body: dict[str, Any], *, retry_after: float | None = None, fallback: str = "internal") -> FivefoldError:
+    """The error of an error body: the same class, code, path and details that the server raised."""
+    code = str(body.get("code") or fallback)
+    path = str(body.get("path") or "")
+    message = str(body.get("error") or "the server gave no reason")
+    details = tuple(
+        Violation(str(item.get("code")), str(item.get("path", "")), str(item.get("error", "")), item.get("help"))
+        for item in body.get("details") or ()
+        if isinstance(item, dict)
+    )
+    message = message.removeprefix(f"{path}: ") if path else message
+    rest: dict[str, Any] = {"path": path, "help": body.get("help")}
+    for family in FAMILIES:
+        if code in family.codes:
+            if len(family.codes) == 1 and code.endswith("_invalid"):
+                return family(message, **rest)
+            return family(code, message, details=details, retry_after=retry_after, **rest)
+    return error_of({**body, "code": fallback, "error": f"{message} ({code})"}, retry_after=retry_after)

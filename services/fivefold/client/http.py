@@ -1,0 +1,199 @@
+"""The HTTP dialect: records over V1, tensors over V2 with binary data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from fivefold import oip
+from fivefold.client.flow import Flow, NoReply, Reply, Send, call, error_of
+from fivefold.core.columns import Array
+from fivefold.core.contract import Contract
+from fivefold.core.errors import FivefoldError
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from fivefold.client.api import CallOptions
+
+_STATUS = {
+    400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    406: "not_acceptable", 408: "request_timeout", 409: "contract_unsupported", 413: "too_large",
+    415: "unsupported_media_type", 429: "rate_limited", 431: "headers_too_large", 501: "not_implemented",
+    503: "not_ready", 504: "deadline_exceeded",
+}  # fmt: skip
+"""What a status means when something on the way, not Fivefold, has answered."""
+
+
+def get(path: str, headers: dict[str, str], timeout: float) -> Send:
+    """A plain GET."""
+    return Send(path, b"", headers, timeout, "GET")
+
+
+def model_path(prefix: str, model: str, version: str | None) -> str:
+    """`/v1/models/m` or `/v1/models/m/versions/v`."""
+    at = f"/{prefix}/models/{quote(model, safe='')}"
+    return at if version is None else f"{at}/versions/{quote(version, safe='')}"
+
+
+def predict(model: str, version: str | None, records: Sequence[Any], headers: dict[str, str], timeout: float) -> Send:
+    """A V1 prediction."""
+    body = msgspec.json.encode({"instances": records}, enc_hook=_plain)
+    head = {"content-type": "application/json", **headers}
+    return Send(f"{model_path('v1', model, version)}:predict", body, head, timeout)
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars and arrays inside records."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")
+
+
+def infer(
+    model: str,
+    version: str | None,
+    arrays: Mapping[str, Array],
+    outputs: Sequence[str] | None,
+    headers: dict[str, str],
+    timeout: float,
+) -> Send:
+    """A V2 inference with every tensor in binary, asking for binary back."""
+    inputs, chunks = [], []
+    for name, array in arrays.items():
+        datatype, array = wire(array)
+        chunks.append(oip.pack(array))
+        inputs.append(
+            {
+                "name": name,
+                "shape": list(array.shape),
+                "datatype": datatype,
+                "parameters": {"binary_data_size": len(chunks[-1])},
+            }
+        )
+    request: dict[str, Any] = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    if outputs is not None:
+        request["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    head = msgspec.json.encode(request)
+    sent = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head)), **headers}
+    return Send(f"{model_path('v2', model, version)}/infer", b"".join((head, *chunks)), sent, timeout)
+
+
+def wire(array: Any) -> tuple[str, Array]:
+    """The protocol's datatype of an array, and the array as it is packed; text becomes an object array."""
+    array = np.asarray(array)
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    if array.dtype == object:
+        return "BYTES", array
+    name = oip.NAMES.get(array.dtype.name)
+    if name is None:
+        raise TypeError(f"no tensor can hold {array.dtype}")
+    return name, array
+
+
+def read_json(reply: Reply) -> Any:
+    """The JSON of a good reply; raises the error of any other."""
+    if reply.status >= 400:
+        raise error(reply)
+    return msgspec.json.decode(reply.body)
+
+
+def read_tensors(reply: Reply) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Output arrays and parameters of a V2 answer."""
+    if reply.status >= 400:
+        raise error(reply)
+    cut = int(reply.headers.get("inference-header-content-length") or len(reply.body))
+    head = msgspec.json.decode(reply.body[:cut])
+    at, arrays = cut, {}
+    for tensor in head["outputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        shape = tuple(tensor["shape"])
+        if size is None:
+            arrays[tensor["name"]] = np.array(tensor["data"], oip.DATATYPES[tensor["datatype"]]).reshape(shape)
+            continue
+        raw = reply.body[at : at + size]
+        at += size
+        arrays[tensor["name"]] = tensor_array(tensor["datatype"], shape, raw)
+    return arrays, head.get("parameters", {})
+
+
+def tensor_array(datatype: str, shape: Sequence[int], raw: bytes) -> Array:
+    """An array from its raw form; BYTES stay bytes."""
+    return oip.unpack(datatype, raw, int(np.prod(shape, dtype=np.int64)), "outputs").reshape(tuple(shape))
+
+
+def error(reply: Reply) -> FivefoldError:
+    """The error of a reply, also of one that something on the way has made."""
+    try:
+        retry_after: float | None = float(reply.headers.get("retry-after", ""))
+    except ValueError:
+        retry_after = None
+    try:
+        body = msgspec.json.decode(reply.body)
+    except msgspec.MsgspecError:
+        body = {"error": bytes(reply.body[:200]).decode("utf-8", "replace").strip() or f"HTTP status {reply.status}"}
+    fallback = _STATUS.get(reply.status, "internal" if reply.status >= 500 else "malformed")
+    return error_of(body if isinstance(body, dict) else {}, retry_after=retry_after, fallback=fallback)
+
+
+class Dialect:
+    """The calls over HTTP."""
+
+    def predict(
+        self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
+    ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]:
+        """Records in, records out."""
+        answer = yield from _call(
+            lambda left: predict(model, version, records, options.sent(left), left), read_json, options
+        )
+        return answer["predictions"], answer.get("metadata", {})
+
+    def infer(
+        self,
+        model: str,
+        version: str | None,
+        arrays: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        options: CallOptions,
+    ) -> Flow[tuple[dict[str, Array], dict[str, Any]]]:
+        """Arrays in, arrays out."""
+        return (
+            yield from _call(
+                lambda left: infer(model, version, arrays, outputs, options.sent(left), left), read_tensors, options
+            )
+        )
+
+    def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]:
+        """The contract as the server holds it."""
+        path = f"{model_path('v1', model, version)}/contract"
+        return Contract.from_json(
+            (yield from _call(lambda left: get(path, options.sent(left), left), read_json, options))
+        )
+
+    def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]:
+        """The repository index."""
+        found = yield from _call(
+            lambda left: Send("/v2/repository/index", b"{}", _JSON | options.sent(left), left), read_json, options
+        )
+        return list(found)
+
+    def ready(self, model: str | None, options: CallOptions) -> Flow[bool]:
+        """One question, asked once."""
+        path = "/v2/health/ready" if model is None else f"{model_path('v2', model, None)}/ready"
+        try:
+            reply = yield get(path, options.sent(options.timeout), options.timeout)
+        except NoReply:
+            return False
+        return reply.status == 200
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _call(send: Callable[[float], Send], read: Callable[[Reply], T], options: CallOptions) -> Flow[T]:
+    return call(send, read, timeout=options.timeout, retries=options.retries)

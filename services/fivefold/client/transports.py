@@ -1,0 +1,155 @@
+"""Performing sends: httpx and grpc channels, blocking and async. Each turns its own failures into `NoReply`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+
+from fivefold.client.flow import NoReply, Reply, Send
+
+SERVICE = "/inference.GRPCInferenceService/"
+MAX_MESSAGE = 256 * 1024 * 1024
+"""Bytes of one gRPC message; gRPC's own default of 4 MiB cuts off ordinary batches."""
+
+
+def is_grpc(url: str) -> bool:
+    """Whether a URL names a gRPC server; raises `ValueError` for a scheme that is neither."""
+    scheme = urlsplit(url).scheme
+    if scheme not in ("http", "https", "grpc", "grpcs"):
+        raise ValueError(f"expected a URL of http, https, grpc or grpcs, got {url!r}")
+    return scheme.startswith("grpc")
+
+
+class HttpTransport:
+    """HTTP, blocking."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._client = httpx.Client(base_url=url, **options)
+
+    def send(self, message: Send) -> Reply:
+        """Perform one send; raises `NoReply`."""
+        try:
+            return _reply(self._client.request(*_request(message), **_parts(message)))
+        except httpx.HTTPError as err:
+            raise _no_reply(err) from err
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class AsyncHttpTransport:
+    """HTTP, async."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._client = httpx.AsyncClient(base_url=url, **options)
+
+    async def send(self, message: Send) -> Reply:
+        """Perform one send; raises `NoReply`."""
+        try:
+            return _reply(await self._client.request(*_request(message), **_parts(message)))
+        except httpx.HTTPError as err:
+            raise _no_reply(err) from err
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _request(message: Send) -> tuple[str, str]:
+    return message.method, message.target
+
+
+def _parts(message: Send) -> dict[str, Any]:
+    return {"content": message.body or None, "headers": message.headers, "timeout": message.timeout}
+
+
+def _reply(response: httpx.Response) -> Reply:
+    return Reply(
+        response.status_code, {key.lower(): value for key, value in response.headers.items()}, response.content
+    )
+
+
+def _no_reply(err: httpx.HTTPError) -> NoReply:
+    return NoReply(str(err) or type(err).__name__, late=isinstance(err, httpx.TimeoutException))
+
+
+def _grpc_target(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc or parts.path
+
+
+def _grpc_options() -> list[tuple[str, Any]]:
+    return [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
+
+
+class GrpcTransport:
+    """gRPC, blocking."""
+
+    def __init__(self, url: str, *, root_certificates: bytes | None = None) -> None:
+        target, options = _grpc_target(url), _grpc_options()
+        if urlsplit(url).scheme == "grpcs":
+            self._channel = grpc.secure_channel(
+                target, grpc.ssl_channel_credentials(root_certificates), options=options
+            )
+        else:
+            self._channel = grpc.insecure_channel(target, options=options)
+
+    def send(self, message: Send) -> Reply:
+        """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
+        method: Any = self._channel.unary_unary(SERVICE + message.target)
+        try:
+            body, done = method.with_call(
+                message.body, timeout=message.timeout, metadata=tuple(message.headers.items())
+            )
+        except grpc.RpcError as err:
+            return _failed(err)
+        return Reply(0, _metadata(done.trailing_metadata()), body)
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+class AsyncGrpcTransport:
+    """gRPC, async."""
+
+    def __init__(self, url: str, *, root_certificates: bytes | None = None) -> None:
+        target, options = _grpc_target(url), _grpc_options()
+        if urlsplit(url).scheme == "grpcs":
+            credentials = grpc.ssl_channel_credentials(root_certificates)
+            self._channel = grpc.aio.secure_channel(target, credentials, options=options)
+        else:
+            self._channel = grpc.aio.insecure_channel(target, options=options)
+
+    async def send(self, message: Send) -> Reply:
+        """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
+        method: Any = self._channel.unary_unary(SERVICE + message.target)
+        ongoing = method(message.body, timeout=message.timeout, metadata=tuple(message.headers.items()))
+        try:
+            body = await ongoing
+        except grpc.aio.AioRpcError as err:
+            return _failed(err)
+        return Reply(0, _metadata(await ongoing.trailing_metadata()), body)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+
+def _metadata(pairs: Any) -> dict[str, Any]:
+    return {str(key): value for key, value in pairs or ()}
+
+
+def _failed(err: Any) -> Reply:
+    """A failed call as a reply, or `NoReply` where no server of ours has spoken."""
+    code, trailers = err.code(), _metadata(err.trailing_metadata())
+    if "fivefold-code" not in trailers:
+        if code is grpc.StatusCode.UNAVAILABLE:
+            raise NoReply(err.details() or "unavailable") from err
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise NoReply("the time is up", late=True) from err
+    return Reply(int(code.value[0]), trailers, err.details() or "")

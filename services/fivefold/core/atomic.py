@@ -1,0 +1,67 @@
+"""Writing to disk all or nothing: a file or a directory appears whole, or not at all.
+
+What the files mean, and which directories may be replaced, is left to the caller.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def replace_file(path: Path, data: bytes, *, through: Path | None = None) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part.
+
+    The unfinished file stands in the directory `through` (of the same disk), beside `path` where it is not given.
+    """
+    part = (through or path.parent) / f".{path.name}.{os.urandom(6).hex()}.part"
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a directory of files beside `target` and put it in its place; what stands there is removed.
+
+    Paths in `files` are relative, with `/`. Two renames swap an older directory, so a reader in between finds nothing
+    rather than a mixture. Raises `OSError`, and leaves the older one where it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    token = os.urandom(6).hex()
+    part, old = (target.with_name(f".{target.name}.{token}.{word}") for word in ("part", "old"))
+    try:
+        for path, data in files.items():
+            place = part / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            target.rename(old)
+        try:
+            part.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        _remove(part)
+        _remove(old)
+
+
+def _remove(directory: Path) -> None:
+    if not directory.exists():
+        return
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _remove(entry)
+        else:
+            entry.unlink()
+    directory.rmdir()

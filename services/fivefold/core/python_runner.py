@@ -1,0 +1,122 @@
+"""Runs a Python class that came with its bundle.
+
+The code runs with this process's rights: bundles of unknown origin are opened with public keys only. What the class
+needs to import from outside the bundle is left to the environment that it is served in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import shutil
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fivefold.core.bundle import Bundle
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Field
+from fivefold.core.errors import BundleInvalid
+from fivefold.core.manifest import MODEL_DIRECTORY
+from fivefold.core.runners import fold
+
+_COUNT = itertools.count()
+
+
+class PythonRunner:
+    """A class `module:Class` from the bundle's model/, made without arguments, with `predict(columns) -> columns`.
+
+    `predict` gets a dict of field name to array (its own copies) and gives one of output field to array or list; one
+    call at a time. The verified files lie in a private directory as long as the runner lives, so the class finds what
+    it was packed with beside `__file__`. The module is imported below a package name of its own: two bundles never
+    share a module, and a module of the bundle imports its neighbours relatively. The code runs with this process's
+    rights: open bundles of unknown origin with public keys only.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        entry = bundle.manifest.entry
+        assert entry is not None  # the manifest refuses a Python bundle without one
+        self._fields = bundle.contract.outputs
+        self._package = f"fivefold_model_{bundle.digest[:12]}_{next(_COUNT)}"
+        directory = tempfile.mkdtemp(prefix="fivefold-model-")
+        self._end = weakref.finalize(self, _forget, self._package, directory)
+        self._lock = threading.Lock()
+        try:
+            _materialise(bundle, Path(directory))
+            self._model = _make(self._package, Path(directory), entry)
+        except BaseException:
+            self._end()
+            raise
+
+    def run(self, columns: Columns) -> Mapping[str, Array]:
+        """The answers for at least one row, one call at a time."""
+        given = {name: np.array(columns[name]) for name in columns}
+        with self._lock:
+            if self._model is None:
+                raise RuntimeError("the scorer is closed")
+            answers = self._model.predict(given)
+        if not isinstance(answers, Mapping):
+            raise TypeError(f"predict gave {type(answers).__name__}, not a mapping of output field to array")
+        return {
+            field.name: fold(_array(answers[field.name], field), columns.rows, field.shape)
+            for field in self._fields
+            if field.name in answers
+        }
+
+    def close(self) -> None:
+        """Forget the module and remove its files, after the call that runs."""
+        with self._lock:
+            self._model = None
+            self._end()
+
+
+def _array(values: Any, field: Field) -> Array:
+    if isinstance(values, np.ndarray) or field.kind not in ("string", "bytes"):
+        return np.asarray(values)
+    # numpy's own guess, a fixed-width dtype, would drop trailing zero bytes.
+    return np.array(values, object)
+
+
+def _materialise(bundle: Bundle, directory: Path) -> None:
+    for name in bundle.names():
+        if name.startswith(MODEL_DIRECTORY):
+            place = directory / name.removeprefix(MODEL_DIRECTORY)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(bundle.read(name))
+
+
+def _make(package: str, directory: Path, entry: str) -> Any:
+    module_name, _, class_name = entry.partition(":")
+    inside = f"{module_name.replace('.', '/')}.py"
+    path = MODEL_DIRECTORY + (inside if (directory / inside).exists() else f"{inside[:-3]}/__init__.py")
+    root = ModuleType(package)
+    root.__path__ = [str(directory)]
+    sys.modules[package] = root
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(f"{package}.{module_name}")
+        model = getattr(module, class_name)()
+    except (Exception, SystemExit) as err:
+        reason = f"{type(err).__name__}: {err}"
+        missing = err.name.partition(".")[0] if isinstance(err, ModuleNotFoundError) and err.name else ""
+        help = None
+        if missing and any((directory / place).exists() for place in (missing, f"{missing}.py")):
+            help = f"a module of the bundle imports its neighbours relatively: from . import {missing}"
+        raise BundleInvalid(f"{entry} cannot be made: {reason}", path=path, help=help) from err
+    if not callable(getattr(model, "predict", None)):
+        raise BundleInvalid(f"{entry} has no method predict", path=path)
+    return model
+
+
+def _forget(package: str, directory: str) -> None:
+    inside = f"{package}."
+    for name in [name for name in sys.modules if name == package or name.startswith(inside)]:
+        del sys.modules[name]
+    shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,263 @@
+"""One telemetry vocabulary for every workload: metric names, log fields, span names.
+
+    metric    fivefold_requests_total{pattern,model,version,transport,code}
+              fivefold_request_seconds{pattern,model,version,transport}   fivefold_score_seconds{pattern,model,version}
+              fivefold_rows_total{pattern,model,version,outcome}          outcome: scored, refused, failed
+              fivefold_inflight{pattern}
+              fivefold_bundle_info{pattern,model,version,bundle,contract,runtime}
+    log line  time level event pattern transport model version bundle code rows milliseconds request_id trace_id
+              and error, path, exception where there are any
+    span      receive > queue, check, score, encode
+
+What is counted, and when, is left to the workload; serving `/metrics` to its HTTP adapter; where log lines go to the
+handlers of the `fivefold` logger (`log_to` gives it one).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import IO, Any, NamedTuple
+
+import msgspec
+from opentelemetry import propagate, trace
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the time histograms: half a millisecond (one row, small model) to half a minute (a big batch)."""
+
+OUTCOMES = ("scored", "refused", "failed")
+
+LOGGER = logging.getLogger("fivefold")
+
+HEALTHY = "ok"
+"""The `code` of a request that was answered."""
+
+FAULTS = frozenset({"internal", "model_failed"})
+"""Codes that are our side's fault, logged as errors; the others are warnings."""
+
+
+class Stage(NamedTuple):
+    """One child span: its name, and start and end on `time.perf_counter` in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+class Lane:
+    """The metrics of one (model, version, transport), resolved once: a label look-up costs more than an increment."""
+
+    __slots__ = ("_codes", "bundle", "model", "observe_request", "observe_score", "rows", "transport", "version")
+
+    def __init__(self, telemetry: Telemetry, model: str, version: str, transport: str, bundle: str) -> None:
+        pattern = telemetry.pattern
+        self.model, self.version, self.transport, self.bundle = model, version, transport, bundle
+        requests = telemetry.requests
+        self._codes = _Codes(lambda code: requests.labels(pattern, model, version, transport, code).inc)
+        self._codes[HEALTHY]
+        self.observe_request = telemetry.request_seconds.labels(pattern, model, version, transport).observe
+        self.observe_score = telemetry.score_seconds.labels(pattern, model, version).observe
+        self.rows = {
+            outcome: telemetry.rows.labels(pattern, model, version, outcome).inc for outcome in OUTCOMES if model
+        }
+
+    def count(self, code: str) -> None:
+        """One more request that ended with `code`."""
+        self._codes[code]()
+
+
+class _Codes(dict[str, Callable[[], None]]):
+    def __init__(self, make: Callable[[str], Callable[[], None]]) -> None:
+        self._make = make
+
+    def __missing__(self, code: str) -> Callable[[], None]:
+        self[code] = made = self._make(code)
+        return made
+
+
+class Telemetry:
+    """A process's metrics, log lines and spans for one pattern (`online`, `batch`, `stream`, `edge`).
+
+    `log_sample` is the share of healthy requests that get a line. `tracer` is None where nothing exports spans: then
+    none are made. Metrics live in a registry of their own, so several of these can share a process.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        *,
+        log_sample: float = 0.01,
+        tracer: trace.Tracer | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.pattern = pattern
+        self.log_sample = log_sample
+        self.tracer = tracer
+        self.registry = registry = registry or CollectorRegistry()
+        where = ["pattern", "model", "version"]
+        self.requests = Counter(
+            "fivefold_requests", "Requests, by how they ended.", [*where, "transport", "code"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "fivefold_request_seconds",
+            "From the whole request to the whole answer.",
+            [*where, "transport"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.score_seconds = Histogram(
+            "fivefold_score_seconds", "In the model.", where, buckets=SECONDS, registry=registry
+        )
+        self.rows = Counter("fivefold_rows", "Rows, by what became of them.", [*where, "outcome"], registry=registry)
+        self._inflight = Gauge("fivefold_inflight", "Requests in work.", ["pattern"], registry=registry)
+        self._bundles = Gauge(
+            "fivefold_bundle_info",
+            "One for each bundle that is loaded.",
+            [*where, "bundle", "contract", "runtime"],
+            registry=registry,
+        )
+        self._lanes: dict[tuple[str, str, str], Lane] = {}
+
+    def lane(self, transport: str, model: str = "", version: str = "", bundle: str = "") -> Lane:
+        """The metrics of a model on a transport; without a model those of requests that never reached one."""
+        key = (model, version, transport)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self, model, version, transport, bundle)
+        return lane
+
+    def inflight(self, current: Callable[[], float]) -> None:
+        """Report the number of requests in work from `current` at every scrape."""
+        self._inflight.labels(self.pattern).set_function(current)
+
+    def bundle(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
+        """Announce a loaded bundle."""
+        self._bundles.labels(self.pattern, model, version, bundle, contract, runtime).set(1)
+
+    def expose(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics as a scrape's body and its media type, OpenMetrics where `accept` asks for it."""
+        encoder, media_type = choose_encoder(accept)
+        return encoder(self.registry), media_type
+
+    def finished(
+        self,
+        lane: Lane,
+        code: str,
+        *,
+        started: float,
+        request_id: str,
+        rows: int = 0,
+        trace_id: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Count, time and log one request that ended now; `started` is on `time.perf_counter`, in seconds."""
+        seconds = time.perf_counter() - started
+        lane.count(code)
+        lane.observe_request(seconds)
+        if code == HEALTHY and (not self.log_sample or random.random() >= self.log_sample):  # noqa: S311  # no secret
+            return
+        level = logging.INFO if code == HEALTHY else logging.ERROR if code in FAULTS else logging.WARNING
+        line: dict[str, Any] = {
+            "event": "request",
+            "pattern": self.pattern,
+            "transport": lane.transport,
+            "model": lane.model,
+            "version": lane.version,
+            "bundle": lane.bundle,
+            "code": code,
+            "rows": rows,
+            "milliseconds": round(seconds * 1000, 3),
+            "request_id": request_id,
+            "trace_id": trace_id,
+        }
+        if error is not None:
+            line |= describe(error)
+        log(level, line)
+
+    def span(self, traceparent: str | None, started: float, **attributes: Any) -> trace.Span | None:
+        """Open the span `receive` below the caller's context, or None where nothing exports spans."""
+        if self.tracer is None:
+            return None
+        parent = propagate.extract({"traceparent": traceparent}) if traceparent else None
+        return self.tracer.start_span(
+            "receive",
+            context=parent,
+            kind=trace.SpanKind.SERVER,
+            start_time=_wall(started),
+            attributes={f"fivefold.{name}": value for name, value in attributes.items()},
+        )
+
+    def end_span(self, span: trace.Span, stages: Sequence[Stage], code: str) -> None:
+        """Close `receive` with its children. They are made after the fact, so that the work itself is not slowed."""
+        if self.tracer is None:
+            return
+        context = trace.set_span_in_context(span)
+        for stage in stages:
+            child = self.tracer.start_span(stage.name, context=context, start_time=_wall(stage.start))
+            child.end(_wall(stage.end))
+        span.set_attribute("fivefold.code", code)
+        if code in FAULTS:
+            span.set_status(trace.StatusCode.ERROR, code)
+        span.end()
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """An error's log fields: its sentence and path, and the exception behind it with its traceback."""
+    out = {"error": str(error)}
+    path = getattr(error, "path", "")
+    if path:
+        out["path"] = path
+    cause = error.__cause__
+    if cause is not None:
+        out["exception"] = "".join(traceback.format_exception(cause))
+    return out
+
+
+def log(level: int, line: dict[str, Any]) -> None:
+    """Write one JSON line to the `fivefold` logger; time and level come first."""
+    if LOGGER.isEnabledFor(level):
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        head = {"time": now.replace("+00:00", "Z"), "level": logging.getLevelName(level).lower()}
+        LOGGER.log(level, "%s", msgspec.json.encode(head | line).decode("utf-8", "backslashreplace"))
+
+
+def log_to(stream: IO[str]) -> None:
+    """Send the log lines to a stream, as they are, and nowhere else."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+def traceparent(span: trace.Span) -> str:
+    """A span's context as the W3C header's value."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, trace.set_span_in_context(span))
+    return carrier.get("traceparent", "")
+
+
+def exporting_tracer(service: str) -> trace.Tracer:
+    """A tracer whose spans go to the OTLP endpoint that the standard `OTEL_*` variables name.
+
+    Needs the SDK and the exporter, which come with the `online` extra.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider.get_tracer("fivefold")
+
+
+def _wall(moment: float) -> int:
+    """A moment of `time.perf_counter` (seconds) in nanoseconds since 1970, as spans want it."""
+    return time.time_ns() - round((time.perf_counter() - moment) * 1e9)
