@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK   := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK_ALONE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK   := $(LOCK_ALONE) pyproject.toml
+ENVS   := .cache/envs
+FOREIGN := triton kserve bentoml torch
 BUNDLE := bundles/breast-cancer
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
@@ -28,7 +31,7 @@ demo: $(VENV)/.run ## Train the breast-cancer model on real data and pack it
 test: $(VENV)/.dev ## Set up and run the tests that need Python alone
 	$(BIN)/python -m pytest -m "not full" $(ARGS)
 
-test-full: $(VENV)/.dev $(VENV)/.full ## Run every test, the long ones and those with environments of their own too
+test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long ones and those with environments of their own too
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## Lint, format, types, import rules, generated files and locks
@@ -45,6 +48,10 @@ generate: $(VENV)/.dev ## Write the generated files anew
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
+	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt
+	$(LOCK_ALONE) requirements/kserve.in -o requirements/kserve.txt
+	$(LOCK_ALONE) pyproject.toml --extra http requirements/bentoml.in -o requirements/bentoml.txt
+	$(LOCK_ALONE) pyproject.toml --extra pack --extra torch requirements/torch.in -o requirements/torch.txt
 
 bench: $(VENV)/.dev ## Measure beside Ray Serve's default ingress (needs wrk)
 	$(BIN)/python loadtest/compare_ray_default.py $(ARGS)
@@ -65,4 +72,10 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) …"
 	@$(PIP) install --require-hashes --no-compile -r requirements/dev.txt
+	@touch $@
+
+# Foreign clients and large frameworks live apart: their dependencies contradict ours, or weigh gigabytes.
+$(ENVS)/%/.done: requirements/%.txt
+	@echo "Making the environment of $* in $(@D) …"
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-compile -r $<
 	@touch $@

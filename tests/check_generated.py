@@ -1,0 +1,87 @@
+"""Prove that generated files and locks are up to date: make them again elsewhere and compare.
+
+Run by `make check`. Prints what differs and the command that mends it; exits 1 then.
+"""
+
+import filecmp
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def stale_generated(scratch: Path) -> list[str]:
+    """Generated files that differ from what their generator writes now."""
+    from fivefold.online.grpc import generate
+
+    generate.generate(scratch)
+    made = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]
+    return [
+        f"services/{path}"
+        for path in made
+        if not (ROOT / "services" / path).is_file() or not filecmp.cmp(scratch / path, ROOT / "services" / path, False)
+    ]
+
+
+def stale_locks() -> list[str]:
+    """Locks that no longer satisfy pyproject.toml: every direct requirement pinned, and pinned inside its range."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+
+    def direct(*names: str) -> list[Requirement]:
+        found = [Requirement(line) for line in project["project"]["dependencies"]]
+        for name in names:
+            for line in extras[name]:
+                requirement = Requirement(line)
+                found += direct(*requirement.extras) if requirement.name == "fivefold" else [requirement]
+        return found
+
+    wanted = {
+        "run.txt": direct("run"),
+        "dev.txt": direct("all") + [Requirement(line) for line in project["dependency-groups"]["dev"]],
+    }
+    wrong = []
+    for name, requirements in wanted.items():
+        text = (ROOT / "requirements" / name).read_text()
+        pins: dict[str, list[str]] = {}
+        for pinned, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE):
+            pins.setdefault(canonicalize_name(pinned), []).append(version)
+        for requirement in requirements:
+            versions = pins.get(canonicalize_name(requirement.name), [])
+            if not versions or not all(requirement.specifier.contains(version) for version in versions):
+                wrong.append(
+                    f"requirements/{name}: {requirement} is not what it pins ({', '.join(versions) or 'nothing'})"
+                )
+        if re.search(r"https?://", text):
+            wrong.append(f"requirements/{name}: names an address")
+    return wrong
+
+
+def main() -> int:
+    """Check everything; 0 = up to date."""
+    sys.path.insert(0, str(ROOT / "services"))
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "fivefold").mkdir()
+        generated = stale_generated(Path(scratch))
+    locks = stale_locks()
+    tracked = subprocess.run(
+        ["git", "ls-files", "-ci", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    for line in generated:
+        print(f"stale: {line}\nhelp: make generate")
+    for line in locks:
+        print(f"stale: {line}\nhelp: make lock")
+    for line in tracked.splitlines():
+        print(f"tracked although ignored: {line}")
+    return bool(generated or locks or tracked.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
