@@ -1,0 +1,1 @@
+"""The commands of `fivefold`, one module a noun; `fivefold.cli` puts them together."""

@@ -1,0 +1,170 @@
+"""`fivefold bundle`: verify, sign, show, keygen and archive."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fivefold.commands.words import add, add_group, add_json, print_json
+
+if TYPE_CHECKING:
+    from fivefold.core.bundle import Bundle
+
+
+def _bundle_verify(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import bundle_of
+    from fivefold.core.scorer import Scorer
+
+    bundle = bundle_of(arguments.bundle, arguments.public_key)
+    Scorer.open(bundle).close()
+    rows = bundle.golden()[0].rows
+    if arguments.json:
+        print_json({**_summary(bundle), "golden_rows": rows, "ok": True})
+        return
+    signed = (
+        f"signed by {bundle.signer}" if bundle.signer else "signature not checked" if bundle.signed else "not signed"
+    )
+    print(f"ok: {bundle.name}@{bundle.version}, {len(bundle.names())} files, {rows} golden rows answered, {signed}")
+
+
+def _summary(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "path": str(bundle.path),
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": bundle.digest,
+        "signed": bundle.signed,
+        "signer": bundle.signer,
+    }
+
+
+def _bundle_show(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import bundle_of
+
+    bundle = bundle_of(arguments.bundle)
+    manifest = json.loads(bundle.read("bundle.json"))
+    if arguments.json:
+        print_json({**_summary(bundle), "manifest": manifest})
+        return
+    print(f"{bundle.name}@{bundle.version}  sha256 {bundle.digest}{'  signed' if bundle.signed else ''}")
+    print(f"runtime   {bundle.manifest.runtime}, runs on {', '.join(bundle.manifest.targets)}")
+    print(
+        f"contract  {bundle.contract.name}@{bundle.contract.version}: {len(bundle.contract.inputs)} inputs, "
+        f"{len(bundle.contract.outputs)} outputs"
+    )
+    print(f"tolerance {bundle.manifest.tolerance:g}, {bundle.golden()[0].rows} golden rows")
+    for entry in bundle.manifest.files:
+        print(f"file      {entry.path}  {entry.bytes:,} bytes  {entry.sha256[:16]}…")
+    for key, value in bundle.manifest.created_from.items():
+        print(f"from      {key}: {json.dumps(value, ensure_ascii=False)}")
+
+
+def _bundle_sign(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import bundle_of
+    from fivefold.core.bundle import sign
+
+    bundle_of(arguments.bundle)
+    bundle = sign(arguments.bundle, Path(arguments.key))
+    if arguments.json:
+        print_json(_summary(bundle))
+    else:
+        print(f"signed {bundle.name}@{bundle.version} ({bundle.digest}) by {bundle.signer}")
+
+
+def _bundle_keygen(arguments: argparse.Namespace) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from fivefold.core.signature import fingerprint
+
+    private, public = Path(arguments.private), Path(arguments.public or Path(arguments.private).with_suffix(".pub.pem"))
+    key = Ed25519PrivateKey.generate()
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # Created, never overwritten, and readable by nobody else from the first byte on.
+    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+    with public.open("xb") as file:
+        file.write(
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+    print(f"{private} signs; give {public} to whoever verifies ({fingerprint(key.public_key())})")
+
+
+def _bundle_archive(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import bundle_of
+
+    bundle = bundle_of(arguments.bundle)
+    place = bundle.archive(arguments.tar)
+    if arguments.json:
+        print_json({**_summary(bundle), "tar": str(place), "bytes": place.stat().st_size})
+    else:
+        print(
+            f"{place}: {place.stat().st_size:,} bytes, {bundle.name}@{bundle.version}, "
+            f"sha256 of bundle.json {bundle.digest}"
+        )
+
+
+def add_bundle(commands: Any) -> None:
+    """Add `bundle` and its commands."""
+    group = add_group(
+        commands,
+        "bundle",
+        "verify, sign, show and archive bundles",
+        "fivefold bundle verify bundles/demo",
+        "fivefold bundle sign --help",
+    )
+    verify = add(
+        group,
+        "verify",
+        _bundle_verify,
+        "check every digest, the signature and the golden answers",
+        "fivefold bundle verify bundles/demo",
+        "fivefold bundle verify demo.tar --public-key release.pub.pem",
+    )
+    verify.add_argument(
+        "--public-key", metavar="PEM", action="append", default=[], help="require a signature by this key; repeatable"
+    )
+    sign = add(
+        group,
+        "sign",
+        _bundle_sign,
+        "sign a bundle with an Ed25519 key",
+        "fivefold bundle sign bundles/demo --key release.pem",
+    )
+    sign.add_argument("--key", metavar="PEM", required=True, help="the private key: fivefold bundle keygen")
+    show = add(
+        group,
+        "show",
+        _bundle_show,
+        "show what a bundle is made of",
+        "fivefold bundle show bundles/demo",
+        "fivefold bundle show demo.tar --json",
+    )
+    archive = add(
+        group,
+        "archive",
+        _bundle_archive,
+        "write a bundle as one .tar, byte for byte reproducible",
+        "fivefold bundle archive bundles/demo demo.tar",
+    )
+    for command in (verify, sign, show, archive):
+        command.add_argument("bundle", metavar="BUNDLE", help="a directory or a .tar")
+        add_json(command)
+    archive.add_argument("tar", metavar="FILE.tar")
+    keygen = add(
+        group,
+        "keygen",
+        _bundle_keygen,
+        "make a key pair for signing",
+        "fivefold bundle keygen release.pem",
+        "fivefold bundle keygen release.pem public.pem",
+    )
+    keygen.add_argument(
+        "private", metavar="PRIVATE.pem", help="written readable by you alone; an existing file is left alone"
+    )
+    keygen.add_argument("public", metavar="PUBLIC.pem", nargs="?", help="default: PRIVATE.pub.pem")

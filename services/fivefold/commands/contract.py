@@ -1,0 +1,135 @@
+"""`fivefold contract`: show, draft and export."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from fivefold.commands.words import add, add_group, add_json, print_json
+from fivefold.core.errors import ProtocolError
+
+
+def _contract_export(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import contract_of
+    from fivefold.exports import export
+
+    files = export(contract_of(arguments.contract), arguments.to)
+    if arguments.output is None:
+        for content in files.values():
+            try:
+                sys.stdout.write(content.decode())
+            except UnicodeDecodeError as err:
+                message = f"{arguments.to} is not text"
+                raise ProtocolError("not_acceptable", message, help="write files: --output DIR") from err
+        return
+    directory = Path(arguments.output)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
+        print(directory / name)
+
+
+def _contract_draft(arguments: argparse.Namespace) -> None:
+    from fivefold.exports.draft import draft
+
+    law = draft(arguments.data, arguments.name, outputs=arguments.answer, version=arguments.version)
+    if arguments.output is None:
+        sys.stdout.write(law.to_bytes().decode())
+        return
+    Path(arguments.output).write_bytes(law.to_bytes())
+    print(f"drafted {arguments.output}: read it, correct ranges, units and descriptions")
+
+
+def _contract_show(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import contract_of
+
+    law = contract_of(arguments.contract)
+    if arguments.json:
+        print_json(law.to_json())
+        return
+    print(f"{law.name}@{law.version}  sha256 {law.digest}")
+    if law.description:
+        print(law.description)
+    for side, fields in (("inputs", law.inputs), ("outputs", law.outputs)):
+        print(f"\n{side}")
+        rows = [
+            [f.name, f.dtype + (str(list(f.shape)) if f.shape else ""), _law_of(f), f.unit or "", f.description or ""]
+            for f in fields
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        for row in rows:
+            print(
+                "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width).rstrip()
+            )
+    for warning in law.warnings():
+        print(f"warning: {warning}")
+
+
+def _law_of(field: Any) -> str:
+    parts = []
+    if field.minimum is not None or field.maximum is not None:
+        low = "" if field.minimum is None else f"{field.minimum:g}"
+        parts.append(f"{low}..{'' if field.maximum is None else f'{field.maximum:g}'}")
+    if field.enum is not None:
+        parts.append("|".join(map(str, field.enum[:6])) + ("|…" if len(field.enum) > 6 else ""))
+    if field.pattern is not None:
+        parts.append(f"/{field.pattern}/")
+    if field.labels:
+        parts.append("[" + ", ".join(field.labels[:6]) + (", …" if len(field.labels) > 6 else "") + "]")
+    parts += [word for word, holds in (("nullable", field.nullable), ("optional", not field.required)) if holds]
+    return " ".join(parts)
+
+
+def add_contract(commands: Any) -> None:
+    """Add `contract` and its commands."""
+    group = add_group(
+        commands,
+        "contract",
+        "show, draft and translate contracts",
+        "fivefold contract show bundles/demo",
+        "fivefold contract export --help",
+    )
+    show = add(
+        group,
+        "show",
+        _contract_show,
+        "show a contract as a table",
+        "fivefold contract show bundles/demo",
+        "fivefold contract show contract.json --json",
+    )
+    show.add_argument("contract", metavar="FILE|BUNDLE")
+    add_json(show)
+    draft = add(
+        group,
+        "draft",
+        _contract_draft,
+        "draft a contract from data, for a person to edit",
+        "fivefold contract draft train.parquet --name fraud --answer label --output contract.json",
+    )
+    draft.add_argument("data", metavar="DATA", help="a .parquet, .csv or .jsonl file")
+    draft.add_argument("--name", required=True, help="the contract's name")
+    draft.add_argument("--version", default="1.0.0", help="the contract's version (default: 1.0.0)")
+    draft.add_argument(
+        "--answer",
+        metavar="COLUMN",
+        action="append",
+        required=True,
+        help="a column that holds what the model answers; repeatable",
+    )
+    draft.add_argument("--output", metavar="FILE", help="default: standard output")
+    export = add(
+        group,
+        "export",
+        _contract_export,
+        "write a contract in another language",
+        "fivefold contract export bundles/demo --to json-schema",
+        "fivefold contract export contract.json --to proto --output generated",
+    )
+    export.add_argument("contract", metavar="FILE|BUNDLE")
+    from fivefold.exports import FORMATS
+
+    export.add_argument("--to", choices=FORMATS, required=True)
+    export.add_argument("--output", metavar="DIR", help="default: standard output")

@@ -1,0 +1,110 @@
+"""`fivefold serve` and `fivefold export`: running is `fivefold.online`'s, writing `fivefold.exports`' work."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fivefold.commands.words import USAGE, add, complain
+from fivefold.core.errors import ProtocolError
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from fivefold.core.settings import SettingsError, read
+    from fivefold.online.settings import OnlineSettings
+
+    given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
+    if arguments.no_page:
+        given["page"] = False
+    defaults = dict(text.split("=", 1) for text in arguments.default)
+    try:
+        settings = read(OnlineSettings, **given)
+    except SettingsError as err:
+        complain(str(err), "fivefold serve --help")
+        return USAGE
+    from fivefold.online.local import serve
+
+    return serve(arguments.model, settings, defaults=defaults)
+
+
+_SERVE_SETTINGS = (
+    "http",
+    "grpc",
+    "allow_public",
+    "min_replicas",
+    "max_replicas",
+    "max_rows",
+    "max_body_bytes",
+    "max_inflight",
+    "default_timeout",
+)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    try:
+        from fivefold.exports import bentoml  # type: ignore[attr-defined,unused-ignore]  # written by its own change
+    except ImportError as err:
+        raise ProtocolError("not_implemented", f"this installation cannot export to {arguments.to}") from err
+    for path in bentoml.write([Path(model) for model in arguments.model], Path(arguments.output)):
+        print(path)
+
+
+def add_serve(commands: Any) -> None:
+    """Add `serve`."""
+    serve = add(
+        commands,
+        "serve",
+        _serve,
+        "serve bundles over REST and gRPC until Ctrl-C",
+        "fivefold serve --model bundles/demo",
+        "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
+        "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
+    )
+    serve.add_argument(
+        "--model", metavar="DIR", action="append", required=True, help="a bundle (directory or .tar); repeatable"
+    )
+    serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
+    serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
+    serve.add_argument(
+        "--default",
+        metavar="NAME=VERSION",
+        action="append",
+        default=[],
+        type=_pair,
+        help="the version that answers without one; repeatable",
+    )
+    serve.add_argument("--min-replicas", type=int, metavar="N")
+    serve.add_argument("--max-replicas", type=int, metavar="N")
+    serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have")
+    serve.add_argument("--max-body-bytes", type=int, metavar="N", help="bytes a request may have")
+    serve.add_argument("--max-inflight", type=int, metavar="N", help="requests in work at once in one replica")
+    serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
+    serve.add_argument(
+        "--allow-public",
+        action="store_true",
+        default=None,
+        help="listen beyond this machine although nobody is asked who they are",
+    )
+    serve.add_argument("--no-page", action="store_true", help="no page for people at /")
+
+
+def _pair(text: str) -> str:
+    name, equals, version = text.partition("=")
+    if not (name and equals and version):
+        raise argparse.ArgumentTypeError(f"expected NAME=VERSION, got {text!r}")
+    return text
+
+
+def add_export(commands: Any) -> None:
+    """Add `export`."""
+    export = add(
+        commands,
+        "export",
+        _export,
+        "write a service for another framework around the same application",
+        "fivefold export --to bentoml --model bundles/demo --output service",
+    )
+    export.add_argument("--to", choices=("bentoml",), required=True)
+    export.add_argument("--model", metavar="DIR", action="append", required=True, help="a bundle; repeatable")
+    export.add_argument("--output", metavar="DIR", required=True)

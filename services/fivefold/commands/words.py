@@ -1,0 +1,65 @@
+"""What the commands share: how a command is added, how an error and JSON are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+USAGE = 2
+"""Exit status of a command line that cannot be parsed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the house's two lines for an error."""
+
+    def __init__(self, **named: Any) -> None:
+        named.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**named)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end."""
+        complain(message, f"{self.prog} --help")
+        sys.exit(USAGE)
+
+
+def complain(message: str, help: str | None) -> None:
+    """The two lines of an error, on stderr."""
+    print(f"error: {message}", file=sys.stderr)
+    if help:
+        print(f"help: {help}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """A value for programs, on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def add(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], about: str, *examples: str
+) -> Parser:
+    """Add a command; its help ends with the examples."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    added: Parser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"examples:\n{lines}"
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+def add_group(commands: Any, name: str, about: str, *examples: str) -> Any:
+    """Add a command that has commands of its own."""
+    group = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+    )
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

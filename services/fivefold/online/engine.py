@@ -1,0 +1,237 @@
+"""The process that holds a local run's Ray: starts it with Serve and the application, and ends them.
+
+    python -m fivefold.online.engine EVENTS_FD
+
+It is started by `local`, which prepares the environment, talks to the user and cleans up whatever is left. It loads
+Ray at once, waits for one JSON line on standard input (`Order`), reports its progress as JSON lines on the given
+descriptor, and stops when standard input ends: so it stops, too, when `local` is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from fivefold.online import loopback, processes
+
+if TYPE_CHECKING:
+    from fivefold.online.host import Arguments
+
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+"""Close to the least that Ray accepts; requests never pass through the store."""
+
+SERVE_WORKERS = 3
+"""The processes that Serve needs beside the replicas: controller, fallback proxy, HAProxy's manager."""
+
+
+PASS_ON_SECONDS = 1.0
+"""How long HAProxy may take to pass on an answer that a replica has given, once a run ends."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What to start: `build`'s arguments, Ray's directory and the ports of the two doors."""
+
+    arguments: dict[str, Any]
+    directory: str
+    http_port: int
+    grpc_port: int
+    drain_seconds: float
+    parent: int
+    """The process that gave the order."""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+def main(argv: list[str]) -> None:
+    """Run until standard input ends; the exit status is 0, or 1 for a start that failed."""
+    processes.adopt_orphans()
+    with os.fdopen(int(argv[0]), "w", buffering=1) as events:
+        import ray  # noqa: F401  # loaded while `local` checks the bundles
+
+        line = sys.stdin.readline()
+        if not line:
+            return
+        order = Order(**json.loads(line))
+        stopping, ready = threading.Event(), threading.Event()
+        threading.Thread(target=_wait_for_end, args=(order, stopping, ready), daemon=True).start()
+        status = 0
+        try:
+            _start(order, events)
+            ready.set()
+            _say(events, "ready")
+            stopping.wait()
+            _drain(order)
+        except Exception as error:
+            _say(events, "failed", error=str(error).strip())
+            status = 1
+    _end(order, status)
+
+
+def _wait_for_end(order: Order, stopping: threading.Event, ready: threading.Event) -> None:
+    while sys.stdin.readline():
+        pass
+    stopping.set()
+    if not ready.is_set():
+        # Ray's start cannot be interrupted, and nobody is being answered yet.
+        _end(order, 0)
+
+
+def _end(order: Order, status: int) -> NoReturn:
+    """Leave without Ray's own farewell: nothing it would keep is wanted, and it takes seconds to say it."""
+    processes.sweep()
+    if os.getppid() != order.parent:
+        # Killed, so it cannot clean up itself.
+        shutil.rmtree(Path(order.directory).parent, ignore_errors=True)
+    os._exit(status)
+
+
+def _start(order: Order, events: IO[str]) -> None:
+    from fivefold.online import host
+
+    arguments = host.Arguments.model_validate(order.arguments)
+    # Serve is more than a second of imports, and Ray's start mostly waits.
+    loading = threading.Thread(target=importlib.import_module, args=("ray.serve",), daemon=True)
+    loading.start()
+    _start_ray(order, arguments)
+    loading.join()
+    _say(events, "ray")
+    _start_serve(order, arguments, events)
+
+
+def _start_serve(order: Order, arguments: Arguments, events: IO[str]) -> None:
+    from ray import serve
+    from ray.serve._private import client
+    from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
+
+    from fivefold.online import host
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    # Serve asks once a second whether the application runs.
+    client.CLIENT_POLLING_INTERVAL_S = 0.1  # type: ignore[attr-defined]
+    options: dict[str, Any] = {
+        "http_options": HTTPOptions(host=loopback.HOST, port=order.http_port),
+        "grpc_options": gRPCOptions(
+            port=order.grpc_port, grpc_servicer_functions=[host.GRPC_SERVICES], enable_reflection=True
+        ),
+        "proxy_location": ProxyLocation.HeadOnly,
+        "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
+    }
+    failures: list[Exception] = []
+
+    def start_serve() -> None:
+        try:
+            serve.start(**options)
+        except Exception as error:  # told by the thread that waits
+            failures.append(error)
+
+    # Serve's start waits for its proxies; the replicas need not wait for those.
+    starting = threading.Thread(target=start_serve, daemon=True)
+    starting.start()
+    while not _controller_is_up() and not failures:
+        time.sleep(0.05)
+    if not failures:
+        _say(events, "serve")
+        serve.run(host.build(arguments), name=host.NAME, route_prefix="/")
+    starting.join()
+    if failures:
+        raise failures[0]
+
+
+def _start_ray(order: Order, arguments: Arguments) -> None:
+    import ray
+    from ray._private import node, utils
+
+    loopback.node_on_loopback()
+    # A single machine's run has no dashboard, no autoscaling of machines, and its log files are read by nobody.
+    for part in ("start_api_server", "start_monitor", "start_log_monitor"):
+        setattr(node.Node, part, _leave_out)
+    # Without what the dashboard needs, Ray starts its agents in their smallest form.
+    utils.get_dashboard_dependency_error = _dashboard_is_left_out
+    ray.init(
+        address="local",
+        # What Ray starts in advance is a Python process for each of these.
+        num_cpus=SERVE_WORKERS + arguments.settings.min_replicas,
+        num_gpus=0,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _node_ip_address=loopback.HOST,
+        _temp_dir=order.directory,
+    )
+
+
+def _leave_out(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _dashboard_is_left_out() -> ImportError:
+    return ImportError("a local run has no dashboard")
+
+
+def _controller_is_up() -> bool:
+    from ray.serve.context import _get_global_client
+
+    return _get_global_client(raise_if_no_controller_running=False) is not None
+
+
+def _drain(order: Order) -> None:
+    """Let HAProxy and the replicas finish what they have begun, at most `drain_seconds`, and begin nothing new.
+
+    Serve's own shutdown kills HAProxy first, and with it every answer that is still on its way.
+    """
+    import ray
+    from ray.serve._private.common import ReplicaID
+    from ray.serve._private.constants import SERVE_NAMESPACE
+
+    deadline = time.monotonic() + order.drain_seconds
+    proxies = [pid for pid in processes.descendants() if _is_haproxy(pid, order.directory)]
+    for pid in proxies:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)  # close the listeners, finish, exit
+    # What was accepted a moment ago still has to reach its replica.
+    time.sleep(0.05)
+    replicas = [
+        ray.get_actor(actor["name"], namespace=SERVE_NAMESPACE)
+        for actor in ray.util.list_named_actors(all_namespaces=True)
+        if ReplicaID.is_full_id_str(actor["name"])
+    ]
+    finishing: list[Any] = [replica.perform_graceful_shutdown.remote() for replica in replicas]
+    ray.wait(finishing, num_returns=len(finishing), timeout=max(0.0, deadline - time.monotonic()))
+    # Every answer has left its replica. HAProxy passes on the last of them and would then wait for idle clients to go.
+    deadline = min(deadline, time.monotonic() + PASS_ON_SECONDS)
+    while time.monotonic() < deadline and any(_is_haproxy(pid, order.directory) for pid in proxies):
+        time.sleep(0.02)
+
+
+def _is_haproxy(pid: int, directory: str) -> bool:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    # … -db -f CONFIG, which lies in the run's directory.
+    return any(part.startswith(os.fsencode(Path(directory).parent)) for part in arguments[1:4])
+
+
+def _say(events: IO[str], event: str, **rest: str) -> None:
+    # Nobody reads any more once `local` is dead.
+    with contextlib.suppress(OSError):
+        events.write(json.dumps({"event": event, **rest}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,73 @@
+"""What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
+
+Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no code of ours.
+What a method means is left to `servicer`, `control`, `stream` and `health`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from fivefold.core.errors import ContractError, FivefoldError
+from fivefold.online.grpc import problems
+from fivefold.online.serving import Call, Serving, defect
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+    """The context of a handler of ours: bytes in, bytes out."""
+
+M = TypeVar("M", bound=Message)
+
+Unary = Callable[[bytes, "Context"], Awaitable[bytes]]
+
+
+def begin(request_id: Callable[[str | None], str], context: Context, size: int = 0) -> Call:
+    """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
+    given = timeout = traceparent = None
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id":
+            given = _text(value)
+        elif key == "x-request-timeout":
+            timeout = _text(value)
+        elif key == "traceparent":
+            traceparent = _text(value)
+    left = context.time_remaining()
+    deadline = None if left is None else time.monotonic() + left
+    return Call("grpc", request_id(given), deadline=deadline, traceparent=traceparent, timeout=timeout, size=size)
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def parse(kind: type[M], raw: bytes, limit: int) -> M:
+    """The message that the bytes hold; raises `ContractError` `too_large` or `malformed`."""
+    if len(raw) > limit:
+        raise ContractError("too_large", f"expected a message of at most {limit} bytes, got {len(raw)}")
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise ContractError("malformed", f"the bytes are not a {kind.DESCRIPTOR.name}") from None
+
+
+def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message]) -> Unary:
+    """A handler that answers at once, without a model; its errors are counted and logged, its answers are not."""
+
+    async def handle(raw: bytes, context: Context) -> bytes:
+        call = begin(serving.request_id, context, len(raw))
+        try:
+            reply = answer(parse(kind, raw, serving.settings.max_body_bytes))
+        except FivefoldError as error:
+            await problems.abort(context, serving.refuse(call, error), call)
+        except Exception as cause:
+            await problems.abort(context, serving.refuse(call, defect(cause)), call)
+        context.set_trailing_metadata(problems.identity(call))
+        return reply.SerializeToString()
+
+    return handle

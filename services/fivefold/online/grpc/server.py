@@ -1,0 +1,73 @@
+"""A plain gRPC server around one `Serving`: for tests, and for programs of the reader's own that need no Ray.
+
+On Ray Serve the replica's own server is used, and this module is not: see `servicer.register`.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from fivefold.online.grpc.health import SERVICE as HEALTH
+from fivefold.online.grpc.servicer import INFERENCE, Servicer, register
+
+if TYPE_CHECKING:
+    from fivefold.online.serving import Serving
+    from fivefold.online.settings import OnlineSettings
+
+
+class Server:
+    """A server that listens on one address; `async with` starts and stops it.
+
+    `address` is where it listens, with the port that was free where port 0 was asked for.
+    """
+
+    def __init__(self, serving: Serving, address: str, settings: OnlineSettings | None = None) -> None:
+        """Raises `RuntimeError` where the address is taken."""
+        settings = settings or serving.settings
+        self.servicer = Servicer(serving, settings)
+        self._server = grpc.aio.server(
+            options=[
+                # Twice what we take, so that a message somewhat too large still gets our error and not gRPC's bare one.
+                ("grpc.max_receive_message_length", min(2 * settings.max_body_bytes, 2**31 - 1)),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", settings.max_header_bytes),
+                ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+                # Two servers on one port would each get some of the other's calls.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        register(self.servicer, self._server)
+        reflection.enable_server_reflection((INFERENCE, HEALTH, reflection.SERVICE_NAME), self._server)
+        host = address.rpartition(":")[0]
+        self.address = f"{host}:{self._server.add_insecure_port(address)}"
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        await self._server.start()
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no more calls, finish those in work for at most `grace` seconds, end the streams."""
+        self.servicer.drain()
+        await self._server.stop(grace)
+
+    async def wait(self) -> None:
+        """Return when the server has stopped."""
+        await self._server.wait_for_termination()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+def server(serving: Serving, address: str = "127.0.0.1:0", settings: OnlineSettings | None = None) -> Server:
+    """A server for these models; call it where an event loop runs. Raises `RuntimeError` where the address is taken."""
+    return Server(serving, address, settings)

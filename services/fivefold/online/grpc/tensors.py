@@ -1,0 +1,145 @@
+"""Tensors of the wire to tensors of the core, and a model's columns back to the wire.
+
+A request spells its tensors raw (`raw_input_contents`, one entry for each input) or typed (`contents`), and is answered
+in the form that it used. What the values may be is left to the core's reader; datatypes and raw forms are `oip`'s.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fivefold.core.check import shown_name
+from fivefold.core.contract import nearest
+from fivefold.core.errors import ContractError, ProtocolError
+from fivefold.core.readers.tensors import Tensor
+from fivefold.online import oip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fivefold.core.columns import Array
+    from fivefold.core.contract import Contract, Field
+    from fivefold.online.grpc.proto import inference_pb2 as wire
+    from fivefold.online.serving import Answer
+
+CONTENTS: Final[dict[str, str]] = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""The list of `InferTensorContents` that belongs to a datatype; the missing two travel raw."""
+
+_ARRAYS: Final[dict[str, Any]] = {
+    "bool_contents": np.bool_,
+    "int_contents": np.int32,
+    "int64_contents": np.int64,
+    "uint_contents": np.uint32,
+    "uint64_contents": np.uint64,
+    "fp32_contents": np.float32,
+    "fp64_contents": np.float64,
+}
+
+_ELSEWHERE: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
+"""Parameters of tensors that ask for an answer we cannot give; to ignore them would be a wrong answer."""
+
+
+def read(request: wire.ModelInferRequest) -> list[Tensor]:
+    """The request's tensors; raises `ContractError(malformed)` where they are not what they say they are."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise ContractError(
+            "malformed",
+            f"expected {len(request.inputs)} raw_input_contents, one for each input, got {len(raw)}",
+            path="inputs",
+        )
+    out = []
+    for index, tensor in enumerate(request.inputs):
+        path = f"inputs.{shown_name(tensor.name)}"
+        _refuse_elsewhere(tensor.parameters, path)
+        dtype = oip.dtype_of(tensor.datatype, path)
+        shape = tuple(tensor.shape)
+        if any(size < 0 for size in shape):
+            raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
+        if not raw:
+            out.append(Tensor(tensor.name, dtype, shape, _typed(tensor, path)))
+        elif tensor.HasField("contents"):
+            raise ContractError("malformed", "expected either raw_input_contents or contents, got both", path=path)
+        else:
+            out.append(Tensor(tensor.name, dtype, shape, oip.unpack(tensor.datatype, raw[index], prod(shape), path)))
+    return out
+
+
+def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
+    name = CONTENTS.get(tensor.datatype)
+    if name is None:
+        raise ContractError(
+            "malformed", f"{tensor.datatype} has no typed contents", path=path, help="send it in raw_input_contents"
+        )
+    for field, _ in tensor.contents.ListFields():
+        if field.name != name:
+            raise ContractError("malformed", f"expected {tensor.datatype} in {name}, got {field.name}", path=path)
+    values = getattr(tensor.contents, name)
+    if name != "bytes_contents":
+        return np.fromiter(values, _ARRAYS[name], len(values))
+    array = np.empty(len(values), object)
+    array[:] = list(values)
+    return array
+
+
+def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Field]:
+    """The outputs that the request asks for, in its order; all of them where it names none. Raises `ContractError`."""
+    if not request.outputs:
+        return contract.outputs
+    known = {field.name: field for field in contract.outputs}
+    chosen: dict[str, Field] = {}
+    for output in request.outputs:
+        path = f"outputs.{shown_name(output.name)}"
+        _refuse_elsewhere(output.parameters, path)
+        if output.name not in known:
+            raise ContractError("unknown_field", "no such output", path=path, help=nearest(output.name, known))
+        if output.name in chosen:
+            raise ContractError("duplicate_field", "asked for twice", path=path)
+        chosen[output.name] = known[output.name]
+    return tuple(chosen.values())
+
+
+def _refuse_elsewhere(parameters: Any, path: str) -> None:
+    for name in _ELSEWHERE:
+        if name in parameters:
+            raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
+
+
+def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, out: wire.ModelInferResponse) -> None:
+    """Fill a response with an answer's outputs and metadata; `request_id` is the protocol's `id`.
+
+    FP16 has no typed form, so an answer that holds one is raw as a whole.
+    """
+    out.model_name = answer.model.name
+    out.model_version = answer.model.version
+    out.id = request_id
+    for key, value in answer.metadata.items():
+        out.parameters[key].string_param = value
+    raw = raw or any(oip.NAMES[field.dtype] not in CONTENTS for field in outputs)
+    for field in outputs:
+        array = answer.columns[field.name]
+        datatype = oip.NAMES[field.dtype]
+        tensor = out.outputs.add(name=field.name, datatype=datatype, shape=array.shape)
+        if raw:
+            out.raw_output_contents.append(oip.pack(array))
+        elif datatype == "BYTES":
+            flat = (item.encode() if isinstance(item, str) else item for item in array.ravel())
+            tensor.contents.bytes_contents.extend(flat)
+        else:
+            getattr(tensor.contents, CONTENTS[datatype]).extend(array.ravel().tolist())

@@ -1,0 +1,101 @@
+"""Stands in for the `haproxy` binary that Ray Serve starts: edits the configuration, then becomes the real one.
+
+    python -I -S haproxy_launch.py REAL_HAPROXY [haproxy's own arguments]
+
+Ray writes the configuration anew before every start and reload; what it cannot be told by a setting is corrected here:
+- HAProxy dies with the process that started it.
+- Where HAProxy answers itself, the client gets an error of the product's own table, not a page or a plain-text 500.
+- A REST request is read (up to a buffer of it) before it is passed on, for at most `FIVEFOLD_BODY_SECONDS`. Only then
+  can it be asked again of another replica when the first one dies.
+- Nothing is logged per request.
+- With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
+- `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
+  together with the replicas' own ports.
+
+Everything else in the file is Ray's. This runs before each reload and therefore imports nothing of the package.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+MALFORMED = ("400 Bad Request", "", '{"error": "this is not an HTTP request", "code": "malformed", "path": ""}')
+SLOW = (
+    "408 Request Timeout",
+    "",
+    '{"error": "the request did not arrive in time", "code": "request_timeout", "path": ""}',
+)
+NOT_READY = (
+    "503 Service Unavailable",
+    "Retry-After: 1\r\n",
+    '{"error": "no replica can answer right now", "code": "not_ready", "path": ""}',
+)
+EXPIRED = (
+    "504 Gateway Timeout",
+    "",
+    '{"error": "the time for this request is up", "code": "deadline_exceeded", "path": ""}',
+)
+ANSWERS = {"400": MALFORMED, "408": SLOW, "502": NOT_READY, "503": NOT_READY, "504": EXPIRED}
+
+
+def edit(
+    config: str, directory: str, *, body_seconds: int = 30, loopback: bool = False, http: str = "", grpc: str = ""
+) -> str:
+    """The configuration as we want it; `directory` is where the error answers lie, `http` and `grpc` are HOST:PORT."""
+    rest = "".join(
+        f"    {line}\n"
+        for line in (
+            # Not for gRPC, where a stream's first message must not wait for its last.
+            "option http-buffer-request",
+            f"timeout http-request {body_seconds}s",
+            f"errorfile 400 {directory}/400.http",
+            f"errorfile 408 {directory}/408.http",
+        )
+    )
+    config = re.sub(r"(?m)^frontend http_frontend\n", rf"\g<0>{rest}", config)
+    for status in ANSWERS:
+        config = re.sub(rf"(?m)^(\s*errorfile {status}) .*$", rf"\1 {directory}/{status}.http", config)
+    config = re.sub(r"(?m)^\s*(log \S+ local0 info|option httplog|option log-health-checks)\s*$", "", config)
+    if loopback:
+        config = re.sub(r"(?m)^(\s*bind) \*?:(\d+)\s*$", r"\1 127.0.0.1:\2", config)
+    for frontend, bind in (("http_frontend", http), ("grpc_frontend", grpc)):
+        if bind:
+            config = re.sub(rf"(?m)^(frontend {frontend}\n(?:(?!\s*bind ).*\n)*\s*bind) \S+", rf"\1 {bind}", config)
+    return config
+
+
+def answer(status: str) -> str:
+    """HAProxy's raw answer for its own status code."""
+    line, header, body = ANSWERS[status]
+    return (
+        f"HTTP/1.1 {line}\r\nContent-Type: application/json\r\n{header}"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Edit the file named by `-f`, tie HAProxy's life to its parent's, and become HAProxy."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    path = Path(argv[argv.index("-f") + 1])
+    for status in ANSWERS:
+        (path.parent / f"{status}.http").write_bytes(answer(status).encode())
+    config = path.read_text()
+    edited = edit(
+        config,
+        str(path.parent),
+        body_seconds=int(os.environ.get("FIVEFOLD_BODY_SECONDS", "30")),
+        loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
+        http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
+        grpc=os.environ.get("FIVEFOLD_BIND_GRPC", ""),
+    )
+    if edited != config:
+        path.write_text(edited)
+    os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,104 @@
+"""The whole HTTP application: the lean path in front, FastAPI behind it, the page and the documentation.
+
+The host runs what `app` gives, and so does any ASGI server. Opening bundles and building the `Serving` is left to the
+host; routes for the reader's own FastAPI application are `fivefold.router`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
+from fivefold.online import page
+from fivefold.online.http import docs, openapi
+from fivefold.online.http.exchange import begin
+from fivefold.online.http.lean import Lean
+from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
+from fivefold.online.http.routes import Handler, Surface, allow, response
+from fivefold.online.serving import Call, Serving, defect
+from fivefold.online.settings import OnlineSettings
+
+_HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+
+
+def app(serving: Serving, settings: OnlineSettings) -> Lean:
+    """The ASGI application of a `Serving`; it works below a root path."""
+    surface = Surface(serving)
+    # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
+    framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    document = openapi.document(serving)
+    for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
+        _add(framework, method, path, endpoint)
+    any_type = ("*/*",)
+    for path, (body, headers) in _files(document, settings).items():
+        _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type))
+    framework.add_exception_handler(HTTPException, _refused(serving))
+    framework.add_exception_handler(Exception, _unexpected(serving))
+    return Lean(serving, surface.v1, surface.v2, framework)
+
+
+def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+    methods = ["GET", "HEAD"] if method == "GET" else [method]
+    framework.add_api_route(path, endpoint, methods=methods, response_model=None)
+
+
+def _files(document: dict[str, Any], settings: OnlineSettings) -> dict[str, tuple[bytes, list[Header]]]:
+    """What never changes: path -> body and headers."""
+    described = docs.CONTENT_SECURITY_POLICY.encode()
+    out: dict[str, tuple[bytes, list[Header]]] = {
+        "/openapi.json": (to_bytes(document), [JSON]),
+        "/docs": (docs.render(document), [_HTML, (b"content-security-policy", described)]),
+    }
+    if settings.page:
+        policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
+        for path, (body, media_type) in page.files(settings.grpc).items():
+            out[path] = (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
+    return out
+
+
+def _fixed(body: bytes, headers: list[Header]) -> Handler:
+    async def answer(_request: Request, call: Call) -> Reply:
+        return Reply(200, [*headers, (b"x-content-type-options", b"nosniff"), *identity(call)], body)
+
+    return answer
+
+
+def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What the framework refuses by itself, in our words: no such route, or not with this method."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        call = begin(serving, dict(request.scope["headers"]))
+        status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
+        path = request.url.path[:128]
+        refusal: FivefoldError
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            given = (getattr(error, "headers", None) or {}).get("Allow", "")
+            methods = ", ".join(sorted({"OPTIONS", *filter(None, given.replace(" ", "").split(","))}))
+            if request.method == "OPTIONS":
+                return response(allow(methods, call))
+            refusal = ProtocolError(
+                "method_not_allowed", f"{request.method} {path}: expected {methods}, got {request.method}"
+            )
+            reply = problem(serving.refuse(call, refusal), call)
+            reply.headers.append((b"allow", methods.encode()))
+        elif status == HTTPStatus.NOT_FOUND:
+            refusal = NotFound("not_found", f"no route {path}", help="the routes are at /docs")
+            reply = problem(serving.refuse(call, refusal), call)
+        else:
+            reply = problem(serving.refuse(call, defect(error)), call)
+        return response(reply, head=request.method == "HEAD")
+
+    return answer
+
+
+def _unexpected(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, error: Exception) -> Response:
+        call = begin(serving, dict(request.scope["headers"]))
+        return response(problem(serving.refuse(call, defect(error)), call), head=request.method == "HEAD")
+
+    return answer

@@ -1,0 +1,255 @@
+"""One inference over HTTP: check the headers, take in the body, ask `Serving`, give the reply.
+
+The lean path and the FastAPI routes both come through `exchange`, so they answer alike. What a body means is left to
+the protocol (`v1`, `v2`); whether and when the model runs, to `Serving`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
+from fivefold.online.http.problems import Reply, problem
+from fivefold.online.serving import Answer, Call, Model, Serving, defect
+
+if TYPE_CHECKING:
+    from fivefold.core.check import Reading
+    from fivefold.online.settings import OnlineSettings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+Decode = Callable[["Model"], "Reading"]
+Encode = Callable[["Answer"], Reply]
+
+_EXPANSION = 1032
+"""How much larger than its compressed form deflate's output can be (RFC 1951: a match of 258 bytes from two bits)."""
+
+
+class Wire(Protocol):
+    """A protocol's own half: the media types it reads and writes, and the meaning of its bodies."""
+
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+
+    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call, /) -> tuple[Decode, Encode]:
+        """How to read this body and how to write its answer. `body` gives the whole body, inflated, when called."""
+        ...
+
+
+def begin(serving: Serving, headers: Headers) -> Call:
+    """The call that a request's headers describe."""
+    request_id, traceparent, timeout = map(headers.get, (b"x-request-id", b"traceparent", b"x-request-timeout"))
+    return Call(
+        "http",
+        serving.request_id(request_id.decode("latin-1") if request_id else None),
+        traceparent=traceparent.decode("latin-1") if traceparent else None,
+        timeout=timeout.decode("latin-1") if timeout is not None else None,
+    )
+
+
+async def exchange(
+    serving: Serving, wire: Wire, name: str, version: str | None, scope: Scope, receive: Receive
+) -> Reply:
+    """Answer one inference request. Raises nothing but `asyncio.CancelledError`: every error is a reply."""
+    headers = dict(scope["headers"])
+    call = begin(serving, headers)
+    try:
+        try:
+            check_headers(scope, serving.settings)
+            check_media_types(headers, wire.consumes, wire.produces)
+            inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
+            raw = await read_body(headers, receive, serving.settings)
+            call.size = len(raw) if inflate is None else len(raw) * _EXPANSION
+            call.gone = lambda: _hung_up(receive)
+            decode, encode = wire.prepare(headers, _whole(raw, inflate), call)
+        except FivefoldError as error:
+            return problem(serving.refuse(call, error), call)
+        return await serving.answer(name, version, call, decode, encode)
+    except FivefoldError as error:
+        return problem(error, call)
+    except Exception as cause:
+        return problem(serving.refuse(call, defect(cause)), call)
+
+
+def check_headers(scope: Scope, settings: OnlineSettings) -> None:
+    """Raise `headers_too_large` for more header bytes than one request may have."""
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+    if size > settings.max_header_bytes:
+        raise ProtocolError(
+            "headers_too_large", f"expected at most {settings.max_header_bytes} bytes of headers, got {size}"
+        )
+
+
+def check_media_types(headers: Headers, consumes: tuple[str, ...], produces: tuple[str, ...]) -> None:
+    """Raise `unsupported_media_type` or `not_acceptable` for a request that this route cannot read or answer."""
+    sent = headers.get(b"content-type")
+    if sent is not None and sent != b"application/json" and not _readable(sent.decode("latin-1"), consumes):
+        raise ProtocolError(
+            "unsupported_media_type",
+            f"expected content-type {' or '.join(consumes)}, got {sent.decode('latin-1')[:128]!r}",
+            help=f"send the header content-type: {consumes[0]}",
+        )
+    check_accept(headers, produces)
+
+
+def check_accept(headers: Headers, produces: tuple[str, ...]) -> None:
+    """Raise `not_acceptable` for a client that takes none of the media types that this route writes."""
+    wanted = headers.get(b"accept")
+    if wanted is None or wanted == b"*/*" or wanted == b"application/json":
+        return
+    text = wanted.decode("latin-1")
+    if not any(_accepts(text, media_type) for media_type in produces):
+        raise ProtocolError("not_acceptable", f"this route answers {' or '.join(produces)}, not {text[:128]!r}")
+
+
+def _readable(sent: str, consumes: tuple[str, ...]) -> bool:
+    media_type, _, parameters = sent.partition(";")
+    media_type = media_type.strip().lower()
+    for parameter in parameters.split(";"):
+        key, _, value = parameter.strip().partition("=")
+        if key.lower() == "charset" and value.strip("\"'").lower() not in ("utf-8", "utf8", "us-ascii"):
+            return False
+    return media_type in consumes or ("application/json" in consumes and _is_json(media_type))
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type.startswith("application/") and media_type.endswith("+json")
+
+
+def _accepts(text: str, media_type: str) -> bool:
+    """Whether an Accept header takes the media type; the most specific of its ranges decides (RFC 9110, 12.5.1)."""
+    family = media_type.partition("/")[0] + "/*"
+    best, taken = -1, False
+    for part in text.split(","):
+        wanted, _, parameters = part.partition(";")
+        rank = {"*/*": 0, family: 1, media_type: 2}.get(wanted.strip().lower(), -1)
+        if rank > best:
+            weight = next((p.partition("=")[2] for p in parameters.split(";") if p.strip()[:2].lower() == "q="), "1")
+            best, taken = rank, weight.strip(" 0.") != ""
+    return taken
+
+
+async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings) -> bytes:
+    """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout` or `cancelled`."""
+    limit = settings.max_body_bytes
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced[:19]) > limit:
+        raise too_large(limit)
+    waiting = _collect(receive, limit)
+    # The whole body is nearly always there already: the timer, which costs more than all the rest here, is set up only
+    # when the first step has to wait.
+    try:
+        pending = waiting.send(None)
+    except StopIteration as done:
+        body: bytes = done.value
+        return body
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            return await _Begun(waiting, pending)
+    except TimeoutError:
+        raise Interrupted("request_timeout", f"the body did not arrive within {settings.body_timeout:g} s") from None
+
+
+class _Begun:
+    """A coroutine whose first step has been made: awaiting it makes the others."""
+
+    __slots__ = ("_pending", "_waiting")
+
+    def __init__(self, waiting: Coroutine[Any, Any, bytes], pending: Any) -> None:
+        self._waiting = waiting
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        pending = self._pending
+        try:
+            while True:
+                try:
+                    given = yield pending
+                except BaseException as error:
+                    pending = self._waiting.throw(error)
+                else:
+                    pending = self._waiting.send(given)
+        except StopIteration as done:
+            body: bytes = done.value
+            return body
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Interrupted("cancelled", "the caller hung up before its body was complete")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return part if len(parts) == 1 else b"".join(parts)
+
+
+def too_large(limit: int) -> ContractError:
+    """The error of a body beyond the limit."""
+    return ContractError("too_large", f"expected a body of at most {limit} bytes, got more")
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _whole(raw: bytes, inflate: Callable[[bytes], bytes] | None) -> Callable[[], bytes]:
+    return (lambda: raw) if inflate is None else (lambda: inflate(raw))
+
+
+def _inflater(encoding: bytes | None, limit: int) -> Callable[[bytes], bytes] | None:
+    if encoding is None:
+        return None
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return None
+    if name in (b"gzip", b"x-gzip"):
+        return lambda raw: _inflate(raw, 31, limit)
+    if name == b"deflate":
+        # RFC 9110 means zlib's framing; some clients send the bare stream. The first two bytes tell them apart.
+        return lambda raw: _inflate(raw, 15 if _zlib_framed(raw) else -15, limit)
+    raise ProtocolError(
+        "unsupported_media_type",
+        f"expected content-encoding gzip or deflate, got {encoding.decode('latin-1')[:64]!r}",
+    )
+
+
+def _zlib_framed(raw: bytes) -> bool:
+    return len(raw) >= 2 and raw[0] & 0x0F == 8 and (raw[0] << 8 | raw[1]) % 31 == 0
+
+
+def _inflate(raw: bytes, window: int, limit: int) -> bytes:
+    """The inflated body, several gzip members joined; never more than `limit` bytes are made."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while raw or not parts:
+            stream = zlib.decompressobj(window)
+            part = stream.decompress(raw, limit - size + 1)
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+            if not stream.eof:
+                raise ContractError("malformed", "the compressed body ends too early")
+            parts.append(part)
+            raw = stream.unused_data
+            if raw and window != 31:
+                raise ContractError("malformed", "bytes follow the end of the compressed body")
+    except zlib.error as error:
+        raise ContractError("malformed", f"the body cannot be inflated: {error}") from None
+    return b"".join(parts)

@@ -1,0 +1,88 @@
+"""`fivefold.router`: the routes of one or more bundles for the reader's own FastAPI application.
+
+    app = FastAPI()
+    app.include_router(fivefold.router("tumour.bundle"), prefix="/models", dependencies=[Depends(logged_in)])
+
+The reader's dependencies, middleware and prefix apply as to any router; errors of ours keep our body, everything else
+stays the reader's. The server's own routes (health, metrics, the page) are left to `fivefold.online.http.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from fivefold.core.bundle import Bundle
+from fivefold.core.scorer import Scorer
+from fivefold.core.telemetry import Telemetry
+from fivefold.online.http.openapi import inference, prefix_of
+from fivefold.online.http.routes import Surface
+from fivefold.online.models import Model, Models
+from fivefold.online.serving import Serving
+from fivefold.online.settings import OnlineSettings
+
+
+def router(
+    *bundles: Bundle | str | Path,
+    settings: OnlineSettings | None = None,
+    telemetry: Telemetry | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> APIRouter:
+    """A FastAPI router that serves the bundles over V1 and the Open Inference Protocol, typed in the reader's OpenAPI.
+
+    Bundles are opened, verified and tested here, and closed when the application shuts down. `settings` gives the
+    limits; its addresses have no meaning here. `defaults` maps a model's name to the version that answers when none is
+    asked for. Raises `BundleInvalid`, and `ValueError` for no bundle or the same model twice.
+    """
+    if not bundles:
+        raise ValueError("expected at least one bundle, got none")
+    settings = settings or OnlineSettings()
+    opened = [bundle if isinstance(bundle, Bundle) else Bundle.open(bundle) for bundle in bundles]
+    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in opened], defaults=defaults)
+    serving = Serving(models, settings, telemetry or Telemetry("online", log_sample=settings.log_sample))
+    surface = Surface(serving)
+
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        yield
+        serving.close()
+
+    out = APIRouter(lifespan=lifespan)
+    for name in models.names():
+        for version in (None, *models.versions(name)):
+            model = models.find(name, version)
+            given = {"name": name} if version is None else {"name": name, "version": version}
+            for method, path, endpoint in surface.model_routes():
+                if ("{version}" in path) != (version is not None):
+                    continue
+                concrete = path.replace("{name}", name).replace("{version}", version or "")
+                described: dict[str, Any] = {"openapi_extra": {"tags": [name]}}
+                if method == "POST":
+                    prefix = prefix_of(model) if version else f"{prefix_of(model)}_default"
+                    described["openapi_extra"] = inference(model, "v1" if path.startswith("/v1") else "v2", prefix)
+                out.add_api_route(
+                    concrete,
+                    _bound(endpoint, given),
+                    methods=[method],
+                    response_class=Response,
+                    response_model=None,
+                    name=f"{method.lower()} {concrete}",
+                    **described,
+                )
+    return out
+
+
+def _bound(
+    endpoint: Callable[[Request], Awaitable[Response]], given: Mapping[str, str]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of one model: its name and version as path parameters that the path itself no longer has."""
+
+    async def answer(request: Request) -> Response:
+        request.scope["path_params"] = {**request.path_params, **given}
+        return await endpoint(request)
+
+    return answer

@@ -1,0 +1,199 @@
+"""The Open Inference Protocol over HTTP: JSON tensors, and the binary tensor extension.
+
+Datatypes and raw forms are `fivefold.online.oip`'s, shared with gRPC; reading tensors under the contract is core's;
+everything about the connection is left to `exchange`. Members of a request that the protocol does not know are ignored,
+as its other servers do; names of tensors are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fivefold.core.check import shown_name
+from fivefold.core.columns import json_values
+from fivefold.core.contract import Field, nearest
+from fivefold.core.errors import ContractError, ProtocolError
+from fivefold.core.readers.tensors import JsonText, Tensor
+from fivefold.online.http.exchange import Decode, Encode, Headers
+from fivefold.online.http.problems import JSON, Reply, identity
+from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Request, parse
+from fivefold.online.oip import NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.online.serving import Answer, Call, Model
+from fivefold.online.settings import OnlineSettings
+
+if TYPE_CHECKING:
+    from fivefold.core.check import Reading
+
+BINARY = (b"content-type", b"application/octet-stream")
+HEADER_LENGTH = b"inference-header-content-length"
+
+_ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
+_MAX_ELEMENTS = 2**40
+
+
+class V2:
+    """The protocol's `infer`, with JSON and binary tensors in any mixture."""
+
+    consumes: tuple[str, ...] = ("application/json", "application/octet-stream")
+    produces: tuple[str, ...] = ("application/json", "application/octet-stream")
+
+    def __init__(self, settings: OnlineSettings) -> None:
+        self._max_rows = settings.max_rows
+        self._max_depth = settings.max_json_depth
+
+    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
+        """See `exchange.Wire`."""
+        length = _header_length(headers.get(HEADER_LENGTH))
+        asked: list[Request] = []
+
+        def decode(model: Model) -> Reading:
+            whole = body()
+            if length == 0:
+                request, tensors = _raw_only(model, whole)
+            else:
+                request, tensors = self._read(model, whole, length)
+            asked.append(request)
+            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
+
+        return decode, lambda answer: _encode(answer, asked[0], call)
+
+    def _read(self, model: Model, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
+        if length is not None and length > len(whole):
+            raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
+        text = whole if length is None else whole[:length]
+        request = parse(text, self._max_depth)
+        raw = memoryview(whole)[len(text) :]
+        at = 0
+        tensors = []
+        for item in request.inputs:
+            path = f"inputs.{shown_name(item.name)}"
+            dtype = dtype_of(item.datatype, path)
+            size = item.parameters.get("binary_data_size") if item.parameters else None
+            if size is None:
+                tensors.append(_json_tensor(item, dtype, path))
+                continue
+            if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {size!r}", path=path)
+            if length is None or item.data is not NOTHING:
+                why = "without the header Inference-Header-Content-Length" if length is None else "beside data"
+                raise ContractError("malformed", f"binary_data_size {why}", path=path)
+            if size > len(raw) - at:
+                raise ContractError("malformed", f"expected {size} more bytes, got {len(raw) - at}", path=path)
+            shape = tuple(item.shape)
+            data = unpack(item.datatype, raw[at : at + size], _elements(shape, path), path)
+            tensors.append(Tensor(item.name, dtype, shape, data))
+            at += size
+        if at != len(raw):
+            raise ContractError("malformed", f"{len(raw) - at} bytes follow the last tensor")
+        _refuse_foreign(request)
+        _outputs(model, request)
+        return request, tensors
+
+
+def _header_length(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise ContractError(
+            "malformed", f"Inference-Header-Content-Length: expected bytes, got {value.decode('latin-1')[:64]!r}"
+        )
+    return int(value)
+
+
+def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
+    """The whole body is the one input's one row; every output comes back raw. BYTES is one element without a length."""
+    if len(model.contract.inputs) != 1:
+        raise ContractError(
+            "malformed", f"a raw request needs a model with one input, not {len(model.contract.inputs)}"
+        )
+    field = model.contract.inputs[0]
+    name = NAMES[field.dtype]
+    if name == "BYTES":
+        whole = len(whole).to_bytes(4, "little") + whole
+    path = f"inputs.{field.name}"
+    tensor = Tensor(field.name, dtype_of(name, path), (1, *field.shape), unpack(name, whole, field.size, path))
+    return Request(inputs=[], parameters={"binary_data_output": True}), [tensor]
+
+
+def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
+    if item.data is NOTHING:
+        raise ContractError("malformed", "expected data, or a binary_data_size, got neither", path=path)
+    if item.datatype in RAW_ONLY:
+        raise ContractError("malformed", f"{item.datatype} has no form in JSON", path=path, help="send it as FP32")
+    data: Any = item.data
+    if isinstance(data, msgspec.Raw):
+        data = JsonText(memoryview(data))
+    return Tensor(item.name, dtype, tuple(item.shape), data)
+
+
+def _elements(shape: tuple[int, ...], path: str) -> int:
+    count = 1
+    for size in shape:
+        if size < 0:
+            raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
+        count = min(count * size, _MAX_ELEMENTS)
+    return count
+
+
+def _refuse_foreign(request: Request) -> None:
+    """Other servers' extensions that change what an answer means must not be passed over in silence."""
+    for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
+        for part in parts:
+            for name in _ELSEWHERE:
+                if name in part.parameters:
+                    path = f"{side}.{shown_name(part.name)}"
+                    raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
+
+
+def _outputs(model: Model, request: Request) -> list[tuple[Field, bool]]:
+    """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
+    fields = {field.name: field for field in model.contract.outputs}
+    default = request.parameters.get("binary_data_output", False)
+    _boolean(default, "parameters.binary_data_output")
+    if not request.outputs:
+        return [(field, bool(default)) for field in fields.values()]
+    out: list[tuple[Field, bool]] = []
+    for item in request.outputs:
+        if item.name not in fields:
+            path = f"outputs.{shown_name(item.name)}"
+            raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
+        if any(field.name == item.name for field, _ in out):
+            raise ContractError("duplicate_field", "asked for twice", path=f"outputs.{item.name}")
+        raw = item.parameters.get("binary_data", default)
+        _boolean(raw, f"outputs.{item.name}.binary_data")
+        out.append((fields[item.name], bool(raw)))
+    return out
+
+
+def _boolean(value: Parameter, path: str) -> None:
+    if not isinstance(value, bool):
+        raise ContractError("malformed", f"expected true or false, got {value!r}", path=path)
+
+
+def _encode(answer: Answer, request: Request, call: Call) -> Reply:
+    model = answer.model
+    outputs: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    for field, raw in _outputs(model, request):
+        array = answer.columns[field.name]
+        tensor: dict[str, Any] = {"name": field.name, "datatype": NAMES[field.dtype], "shape": array.shape}
+        if raw:
+            data = pack(array)
+            tensor["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
+        else:
+            tensor["data"] = json_values(field, array.reshape(-1))
+        outputs.append(tensor)
+    head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+    if request.id is not msgspec.UNSET:
+        head["id"] = request.id
+    head["parameters"] = answer.metadata
+    head["outputs"] = outputs
+    text = msgspec.json.encode(head)
+    if not tail:
+        return Reply(200, [JSON, *identity(call)], text)
+    length = (HEADER_LENGTH, str(len(text)).encode())
+    return Reply(200, [BINARY, length, *identity(call)], b"".join((text, *tail)))

@@ -1,0 +1,90 @@
+// The server's public API, as this page uses it. Addresses are relative to the page, so a prefix in front does no harm.
+
+import { parse } from "./dom.js";
+
+const base = new URL("./", document.baseURI);
+const segment = encodeURIComponent;
+
+/** An answer that is not a prediction: the server's error body, or status 0 for a server that did not answer. */
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body.error ?? `The server answered with status ${status}.`);
+    Object.assign(this, { status, body, code: body.code ?? "", path: body.path ?? "", details: body.details ?? [] });
+  }
+}
+
+/** The absolute address of a path on this server. */
+export const address = (path) => new URL(path, base).href;
+
+/** The path of one version of a model. */
+export const versionPath = (model, version) => `v1/models/${segment(model)}/versions/${segment(version)}`;
+
+/** The path of a bundle's file. */
+export const filePath = (model, version, name) => `${versionPath(model, version)}/bundle/${name}`;
+
+async function ask(path, options) {
+  let response, text;
+  try {
+    response = await fetch(address(path), { cache: "no-store", ...options });
+    text = await response.text();
+  } catch {
+    throw new Refused(0, { error: "The server cannot be reached.", help: "is it still running?" });
+  }
+  if (response.ok) return text;
+  let body = {};
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // A proxy in front answered in its own words; the status says enough.
+  }
+  throw new Refused(response.status, body !== null && typeof body === "object" ? body : {});
+}
+
+/** What is served: `[{name, versions, default_version, …}]`. */
+export async function models() {
+  const { models: names } = parse(await ask("v1/models"));
+  return Promise.all(names.map(async (name) => parse(await ask(`v1/models/${segment(name)}`))));
+}
+
+/** Where this server's gRPC is, as seen from here: a server behind TLS is reached by the page's own address. */
+export async function grpc() {
+  if (location.protocol === "https:") return location.host.includes(":") ? location.host : `${location.host}:443`;
+  const { grpc: configured } = await ask("page/server.json").then(JSON.parse, () => ({ grpc: "" }));
+  const [, host, port] = /^(.*):(\d+)$/.exec(configured) ?? [null, "", "9000"];
+  const anywhere = /^(|0\.0\.0\.0|\[?::\]?|127\..*|\[?::1\]?|localhost)$/.test(host);
+  return `${anywhere ? location.hostname : host}:${port}`;
+}
+
+/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`). */
+export async function open(model, version) {
+  const [about, contract, manifest, golden] = await Promise.all([
+    ask(versionPath(model, version)),
+    ask(`${versionPath(model, version)}/contract`),
+    ask(filePath(model, version, "bundle.json")),
+    ask(filePath(model, version, "golden.jsonl")),
+  ]);
+  const rows = golden.split("\n").filter((line) => line.trim()).map(parse);
+  return { about: parse(about), contract: parse(contract), manifest: parse(manifest), golden: rows };
+}
+
+/** The server's own name and version, or null. */
+export const server = () => ask("v2").then(parse, () => null);
+
+/** Whether the server says that it is ready. */
+export const ready = () => ask("readyz").then(() => true, () => false);
+
+/** Send one body; gives `{text, answer, ms}`, and an error carries the milliseconds too. */
+export async function predict(model, version, body) {
+  const start = performance.now();
+  try {
+    const text = await ask(`${versionPath(model, version)}:predict`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
+    return { text, answer: parse(text), ms: performance.now() - start };
+  } catch (error) {
+    error.ms = performance.now() - start;
+    throw error;
+  }
+}

@@ -1,0 +1,331 @@
+// The page for people: which model, its form, its answer, its code. Each part is a module of its own; this one wires them.
+
+import * as api from "./api.js";
+import { draw, headline, refusal, same } from "./answer.js";
+import { origin, table } from "./contract.js";
+import { byId, el } from "./dom.js";
+import { Form } from "./form.js";
+import { Latency } from "./latency.js";
+import { body, coloured, LANGUAGES } from "./snippets.js";
+
+const BURST = 20;
+const READY_EVERY = 15_000;
+const SLACK = 1e-6; // a golden answer may be written with fewer digits than the wire has
+
+const latency = new Latency(byId("latency"));
+let models = [];
+let grpc = `${location.hostname}:9000`;
+let now = null; // what is open: {model, version, contract, manifest, golden, form, row, edited}
+let language = LANGUAGES[0].id;
+let opening = 0; // the number of the last model opened, so that a slow one never replaces it
+let latest = 0; // the number of the last request sent, so that a slow answer never replaces a newer one
+
+const route = (model, version) => `#/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
+
+function notice(error) {
+  const box = byId("notice");
+  box.hidden = !error;
+  box.replaceChildren(...(error ? [error.message, error.body?.help ? ` help: ${error.body.help}` : ""] : []));
+}
+
+// Models and versions
+
+function drawModels() {
+  const items = models.map((model) => {
+    const versions = model.versions.map((version) => {
+      const current = now?.model === model.name && now.version === version;
+      const link = el("a", { href: route(model.name, version), "aria-current": current ? "page" : null }, `version ${version}`);
+      if (version === model.default_version) link.append(el("span", { class: "default" }, "default"));
+      return el("li", {}, link);
+    });
+    return el("li", { class: now?.model === model.name ? "current" : null }, el("span", { class: "model" }, model.name), el("ul", {}, versions));
+  });
+  byId("models").replaceChildren(el("ul", {}, items));
+}
+
+function drawTitle({ model, version, about, contract, golden }) {
+  document.title = `${model} · Fivefold`;
+  byId("name").textContent = model;
+  byId("about").textContent = contract.description ?? "";
+  const facts = [
+    ["Version", version === about.default_version ? `${version}, default` : version],
+    ["Contract", `${contract.name}@${contract.version}`],
+    ["Fields", `${contract.inputs.length} in, ${contract.outputs.length} out`],
+    ["Runtime", about.runtime],
+    ["Golden rows", String(golden.length)],
+    ["Bundle", about.bundle.slice(0, 12)],
+  ];
+  byId("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+function drawContract({ model, version, contract, manifest }) {
+  const tables = [table("Inputs", contract.inputs, false), table("Outputs", contract.outputs, true)];
+  if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
+  byId("tables").replaceChildren(...tables);
+  const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
+  byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
+}
+
+// Golden rows
+
+function drawRow() {
+  const { golden, row, edited } = now;
+  byId("row").replaceChildren(el("span", { class: "wordy" }, "Golden row "), `${row + 1} of ${golden.length}`, edited ? el("em", {}, "edited") : "");
+}
+
+function fill(row) {
+  const { golden, form } = now;
+  now.row = (row + golden.length) % golden.length;
+  now.edited = false;
+  form.fill(golden[now.row].in);
+  drawRow();
+  drawCode();
+}
+
+function changed() {
+  now.edited = true;
+  drawRow();
+  drawCode();
+}
+
+// The request and its answer
+
+function verdict(prediction) {
+  const expected = now.golden[now.row]?.out;
+  if (now.edited || !expected) return null;
+  const tolerance = Math.max(SLACK, Number(now.manifest.tolerance) || 0);
+  return same(prediction, expected, tolerance)
+    ? ["agrees", `as recorded in golden row ${now.row + 1}`]
+    : ["differs", `differs from what golden row ${now.row + 1} recorded`];
+}
+
+function showAnswer({ text, answer, ms }) {
+  const [prediction] = answer.predictions;
+  byId("answer").replaceChildren(...draw(now.contract, prediction, answer.metadata, ms, verdict(prediction)).filter(Boolean));
+  byId("brief").textContent = headline(now.contract, prediction);
+  showRaw(answer, text);
+}
+
+function showRaw(value, text) {
+  byId("raw").hidden = false;
+  byId("raw").querySelector("code").replaceChildren(...coloured(value === null ? text : JSON.stringify(value, null, 2)));
+}
+
+/** Show a refusal at its fields; gives the controls that have a violation. */
+function showRefusal(error) {
+  const violations = error.details.length ? error.details : error.path ? [{ code: error.code, path: error.path, error: error.message.replace(`${error.path}: `, ""), help: error.body?.help }] : [];
+  const { bad, rest } = now.form.show(violations);
+  if (bad.some(({ node }) => node.hidden)) {
+    byId("filter").value = "";
+    filter();
+  }
+  byId("answer").replaceChildren(...refusal(error, bad, rest).flat().filter(Boolean));
+  byId("brief").textContent = bad.length ? byId("answer").querySelector("strong").textContent : error.code || "no answer";
+  byId("raw").hidden = !error.body || !error.status;
+  if (error.status) showRaw(error.body, "");
+  return bad;
+}
+
+async function predict({ focus = true } = {}) {
+  const opened = now;
+  const { literals, problems } = opened.form.collect();
+  if (problems.length) {
+    const [control] = showRefusal(Object.assign(new Error("not sent"), { code: problems[0].code, details: problems, status: 0 }));
+    if (focus) control?.focus();
+    return false;
+  }
+  const number = ++latest;
+  const button = byId("predict");
+  button.setAttribute("aria-busy", "true");
+  byId("answer").setAttribute("aria-busy", "true");
+  let result;
+  try {
+    result = await api.predict(opened.model, opened.version, body(literals));
+  } catch (error) {
+    result = error;
+  }
+  if (opened !== now) return false;
+  const good = !(result instanceof Error);
+  if (!good && !(result instanceof api.Refused)) throw result;
+  latency.add(result.ms, good);
+  if (number !== latest) return good;
+  button.removeAttribute("aria-busy");
+  byId("answer").removeAttribute("aria-busy");
+  if (good) {
+    opened.form.show([]);
+    showAnswer(result);
+  } else {
+    const [control] = showRefusal(result);
+    if (focus) control?.focus();
+  }
+  if (!good && (result.status === 0 || result.status >= 500)) checkReady();
+  return good;
+}
+
+async function burst() {
+  const button = byId("burst");
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
+  byId("answer").setAttribute("aria-live", "off");
+  for (let sent = 0; sent < BURST; sent += 1) {
+    if (!(await predict())) break;
+  }
+  button.removeAttribute("aria-disabled");
+  byId("answer").setAttribute("aria-live", "polite");
+}
+
+function filter() {
+  const input = byId("filter");
+  const left = now.form.filter(input.value);
+  byId("found").textContent = input.value.trim() ? `${left} of ${now.contract.inputs.length}` : "";
+}
+
+// Code
+
+function drawCode() {
+  const { model, version, contract, form } = now;
+  const { literals } = form.collect();
+  const url = api.address(`${api.versionPath(model, version)}:predict`);
+  const request = { model, version, contract, literals, url, grpc, origin: api.address("").replace(/\/$/, "") };
+  const text = LANGUAGES.find(({ id }) => id === language).code(request);
+  const code = byId("snippet").querySelector("code");
+  code.replaceChildren(...coloured(text));
+  for (const tab of byId("tabs").children) {
+    const chosen = tab.id === `tab-${language}`;
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+  }
+  byId("snippet").setAttribute("aria-labelledby", `tab-${language}`);
+}
+
+function drawTabs() {
+  const choose = (id) => {
+    language = id;
+    drawCode();
+  };
+  byId("tabs").replaceChildren(
+    ...LANGUAGES.map(({ id, title }) =>
+      el("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": "snippet", onclick: () => choose(id) }, title),
+    ),
+  );
+  byId("tabs").addEventListener("keydown", (event) => {
+    const at = LANGUAGES.findIndex(({ id }) => id === language);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: LANGUAGES.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const { id } = LANGUAGES[(to + LANGUAGES.length) % LANGUAGES.length];
+    choose(id);
+    byId(`tab-${id}`).focus();
+  });
+}
+
+async function copy() {
+  const text = byId("snippet").textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Off localhost and without TLS a page has no clipboard; selected text can still be copied by hand.
+    getSelection().selectAllChildren(byId("snippet"));
+    byId("copied").textContent = "selected: copy it with the keyboard";
+    return;
+  }
+  byId("copied").textContent = "copied";
+  byId("copy").textContent = "Copied";
+  setTimeout(() => {
+    byId("copy").textContent = "Copy";
+    byId("copied").textContent = "";
+  }, 1600);
+}
+
+// Opening
+
+async function open(model, version) {
+  const number = ++opening;
+  let details;
+  try {
+    details = await api.open(model, version);
+  } catch (error) {
+    notice(error);
+    return;
+  }
+  if (number !== opening) return;
+  notice(null);
+  now = { model, version, row: 0, edited: false, ...details };
+  now.form = new Form(byId("fields"), now.contract, changed);
+  byId("filter").value = "";
+  byId("find").hidden = now.contract.inputs.length < 9;
+  filter();
+  latency.clear();
+  byId("answer").replaceChildren();
+  for (const id of ["title", "work", "code", "contract"]) byId(id).hidden = false;
+  drawModels();
+  drawTitle(now);
+  drawContract(now);
+  fill(0);
+  await predict({ focus: false });
+}
+
+/** Open what the address names, `#/model/version`, or the first model's default version. */
+async function openRoute() {
+  if (location.hash && !location.hash.startsWith("#/")) return;
+  const [name, wanted] = location.hash.slice(2).split("/").map(decodeURIComponent);
+  const model = models.find((each) => each.name === name) ?? models[0];
+  if (!model) {
+    notice(new Error("This server has no model."));
+    return;
+  }
+  const version = model.name === name && model.versions.includes(wanted) ? wanted : model.default_version;
+  if (now?.model === model.name && now.version === version) return;
+  const first = now === null;
+  await open(model.name, version);
+  if (!first) byId("name").focus();
+}
+
+async function checkReady() {
+  const ready = await api.ready();
+  const state = byId("state");
+  state.classList.toggle("ready", ready);
+  const text = ready ? "ready" : "not ready";
+  if (state.textContent !== text) state.textContent = text;
+}
+
+async function start() {
+  drawTabs();
+  byId("request").addEventListener("submit", (event) => {
+    event.preventDefault();
+    predict();
+  });
+  byId("request").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      predict();
+    }
+  });
+  byId("next").addEventListener("click", () => fill(now.row + 1));
+  byId("previous").addEventListener("click", () => fill(now.row - 1));
+  byId("filter").addEventListener("input", filter);
+  byId("filter").addEventListener("keydown", (event) => {
+    if (event.key === "Enter") event.preventDefault();
+  });
+  byId("burst").addEventListener("click", burst);
+  byId("copy").addEventListener("click", copy);
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("request").focus();
+  });
+  window.addEventListener("hashchange", openRoute);
+  setInterval(() => document.hidden || checkReady(), READY_EVERY);
+  checkReady();
+  api.server().then((about) => {
+    if (about) byId("server").textContent = `${about.name} ${about.version}`;
+  });
+  try {
+    [models, grpc] = await Promise.all([api.models(), api.grpc()]);
+  } catch (error) {
+    notice(error);
+    return;
+  }
+  await openRoute();
+}
+
+start();

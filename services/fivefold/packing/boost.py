@@ -1,0 +1,235 @@
+"""XGBoost and LightGBM: their own files, their converters, and what both need to be converted at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fivefold.core.binding import Binding
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Contract, Field
+from fivefold.core.errors import BundleInvalid
+from fivefold.packing import graph, measure
+from fivefold.packing.features import Features, match
+from fivefold.packing.graph import Port
+from fivefold.packing.needs import need
+from fivefold.packing.needs import versions as installed
+from fivefold.packing.source import Form, Original
+
+_DISTRIBUTIONS = {"sklearn": ("scikit-learn",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+_PARTS = ("steps", "estimators_", "estimators", "transformers_", "calibrated_classifiers_", "transformer_list")
+_PART = ("estimator", "base_estimator", "best_estimator_", "final_estimator_", "regressor_", "estimator_")
+
+
+def versions(libraries: Sequence[str]) -> dict[str, str]:
+    """The installed versions, whichever distribution a library comes from."""
+    out = {}
+    for library in libraries:
+        for distribution in _DISTRIBUTIONS[library]:
+            with contextlib.suppress(ModuleNotFoundError):  # importlib.metadata's PackageNotFoundError is one
+                out.update({library: installed(distribution)[distribution]})
+    return out
+
+
+def walk(model: Any) -> Iterator[Any]:
+    """The estimator and every estimator inside it: steps, columns, members, calibrated classifiers."""
+    yield model
+    for name in (*_PARTS, *_PART):
+        yield from _inside(getattr(model, name, None))
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _inside(item)
+    elif not isinstance(value, type) and (hasattr(value, "get_params") or hasattr(value, "calibrators")):
+        yield from walk(value)
+
+
+def register() -> None:
+    """Teach skl2onnx the boosters that are loaded. Registering twice is harmless."""
+    shapes = "skl2onnx.common.shape_calculator"
+    options = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    if "xgboost" in sys.modules:
+        xgboost = need("xgboost")
+        convert = need("onnxmltools.convert.xgboost.operator_converters.XGBoost").convert_xgboost
+        _register(
+            xgboost.XGBClassifier,
+            "XGBoostXGBClassifier",
+            f"{shapes}:calculate_linear_classifier_output_shapes",
+            convert,
+            options,
+        )
+        _register(
+            xgboost.XGBRFClassifier,
+            "XGBoostXGBRFClassifier",
+            f"{shapes}:calculate_linear_classifier_output_shapes",
+            convert,
+            options,
+        )
+        _register(
+            xgboost.XGBRegressor,
+            "XGBoostXGBRegressor",
+            f"{shapes}:calculate_linear_regressor_output_shapes",
+            convert,
+            None,
+        )
+        _register(
+            xgboost.XGBRFRegressor,
+            "XGBoostXGBRFRegressor",
+            f"{shapes}:calculate_linear_regressor_output_shapes",
+            convert,
+            None,
+        )
+    if "lightgbm" in sys.modules:
+        lightgbm = need("lightgbm")
+        convert = need("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm
+        _register(
+            lightgbm.LGBMClassifier,
+            "LightGbmLGBMClassifier",
+            f"{shapes}:calculate_linear_classifier_output_shapes",
+            convert,
+            options,
+        )
+        _register(
+            lightgbm.LGBMRegressor,
+            "LightGbmLGBMRegressor",
+            f"{shapes}:calculate_linear_regressor_output_shapes",
+            convert,
+            {"split": None},
+        )
+
+
+def _register(model: type, alias: str, shape: str, convert: Any, options: Mapping[str, Any] | None) -> None:
+    module, _, name = shape.partition(":")
+    need("skl2onnx").update_registered_converter(
+        model, alias, getattr(need(module), name), convert, overwrite=True, options=options
+    )
+
+
+@contextlib.contextmanager
+def anonymous(model: Any) -> Iterator[None]:
+    """While it holds, XGBoost's boosters forget their features' names: the converter only reads f0, f1, …"""
+    boosters = [step.get_booster() for step in walk(model) if hasattr(step, "get_booster")]
+    names = [(booster, booster.feature_names, booster.feature_types) for booster in boosters]
+    try:
+        for booster in boosters:
+            booster.feature_names = None
+            booster.feature_types = None
+        yield
+    finally:
+        for booster, name, kind in names:
+            booster.feature_names = name
+            booster.feature_types = kind
+
+
+def load_xgboost(path: Path) -> Any:
+    """A .json or .ubj file of XGBoost as its scikit-learn estimator. Raises `BundleInvalid`."""
+    booster = need("xgboost").Booster()
+    try:
+        booster.load_model(path)
+    except Exception as err:  # XGBoost's own error carries a C++ stack
+        raise BundleInvalid(f"{path.name} is not a model of XGBoost", help="save it with model.save_model") from err
+    return _estimator(booster)
+
+
+def _estimator(booster: Any) -> Any:
+    xgboost = need("xgboost")
+    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    classes = objective.startswith(("binary:", "multi:"))
+    model = xgboost.XGBClassifier() if classes else xgboost.XGBRegressor()
+    model.load_model(booster.save_raw("ubj"))
+    return model
+
+
+def load_lightgbm(path: Path) -> Any:
+    """A text file of LightGBM as its booster. Raises `BundleInvalid`."""
+    lightgbm = need("lightgbm")
+    try:
+        return lightgbm.Booster(model_file=str(path))
+    except Exception as err:  # LightGBM's own error
+        raise BundleInvalid(f"{path.name} is not a model of LightGBM", help="save it with booster.save_model") from err
+
+
+def of_booster(booster: Any) -> Original:
+    """A bare booster of either library."""
+    if type(booster).__module__.startswith("xgboost"):
+        from fivefold.packing.sklearn_ import SklearnOriginal
+
+        return SklearnOriginal(_estimator(booster))
+    return LightgbmOriginal(booster)
+
+
+class LightgbmOriginal:
+    """A LightGBM booster without its scikit-learn estimator: classes are 0, 1, …"""
+
+    kind: ClassVar[str] = "lightgbm"
+
+    def __init__(self, booster: Any) -> None:
+        self._booster = booster
+        self._features: Features | None = None
+        self.facts = {**versions(["lightgbm"]), **installed("onnxmltools")}
+        dump = booster.dump_model(num_iteration=1)
+        objective = str(dump.get("objective", "")).split(" ")[0]
+        classifier = objective in ("binary", "multiclass", "multiclassova", "cross_entropy")
+        self._classes = max(int(dump["num_class"]), 2) if classifier else 0
+
+    def features(self) -> tuple[str, ...] | None:
+        """The booster's own names, unless it made them up."""
+        names = tuple(self._booster.feature_name())
+        return None if all(name.startswith("Column_") for name in names) else names
+
+    def outputs(self) -> tuple[Field, ...]:
+        """label and probability of a classifier, prediction of a regressor."""
+        if not self._classes:
+            return (Field("prediction", "float32"),)
+        count = self._classes
+        label = Field("label", "int64", enum=tuple(range(count)))
+        return label, Field(
+            "probability", "float32", (count,), minimum=0, maximum=1, labels=tuple(map(str, range(count)))
+        )
+
+    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Iterator[Form]:
+        """One form, float32: the converter knows no other."""
+        features = self._features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        types = need("onnxmltools.convert.common.data_types")
+        convert = need("onnxmltools").convert_lightgbm
+        width = self._booster.num_feature()
+        with warnings.catch_warnings(), graph.plain_numbers():
+            warnings.simplefilter("ignore")
+            try:
+                model = convert(
+                    self._booster, "model", [("X", types.FloatTensorType([None, width]))], target_opset=15, zipmap=False
+                )
+            except Exception as err:  # converters raise whatever their authors met
+                raise BundleInvalid(
+                    f"the LightGBM booster cannot be converted to ONNX: {str(err).splitlines()[0]}"
+                ) from err
+        graph.without_zipmap(model)
+        graph.free_rows(model)
+        yield Form(model, "float32", {"X": tuple(field.name for field in features.fields)})
+
+    def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
+        """predict; for classes also the probabilities of both, and the label with the largest."""
+        values = self._predict(columns)
+        if not self._classes:
+            return {port.name: values.reshape(columns.rows, -1) for port in outputs}
+        return {port.name: values.argmax(axis=1) if port.name == "label" else values for port in outputs}
+
+    def _predict(self, columns: Columns) -> Array:
+        assert self._features is not None  # forms come before answers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = np.asarray(self._booster.predict(self._features.array(columns)))
+        return np.stack([1 - values, values], axis=1) if self._classes == 2 and values.ndim == 1 else values
+
+    def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:
+        """Rows whose two best classes are as good as equal."""
+        return measure.undecided(self._predict(columns), tolerance) if self._classes else None

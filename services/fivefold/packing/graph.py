@@ -1,0 +1,240 @@
+"""The ONNX graph before it enters a bundle: what it takes and gives, what is put right, what is only warned about.
+
+Repairs keep every number as it is, but for `clip`, which ends a probability of 1.0000001 (float32 sums of votes) at 1.
+Which contract field meets which input is left to `fivefold.packing.bind`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fivefold.core.errors import BundleInvalid
+from fivefold.packing.needs import need
+
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+"""Operator sets that converters aim at: known to ONNX Runtime from 1.15 on, on servers, ARM and WASM alike."""
+
+_DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    8: "string",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+}
+"""onnx.TensorProto's element types by their contract name."""
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model: its element type under its contract name (or a description of what is no
+    tensor), and its shape with None where a dimension is free or unknown."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.name}: {self.dtype}"
+        return f"{self.name}: {self.dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
+
+@contextlib.contextmanager
+def plain_numbers() -> Iterator[None]:
+    """While it holds, numpy scalars in node attributes become Python's own.
+
+    Converters copy class labels, axes and flags out of fitted models, where they are numpy scalars; since numpy 2 these
+    are neither printed nor always accepted as numbers (`numpy.bool_` is not), and the conversion fails in
+    `make_attribute`.
+    """
+    helper = need("onnx.helper")
+    original: Callable[..., Any] = helper.make_attribute
+
+    def make_attribute(key: str, value: Any, *rest: Any, **named: Any) -> Any:
+        return original(key, plain(value), *rest, **named)
+
+    with _lock:
+        helper.make_attribute = make_attribute
+        try:
+            yield
+        finally:
+            helper.make_attribute = original
+
+
+def plain(value: Any) -> Any:
+    """`value` with numpy scalars (and booleans, which ONNX spells as integers) replaced by Python numbers and text."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def load(raw: bytes, name: str) -> Any:
+    """Parse and check an ONNX model; raises `BundleInvalid`."""
+    onnx = need("onnx")
+    try:
+        model = onnx.load_model_from_string(raw)
+        onnx.checker.check_model(model)
+    except Exception as err:  # protobuf and the checker raise types of their own, which change between versions
+        raise BundleInvalid(f"{name} is not a valid ONNX model: {_first_line(err)}") from err
+    return model
+
+
+def ports(model: Any) -> tuple[list[Port], list[Port]]:
+    """The model's inputs (initialisers left out) and outputs."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [_port(value) for value in model.graph.input if value.name not in constants]
+    return inputs, [_port(value) for value in model.graph.output]
+
+
+def _port(value: Any) -> Port:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return Port(value.name, str(kind).removesuffix("_type"), None)
+    tensor = value.type.tensor_type
+    dtype = _DTYPES.get(tensor.elem_type, f"element type {tensor.elem_type}")
+    if not tensor.HasField("shape"):
+        return Port(value.name, dtype, ())
+    sizes = (dim.dim_value if dim.WhichOneof("value") == "dim_value" else None for dim in tensor.shape.dim)
+    return Port(value.name, dtype, tuple(sizes))
+
+
+def without_zipmap(model: Any) -> bool:
+    """Replace every ZipMap at the end of the graph by the tensor that it takes; whether there was one."""
+    onnx = need("onnx")
+    changed = False
+    for node in [node for node in model.graph.node if node.op_type == "ZipMap"]:
+        places = [index for index, output in enumerate(model.graph.output) if output.name == node.output[0]]
+        if not places:
+            continue
+        classes = max(len(attribute.ints) + len(attribute.strings) for attribute in node.attribute)
+        value = onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, ["rows", classes])
+        model.graph.output[places[0]].CopyFrom(value)
+        index = list(model.graph.node).index(node)
+        model.graph.node.remove(node)
+        model.graph.node.insert(
+            index, onnx.helper.make_node("Identity", [node.input[0]], [node.output[0]], name=node.name)
+        )
+        changed = True
+    if changed and not any(opset.domain == "" for opset in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid("", 13))
+    return changed
+
+
+def free_rows(model: Any) -> None:
+    """Make the first dimension of every output free: some converters declare a label as one row."""
+    for output in model.graph.output:
+        if output.type.WhichOneof("value") == "tensor_type" and output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].dim_param = "rows"
+
+
+def clip(model: Any, name: str) -> None:
+    """End the output `name` (float32 or float64) at 0 and 1: the sum of a hundred votes in float32 may be 1.0000001."""
+    onnx = need("onnx")
+    output = next(value for value in model.graph.output if value.name == name)
+    maker = next(node for node in model.graph.node if name in node.output)
+    posts = [attribute.s for attribute in maker.attribute if attribute.name == "post_transform"]
+    if maker.op_type in ("Softmax", "Sigmoid") or posts in ([b"LOGISTIC"], [b"SOFTMAX"]):
+        return
+    inner = f"{name}_unclipped"
+    for node in model.graph.node:
+        node.input[:] = [inner if value == name else value for value in node.input]
+        node.output[:] = [inner if value == name else value for value in node.output]
+    kind = np.float64 if output.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE else np.float32
+    for bound, value in (("zero", 0), ("one", 1)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, kind), f"{name}_{bound}"))
+    model.graph.node.append(onnx.helper.make_node("Clip", [inner, f"{name}_zero", f"{name}_one"], [name]))
+    if not any(opset.domain == "" for opset in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid("", 13))
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Two models as one: the only output of `first`, as float32, is the only input of `second`. Both come from one
+    converter with one target, so that the newer of two operator sets holds for both."""
+    onnx = need("onnx")
+    compose = need("onnx.compose")
+    first = compose.add_prefix(first, "prepare_", rename_inputs=False)
+    second = compose.add_prefix(second, "model_", rename_outputs=False)
+    (source,) = first.graph.output
+    (target,) = second.graph.input
+    cast = onnx.helper.make_node("Cast", [source.name], [target.name], to=onnx.TensorProto.FLOAT)
+    body = onnx.helper.make_graph(
+        [*first.graph.node, cast, *second.graph.node],
+        "model",
+        list(first.graph.input),
+        list(second.graph.output),
+        [*first.graph.initializer, *second.graph.initializer],
+    )
+    versions = {"": 13}
+    for opset in (*first.opset_import, *second.opset_import):
+        versions[opset.domain] = max(versions.get(opset.domain, 1), opset.version)
+    model = onnx.helper.make_model(
+        body, opset_imports=[onnx.helper.make_opsetid(*item) for item in sorted(versions.items())]
+    )
+    model.ir_version = max(first.ir_version, second.ir_version)
+    return model
+
+
+def portable_case(model: Any) -> bool:
+    """Let every StringNormalizer change case by ASCII's rules; whether there was one that changes case.
+
+    By default it asks for the locale en_US, which slim containers and browsers do not have: the model would not open.
+    """
+    changed = False
+    for node in model.graph.node:
+        if node.op_type == "StringNormalizer" and _case(node) != "NONE":
+            kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, need("onnx").helper.make_attribute("locale", "C")])
+            changed = True
+    return changed
+
+
+def _case(node: Any) -> str:
+    return next(
+        (attribute.s.decode() for attribute in node.attribute if attribute.name == "case_change_action"), "NONE"
+    )
+
+
+def lints(model: Any) -> list[str]:
+    """What runs here and may not run, or not run alike, elsewhere; each with its fix."""
+    out = []
+    for node in model.graph.node:
+        locale = next((attribute.s.decode() for attribute in node.attribute if attribute.name == "locale"), "en_US")
+        if node.op_type == "StringNormalizer" and _case(node) != "NONE" and locale != "C":
+            out.append(
+                f"the StringNormalizer {node.name!r} changes case under the locale {locale!r}, which containers and "
+                f'browsers may lack; export it with the locale "C", or lower-case the text before it reaches the model'
+            )
+    known = {"", "ai.onnx", "ai.onnx.ml"}
+    strange = sorted({node.domain for node in model.graph.node} - known)
+    out += [
+        f"operators of {name!r} do not run in browsers; export without a runtime's optimisation" for name in strange
+    ]
+    return out
+
+
+def _first_line(err: BaseException) -> str:
+    text = str(err).strip()
+    return text.splitlines()[0][:300] if text else type(err).__name__

@@ -1,0 +1,173 @@
+"""What packing needs to know of a model in its author's hands, and how a source is recognised.
+
+    ONNX file            onnx_       scikit-learn, XGBoost, LightGBM objects and pickles    sklearn_
+    XGBoost, LightGBM    boost       torch modules and exported programs                    torch_
+    files of their own               module:Class                                           python_
+
+Loading a pickle, a torch module or a Python class runs code of whoever wrote it: pack only what you trust.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from fivefold.core.binding import Binding
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Contract, Field
+from fivefold.core.errors import BundleInvalid
+from fivefold.packing.graph import Port
+from fivefold.packing.measure import Mask
+from fivefold.packing.needs import need
+from fivefold.packing.python_ import ENTRY, PythonOriginal
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
+XGBOOST = (".ubj", ".json")
+LIGHTGBM = (".txt", ".lgb")
+TORCH = (".pt2", ".pt", ".pth")
+SUFFIXES = (".onnx", *PICKLES, *XGBOOST, *LIGHTGBM, *TORCH)
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write the model in ONNX. `floats` is the float type that it computes in; `feeds` says which fields a
+    model input takes where the converter knows, and the rest is inferred; `notes` are sentences for the report."""
+
+    model: Any
+    floats: str = ""
+    feeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Original(Protocol):
+    """A model as its author has it: what it is, its ONNX forms, and its own answers to compare them with.
+
+    Python classes have neither and are a case of their own.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Libraries and their versions, for the bundle's `created_from`."""
+
+    def features(self) -> tuple[str, ...] | None:
+        """The names of the columns that the model was fitted on, in order, where it knows them."""
+
+    def outputs(self) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with; raises `ContractInvalid` where nobody can know."""
+
+    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Iterator[Form]:
+        """The ONNX forms to try, the preferred one first; `order` is what the user bound. A form that cannot be made is
+        left out; `BundleInvalid` where none can."""
+
+    def answers(self, columns: Columns, binding: Binding, outputs: Sequence[Port], /) -> Mapping[str, Array]:
+        """The original's answers under the names of the converted model's outputs, first axis = rows."""
+
+    def undecided(self, columns: Columns, tolerance: float, /) -> Mask | None:
+        """The rows on which the original's label hangs on rounding."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A source and what its loader warned of."""
+
+    original: Original | PythonOriginal
+    warnings: tuple[str, ...]
+
+
+def recognise(source: Any) -> Warned:
+    """The original behind a path, `module:Class`, a class, or a model object. Raises `BundleInvalid`."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        original = _recognise(source)
+    texts = dict.fromkeys(
+        str(item.message).splitlines()[0] for item in caught if issubclass(item.category, UserWarning)
+    )
+    return Warned(original, tuple(texts))
+
+
+def _recognise(source: Any) -> Original | PythonOriginal:
+    if isinstance(source, bytes):
+        from fivefold.packing.onnx_ import OnnxOriginal
+
+        return OnnxOriginal(source, "the model")
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_file():
+            return _file(path)
+        if isinstance(source, str) and ENTRY.match(source):
+            return PythonOriginal(source, Path.cwd())
+        if path.is_dir():
+            raise BundleInvalid(
+                f"{path} is a folder", help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class"
+            )
+        raise BundleInvalid(
+            f"there is no file {path}", help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class"
+        )
+    return _object(source)
+
+
+def _file(path: Path) -> Original | PythonOriginal:
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        from fivefold.packing.onnx_ import OnnxOriginal
+
+        return OnnxOriginal.load(path)
+    if suffix in PICKLES:
+        return _object(unpickle(path))
+    if suffix in (*XGBOOST, *LIGHTGBM):
+        from fivefold.packing import boost
+
+        return _object(boost.load_xgboost(path) if suffix in XGBOOST else boost.load_lightgbm(path))
+    if suffix in TORCH:
+        from fivefold.packing.torch_ import TorchOriginal
+
+        return TorchOriginal.load(path)
+    raise BundleInvalid(f"cannot tell what {path.name} is", help=f"known files: {', '.join(SUFFIXES)}; or module:Class")
+
+
+def unpickle(path: Path) -> Any:
+    """Load a pickle or joblib file. This runs the code inside it. Raises `BundleInvalid`."""
+    joblib = need("joblib")
+    try:
+        return joblib.load(path)
+    except ModuleNotFoundError as err:
+        raise BundleInvalid(
+            f"{path.name} needs the module {err.name!r}, which is not installed",
+            help="pack where the model was trained, or install what it was trained with",
+        ) from err
+    except Exception as err:  # unpickling runs the author's code: anything may come out of it
+        raise BundleInvalid(
+            f"{path.name} cannot be loaded: {type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}",
+            help="a class of a training script cannot be unpickled elsewhere: move it into a module",
+        ) from err
+
+
+def _object(model: Any) -> Original | PythonOriginal:
+    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    if isinstance(model, type) and callable(getattr(model, "predict", None)):
+        return PythonOriginal.of_class(model)
+    if "torch" in roots:
+        from fivefold.packing.torch_ import TorchOriginal
+
+        return TorchOriginal(model)
+    if "onnx" in roots:
+        from fivefold.packing.onnx_ import OnnxOriginal
+
+        return OnnxOriginal(model.SerializeToString(), "the model")
+    if roots & {"xgboost", "lightgbm"} and type(model).__name__ == "Booster":
+        from fivefold.packing import boost
+
+        return boost.of_booster(model)
+    if roots & {"sklearn", "xgboost", "lightgbm"} or hasattr(model, "get_params"):
+        from fivefold.packing.sklearn_ import SklearnOriginal
+
+        return SklearnOriginal(model)
+    raise BundleInvalid(
+        f"a {type(model).__module__}.{type(model).__qualname__} is not a model that packing knows",
+        help="give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class",
+    )

@@ -1,0 +1,90 @@
+"""The conformance models behind real transports inside this process: one event loop, an ASGI app, a gRPC server.
+
+One server for each set of limits that cases ask for; the loop belongs to the session's fixture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+import httpx
+
+from fivefold.core.bundle import Bundle
+from fivefold.core.scorer import Scorer
+from fivefold.core.telemetry import Telemetry
+from fivefold.online.grpc.server import Server, server
+from fivefold.online.http import app
+from fivefold.online.models import Model, Models
+from fivefold.online.serving import Serving
+from fivefold.online.settings import OnlineSettings
+from tests.conformance.cases import Limits
+
+T = TypeVar("T")
+
+
+class InProcess:
+    """Servers in this process, made when a case first asks for their limits; `close` ends all of them."""
+
+    def __init__(self, bundles: Mapping[str, Bundle]) -> None:
+        self._bundles = bundles
+        self._runner = asyncio.Runner()
+        self._servings: dict[Limits, Serving] = {}
+        self._clients: dict[Limits, httpx.AsyncClient] = {}
+        self._servers: list[Server] = []
+        self._channels: dict[Limits, grpc.aio.Channel] = {}
+
+    def run(self, work: Awaitable[T]) -> T:
+        """Wait for the work on the servers' own loop."""
+
+        async def wait() -> T:
+            return await work
+
+        return self._runner.run(wait())
+
+    def serving(self, limits: Limits) -> Serving:
+        """The one path behind both transports."""
+        if limits not in self._servings:
+            given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
+            settings = OnlineSettings(log_sample=0.0, **{name: value for name, value in given.items() if value})
+            models = Models(Model(bundle, Scorer.open(bundle)) for bundle in self._bundles.values())
+            self._servings[limits] = Serving(models, settings, Telemetry("online", log_sample=0.0))
+        return self._servings[limits]
+
+    def client(self, limits: Limits) -> httpx.AsyncClient:
+        """An HTTP client of the ASGI app with those limits."""
+        if limits not in self._clients:
+            serving = self.serving(limits)
+            transport = httpx.ASGITransport(app(serving, serving.settings))
+            self._clients[limits] = httpx.AsyncClient(transport=transport, base_url="http://conformance")
+        return self._clients[limits]
+
+    def channel(self, limits: Limits) -> grpc.aio.Channel:
+        """A channel to a gRPC server on a free port of this machine with those limits."""
+        if limits not in self._channels:
+            self._channels[limits] = self.run(self._open(self.serving(limits)))
+        return self._channels[limits]
+
+    async def _open(self, serving: Serving) -> grpc.aio.Channel:
+        started = server(serving, "127.0.0.1:0")
+        await started.start()
+        self._servers.append(started)
+        return grpc.aio.insecure_channel(started.address, [("grpc.max_receive_message_length", -1)])
+
+    def close(self) -> None:
+        """Stop the servers, close the models, end the loop."""
+
+        async def stop() -> None:
+            for client in self._clients.values():
+                await client.aclose()
+            for channel in self._channels.values():
+                await channel.close()
+            for started in self._servers:
+                await started.stop(0)
+
+        self._runner.run(stop())
+        for serving in self._servings.values():
+            serving.close()
+        self._runner.close()

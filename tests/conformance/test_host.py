@@ -1,0 +1,72 @@
+"""The cases through a real Ray Serve host: HTTP by way of HAProxy, gRPC on the replica's own server, real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import grpc
+import httpx
+import pytest
+
+from fivefold.core.bundle import Bundle
+from tests import host
+from tests.conformance.asking import check
+from tests.conformance.cases import Case, Limits, load
+from tests.conformance.transports import Grpc, Http
+
+pytestmark = pytest.mark.host
+
+CASES = [case for case in load() if case.limits == Limits()]
+
+
+class Remote:
+    """The drivers of one running host; it has the default limits and no others."""
+
+    def __init__(self, running: host.Host) -> None:
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(base_url=running.url, timeout=60)
+        self._channel = self._runner.run(_channel(running.grpc))
+        self.http = Http(lambda limits: self._client if limits == Limits() else None, self._run)
+        self.grpc = Grpc(lambda limits: self._channel if limits == Limits() else None, self._run)
+
+    def _run(self, work: object) -> object:
+        async def wait() -> object:
+            return await work  # type: ignore[misc]  # whatever a client gives to wait for
+
+        return self._runner.run(wait())
+
+    def close(self) -> None:
+        """Hang up."""
+        self._run(self._client.aclose())
+        self._run(self._channel.close())
+        self._runner.close()
+
+
+async def _channel(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address)
+
+
+@pytest.fixture(scope="module")
+def remote(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    """One host with every conformance model."""
+    paths = [bundle.path for bundle in bundles.values()]
+    with host.running(paths, tmp_path_factory.mktemp("host"), log_sample=0.0) as running:
+        drivers = Remote(running)
+        yield drivers
+        drivers.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_the_host_answers_over_http(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
+    """What the process alone answers, its host answers too."""
+    assert list(remote.http.asks(case)) == list(case.spellings())
+    check(remote.http, case, bundles[case.contract])
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.binary is not None or case.tensors is not None], ids=lambda case: case.id
+)
+def test_the_host_answers_over_grpc(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
+    """Likewise over gRPC."""
+    check(remote.grpc, case, bundles[case.contract])

@@ -1,0 +1,20 @@
+"""The cases over HTTP, against the ASGI application in this process: V1 records, V2 JSON, binary tensors."""
+
+from __future__ import annotations
+
+import pytest
+
+from fivefold.core.bundle import Bundle
+from tests.conformance.asking import check
+from tests.conformance.cases import Case, load
+from tests.conformance.serving import InProcess
+from tests.conformance.transports import Http
+
+
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+def test_http_answers_as_the_core_does(case: Case, in_process: InProcess, bundles: dict[str, Bundle]) -> None:
+    """The same outputs, metadata, codes and paths as everywhere; HTTP has every spelling."""
+    driver = Http(in_process.client, in_process.run)
+
+    assert list(driver.asks(case)) == list(case.spellings())
+    check(driver, case, bundles[case.contract])

@@ -1,0 +1,1 @@
+"""Models of many kinds, packed and compared with themselves."""

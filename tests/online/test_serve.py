@@ -1,0 +1,294 @@
+"""`fivefold serve` as a user has it: real Ray, real HAProxy, real signals."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from fivefold.online import processes
+from tests.host import Host, alive, launch, running, until_gone, until_ready
+from tests.online import slow
+
+pytestmark = pytest.mark.host
+
+WATCH = "/grpc.health.v1.Health/Watch"
+
+
+def ask(host: Host, path: str, body: Any = None, timeout: float = 60) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and JSON of one request; without a body a GET."""
+    connection = http.client.HTTPConnection(host.http, timeout=timeout)
+    try:
+        connection.request("GET" if body is None else "POST", path, body and json.dumps(body))
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.headers["content-type"] == "application/json", (answer.status, text)
+        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, json.loads(text)
+    finally:
+        connection.close()
+
+
+def sleep(host: Host, seconds: float) -> tuple[int, dict[str, str], Any]:
+    """A request that takes so long."""
+    return ask(host, f"/v1/models/{slow.NAME}:predict", {"instances": [{"seconds": seconds}]})
+
+
+def answered_by(host: Host) -> int:
+    """The process of the replica that happens to answer."""
+    process: int = sleep(host, 0.001)[2]["predictions"][0]["process"]
+    return process
+
+
+def until(condition: Callable[[], bool], seconds: float = 60, every: float = 0.05) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(every)
+
+
+def until_replicas(host: Host, count: int) -> None:
+    """Wait until so many answer. Asked rarely, because asking is load too."""
+    until(lambda: len({answered_by(host) for _ in range(8)}) == count, every=0.5)
+
+
+def watch(host: Host, count: int) -> tuple[grpc.Channel, list[Any]]:
+    """Idle health streams, each of which has had its first answer."""
+    channel = grpc.insecure_channel(host.grpc)
+    ask_watch = channel.unary_stream(
+        WATCH,
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    streams = [ask_watch(health_pb2.HealthCheckRequest()) for _ in range(count)]
+    for stream in streams:
+        assert next(iter(stream)).status == health_pb2.HealthCheckResponse.SERVING
+    return channel, streams
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return slow.bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def host(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host with room for two replicas of eight requests each."""
+    settings = {
+        "max_replicas": 2,
+        "target_ongoing_requests": 2.0,
+        "upscale_delay": 0.5,
+        "downscale_delay": 2.0,
+        "inline_seconds": 0.0,
+        "threads": 8,
+        "max_inflight": 8,
+        "drain_seconds": 20.0,
+    }
+    with running([bundle], tmp_path_factory.mktemp("host"), **settings) as running_host:
+        yield running_host
+
+
+def test_what_it_prints_can_be_pasted(host: Host) -> None:
+    """The addresses, the model with its digest, and a request that is answered."""
+    printed = host.printed()
+
+    digest = ask(host, f"/v1/models/{slow.NAME}:predict", {"instances": [{"seconds": 0}]})[2]["metadata"]["bundle"]
+    assert digest in printed
+    assert f"curl -s http://{host.http}/v1/models/slow:predict" in printed
+    assert f"{host.grpc} inference.GRPCInferenceService/ModelInfer" in printed
+
+
+def test_everything_listens_on_loopback_only(host: Host) -> None:
+    """Ray's own ports too: one of them unpickles what it is sent."""
+    inodes = set()
+    for pid in [host.process.pid, *processes.descendants(host.process.pid)]:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+
+    elsewhere = [
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[9] in inodes and not loopback(line.split()[1].split(":")[0])
+    ]
+
+    assert inodes
+    assert elsewhere == []
+
+
+def loopback(words: str) -> bool:
+    """Whether an address of /proc/net/tcp or tcp6 is loopback."""
+    raw = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
+    if len(raw) == 16 and raw.startswith(bytes(10) + b"\xff\xff"):
+        raw = raw[12:]
+    return raw[0] == 127 if len(raw) == 4 else raw == bytes(15) + b"\1"
+
+
+def test_more_than_it_can_do_is_shed_with_retry_after(host: Host) -> None:
+    """Nobody gets Ray's or HAProxy's own plain text."""
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(lambda _: sleep(host, 0.5), range(60)))
+
+    statuses = Counter(status for status, _, _ in answers)
+    assert set(statuses) == {200, 503}, statuses
+    shed = [(headers, body) for status, headers, body in answers if status == 503]
+    assert {body["code"] for _, body in shed} == {"overloaded"}
+    assert all("retry-after" in headers for headers, _ in shed)
+
+
+def test_ongoing_requests_add_a_replica_and_their_end_removes_it(host: Host) -> None:
+    """Although none of the requests passes through Ray's own count."""
+    until_replicas(host, 1)
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            sleep(host, 1.0)
+
+    threads = [threading.Thread(target=load) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        until_replicas(host, 2)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    until_replicas(host, 1)
+
+
+def test_idle_streams_are_no_load(host: Host) -> None:
+    """Fifty watchers neither add a replica nor count against the limit."""
+    until_replicas(host, 1)
+    channel, streams = watch(host, 50)
+
+    with channel:
+        time_to_react = time.monotonic() + 4  # the delay is 0.5 s, and Ray looks back over 5 s
+        seen = set()
+        while time.monotonic() < time_to_react:
+            seen.add(answered_by(host))
+            time.sleep(0.2)
+        for stream in streams:
+            stream.cancel()
+
+    assert len(seen) == 1
+
+
+def test_a_replica_that_dies_is_replaced_and_no_answer_is_wrong(host: Host) -> None:
+    """A request is asked again of a replica that lives; an answer of which the half was out is the one that is lost."""
+    victim = answered_by(host)
+    answers: list[tuple[int, Any]] = []
+    torn: list[http.client.IncompleteRead] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                status, _, body = sleep(host, 0.002)
+                answers.append((status, body))
+            except http.client.IncompleteRead as error:
+                torn.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(answers) > 50)
+    os.kill(victim, signal.SIGKILL)
+    try:
+        until(lambda: any(b["predictions"][0]["process"] != victim for s, b in answers[-4:] if s == 200), 90)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    wrong = [body for status, body in answers if status == 200 and body["predictions"][0]["slept"] != 0.002]
+    assert wrong == []
+    assert [body for status, body in answers if status != 200] == []
+    assert len(torn) <= len(threads), "at most what was in work at that moment"
+
+
+def test_it_finishes_what_it_has_begun_and_starts_again_at_once(bundle: Path, tmp_path: Path) -> None:
+    """SIGTERM with requests in work and streams open: the answers come, new callers are refused, nothing is left."""
+    settings = {"inline_seconds": 0.0, "threads": 4, "drain_seconds": 30.0}
+    first = until_ready(launch([bundle], tmp_path / "first", **settings))
+    below = processes.descendants(first.process.pid)
+    channel, streams = watch(first, 50)
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(sleep, first, 1.0) for _ in range(3)]
+        until(lambda: inflight(first) == 3)
+        begun = time.monotonic()
+        first.process.send_signal(signal.SIGTERM)
+        until(lambda: refused(first))
+        assert [answer.result()[0] for answer in answers] == [200, 200, 200]
+
+    assert first.wait() == 0
+    assert time.monotonic() - begun < 15, "the streams held up the drain"
+    channel.close()
+    assert all(stream.code() is not None for stream in streams)
+    assert alive(below) == {}
+
+    with running([bundle], tmp_path / "second", http=first.http, grpc=first.grpc) as second:
+        assert ask(second, "/readyz")[0] == 200
+
+
+def inflight(host: Host) -> int:
+    """Requests in work, as the metrics say."""
+    connection = http.client.HTTPConnection(host.http, timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    (line,) = [line for line in text.splitlines() if line.startswith("fivefold_inflight{")]
+    return round(float(line.split()[-1]))
+
+
+def refused(host: Host) -> bool:
+    """Whether nobody listens any more."""
+    address, port = host.http.split(":")
+    try:
+        socket.create_connection((address, int(port)), 1).close()
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("victim", ["serve", "engine"])
+def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path) -> None:
+    """SIGKILL gives no time to clean up; what is left ends itself."""
+    host = until_ready(launch([bundle], tmp_path / victim))
+    below = processes.descendants(host.process.pid)
+    (engine,) = [pid for pid, command in alive(below).items() if "fivefold.online.engine" in command]
+
+    os.kill(host.process.pid if victim == "serve" else engine, signal.SIGKILL)
+    status = host.wait()
+
+    until_gone(below)
+    assert status == (-signal.SIGKILL if victim == "serve" else 1)
+    if victim == "engine":
+        assert "the server ended by itself" in host.printed()
+
+
+@pytest.mark.parametrize("moment", ["starting Ray\n", "starting Ray Serve", "starting replicas"])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_during_the_start_ends_it(moment: str, signum: int, bundle: Path, tmp_path: Path) -> None:
+    host = launch([bundle], tmp_path)
+    until(lambda: moment in host.printed(), 120)
+    below = processes.descendants(host.process.pid)
+
+    assert host.stop(signum, 20) == 0
+
+    assert alive(below) == {}

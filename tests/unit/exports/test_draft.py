@@ -1,0 +1,231 @@
+"""A draft says what the data shows, and the data that it was drafted from is legal under it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fivefold.core.contract import Contract, Field
+from fivefold.core.errors import ContractInvalid
+from fivefold.core.readers.arrow import Arrow
+from fivefold.core.readers.records import Records
+from fivefold.exports.draft import draft, read
+
+ANSWER = (Field("answer", "float64"),)
+
+
+def drafted(table: pa.Table) -> Contract:
+    return draft(table, "drawn", outputs=ANSWER)
+
+
+def one(values: Any, kind: Any = None) -> Field:
+    """The field drafted from one column."""
+    [field] = drafted(pa.table({"x": pa.array(values, kind)})).inputs
+    return field
+
+
+def test_dtypes_are_the_observed_ones() -> None:
+    """Every Arrow type that has a dtype keeps it; a decimal becomes binary64."""
+    for name in (
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+    ):
+        field = one(pa.array(np.array([1, 2], name)))
+        assert (field.dtype, field.minimum, field.maximum, field.nullable) == (name, 1, 2, False)
+
+    assert one([True, False]).dtype == "bool"
+    assert one([b"a"]).dtype == "bytes"
+    assert one(["a"], pa.large_string()).dtype == "string"
+    assert one([Decimal("1.5")]).dtype == "float64"
+
+
+def test_ranges_are_written_short() -> None:
+    """A narrow float's end is the shortest number that rounds to it."""
+    field = one(pa.array(np.array([0.1, 0.7], np.float32)))
+
+    assert (field.minimum, field.maximum) == (0.1, 0.7)
+
+
+def test_nulls_are_seen() -> None:
+    """A null or NaN makes the field nullable; a null value is one that the data does not hold."""
+    assert one([1.5, None]).nullable
+    assert one([1.5, float("nan")]).nullable
+    assert one([1, None]).null_value == -1
+    assert one([-5, None]).null_value == -(2**63)
+    assert one([0, None], pa.uint8()).null_value == 255
+    assert one([0, 255, None], pa.uint8()).null_value == 0
+    assert one(["a", None]).null_value == ""
+    assert one(["", None]).null_value == "null"
+    assert one([None, True]).null_value is False
+    assert one([None, None]).dtype == "float64"
+
+
+def test_an_infinity_opens_its_end() -> None:
+    """Infinite values are allowed where they were seen, and the range stays open there."""
+    field = one([1.0, float("inf")])
+
+    assert (field.allow_nan, field.minimum, field.maximum) == (True, 1, None)
+
+
+def test_strings_that_repeat_become_an_enum() -> None:
+    """Few values seen often are listed, sorted; many values, or each seen once, are not."""
+    assert one(["b", "a", "b", "a"]).enum == ("a", "b")
+    assert one(["a", "b"]).enum is None
+    assert one([str(value) for value in range(40)] * 3).enum is None
+    assert one(pa.array(["b", "a", "b", "a"]).dictionary_encode()).enum == ("a", "b")
+
+
+def test_arrays_have_a_shape() -> None:
+    """Lists of one size, nested too, become a shape; ragged ones are refused."""
+    assert one([[1, 2], [3, 4]]).shape == (2,)
+    assert one([[[1, 2, 3]], [[4, 5, 6]]]).shape == (1, 3)
+    assert one([[1.0, None], [3.0, 4.0]]).nullable
+    assert one([[1.0], None]).nullable
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(2, 2, 3))
+    assert one(tensors).shape == (2, 3)
+    with pytest.raises(ContractInvalid, match="different sizes"):
+        one([[1], [2, 3]])
+
+
+def test_outputs_come_from_columns_or_as_fields() -> None:
+    """A column of answers leaves the inputs and keeps its values but no range; a field stands as it is."""
+    table = pa.table({"x": [1.0, 2.0, 3.0, 4.0], "label": ["a", "b", "a", "b"], "score": [0.1, 0.2, 0.3, None]})
+    contract = draft(table, "mine", outputs=["label", "score", Field("p", "float32", shape=(2,))], version="2")
+
+    assert [field.name for field in contract.inputs] == ["x"]
+    assert contract.outputs == (
+        Field("label", "string", enum=("a", "b")),
+        Field("score", "float64"),
+        Field("p", "float32", shape=(2,)),
+    )
+    assert (contract.name, contract.version) == ("mine", "2")
+    with pytest.raises(ContractInvalid, match="no column 'lable'"):
+        draft(table, "mine", outputs=["lable"])
+
+
+def test_names_become_legal() -> None:
+    """A column name that contracts do not allow gets one that they do; the old one is in the description."""
+    fields = drafted(pa.table({"mean radius (mm)": [1], "mean_radius_mm": [2], "a-b.c": [3], "9": [4], "": [5]})).inputs
+
+    assert [field.name for field in fields] == ["mean_radius_mm_2", "mean_radius_mm", "a-b.c", "f9", "column"]
+    assert fields[0].description == "column 'mean radius (mm)' of the data"
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", "frame"])
+def test_every_source_reads_alike(suffix: str, tmp_path: Path) -> None:
+    """The same rows give the same contract from a frame and from each kind of file."""
+    rows = [{"x": 1.5, "n": 3, "s": "NA", "ok": True}, {"x": None, "n": -4, "s": "NA", "ok": False}] * 2
+    table = pa.Table.from_pylist(rows)
+    path = tmp_path / f"data{suffix}"
+    source: Any = path
+    if suffix == ".parquet":
+        pq.write_table(table, path)
+    elif suffix == ".csv":
+        path.write_text("x,n,s,ok\n" + "1.5,3,NA,true\n,-4,NA,false\n" * 2)
+    elif suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        source = pd.DataFrame(rows)
+
+    assert draft(source, "drawn", outputs=ANSWER).inputs == (
+        Field("x", "float64", minimum=1.5, maximum=1.5, nullable=True),
+        Field("n", "int64", minimum=-4, maximum=3),
+        Field("s", "string", enum=("NA",)),
+        Field("ok", "bool"),
+    )
+
+
+def test_csv_keeps_what_looks_like_a_time(tmp_path: Path) -> None:
+    """A date in CSV is text; an empty quoted cell is the empty string and not null."""
+    path = tmp_path / "data.csv"
+    path.write_text('day,note\n2024-01-02,""\n2024-01-02,""\n')
+
+    day, note = draft(str(path), "drawn", outputs=ANSWER).inputs
+    assert day.enum == ("2024-01-02",)
+    assert (note.enum, note.nullable) == (("",), False)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (pa.table({"when": pa.array([0], pa.timestamp("s"))}), "has no dtype"),
+        (pa.table({"x": pa.array([{"y": 1}])}), "has no dtype"),
+        (pa.table({"x": pa.array([[]], pa.list_(pa.int8()))}), "different sizes or of none"),
+        (pa.table({"x": pa.array([], pa.int8())}), "no rows"),
+        (Path("absent.parquet"), "cannot read absent.parquet"),
+        (Path("data.xlsx"), "expected a .parquet"),
+        (7, "expected a data frame"),
+    ],
+    ids=str,
+)
+def test_what_has_no_place_is_refused(source: Any, sentence: str) -> None:
+    """Data that no contract can describe is refused with what to do."""
+    with pytest.raises(ContractInvalid, match=sentence):
+        draft(source, "drawn", outputs=ANSWER)
+
+
+@pytest.mark.parametrize("line", ['{"x": 1', "[1]", '{"x": 1}\n{"x": "a"}'])
+def test_a_broken_line_is_refused(line: str, tmp_path: Path) -> None:
+    """JSON lines that are not objects of one type a column are refused, never guessed at."""
+    path = tmp_path / "data.jsonl"
+    path.write_text(line + "\n")
+
+    with pytest.raises(ContractInvalid):
+        draft(path, "drawn", outputs=ANSWER)
+
+
+COLUMNS = st.sampled_from(["int8", "int64", "uint16", "float16", "float32", "float64", "bool", "string"])
+
+
+@given(st.data())
+def test_the_data_is_legal_under_its_draft(data: st.DataObject) -> None:
+    """Whatever the table holds, the drafted contract accepts every row of it, as a table and as records."""
+    rows = data.draw(st.integers(1, 6))
+    columns = {}
+    for name in data.draw(st.lists(st.sampled_from(["a", "b c", "d"]), min_size=1, unique=True)):
+        dtype = data.draw(COLUMNS)
+        cell: st.SearchStrategy[Any] = st.booleans() if dtype == "bool" else st.sampled_from(["", "a", "é", "null"])
+        if dtype[:3] in ("int", "uin"):
+            info = np.iinfo(dtype)
+            cell = st.integers(int(info.min), int(info.max)) | st.integers(0, 3)
+        elif dtype[:5] == "float":
+            cell = st.floats(width=int(dtype[5:]), allow_infinity=False)  # type: ignore[arg-type]
+        cells = data.draw(st.lists(cell | st.none(), min_size=rows, max_size=rows))
+        kind = pa.bool_() if dtype == "bool" else getattr(pa, dtype)()
+        columns[name] = pa.array([np.float16(v) if dtype == "float16" and v is not None else v for v in cells], kind)
+    table = pa.table(columns)
+
+    contract = drafted(table)
+
+    renamed = table.rename_columns([field.name for field in contract.inputs])
+    reading = Arrow(contract.inputs).read(renamed.to_batches()[0])
+    assert not reading.violations
+    assert not Records(contract.inputs).read(reading.columns.to_records()).violations
+    assert Contract.from_json(contract.to_bytes()) == contract
+
+
+def test_a_table_is_read_as_it_is() -> None:
+    """A table passes through, and an integer column of a frame stays one."""
+    table = pa.table({"x": [1]})
+
+    assert read(table) is table
+    assert list(read(pd.DataFrame({0: [1, 2]})).schema) == [pa.field("0", pa.int64())]

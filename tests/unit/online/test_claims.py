@@ -1,0 +1,92 @@
+"""What a local run takes of the machine, and that it says so when it cannot."""
+
+import os
+import socket
+import stat
+
+import pytest
+
+from fivefold.online import claims
+from fivefold.online.settings import OnlineSettings
+
+
+def test_a_taken_port_is_named_with_what_to_do() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        with pytest.raises(
+            claims.PortTaken, match=rf"port {port} on 127\.0\.0\.1 is taken.*\nhelp: .*--http HOST:PORT"
+        ):
+            claims.free_address(f"127.0.0.1:{port}", "--http")
+
+
+def test_port_0_becomes_a_free_one() -> None:
+    host, port = claims.free_address("127.0.0.1:0", "--http").split(":")
+
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+
+
+def test_ipv6_keeps_its_brackets() -> None:
+    assert claims.free_address("[::1]:0", "--grpc").startswith("[::1]:")
+
+
+def test_two_runs_never_share_a_block_of_ports() -> None:
+    """The second block is chosen while the first is only marked: none of its ports is in use yet."""
+    one, first = claims.port_block(set())
+    two, second = claims.port_block(set())
+    with one, two:
+        assert abs(first - second) >= claims.BLOCK
+
+
+def test_a_block_keeps_away_from_the_ports_that_were_asked_for() -> None:
+    wanted = set(range(claims.FIRST_PORT + claims.BLOCK, claims.LAST_PORT + claims.BLOCK))
+    mark, base = claims.port_block(wanted)
+    with mark:
+        assert base == claims.FIRST_PORT
+
+
+def test_the_directory_is_private_and_its_name_short() -> None:
+    """It holds what starts HAProxy, and sockets whose names have to fit."""
+    directory = claims.new_directory()
+
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert len(str(directory)) <= 26
+    directory.rmdir()
+
+
+def test_ray_variables_of_the_user_do_not_leak_into_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is set up for a cluster still gets its own local Ray."""
+    monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
+    monkeypatch.setenv("FIVEFOLD_MARK", "kept")
+    directory = claims.new_directory()
+
+    found = claims.environment(directory, 20_000, OnlineSettings())
+
+    assert "RAY_ADDRESS" not in found
+    assert found["FIVEFOLD_MARK"] == "kept"
+    assert found["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.access(found["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
+    for file in directory.iterdir():
+        file.unlink()
+    directory.rmdir()
+
+
+def test_every_path_and_port_is_the_runs_own() -> None:
+    """What two runs would otherwise share: HAProxy's files and sockets, and every port."""
+    one, two = claims.new_directory(), claims.new_directory()
+    first = claims.environment(one, 20_000, OnlineSettings())
+    second = claims.environment(two, 21_000, OnlineSettings())
+
+    own = {name for name in first if name.endswith(("_PORT", "_PATH", "_LOC", "_FILE", "_BASE"))} & {
+        name for name in first if name.startswith("RAY_SERVE")
+    }
+    own.discard("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH")
+
+    assert len(own) == 14
+    assert [name for name in own if first[name] == second[name]] == []
+    for directory in (one, two):
+        (directory / "haproxy").unlink()
+        directory.rmdir()

@@ -1,0 +1,312 @@
+"""Calls of the inference service: what travels beside tensors, limits, time, and what models say of themselves."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tests.unit.online import grpc_gate, grpc_world
+from tests.unit.online.grpc_world import SECONDS, Loop, World, request_of
+
+from fivefold.online.grpc.control import ELSEWHERE
+from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.online.grpc.server import Server
+from fivefold.online.grpc.servicer import INFERENCE, register_unready
+
+LIMIT = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """`gate` in two versions, every inference in a thread, small limits."""
+    directory = tmp_path_factory.mktemp("gate")
+    bundles = [grpc_world.gate_bundle(directory / version, version) for version in ("2", "10")]
+    with grpc_world.world(
+        bundles, inline_seconds=0.0, max_body_bytes=LIMIT, max_rows=100, max_inflight=2, retry_after=1.5
+    ) as world:
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def _gate_open_again() -> Iterator[None]:
+    yield
+    grpc_gate.opened.set()
+
+
+def test_an_answer_echoes_the_id_and_carries_the_metadata(served: World) -> None:
+    """The protocol's id as it came; the metadata among the parameters; the request's id also in the trailers."""
+    reply = served.infer(request_of(1.5, id="näm"), metadata=[("x-request-id", "mine-1")])
+    model = served.serving.models.find("gate")
+
+    assert reply.answer.id == "näm"
+    assert {key: value.string_param for key, value in reply.answer.parameters.items()} == {
+        "model": "gate",
+        "version": "10",
+        "bundle": model.bundle.digest,
+        "contract": "gate@1.0.0",
+        "transport": "grpc",
+        "request_id": "mine-1",
+    }
+    assert (reply.answer.model_name, reply.answer.model_version) == ("gate", "10")
+    assert reply.trailers["x-request-id"] == "mine-1"
+
+
+def test_a_request_without_a_usable_id_gets_one(served: World) -> None:
+    """Two calls never share an id, and one too long is not taken over."""
+    first = served.infer(request_of(1))
+    second = served.infer(request_of(1), metadata=[("x-request-id", "x" * 200)])
+
+    assert first.trailers["x-request-id"] != second.trailers["x-request-id"] != "x" * 200
+
+
+def test_the_trace_that_came_goes_back(served: World) -> None:
+    """A W3C traceparent is a trailer of the answer."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    assert served.infer(request_of(1), metadata=[("traceparent", trace)]).trailers["traceparent"] == trace
+
+
+def test_a_version_answers_when_it_is_asked_for(served: World) -> None:
+    """The default is the highest by number, not by text."""
+
+    assert served.infer(request_of(1, model_version="2")).answer.model_version == "2"
+    assert served.infer(request_of(1)).answer.model_version == "10"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "code"), [("gat", "", "model_not_found"), ("gate", "3", "version_not_found")]
+)
+def test_what_is_not_served_is_not_found(served: World, name: str, version: str, code: str) -> None:
+    """Of inference, metadata, configuration and statistics alike."""
+    request = request_of(1)
+    request.model_name, request.model_version = name, version
+    replies = [served.infer(request)]
+    for method in ("ModelMetadata", "ModelConfig", "ModelStatistics"):
+        asked = getattr(wire, f"{method}Request")(name=name, version=version)
+        replies.append(served.ask(method, asked, getattr(wire, f"{method}Response")))
+
+    assert {(reply.code, reply.fivefold) for reply in replies} == {(grpc.StatusCode.NOT_FOUND, code)}
+
+
+def test_text_of_the_models_exception_never_reaches_the_caller(served: World) -> None:
+    """A model that raises is `model_failed`; what it said is for the log."""
+    reply = served.infer(request_of(13))
+
+    assert (reply.code, reply.fivefold) == (grpc.StatusCode.INTERNAL, "model_failed")
+    assert "secret" not in reply.message + str(reply.trailers)
+
+
+def test_a_message_beyond_the_limit_is_too_large(served: World) -> None:
+    """Our error below twice the limit, gRPC's own beyond."""
+    somewhat, far = (request_of(*[1.0] * (LIMIT // 8 * times)) for times in (1, 3))
+    ours, bare = served.infer(somewhat), served.infer(far)
+
+    assert (ours.code, ours.fivefold) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_large")
+    assert bare.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_too_many_rows_are_too_large(served: World) -> None:
+    """The limit on rows is the setting's."""
+
+    assert served.infer(request_of(*[1.0] * 101)).fivefold == "too_large"
+
+
+def test_a_message_of_many_mebibytes_comes_and_goes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """gRPC's own default limit of 4 MiB does not hold in either direction."""
+    bundle = grpc_world.gate_bundle(tmp_path_factory.mktemp("big") / "g")
+    with grpc_world.world([bundle], max_rows=2_000_000) as world:
+        reply = world.infer(request_of(*[2.0] * 1_000_000))
+
+    assert reply.answer.outputs[0].contents.fp64_contents[-1] == 4.0
+
+
+@pytest.mark.parametrize("given", ["0", "0.000001"])
+def test_expired_work_is_never_started(served: World, given: str) -> None:
+    """A request whose time is up reaches no model."""
+    before = served.serving.models.find("gate").statistics.score_ns
+    reply = served.infer(request_of(1), metadata=[("x-request-timeout", given)])
+
+    assert (reply.code, reply.fivefold) == (grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
+    assert served.serving.models.find("gate").statistics.score_ns == before
+
+
+def test_the_timeout_in_the_metadata_ends_the_wait_for_the_model(served: World) -> None:
+    """The caller hears of it at once, not when the model is done."""
+    grpc_gate.shut()
+    reply = served.infer(request_of(-1), metadata=[("x-request-timeout", "0.2")])
+
+    assert reply.fivefold == "deadline_exceeded"
+    grpc_gate.opened.set()
+    served.wait_for_inflight(0)
+
+
+def test_a_timeout_that_is_no_number_is_malformed(served: World) -> None:
+    """As on HTTP."""
+
+    assert served.infer(request_of(1), metadata=[("x-request-timeout", "soon")]).fivefold == "malformed"
+
+
+def test_the_clients_deadline_is_the_requests(served: World) -> None:
+    """Without any metadata: gRPC's own deadline ends the call, and what it held is given back."""
+    grpc_gate.shut()
+    reply = served.infer(request_of(-1), timeout=0.3)
+
+    assert reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    grpc_gate.opened.set()
+    served.wait_for_inflight(0)
+
+
+def test_a_cancelled_call_is_given_up(served: World) -> None:
+    """A caller that goes away is counted, and its place is free again when the model is done."""
+    grpc_gate.shut()
+    call = served.channel.unary_unary(f"/{INFERENCE}/ModelInfer")
+    future = call.future(request_of(-1).SerializeToString(), timeout=SECONDS)
+    grpc_gate.wait_for_one()
+    future.cancel()
+    grpc_gate.opened.set()
+    served.wait_for_inflight(0)
+    metrics, _ = served.serving.telemetry.expose()
+
+    assert b'code="cancelled",model="gate"' in metrics
+    assert served.infer(request_of(1)).code is grpc.StatusCode.OK
+
+
+def test_more_than_can_be_in_work_is_overloaded(served: World) -> None:
+    """UNAVAILABLE with the seconds to wait, while those in work finish."""
+    grpc_gate.shut()
+    call = served.channel.unary_unary(f"/{INFERENCE}/ModelInfer", None, wire.ModelInferResponse.FromString)
+    futures = [call.future(request_of(-1).SerializeToString(), timeout=SECONDS) for _ in range(2)]
+    served.wait_for_inflight(2)
+    reply = served.infer(request_of(1))
+    grpc_gate.opened.set()
+
+    assert (reply.code, reply.fivefold) == (grpc.StatusCode.UNAVAILABLE, "overloaded")
+    assert reply.status.details[2].type_url.endswith("RetryInfo")
+    assert all(future.result().outputs[0].contents.fp64_contents[0] == -2.0 for future in futures)
+    served.wait_for_inflight(0)
+
+
+def test_the_server_and_its_models_say_what_they_are(served: World) -> None:
+    """Metadata, configuration and index name the same models."""
+    server = served.ask("ServerMetadata", wire.ServerMetadataRequest(), wire.ServerMetadataResponse).answer
+    about = served.ask("ModelMetadata", wire.ModelMetadataRequest(name="gate"), wire.ModelMetadataResponse).answer
+    config = served.ask("ModelConfig", wire.ModelConfigRequest(name="gate"), wire.ModelConfigResponse).answer.config
+    index = served.ask("RepositoryIndex", wire.RepositoryIndexRequest(), wire.RepositoryIndexResponse).answer
+
+    assert server.name == "fivefold"
+    assert "binary_tensor_data" in server.extensions
+    assert (about.name, list(about.versions), about.platform) == ("gate", ["2", "10"], "fivefold_python")
+    assert [(t.name, t.datatype, list(t.shape)) for t in (*about.inputs, *about.outputs)] == [
+        ("x", "FP64", [-1]),
+        ("y", "FP64", [-1]),
+    ]
+    assert (config.name, config.max_batch_size, config.input[0].name) == ("gate", 100, "x")
+    assert config.parameters["contract"].string_value == "gate@1.0.0"
+    assert [(m.name, m.version, m.state) for m in index.models] == [("gate", "2", "READY"), ("gate", "10", "READY")]
+
+
+def test_live_and_ready(served: World) -> None:
+    """A model that is not served is not ready, which is an answer and no error."""
+
+    def ready(name: str) -> bool:
+        return bool(served.ask("ModelReady", wire.ModelReadyRequest(name=name), wire.ModelReadyResponse).answer.ready)
+
+    assert served.ask("ServerLive", wire.ServerLiveRequest(), wire.ServerLiveResponse).answer.live
+    assert served.ask("ServerReady", wire.ServerReadyRequest(), wire.ServerReadyResponse).answer.ready
+    assert ready("gate")
+    assert not ready("gat")
+
+
+def test_statistics_count_rows_and_calls(served: World) -> None:
+    """Of one version, of all versions, of all models."""
+
+    def ask(**which: str) -> list[wire.ModelStatistics]:
+        request = wire.ModelStatisticsRequest(**which)
+        return list(served.ask("ModelStatistics", request, wire.ModelStatisticsResponse).answer.model_stats)
+
+    (before,) = ask(name="gate", version="2")
+    served.infer(request_of(1, 2, 3, model_version="2"))
+    served.infer(request_of(2000, model_version="2"))
+    (after,) = ask(name="gate", version="2")
+
+    assert after.inference_count - before.inference_count == 3
+    assert after.execution_count - before.execution_count == 1
+    assert after.inference_stats.success.count - before.inference_stats.success.count == 1
+    assert after.inference_stats.fail.count - before.inference_stats.fail.count == 1
+    assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+    assert after.last_inference > 0
+    assert [each.version for each in ask(name="gate")] == [each.version for each in ask()] == ["2", "10"]
+
+
+@pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload", *ELSEWHERE])
+def test_what_is_not_served_here_says_so(served: World, method: str) -> None:
+    """UNIMPLEMENTED with our code, also for methods that only Triton has."""
+    reply = served.ask(method, b"\x0a\x03abc", wire.ServerLiveResponse)
+
+    assert (reply.code, reply.fivefold) == (grpc.StatusCode.UNIMPLEMENTED, "not_implemented")
+
+
+def test_bytes_that_are_no_message_are_malformed_everywhere(served: World) -> None:
+    """Not INTERNAL, as gRPC would have it."""
+    reply = served.ask("ModelMetadata", b"\xff", wire.ModelMetadataResponse)
+
+    assert (reply.code, reply.fivefold) == (grpc.StatusCode.INVALID_ARGUMENT, "malformed")
+
+
+def test_reflection_lists_the_services_and_describes_them(served: World) -> None:
+    """What grpcurl needs to list, describe and call."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=INFERENCE),
+    ]
+    listed, described = stub.ServerReflectionInfo(iter(asked), timeout=SECONDS)
+
+    assert {service.name for service in listed.list_services_response.service} == {
+        INFERENCE,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    files = b"".join(described.file_descriptor_response.file_descriptor_proto)
+    assert b"ModelStreamInfer" in files
+    assert b"TYPE_STRING" in files
+
+
+def test_a_process_without_models_says_that_it_is_not_ready() -> None:
+    """Every method, streams too: UNAVAILABLE and the request's id."""
+
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server()
+        register_unready(server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    server, port = Loop.shared().run(start)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        outcomes = []
+        for method, call in (
+            (f"/{INFERENCE}/ModelInfer", lambda m: channel.unary_unary(m)(b"", timeout=SECONDS)),
+            (f"/{INFERENCE}/ModelStreamInfer", lambda m: next(channel.stream_stream(m)(iter([b""]), timeout=SECONDS))),
+            ("/grpc.health.v1.Health/Check", lambda m: channel.unary_unary(m)(b"", timeout=SECONDS)),
+            ("/grpc.health.v1.Health/Watch", lambda m: next(channel.unary_stream(m)(b"", timeout=SECONDS))),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(method)
+            outcomes.append((caught.value.code(), dict(caught.value.trailing_metadata())["fivefold-code"]))
+    Loop.shared().run(lambda: server.stop(None))
+
+    assert outcomes == [(grpc.StatusCode.UNAVAILABLE, "not_ready")] * 4
+
+
+def test_a_taken_port_is_refused(served: World) -> None:
+    """Two servers never share a port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RuntimeError):
+            Loop.shared().call(lambda: Server(served.serving, f"127.0.0.1:{port}"))

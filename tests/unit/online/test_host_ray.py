@@ -1,0 +1,103 @@
+"""The parts of Ray that are private and that this package stands on. When one of these fails, Ray has been changed."""
+
+import inspect
+import re
+from importlib.metadata import requires, version
+
+import pytest
+from ray._private import node, services
+from ray.serve._private import (
+    client,
+    common,
+    default_impl,
+    grpc_util,
+    haproxy,
+    haproxy_templates,
+    http_util,
+    replica,
+)
+from ray.serve._private.constants import SERVE_NAMESPACE
+
+from fivefold.online import host
+
+
+def source(thing: object) -> str:
+    return inspect.getsource(thing)  # type: ignore[arg-type]
+
+
+def test_ray_is_the_version_that_was_read() -> None:
+    """The exact version is pinned, so nobody gets another one without seeing this file."""
+    pins = [line for line in requires("ray") or [] if "haproxy" in line]
+
+    assert version("ray") == "2.60.0"
+    assert pins, "HAProxy comes with ray[serve]"
+
+
+PARTS = {
+    "the load we report replaces Ray's own count": (
+        replica.ReplicaMetricsManager._add_autoscaling_metrics_point_async,
+        ["{RUNNING_REQUESTS_KEY: self._num_ongoing_requests}", "metrics_dict.update(custom_metrics)"],
+    ),
+    "our middleware is the outermost": (
+        http_util._apply_middlewares,
+        ["[Middleware(RequestIdMiddleware)] + middlewares"],
+    ),
+    "the callback's middlewares are used": (http_util.configure_http_middlewares, ["middlewares.extend("]),
+    "the server's stop waits for requests that Ray does not count": (
+        replica.Replica._perform_graceful_shutdown,
+        [
+            "_direct_ingress_http_server.should_exit = True",
+            "self._direct_ingress_grpc_server.stop(remaining_grace_s())",
+        ],
+    ),
+    "a drain shows on the health route": (replica.Replica._dataplane_health_check, ["_shutting_down", '"DRAINING"']),
+    "a replica can be told to drain": (replica.ReplicaActor.perform_graceful_shutdown, ["perform_graceful_shutdown"]),
+    "gRPC services can be passed through": (grpc_util.gRPCGenericServer.add_passthrough_service, []),
+    "gRPC ports are bound where loopback replaces it": (
+        grpc_util.start_grpc_server,
+        ["from ray.serve._private.default_impl import add_grpc_address", "servicer_fn(mock_servicer, server)"],
+    ),
+    "the replica's internal port, too": (replica.Replica._on_initialized, ["add_port_to_grpc_server(self._server"]),
+    "the node's address": (services.resolve_ip_for_localhost, []),
+    "the parts that a local run leaves out": (
+        node.Node.start_head_processes,
+        ["self.start_monitor()", "self.start_api_server("],
+    ),
+    "HAProxy starts through our launcher": (haproxy._resolve_haproxy_binary, ["RAY_SERVE_HAPROXY_BINARY_PATH"]),
+    "HAProxy is known by its configuration's name": (haproxy.HAProxyApi._is_our_haproxy, ["config_file_path"]),
+}
+
+
+@pytest.mark.parametrize("what", PARTS)
+def test_ray_still_works_as_it_did(what: str) -> None:
+    thing, lines = PARTS[what]
+
+    text = source(thing)
+
+    assert [line for line in lines if line not in text] == []
+
+
+def test_names_that_are_used_exist() -> None:
+    assert common.RUNNING_REQUESTS_KEY == "running_requests"
+    assert common.ReplicaID.is_full_id_str("SERVE_REPLICA::fivefold#Online#abc")
+    assert SERVE_NAMESPACE == "serve"
+    assert client.CLIENT_POLLING_INTERVAL_S > 0
+    assert hasattr(default_impl, "add_grpc_address")
+    assert hasattr(node.Node, "start_log_monitor")
+
+
+def test_every_variable_that_is_set_is_one_that_ray_reads() -> None:
+    """A variable that Ray has renamed would be ignored in silence."""
+    from ray.serve._private import constants
+
+    text = source(constants)
+
+    assert [name for name in host.ENVIRONMENT if f'"{name}"' not in text] == []
+
+
+def test_the_lines_that_the_launcher_edits_are_there() -> None:
+    template = haproxy_templates.HAPROXY_CONFIG_TEMPLATE
+
+    assert len(re.findall(r"(?m)^\s*errorfile 50[234] ", template)) == 3
+    assert re.search(r"(?m)^frontend prometheus\n\s*bind :", template)
+    assert re.search(r"(?m)^listen stats\n\s*bind \*:", template)

@@ -1,0 +1,133 @@
+"""Python classes: their files travel, their answers are proven inside the bundle."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fivefold
+from fivefold.core.errors import BundleInvalid, ContractInvalid
+
+GOOD = """
+from .weights import FACTOR
+
+class Model:
+    def predict(self, columns):
+        total = sum(columns[name] for name in "abcd")
+        return {"score": (total * FACTOR).astype("float32")}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Commands look for modules where they run."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("scoring_x", "single_x")]
+
+
+@pytest.fixture
+def score(law: Any) -> Any:
+    return law(outputs=[{"name": "score", "dtype": "float32"}])
+
+
+def package(folder: Path, **files: str) -> None:
+    (folder / "scoring_x").mkdir()
+    for name, text in {"__init__": "", **files}.items():
+        (folder / "scoring_x" / f"{name}.py").write_text(text)
+
+
+def test_a_package_is_copied_whole_and_runs_from_the_bundle(folder: Path, score: Any) -> None:
+    """Data files beside the code come along, caches do not; the original may go."""
+    package(folder, model=GOOD, weights="FACTOR = 0.5")
+    (folder / "scoring_x" / "table.json").write_text("{}")
+    (folder / "scoring_x" / "__pycache__").mkdir()
+    (folder / "scoring_x" / "__pycache__" / "x.pyc").write_bytes(b"")
+
+    report = fivefold.pack("scoring_x.model:Model", score, folder / "b")
+
+    bundle = fivefold.Bundle.open(folder / "b")
+    assert report.runtime == "python"
+    assert {"model/scoring_x/model.py", "model/scoring_x/table.json"} < set(bundle.names())
+    assert not any("pycache" in name for name in bundle.names())
+    assert "browser" not in bundle.manifest.targets
+    assert bundle.manifest.entry == "scoring_x.model:Model"
+
+
+def test_a_single_module_is_enough(folder: Path, score: Any) -> None:
+    """A class without neighbours needs no package."""
+    (folder / "single_x.py").write_text(GOOD.replace("from .weights import FACTOR", "FACTOR = 2"))
+
+    report = fivefold.pack("single_x:Model", score, folder / "b")
+
+    assert report.difference == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "entry", "message", "help"),
+    [
+        (
+            {"model": GOOD.replace(".weights", "scoring_x.weights"), "weights": "FACTOR = 1"},
+            "model:Model",
+            "by its full name",
+            "relatively",
+        ),
+        ({"model": GOOD}, "model:Model", "cannot be made: ModuleNotFoundError", ""),
+        ({"model": "class Other: pass"}, "model:Model", "has no class 'Model'", ""),
+        ({"model": "class Model:"}, "model:Model", "is not Python", ""),
+        ({}, "model:Model", "no module 'scoring_x.model'", ""),
+        ({"model": "class Model: pass"}, "model:Model", "has no method predict", ""),
+        (
+            {
+                "model": GOOD.replace("return", "import random\n        return").replace(
+                    "* FACTOR", "+ random.random()"
+                ),
+                "weights": "FACTOR = 1",
+            },
+            "model:Model",
+            "two instances of the class disagree",
+            "fix every seed",
+        ),
+        (
+            {"model": GOOD.replace("return {", "return 1 / 0, {"), "weights": "FACTOR = 1"},
+            "model:Model",
+            "ZeroDivisionError",
+            "--golden",
+        ),
+    ],
+)
+def test_what_would_fail_in_a_server_fails_here(
+    folder: Path, score: Any, files: dict[str, str], entry: str, message: str, help: str
+) -> None:
+    """Missing neighbours, changing answers, exceptions: each has its sentence."""
+    package(folder, **files)
+
+    with pytest.raises(BundleInvalid, match=message) as caught:
+        fivefold.pack(f"scoring_x.{entry}", score, folder / "b")
+
+    assert help in (caught.value.help or "")
+    assert not (folder / "b").exists()
+
+
+def test_a_class_of_the_running_script_has_no_file_to_copy(folder: Path, score: Any) -> None:
+    """It has to move into a module."""
+
+    class Local:
+        def predict(self, columns: Any) -> Any:
+            return columns
+
+    with pytest.raises(BundleInvalid, match="top of an importable module"):
+        fivefold.pack(Local, score, folder / "b")
+
+
+def test_no_contract_is_drafted_for_a_class(folder: Path) -> None:
+    """Code does not say what it answers."""
+    package(folder, model=GOOD, weights="FACTOR = 1")
+    (folder / "d.jsonl").write_text('{"a": 1}\n')
+
+    with pytest.raises(ContractInvalid, match="no contract can be drafted"):
+        fivefold.pack("scoring_x.model:Model", output=folder / "b", draft_from="d.jsonl")
