@@ -17,6 +17,9 @@ def _contract_export(arguments: argparse.Namespace) -> None:
 
     files = export(contract_of(arguments.contract), arguments.to)
     if arguments.output is None:
+        if len(files) > 1:
+            message = f"{arguments.to} is several files: {', '.join(files)}"
+            raise ProtocolError("not_acceptable", message, help="write them: --output DIR")
         for content in files.values():
             try:
                 sys.stdout.write(content.decode())
@@ -125,8 +128,8 @@ def add_contract(commands: Any) -> None:
         "export",
         _contract_export,
         "write a contract in another language",
-        "fivefold contract export bundles/demo --to json-schema",
-        "fivefold contract export contract.json --to proto --output generated",
+        "fivefold contract export bundles/demo --to typescript",
+        "fivefold contract export contract.json --to json-schema --output generated",
     )
     export.add_argument("contract", metavar="FILE|BUNDLE")
     from fivefold.exports import FORMATS

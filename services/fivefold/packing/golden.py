@@ -195,7 +195,9 @@ def _value(field: Field, source: random.Random) -> Any:
 def _range(field: Field) -> tuple[float | int, float | int]:
     """Bounds to draw from: the field's, or a span of 100 (integers) or 4 (floats) where one or both are open."""
     low, high = field.minimum, field.maximum
-    span: float = 100 if field.kind == "int" else 4.0
+    span: float | int = 100 if field.kind == "int" else 4.0
+    floor: float | int
+    ceiling: float | int
     if field.kind == "int":
         info = np.iinfo(field.dtype)
         floor, ceiling = int(info.min), int(info.max)

@@ -1,4 +1,6 @@
-"""Make the Python modules and the client's descriptors of the `.proto` files: `python -m fivefold.online.grpc.generate [DIRECTORY]`.
+"""Make the Python modules and the client's descriptors of the `.proto` files.
+
+`python -m fivefold.online.grpc.generate [DIRECTORY]`
 
 They are committed, so that serving needs no compiler; a test makes them again and compares. What is particular to a
 release of the compiler is left to the lock, which names it.

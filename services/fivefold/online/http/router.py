@@ -57,7 +57,7 @@ def router(
             model = models.find(name, version)
             given = {"name": name} if version is None else {"name": name, "version": version}
             for method, path, endpoint in surface.model_routes():
-                if ("{version}" in path) != (version is not None):
+                if ("{version}" in path) != (version is not None) or "{verb}" in path:
                     continue
                 concrete = path.replace("{name}", name).replace("{version}", version or "")
                 described: dict[str, Any] = {"openapi_extra": {"tags": [name]}}

@@ -43,6 +43,8 @@ class Surface:
             v1, v2 = f"/v1/models/{{name}}{version}", f"/v2/models/{{name}}{version}"
             out += [
                 ("POST", f"{v1}:predict", self.inference(self.v1)),
+                ("GET", f"{v1}:{{verb}}", self.endpoint(self._verb)),
+                ("POST", f"{v1}:{{verb}}", self.endpoint(self._verb)),
                 ("POST", f"{v2}/infer", self.inference(self.v2)),
                 ("GET", f"{v1}/contract", self.endpoint(self._contract)),
                 ("GET", f"{v1}/bundle", self.endpoint(self._bundle)),
@@ -105,16 +107,19 @@ class Surface:
         return answer
 
     def _find(self, request: Request) -> Model:
-        name, version = request.path_params["name"], request.path_params.get("version")
-        known, colon, verb = (version or name).rpartition(":")
-        if colon:
-            # Neither names nor versions hold a colon: this is V1's verb, and `predict` is answered elsewhere.
-            if verb == "predict":
-                raise ProtocolError("method_not_allowed", "predict takes POST")
-            if verb == "explain":
-                raise ProtocolError("not_implemented", "explanations are not implemented here")
-            raise NotFound("not_found", f"no verb {verb[:64]!r}", help=f"{known[:64]}:predict")
-        return self.serving.models.find(name, version)
+        return self.serving.models.find(request.path_params["name"], request.path_params.get("version"))
+
+    async def _verb(self, request: Request, call: Call) -> Reply:
+        """Whatever stands behind a model's colon and is not POST `:predict`."""
+        verb = request.path_params["verb"]
+        if verb == "explain":
+            raise ProtocolError("not_implemented", "explanations are not implemented here")
+        if verb == "predict":
+            error = ProtocolError("method_not_allowed", f"expected POST, got {request.method}")
+            reply = problem(self.serving.refuse(call, error), call)
+            reply.headers.append((b"allow", b"OPTIONS, POST"))
+            return reply
+        raise NotFound("not_found", f"no verb {verb[:64]!r}", help="predict")
 
     async def _live(self, _request: Request, call: Call) -> Reply:
         return _json(call, {"live": True})

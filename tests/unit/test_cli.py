@@ -1,0 +1,273 @@
+"""The command line: every command helps, works, and fails with two lines and the right exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
+
+from fivefold.cli import EXIT, _parser, main
+from fivefold.core.bundle import Bundle
+from fivefold.core.errors import CODES
+
+LAW = {
+    "format": 1,
+    "name": "iris",
+    "version": "1.0.0",
+    "inputs": [
+        {"name": name, "dtype": "float64", "minimum": 0, "maximum": 10, "unit": "cm", "description": f"measure {name}"}
+        for name in "abcd"
+    ],
+    "outputs": [
+        {"name": "label", "dtype": "int32", "enum": [0, 1, 2]},
+        {"name": "probability", "dtype": "float32", "shape": [3], "labels": ["setosa", "versicolor", "virginica"]},
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a folder of its own with a model and its contract."""
+    monkeypatch.chdir(tmp_path)
+    model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(*load_iris(return_X_y=True))
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    (tmp_path / "contract.json").write_text(json.dumps(LAW))
+    (tmp_path / "data.csv").write_text("a,b,c,d,kind\n" + "".join(f"{i / 10},1.5,2.5,0.5,x\n" for i in range(40)))
+    return tmp_path
+
+
+@pytest.fixture
+def bundle(folder: Path) -> Path:
+    """A packed bundle."""
+    assert main(["pack", "model.pkl", "--contract", "contract.json", "--output", "b", "--json"]) == 0
+    return folder / "b"
+
+
+def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command that can be run, as its words."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield words
+    for group in groups:
+        for name, inner in group.choices.items():
+            yield from commands(inner, (*words, name))
+
+
+COMMANDS = sorted(commands(_parser()))
+
+
+def test_the_exit_table_is_total_over_the_codes() -> None:
+    """Every error has an exit status, and none is 0."""
+    assert set(EXIT) == set(CODES)
+    assert set(EXIT.values()) == {1, 2, 3, 4, 5, 130}
+
+
+def test_the_fixed_names_are_there() -> None:
+    """What people and programs outside the code rely on."""
+    named = {" ".join(words) for words in COMMANDS}
+
+    assert {"pack", "demo", "serve", "version", "contract export", "contract draft", "contract show"} <= named
+    assert {"bundle verify", "bundle sign", "bundle show", "bundle keygen", "bundle archive"} <= named
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_helps_with_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """And each example is a command line that parses."""
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    text = capsys.readouterr().out
+
+    assert ended.value.code == 0
+    examples = text.split("examples:\n")[1].splitlines()
+    assert examples
+    for line in examples:
+        spoken = line.split("      ")[0].replace("'", "").split()
+        if "--help" not in spoken:
+            _parser().parse_args(spoken[spoken.index("fivefold") + 1 :])
+
+
+def test_help_warns_of_code_in_pickles(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever packs a file of unknown origin has been told."""
+    with pytest.raises(SystemExit):
+        main(["pack", "--help"])
+
+    assert "EXECUTES THE CODE IN IT" in capsys.readouterr().out
+
+
+def test_pack_prints_the_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tolerance, difference, binding and digest."""
+    line = ["pack", "model.pkl", "--contract", "contract.json", "--output", "b", "--name", "flowers", "--version", "7"]
+    assert main([*line, "--golden", "data.csv", "--tolerance", "1e-4"]) == 0
+    out = capsys.readouterr().out
+
+    assert "flowers@7" in out
+    assert "tolerance 0.0001" in out
+    assert "40 rows, data.csv" in out
+    assert Bundle.open(folder / "b").digest in out
+
+
+def test_pack_prints_json_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same facts as values."""
+    assert main(["pack", "model.pkl", "--contract", "contract.json", "--output", "b", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+
+    assert report["digest"] == Bundle.open(folder / "b").digest
+    assert report["difference"] <= report["tolerance"]
+
+
+def test_pack_drafts_a_contract_beside_the_bundle(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The draft can be edited and used at once."""
+    (folder / "four.csv").write_text(
+        "\n".join(line.rsplit(",", 1)[0] for line in (folder / "data.csv").read_text().splitlines())
+    )
+
+    assert main(["pack", "model.pkl", "--draft-from", "four.csv", "--output", "b"]) == 0
+    assert "b.contract.json" in capsys.readouterr().out
+    assert main(["pack", "model.pkl", "--contract", "b.contract.json", "--output", "b2"]) == 0
+
+
+def test_bundles_are_shown_verified_archived_and_signed(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A round through every command of `bundle`."""
+    assert main(["bundle", "keygen", "key.pem"]) == 0
+    assert Path("key.pem").stat().st_mode & 0o077 == 0
+    assert main(["bundle", "sign", "b", "--key", "key.pem"]) == 0
+    assert main(["bundle", "verify", "b", "--public-key", "key.pub.pem"]) == 0
+    assert "golden rows answered, signed by" in capsys.readouterr().out
+    assert main(["bundle", "archive", "b", "b.tar"]) == 0
+    capsys.readouterr()
+    assert main(["bundle", "show", "b.tar", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["digest"], shown["signed"]) == (Bundle.open(bundle).digest, True)
+    assert main(["bundle", "show", "b"]) == 0
+    assert "model.onnx" in capsys.readouterr().out
+    assert main(["bundle", "keygen", "key.pem"]) == 1
+    assert "File exists" in capsys.readouterr().err
+
+
+def test_contracts_are_shown_drafted_and_exported(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a file or out of a bundle."""
+    assert main(["contract", "show", "contract.json"]) == 0
+    assert "0..10" in capsys.readouterr().out
+    assert main(["contract", "show", "b", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == LAW
+    assert (
+        main(["contract", "draft", "data.csv", "--name", "flower", "--answer", "kind", "--output", "draft.json"]) == 0
+    )
+    assert main(["contract", "show", "draft.json"]) == 0
+    capsys.readouterr()
+    assert main(["contract", "export", "b", "--to", "typescript"]) == 0
+    assert "export " in capsys.readouterr().out
+    assert main(["contract", "export", "contract.json", "--to", "json-schema", "--output", "generated"]) == 0
+    written = capsys.readouterr().out.splitlines()
+    assert written
+    assert all(json.loads(Path(place).read_text())["$schema"] for place in written)
+
+
+def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    """For a bug report."""
+    assert main(["version", "--json"]) == 0
+    assert {"fivefold", "python", "onnxruntime"} <= set(json.loads(capsys.readouterr().out))
+    assert main(["version"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "error", "help"),
+    [
+        ("pack nowhere.onnx --contract contract.json --output b", 3, "no file nowhere.onnx", "give a model file"),
+        ("pack model.pkl --output b", 3, "needs a contract", "--draft-from DATA"),
+        ("pack model.pkl --contract missing.json --output b", 3, "cannot read missing.json", ""),
+        ("pack model.pkl --contract data.csv --output b", 3, "not JSON", ""),
+        ("pack model.pkl --contract contract.json --output b --bind x", 3, "is not a binding", "MODEL_INPUT=FIELD"),
+        ("pack model.pkl --contract contract.json --output b --tolerance 2", 3, "a tolerance of 0 to 1", ""),
+        (
+            "pack model.pkl --contract contract.json --output b --golden model.pkl",
+            3,
+            "cannot tell the format",
+            ".parquet",
+        ),
+        ("pack model.pkl --contract contract.json --output b --sign no.pem", 3, "cannot read the key", ""),
+        ("pack", 2, "required: SOURCE, --output", "fivefold pack --help"),
+        ("nonsense", 2, "invalid choice", "fivefold --help"),
+        ("", 2, "required", "fivefold --help"),
+        ("bundle show nowhere", 3, "there is no bundle at nowhere", "fivefold demo"),
+        ("bundle verify contract.json", 3, "", ""),
+        ("bundle sign nowhere --key k", 3, "there is no bundle", ""),
+        ("contract show nowhere.json", 3, "cannot read nowhere.json", ""),
+        ("contract export contract.json --to cobol", 2, "invalid choice", "fivefold contract export --help"),
+        ("contract export contract.json --to proto --output contract.json/x", 1, "Not a directory", ""),
+        ("contract export contract.json --to arrow", 2, "is", "--output DIR"),
+        ("contract draft data.csv --name d --answer nope", 3, "no column 'nope'", ""),
+        ("serve --model b --http nonsense", 2, "expected HOST:PORT", "fivefold serve --help"),
+        ("serve --model b --http 0.0.0.0:80", 2, "reachable from other machines", ""),
+        ("serve --model b --default x", 2, "expected NAME=VERSION", ""),
+    ],
+)
+def test_errors_are_two_lines_and_an_exit_code(
+    line: str, status: int, error: str, help: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never a traceback for what the user can put right."""
+    try:
+        got = main(line.split())
+    except SystemExit as ended:
+        got = int(ended.code or 0)
+    captured = capsys.readouterr()
+
+    assert got == status
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert error in captured.err
+    assert help in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_a_broken_bundle_names_the_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flipped byte is found by its digest."""
+    data = bytearray((bundle / "model.onnx").read_bytes())
+    data[100] ^= 1
+    (bundle / "model.onnx").write_bytes(data)
+
+    assert main(["bundle", "verify", "b"]) == 3
+    assert "model.onnx" in capsys.readouterr().err
+
+
+def test_interrupting_ends_cleanly(folder: Path) -> None:
+    """Ctrl-C in the middle of packing is exit 130 and no traceback."""
+    (folder / "slow_x.py").write_text(
+        "import os, signal\nclass Model:\n    def predict(self, columns):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    line = [sys.executable, "-m", "fivefold", "pack", "slow_x:Model", "--contract", "contract.json", "--output", "b"]
+    import fivefold
+
+    services = str(Path(fivefold.__file__).parents[1])
+    ran = subprocess.run(line, capture_output=True, text=True, env={"PYTHONPATH": services, "PATH": ""}, check=False)
+
+    assert ran.returncode == 128 + signal.SIGINT
+    assert ran.stderr == ""
+    assert not (folder / "b").exists()
+
+
+def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
+    """`fivefold contract show contract.json | head -0` is quiet."""
+    import fivefold
+
+    services = str(Path(fivefold.__file__).parents[1])
+    command = f"{sys.executable} -m fivefold contract show contract.json | true"
+    ran: Any = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": services, "PATH": "/bin:/usr/bin"},
+        check=False,
+    )
+
+    assert ran.stderr == ""
