@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import httpx
+
 from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import LOGGER, Telemetry
@@ -182,3 +184,30 @@ def world(
             yield out
         finally:
             serving.close()
+
+
+class Client:
+    """A reader's application and httpx, driven from tests that are not coroutines."""
+
+    def __init__(self, application: Any, runner: asyncio.Runner) -> None:
+        transport = httpx.ASGITransport(application)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://here", timeout=SECONDS)
+        self._runner = runner
+
+    def get(self, path: str, **rest: Any) -> httpx.Response:
+        return self._runner.run(self._client.get(path, **rest))
+
+    def post(self, path: str, **rest: Any) -> httpx.Response:
+        return self._runner.run(self._client.post(path, **rest))
+
+
+@contextmanager
+def client(application: Any) -> Iterator[Client]:
+    """The application between its startup and its shutdown."""
+    with asyncio.Runner() as runner:
+        lifespan = application.router.lifespan_context(application)
+        runner.run(lifespan.__aenter__())
+        try:
+            yield Client(application, runner)
+        finally:
+            runner.run(lifespan.__aexit__(None, None, None))
