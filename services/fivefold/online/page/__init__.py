@@ -1,8 +1,8 @@
 """The page for people at `/`: static files that talk to the server's own public API, and the headers they need.
 
 The page is plain HTML, CSS and ES modules, loaded from this server alone; it knows the contract by reading it over
-`/v1/models/…`. Sending the files, and this header with them, is left to `fivefold.online.http`; every rule about data is
-left to the server, whose errors the page shows at the field they belong to.
+`/v1/models/…`. Sending the files, and this header with them, is left to `fivefold.online.http`; every rule about data
+is left to the server, whose errors the page shows at the field they belong to.
 """
 
 from __future__ import annotations
