@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import math
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -234,6 +235,59 @@ def test_arrow_refuses_other_families():
         ("wrong_type", "inputs.b[0]"),
         ("wrong_type", "inputs.b[1]"),
     ]
+
+
+def arrow_found(array, **rules):
+    """What the Arrow reader finds in one column under one field `v`; without findings, its values."""
+    reading = Arrow(fields({"name": "v", **rules})).read(pa.RecordBatch.from_arrays([array], names=["v"]))
+    return found(reading) or reading.columns["v"].tolist()
+
+
+LISTS = [lambda kind: pa.list_(kind), lambda kind: pa.list_(kind, 2), lambda kind: pa.large_list(kind)]
+
+
+@pytest.mark.parametrize("list_of", LISTS, ids=["list", "fixed", "large"])
+def test_arrow_lists_follow_the_same_law(list_of):
+    """A list column is checked like the scalars it holds, whichever list type carries it."""
+    floats = pa.array([[1.5, math.inf], [math.nan, 2.0]], list_of(pa.float64()))
+
+    assert arrow_found(floats, dtype="float32", shape=[2]) == [
+        ("not_finite", "inputs.v[0][1]"),
+        ("not_finite", "inputs.v[1][0]"),
+    ]
+    assert arrow_found(floats, dtype="int32", shape=[2]) == [
+        ("wrong_type", "inputs.v[0][0]"),
+        ("not_finite", "inputs.v[0][1]"),
+        ("not_finite", "inputs.v[1][0]"),
+    ]
+    raw = pa.array([[b"\x00\xff", b""]], list_of(pa.binary()))
+    assert arrow_found(raw, dtype="bytes", shape=[2]) == [[b"\x00\xff", b""]]
+    assert arrow_found(raw, dtype="string", shape=[2]) == [("wrong_type", f"inputs.v[0][{i}]") for i in range(2)]
+    exact = pa.array([[Decimal("1.00"), Decimal("2.00")]], list_of(pa.decimal128(9, 2)))
+    assert arrow_found(exact, dtype="int8", shape=[2]) == [[1, 2]]
+
+
+def test_arrow_lists_of_other_lengths_are_refused_by_row():
+    """A row whose list is too long, or nested otherwise, is refused alone; nulls follow the field."""
+    ragged = pa.array([[1, 2], [1, 2, 3], None, [None, 4]], pa.list_(pa.int64()))
+
+    assert arrow_found(ragged, dtype="int32", shape=[2]) == [
+        ("null_not_allowed", "inputs.v[2]"),
+        ("null_not_allowed", "inputs.v[3][0]"),
+        ("wrong_shape", "inputs.v[1]"),
+    ]
+    rules = {"dtype": "int32", "shape": [2], "nullable": True, "null_value": -1}
+    assert arrow_found(ragged, **rules) == [("wrong_shape", "inputs.v[1]")]
+    assert arrow_found(ragged.take([0, 2, 3]), **rules) == [[1, 2], [-1, -1], [-1, 4]]
+
+
+def test_arrow_scalars_are_no_lists():
+    """A scalar column under a shaped field has the wrong shape, or the wrong type where its family differs."""
+    assert arrow_found(pa.array([b"a"]), dtype="bytes", shape=[2]) == [("wrong_shape", "inputs.v[0]")]
+    assert arrow_found(pa.array(["a"]), dtype="int8", shape=[1]) == [("wrong_type", "inputs.v[0][0]")]
+    assert arrow_found(pa.array([[1]]), dtype="int8", shape=[]) == [("wrong_type", "inputs.v[0]")]
+    empty = pa.array([[None, None]], pa.list_(pa.null()))
+    assert arrow_found(empty, dtype="int8", shape=[2], nullable=True, null_value=-1) == [[-1, -1]]
 
 
 def test_text_rows_of_other_width_are_malformed():

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, every_cell, expected, refuse_nulls
+from fivefold.core.check import Findings, Mask, Reading, column, every_cell, expected, refuse_nulls
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
-from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.cells import flatten, refuse_shape, rows_of_cells
 from fivefold.core.readers.records import Defaults
 
 if TYPE_CHECKING:
@@ -75,19 +75,70 @@ class Arrow:
         source = _source(field, values, nulls)
         return column(findings, index, source, nulls if nulls.any() else None)
 
-    def _shaped(self, findings: Findings, index: int, values: Any) -> Array:
+    def _shaped(self, findings: Findings, index: int, values: Any) -> Array | None:
+        """A list column: all of it at once where its lists are as long as the contract says, else row by row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        field = self.fields[index]
+        leaf = _leaf(values.type)
+        if pa.types.is_null(leaf):
+            return rows_of_cells(findings, index, values.to_pylist(), [False] * findings.rows)
+        if not _same_family(field, leaf):
+            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {values.type}")
+            return None
+        inner, sizes = values, []
+        while _is_list(inner.type) and not inner.null_count:
+            lengths = pc.unique(pc.list_value_length(inner))
+            if len(lengths) != 1:
+                break
+            sizes.append(lengths[0].as_py())
+            inner = inner.flatten()
+        hidden = np.zeros((findings.rows, *field.shape), np.bool_)
+        if _is_list(inner.type) or (tuple(sizes) != field.shape and sizes != [field.size]):
+            inner = self._elements(findings, index, values, leaf, hidden)
+        elif pa.types.is_dictionary(inner.type):
+            inner = inner.dictionary_decode()
+        nulls = np.asarray(inner.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        refuse_nulls(findings, index, nulls.reshape(hidden.shape) & ~hidden)
+        source = _source(field, inner, nulls).reshape(hidden.shape)
+        skip = nulls.reshape(hidden.shape) | hidden
+        return column(findings, index, source, skip if skip.any() else None)
+
+    def _elements(self, findings: Findings, index: int, values: Any, leaf: Any, hidden: Mask) -> Any:
+        """The elements of lists of any lengths as one flat Arrow array; rows that were refused are `hidden`."""
         import pyarrow as pa
 
         field = self.fields[index]
-        inner, sizes = values, []
-        while pa.types.is_fixed_size_list(inner.type) and not inner.null_count:
-            sizes.append(inner.type.list_size)
-            inner = inner.flatten()
-        flat_numbers = field.numeric and _same_family(field, inner.type) and not inner.null_count
-        if flat_numbers and sizes and (tuple(sizes) == field.shape or sizes == [field.size]):
-            source = inner.to_numpy(zero_copy_only=False).reshape(findings.rows, *field.shape)
-            return column(findings, index, source)
-        return rows_of_cells(findings, index, values.to_pylist(), [False] * findings.rows)
+        absent = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        refuse_nulls(findings, index, absent)
+        hidden[absent] = not field.nullable
+        flat: list[Any] = []
+        for row, value in enumerate(values.to_pylist()):
+            elements = flatten(value, field.shape) if isinstance(value, list) else None
+            if elements is None:
+                elements = [None] * field.size
+                if value is not None:
+                    refuse_shape(findings, index, row, value)
+                    hidden[row] = True
+            flat.extend(elements)
+        return pa.array(flat, leaf)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _leaf(kind: Any) -> Any:
+    """The type of a column's values, or of its lists' innermost elements."""
+    import pyarrow as pa
+
+    while _is_list(kind) or pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return kind
 
 
 def _same_family(field: Field, kind: Any) -> bool:

@@ -172,8 +172,14 @@ def _elements(findings: Findings, index: int, field: Field, row: int, value: Any
         return None
     flat = flatten(value, field.shape)
     if flat is None:
-        findings.cell("wrong_shape", index, row, None, f"expected {_array(field)}, got {_shape_of(value)}")
+        refuse_shape(findings, index, row, value)
     return flat
+
+
+def refuse_shape(findings: Findings, index: int, row: int, value: Any) -> None:
+    """Report a row's value that is not nested as the field's shape."""
+    field = findings.fields[index]
+    findings.cell("wrong_shape", index, row, None, f"expected {_array(field)}, got {_shape_of(value)}")
 
 
 def flatten(value: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
