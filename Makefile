@@ -32,6 +32,7 @@ test: $(VENV)/.dev ## Set up and run the tests that need Python alone
 	$(BIN)/python -m pytest -m "not full" $(ARGS)
 
 test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long ones and those with environments of their own too
+	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## Lint, format, types, import rules, generated files and locks

@@ -17,6 +17,11 @@ settings.load_profile("house")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell what needs an environment of its own whether its tests will run at all."""
+    programs.QUICK = "not full" in config.option.markexpr
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out and why."""
     for sentence in dict.fromkeys(programs.LEFT_OUT):

@@ -1,17 +1,20 @@
 """The conformance models behind real transports inside this process: one event loop, an ASGI app, a gRPC server.
 
-One server for each set of limits that cases ask for; the loop belongs to the session's fixture.
+One server for each set of limits that cases ask for, of each kind; the loop belongs to the session's fixture.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import grpc
 import httpx
+from fastapi import FastAPI
 
+import fivefold
 from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
@@ -25,6 +28,11 @@ from tests.conformance.cases import Limits
 T = TypeVar("T")
 
 
+def _settings(limits: Limits) -> OnlineSettings:
+    given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
+    return OnlineSettings(log_sample=0.0, **{name: value for name, value in given.items() if value})
+
+
 class InProcess:
     """Servers in this process, made when a case first asks for their limits; `close` ends all of them."""
 
@@ -33,6 +41,8 @@ class InProcess:
         self._runner = asyncio.Runner()
         self._servings: dict[Limits, Serving] = {}
         self._clients: dict[Limits, httpx.AsyncClient] = {}
+        self._mounted: dict[Limits, httpx.AsyncClient] = {}
+        self._open_apps = AsyncExitStack()
         self._servers: list[Server] = []
         self._channels: dict[Limits, grpc.aio.Channel] = {}
 
@@ -47,10 +57,8 @@ class InProcess:
     def serving(self, limits: Limits) -> Serving:
         """The one path behind both transports."""
         if limits not in self._servings:
-            given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
-            settings = OnlineSettings(log_sample=0.0, **{name: value for name, value in given.items() if value})
             models = Models(Model(bundle, Scorer.open(bundle)) for bundle in self._bundles.values())
-            self._servings[limits] = Serving(models, settings, Telemetry("online", log_sample=0.0))
+            self._servings[limits] = Serving(models, _settings(limits), Telemetry("online", log_sample=0.0))
         return self._servings[limits]
 
     def client(self, limits: Limits) -> httpx.AsyncClient:
@@ -60,6 +68,18 @@ class InProcess:
             transport = httpx.ASGITransport(app(serving, serving.settings))
             self._clients[limits] = httpx.AsyncClient(transport=transport, base_url="http://conformance")
         return self._clients[limits]
+
+    def mounted(self, limits: Limits) -> httpx.AsyncClient:
+        """An HTTP client of somebody's own FastAPI application with `fivefold.router` below a prefix."""
+        if limits not in self._mounted:
+            theirs = FastAPI()
+            theirs.include_router(
+                fivefold.router(*self._bundles.values(), settings=_settings(limits)), prefix="/scoring"
+            )
+            self.run(self._open_apps.enter_async_context(theirs.router.lifespan_context(theirs)))
+            transport = httpx.ASGITransport(theirs)
+            self._mounted[limits] = httpx.AsyncClient(transport=transport, base_url="http://conformance/scoring")
+        return self._mounted[limits]
 
     def channel(self, limits: Limits) -> grpc.aio.Channel:
         """A channel to a gRPC server on a free port of this machine with those limits."""
@@ -77,8 +97,9 @@ class InProcess:
         """Stop the servers, close the models, end the loop."""
 
         async def stop() -> None:
-            for client in self._clients.values():
+            for client in (*self._clients.values(), *self._mounted.values()):
                 await client.aclose()
+            await self._open_apps.aclose()
             for channel in self._channels.values():
                 await channel.close()
             for started in self._servers:

@@ -1,4 +1,4 @@
-"""The cases over HTTP, against the ASGI application in this process: V1 records, V2 JSON, binary tensors."""
+"""The cases over HTTP, in this process: V1 records, V2 JSON, binary tensors; ours, and in another's application."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def test_http_answers_as_the_core_does(case: Case, in_process: InProcess, bundle
 
     assert list(driver.asks(case)) == list(case.spellings())
     check(driver, case, bundles[case.contract])
+
+
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+def test_a_mounted_router_answers_alike(case: Case, in_process: InProcess, bundles: dict[str, Bundle]) -> None:
+    """`fivefold.router` below a prefix of somebody's own FastAPI application."""
+    check(Http(in_process.mounted, in_process.run), case, bundles[case.contract])

@@ -30,6 +30,9 @@ def test_a_bundle_in_the_readers_application(tmp_path: Path) -> None:
 
     with client(app) as asking:
         assert asking.get("/mine").json() == "mine"
+        assert asking.get("/ml/v2/models").json() == {"models": ["gate", "linear"]}
+        assert asking.get("/ml/v2/health/ready").json() == {"ready": True}
+        assert asking.get("/ml/readyz").status_code == 404
         for path in ("gate", "gate/versions/1"):
             assert asking.post(f"/ml/v1/models/{path}:predict", json=BODY).json()["predictions"] == [{"y": 4.0}]
             assert asking.get(f"/ml/v2/models/{path}").json()["name"] == "gate"

@@ -52,6 +52,10 @@ def router(
         serving.close()
 
     out = APIRouter(lifespan=lifespan)
+    for method, path, endpoint in surface.server_routes():
+        # Probes, metrics and the doors of a server that manages its models are the reader's own.
+        if path.startswith(("/v1", "/v2")) and "{name}" not in path:
+            _add(out, method, path, endpoint, {"tags": ["models"]})
     for name in models.names():
         for version in (None, *models.versions(name)):
             model = models.find(name, version)
@@ -60,20 +64,30 @@ def router(
                 if ("{version}" in path) != (version is not None) or "{verb}" in path:
                     continue
                 concrete = path.replace("{name}", name).replace("{version}", version or "")
-                described: dict[str, Any] = {"openapi_extra": {"tags": [name]}}
+                described: dict[str, Any] = {"tags": [name]}
                 if method == "POST":
                     prefix = prefix_of(model) if version else f"{prefix_of(model)}_default"
-                    described["openapi_extra"] = inference(model, "v1" if path.startswith("/v1") else "v2", prefix)
-                out.add_api_route(
-                    concrete,
-                    _bound(endpoint, given),
-                    methods=[method],
-                    response_class=Response,
-                    response_model=None,
-                    name=f"{method.lower()} {concrete}",
-                    **described,
-                )
+                    described = inference(model, "v1" if path.startswith("/v1") else "v2", prefix)
+                _add(out, method, concrete, _bound(endpoint, given), described)
     return out
+
+
+def _add(
+    router: APIRouter,
+    method: str,
+    path: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    described: Mapping[str, Any],
+) -> None:
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        response_class=Response,
+        response_model=None,
+        name=f"{method.lower()} {path}",
+        openapi_extra=dict(described),
+    )
 
 
 def _bound(

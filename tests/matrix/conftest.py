@@ -1,0 +1,11 @@
+"""torch is in no environment but its own, where `make test-full` runs the tests that need it."""
+
+import importlib.util
+
+from tests import programs
+
+collect_ignore = []
+
+if importlib.util.find_spec("torch") is None:
+    programs.environment("torch", "torch modules, packed")
+    collect_ignore.append("test_torch.py")

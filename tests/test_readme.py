@@ -1,0 +1,141 @@
+"""What the README says is what happens: its blocks are run, its outputs are compared with the real ones."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import fastapi
+import joblib
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import fivefold
+from tests.host import SERVICES, Host, running
+from tests.unit.online.http_world import client
+
+ROOT = SERVICES.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, holding: str) -> str:
+    """The one block of a language that holds a text."""
+    (found,) = [text for kind, text in BLOCKS if kind == language and holding in text]
+    return found
+
+
+def shape(text: str) -> list[str]:
+    """Lines without what differs from run to run: numbers, digests and the cell with the largest difference."""
+    text = re.sub(r"\(probability\[.*?\)", "(…)", text)
+    lines = [re.sub(r"[0-9a-f]{64}|\d+(\.\d+)?(e-\d+)?", "#", line).split() for line in text.splitlines()]
+    return [" ".join(words) for words in lines if words]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo bundle and what `fivefold demo` printed."""
+    home = tmp_path_factory.mktemp("readme")
+    return home / "bundles" / "breast-cancer", fivefold_command(home, "demo", "bundles/breast-cancer")
+
+
+@pytest.fixture(scope="module")
+def host(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A server of the demo model."""
+    with running([trained[0]], tmp_path_factory.mktemp("host")) as started:
+        yield started
+
+
+def fivefold_command(directory: Path, *words: str) -> str:
+    """What the command prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fivefold.cli", *words],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(SERVICES)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def here(text: str, host: Host) -> str:
+    """A block that asks the test's server."""
+    return text.replace("127.0.0.1:8000", host.http).replace("127.0.0.1:9000", host.grpc)
+
+
+def test_every_target_and_page_that_it_names_exists() -> None:
+    """`make` knows the targets, and the links lead somewhere."""
+    for target in set(re.findall(r"^make ([a-z-]+)", "\n".join(text for _, text in BLOCKS), re.MULTILINE)):
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+@pytest.mark.host
+def test_the_output_of_make_run(trained: tuple[Path, str], host: Host) -> None:
+    """The printed lines are those of `fivefold demo` and `fivefold serve`."""
+    printed = shape(trained[1] + host.printed())
+
+    assert [line for line in shape(block("text", "trained gradient boosting")) if line not in printed] == []
+
+
+@pytest.mark.host
+def test_the_request_and_its_two_answers(host: Host) -> None:
+    """The curl command gives the printed answer; with the first number changed, the printed refusal."""
+    command = block("sh", ":predict")
+    good, refused = (
+        json.loads(subprocess.run(["bash", "-c", here(text, host)], check=True, capture_output=True).stdout)
+        for text in (command, command.replace("13.9,", "61.5,", 1))
+    )
+
+    wanted = json.loads(block("json", '"predictions"'))
+    assert good["metadata"].keys() == wanted["metadata"].keys()
+    del good["metadata"]["request_id"], wanted["metadata"]["request_id"]
+    # The digest is that of a file which holds the versions of the libraries that trained the model.
+    del good["metadata"]["bundle"], wanted["metadata"]["bundle"]
+    probability, said = good["predictions"][0].pop("probability"), wanted["predictions"][0].pop("probability")
+    assert probability == pytest.approx(said, abs=1e-5)
+    assert good == wanted
+    wanted = json.loads(block("json", '"out_of_range"'))
+    assert refused.keys() >= wanted.keys()
+    assert {key: refused[key] for key in ("error", "code", "path")} == {
+        key: wanted[key] for key in ("error", "code", "path")
+    }
+
+
+@pytest.mark.host
+def test_the_python_client(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """The client's block prints a label and the bundle."""
+    exec(here(block("python", "fivefold.Client"), host), {})
+
+    assert re.fullmatch(r"(benign|malignant) [0-9a-f]{64}\n", capsys.readouterr().out)
+
+
+def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pack command makes the bundle that the FastAPI block then serves."""
+    frame = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "visits": [1, 9, 2, 8]})
+    frame.to_parquet(tmp_path / "data.parquet")
+    joblib.dump(LogisticRegression().fit(frame, [0, 1, 0, 1]), tmp_path / "model.joblib")
+    (pack,) = [line for line in block("sh", " pack ").splitlines() if " pack " in line]
+
+    fivefold_command(tmp_path, *pack.split()[1:])
+
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(block("python", "fivefold.router"), names)
+    app = names["app"]
+    assert isinstance(app, fastapi.FastAPI)
+    with client(app) as asking:
+        path = f"/scoring/v1/models/{asking.get('/scoring/v1/models').json()['models'][0]}:predict"
+        assert asking.post(path, json={"instances": [{"age": 33, "visits": 7}]}).json()["predictions"]
+
+
+def test_the_contract_is_one() -> None:
+    """The contract that it shows parses."""
+    assert fivefold.Contract.from_json(json.loads(block("json", '"inputs"'))).name == "churn"
