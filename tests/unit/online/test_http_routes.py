@@ -225,10 +225,20 @@ def test_json_routes_honour_accept(served: World) -> None:
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 
 
+def test_who_does_not_ask_for_html_gets_liveness_at_the_front(served: World) -> None:
+    """As KServe's V1 client wants it; caches are told that the answer depends on Accept."""
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    shown, plain, any_type = served.get("/", accept=browser), served.get("/"), served.get("/", accept="*/*")
+
+    assert shown.body.startswith(b"<!doctype html>")
+    assert plain.json == any_type.json == {"status": "alive"}
+    assert {reply.headers["vary"] for reply in (shown, plain, any_type)} == {"accept"}
+
+
 def test_page_and_documentation_load_nothing_from_elsewhere(served: World) -> None:
     """Their policy forbids it, and there is no foreign address in them."""
     for path in ("/", "/docs"):
-        reply = served.get(path)
+        reply = served.get(path, accept="text/html")
         text = reply.body.decode()
         assert reply.status == 200
         assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
@@ -240,7 +250,7 @@ def test_page_and_documentation_load_nothing_from_elsewhere(served: World) -> No
 
 def test_every_file_that_the_page_asks_for_is_there(served: World) -> None:
     """What index.html links to is served."""
-    links = re.findall(r"(?:src|href)=\"([^\"#]+)\"", served.get("/").body.decode())
+    links = re.findall(r"(?:src|href)=\"([^\"#]+)\"", served.get("/", accept="text/html").body.decode())
 
     assert links
     for link in links:
@@ -248,9 +258,11 @@ def test_every_file_that_the_page_asks_for_is_there(served: World) -> None:
 
 
 def test_the_page_can_be_left_out(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Then `/` is no route."""
+    """Then `/` has liveness alone."""
     with world([gate_bundle(tmp_path_factory.mktemp("plain") / "gate")], page=False) as out:
-        assert out.get("/").code == "not_found"
+        assert out.get("/").json == {"status": "alive"}
+        assert out.get("/", accept="text/html").code == "not_acceptable"
+        assert out.get("/page/page.js").code == "not_found"
         assert out.get("/docs").status == 200
 
 

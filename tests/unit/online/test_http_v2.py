@@ -257,3 +257,13 @@ def test_extensions_that_are_not_here_are_not_passed_over(served: World, where: 
     reply = served.post(GATE, body)
 
     assert (reply.status, reply.code) == (501, "not_implemented")
+
+
+def test_a_tensor_in_shared_memory_is_told_so_and_not_that_its_data_are_missing(served: World) -> None:
+    """As clients send it: the region as parameters, no data."""
+    parameters = {"shared_memory_region": "region", "shared_memory_byte_size": 8}
+    tensor = {"name": "x", "shape": [1], "datatype": "FP64", "parameters": parameters}
+
+    reply = served.post(GATE, {"inputs": [tensor]})
+
+    assert (reply.code, reply.json["path"]) == ("not_implemented", "inputs.x")

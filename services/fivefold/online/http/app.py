@@ -23,7 +23,10 @@ from fivefold.online.http.routes import Handler, Surface, allow, response
 from fivefold.online.serving import Call, Serving, defect
 from fivefold.online.settings import OnlineSettings
 
+_JSON_ALONE: Final = ("application/json",)
+
 _HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+_BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
 def app(serving: Serving, settings: OnlineSettings) -> Lean:
@@ -35,7 +38,10 @@ def app(serving: Serving, settings: OnlineSettings) -> Lean:
     for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    for path, (body, headers) in _files(document, settings).items():
+    files = _files(document, settings)
+    front = files.pop("/", None)
+    _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE))
+    for path, (body, headers) in files.items():
         _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type))
     framework.add_exception_handler(HTTPException, _refused(serving))
     framework.add_exception_handler(Exception, _unexpected(serving))
@@ -59,6 +65,24 @@ def _files(document: dict[str, Any], settings: OnlineSettings) -> dict[str, tupl
         for path, (body, media_type) in page.files(settings.grpc).items():
             out[path] = (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
     return out
+
+
+def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
+    """What stands at `/`: the page for who names HTML, as browsers do; for all others V1's liveness.
+
+    KServe's V1 client asks there whether the server lives, and takes any media type.
+    """
+    alive = _fixed(to_bytes({"status": "alive"}), [JSON, _BY_ACCEPT])
+    if front is None:
+        return alive
+    body, headers = front
+    shown = _fixed(body, [*headers, _BY_ACCEPT])
+
+    async def answer(request: Request, call: Call) -> Reply:
+        named = "text/html" in request.headers.get("accept", "").lower()
+        return await (shown if named else alive)(request, call)
+
+    return answer
 
 
 def _fixed(body: bytes, headers: list[Header]) -> Handler:

@@ -65,6 +65,8 @@ class V2:
             raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
         text = whole if length is None else whole[:length]
         request = parse(text, self._max_depth)
+        # First: a tensor that lies in shared memory has no data here, which is not what is wrong with it.
+        _refuse_foreign(request)
         raw = memoryview(whole)[len(text) :]
         at = 0
         tensors = []
@@ -88,7 +90,6 @@ class V2:
             at += size
         if at != len(raw):
             raise ContractError("malformed", f"{len(raw) - at} bytes follow the last tensor")
-        _refuse_foreign(request)
         _outputs(model, request)
         return request, tensors
 
