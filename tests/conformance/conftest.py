@@ -10,8 +10,10 @@ import pytest
 
 from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
-from tests.conformance import cases, models
+from tests.conformance import bento, cases, models
 from tests.conformance.serving import InProcess
+
+collect_ignore = [] if bento.BIN else ["test_bentoml.py"]
 
 
 @pytest.fixture(scope="session")

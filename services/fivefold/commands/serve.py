@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.commands.words import USAGE, add, complain
-from fivefold.core.errors import ProtocolError
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -42,10 +41,8 @@ _SERVE_SETTINGS = (
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    try:
-        from fivefold.exports import bentoml  # type: ignore[attr-defined,unused-ignore]  # written by its own change
-    except ImportError as err:
-        raise ProtocolError("not_implemented", f"this installation cannot export to {arguments.to}") from err
+    from fivefold.exports import bentoml
+
     for path in bentoml.write([Path(model) for model in arguments.model], Path(arguments.output)):
         print(path)
 
