@@ -176,8 +176,23 @@ class Front:
             await _door.app(scope, receive, send)
         elif _door is None and scope["type"] == "http" and scope["path"] == "/readyz":
             await _not_ready(send)
+        elif scope["type"] == "http":
+            await self._ray(scope, receive, _with_one_request_id(send))
         else:
             await self._ray(scope, receive, send)
+
+
+def _with_one_request_id(send: Any) -> Any:
+    """A `send` for what a replica answers by Ray's own way: Ray adds its `x-request-id` behind the answer's own."""
+
+    async def once(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            ids = [header for header in headers if header[0].lower() == b"x-request-id"]
+            message = message | {"headers": [header for header in headers if header not in ids] + ids[:1]}
+        await send(message)
+
+    return once
 
 
 async def _not_ready(send: Any) -> None:

@@ -165,6 +165,22 @@ def test_without_a_scorer_requests_go_to_ray_and_ready_is_no(monkeypatch: pytest
     assert rays.seen == ["/v1/models/a:predict"]
 
 
+def test_an_answer_by_rays_own_way_has_one_request_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray puts the id that it knows behind the one that the replica has answered under; a client would get both."""
+    given = [(b"content-type", b"application/json"), (b"x-request-id", b"mine"), (b"x-request-id", b"rays")]
+
+    async def ray(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": given})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    monkeypatch.setattr(host, "_door", None)
+
+    start, body = ask(host.Front(ray), "/v1/models/a:predict")
+
+    assert start == {"type": "http.response.start", "status": 200, "headers": given[:2]}
+    assert body["body"] == b"{}"
+
+
 def test_a_drain_is_noticed_once() -> None:
     """Ray says so on its health route, once the replica is up: unhealthy for another reason is no drain."""
     answers = [b"", b"success", b"UNHEALTHY", b"success", b"DRAINING", b"DRAINING"]
