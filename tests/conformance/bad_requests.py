@@ -121,7 +121,6 @@ HTTP: dict[str, Request] = {
     "v2-outputs-object": post(INFER, v2(A, B, outputs={}), "malformed", "outputs"),
     "v2-output-no-name": post(INFER, v2(A, B, outputs=[{}]), "malformed", "outputs[0].name"),
     "v2-output-unknown": post(INFER, v2(A, B, outputs=[{"name": "z"}]), "unknown_field", "outputs.z"),
-    "v2-output-twice": post(INFER, v2(A, B, outputs=[{"name": "y"}, {"name": "y"}]), "duplicate_field", "outputs.y"),
     "v2-shared-memory": post(
         INFER, v2(A | {"parameters": {"shared_memory_region": "r"}}, B), "not_implemented", "inputs.a"
     ),
@@ -215,11 +214,6 @@ GRPC: dict[str, tuple[wire.ModelInferRequest | bytes, str, str]] = {
         message(ONE, TWO, raw=[FLOAT, FLOAT], outputs=[Message.InferRequestedOutputTensor(name="z")]),
         "unknown_field",
         "outputs.z",
-    ),
-    "output-twice": (
-        message(ONE, TWO, raw=[FLOAT, FLOAT], outputs=[Message.InferRequestedOutputTensor(name="y")] * 2),
-        "duplicate_field",
-        "outputs.y",
     ),
     "long-name": (
         message(("é" * 5000, "FP32", [1]), ONE, TWO, raw=[FLOAT] * 3),

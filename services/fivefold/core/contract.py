@@ -140,6 +140,23 @@ class Field:
             low, high, enum, frozenset(self.enum or ()), Pattern.parse(self.pattern) if self.pattern else None
         )
 
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """Where a plain number may lie, both ends included, as Python numbers: the field's bounds, or its dtype's.
+
+        None for what needs another look than two comparisons: text, nulls, NaN, enumerations.
+        """
+        if not self.numeric or self.nullable or self.allow_nan or self.enum is not None:
+            return None
+        info: Any = np.finfo(self.dtype) if self.kind == "float" else np.iinfo(self.dtype)
+        number = float if self.kind == "float" else int
+        low, high = self.limits.low, self.limits.high
+        least, most = number(info.min), number(info.max)
+        return (
+            least if low is None else max(least, number(low)),
+            most if high is None else min(most, number(high)),
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Fields travel to other processes; what is cached on them (a compiled pattern) does not.
         return Field, tuple(getattr(self, f.name) for f in fields(self))

@@ -20,13 +20,18 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import IO, Any, NamedTuple
 
 import msgspec
 from opentelemetry import propagate, trace
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the time histograms: half a millisecond (one row, small model) to half a minute (a big batch)."""
@@ -50,35 +55,49 @@ class Stage(NamedTuple):
     end: float
 
 
+class Times:
+    """A histogram of seconds, counted by one thread and read by any: `observe` is two list operations and a sum."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """One more duration."""
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.sum += seconds
+
+    def add(self, other: Times) -> None:
+        """Everything that another one has counted."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        totals = accumulate(list(self.counts))
+        return list(zip((*map(floatToGoString, SECONDS), "+Inf"), totals, strict=True))
+
+
 class Lane:
-    """The metrics of one (model, version, transport), resolved once: a label look-up costs more than an increment."""
+    """What one (model, version, transport) has done.
 
-    __slots__ = ("_codes", "bundle", "model", "observe_request", "observe_score", "rows", "transport", "version")
+    These are plain numbers, since all requests of a process are counted by the one thread that its event loop runs on;
+    a scrape turns them into metrics.
+    """
 
-    def __init__(self, telemetry: Telemetry, model: str, version: str, transport: str, bundle: str) -> None:
-        pattern = telemetry.pattern
+    __slots__ = ("bundle", "codes", "model", "request_seconds", "rows", "score_seconds", "transport", "version")
+
+    def __init__(self, model: str, version: str, transport: str, bundle: str) -> None:
         self.model, self.version, self.transport, self.bundle = model, version, transport, bundle
-        requests = telemetry.requests
-        self._codes = _Codes(lambda code: requests.labels(pattern, model, version, transport, code).inc)
-        self._codes[HEALTHY]
-        self.observe_request = telemetry.request_seconds.labels(pattern, model, version, transport).observe
-        self.observe_score = telemetry.score_seconds.labels(pattern, model, version).observe
-        self.rows = {
-            outcome: telemetry.rows.labels(pattern, model, version, outcome).inc for outcome in OUTCOMES if model
-        }
+        self.codes = {HEALTHY: 0}
+        self.rows = dict.fromkeys(OUTCOMES, 0)
+        self.request_seconds, self.score_seconds = Times(), Times()
 
     def count(self, code: str) -> None:
         """One more request that ended with `code`."""
-        self._codes[code]()
-
-
-class _Codes(dict[str, Callable[[], None]]):
-    def __init__(self, make: Callable[[str], Callable[[], None]]) -> None:
-        self._make = make
-
-    def __missing__(self, code: str) -> Callable[[], None]:
-        self[code] = made = self._make(code)
-        return made
+        self.codes[code] = self.codes.get(code, 0) + 1
 
 
 class Telemetry:
@@ -101,20 +120,8 @@ class Telemetry:
         self.tracer = tracer
         self.registry = registry = registry or CollectorRegistry()
         where = ["pattern", "model", "version"]
-        self.requests = Counter(
-            "fivefold_requests", "Requests, by how they ended.", [*where, "transport", "code"], registry=registry
-        )
-        self.request_seconds = Histogram(
-            "fivefold_request_seconds",
-            "From the whole request to the whole answer.",
-            [*where, "transport"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.score_seconds = Histogram(
-            "fivefold_score_seconds", "In the model.", where, buckets=SECONDS, registry=registry
-        )
-        self.rows = Counter("fivefold_rows", "Rows, by what became of them.", [*where, "outcome"], registry=registry)
+        self._lanes: dict[tuple[str, str, str], Lane] = {}
+        registry.register(_Lanes(pattern, self._lanes))
         self._inflight = Gauge("fivefold_inflight", "Requests in work.", ["pattern"], registry=registry)
         self._bundles = Gauge(
             "fivefold_bundle_info",
@@ -122,14 +129,13 @@ class Telemetry:
             [*where, "bundle", "contract", "runtime"],
             registry=registry,
         )
-        self._lanes: dict[tuple[str, str, str], Lane] = {}
 
     def lane(self, transport: str, model: str = "", version: str = "", bundle: str = "") -> Lane:
         """The metrics of a model on a transport; without a model those of requests that never reached one."""
         key = (model, version, transport)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(self, model, version, transport, bundle)
+            lane = self._lanes[key] = Lane(model, version, transport, bundle)
         return lane
 
     def inflight(self, current: Callable[[], float]) -> None:
@@ -159,7 +165,7 @@ class Telemetry:
         """Count, time and log one request that ended now; `started` is on `time.perf_counter`, in seconds."""
         seconds = time.perf_counter() - started
         lane.count(code)
-        lane.observe_request(seconds)
+        lane.request_seconds.observe(seconds)
         if code == HEALTHY and (not self.log_sample or random.random() >= self.log_sample):  # noqa: S311  # no secret
             return
         level = logging.INFO if code == HEALTHY else logging.ERROR if code in FAULTS else logging.WARNING
@@ -205,6 +211,55 @@ class Telemetry:
         if code in FAULTS:
             span.set_status(trace.StatusCode.ERROR, code)
         span.end()
+
+
+class _Lanes(Collector):
+    """The lanes as Prometheus metrics, made when they are scraped."""
+
+    def __init__(self, pattern: str, lanes: Mapping[tuple[str, str, str], Lane]) -> None:
+        self._pattern = pattern
+        self._lanes = lanes
+
+    def describe(self) -> Iterable[Metric]:
+        """The metrics' names, for a registry that must not hold one twice."""
+        return self._families()
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they stand."""
+        requests, request_seconds, score_seconds, rows = families = self._families()
+        scored: dict[tuple[str, str], Times] = {}
+        done: dict[tuple[str, str, str], int] = {}
+        for lane in list(self._lanes.values()):
+            where = [self._pattern, lane.model, lane.version]
+            for code, count in list(lane.codes.items()):
+                requests.add_metric([*where, lane.transport, code], count)
+            asked = lane.request_seconds
+            request_seconds.add_metric([*where, lane.transport], asked.buckets(), asked.sum)
+            if lane.model:
+                scored.setdefault((lane.model, lane.version), Times()).add(lane.score_seconds)
+                for outcome, count in lane.rows.items():
+                    key = lane.model, lane.version, outcome
+                    done[key] = done.get(key, 0) + count
+        for (model, version), times in scored.items():
+            score_seconds.add_metric([self._pattern, model, version], times.buckets(), times.sum)
+        for key, count in done.items():
+            rows.add_metric([self._pattern, *key], count)
+        return families
+
+    def _families(
+        self,
+    ) -> tuple[CounterMetricFamily, HistogramMetricFamily, HistogramMetricFamily, CounterMetricFamily]:
+        where = ["pattern", "model", "version"]
+        return (
+            CounterMetricFamily(
+                "fivefold_requests", "Requests, by how they ended.", labels=[*where, "transport", "code"]
+            ),
+            HistogramMetricFamily(
+                "fivefold_request_seconds", "From the whole request to the whole answer.", labels=[*where, "transport"]
+            ),
+            HistogramMetricFamily("fivefold_score_seconds", "In the model.", labels=where),
+            CounterMetricFamily("fivefold_rows", "Rows, by what became of them.", labels=[*where, "outcome"]),
+        )
 
 
 def describe(error: BaseException) -> dict[str, str]:

@@ -254,10 +254,10 @@ class Serving:
             lane = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
             rows = work.rows if work else 0
             if rows:
-                lane.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)](rows)
+                lane.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
             _count(model.statistics, work, code, call.started)
         if work is not None and work.scored:
-            lane.observe_score(work.scored - work.scoring)
+            lane.score_seconds.observe(work.scored - work.scoring)
         trace_id = call.traceparent[3:35] if call.traceparent else ""
         self.telemetry.finished(
             lane, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error

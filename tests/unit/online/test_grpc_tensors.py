@@ -135,9 +135,9 @@ def test_an_answer_with_an_fp16_output_is_raw_as_a_whole(echo: World) -> None:
 
 
 def test_outputs_that_are_asked_for_come_in_that_order_and_no_others(echo: World) -> None:
-    """The selection is the answer's order."""
+    """The selection is the answer's order; one that is named again has its place already."""
     request = request_for(one_row(), raw=True)
-    for name in ("string", "bool"):
+    for name in ("string", "bool", "string"):
         request.outputs.add(name=name)
     reply = echo.infer(request)
 
@@ -193,9 +193,6 @@ def edited(what: str) -> wire.ModelInferRequest:
         del request.inputs[:]
     elif what == "unknown output":
         request.outputs.add(name="why")
-    elif what == "output twice":
-        request.outputs.add(name="y")
-        request.outputs.add(name="y")
     elif what == "bool for a number":
         tensor.datatype = "BOOL"
         tensor.ClearField("contents")
@@ -226,7 +223,6 @@ def edited(what: str) -> wire.ModelInferRequest:
         ("twice", "duplicate_field", "inputs.x"),
         ("no tensors", "missing_field", "inputs.x"),
         ("unknown output", "unknown_field", "outputs.why"),
-        ("output twice", "duplicate_field", "outputs.y"),
         ("bool for a number", "wrong_type", "inputs.x[0]"),
         ("nan", "not_finite", "inputs.x[1]"),
         ("shared memory", "not_implemented", "inputs.x"),

@@ -69,11 +69,13 @@ def test_nested_data_and_a_trailing_one_are_accepted(served: World) -> None:
 
 
 def test_the_asked_outputs_in_the_asked_order(served: World) -> None:
-    """Exactly those; none asked means all."""
+    """Exactly those, each once; none asked means all."""
     inputs = [{"name": "w", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 1]}]
     path = "/v2/models/classifier/infer"
 
-    chosen = served.post(path, {"inputs": inputs, "outputs": [{"name": "share"}, {"name": "label"}]}).json
+    chosen = served.post(
+        path, {"inputs": inputs, "outputs": [{"name": name} for name in ("share", "label", "share")]}
+    ).json
     every = served.post(path, {"inputs": inputs, "outputs": []}).json
     unknown = served.post(path, {"inputs": inputs, "outputs": [{"name": "lable"}]})
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, every_cell, expected, say
+from fivefold.core.check import Findings, Reading, column, every_cell, expected, plain_numbers, say
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
 from fivefold.core.readers.cells import flat_cells
@@ -171,24 +172,43 @@ def _plain_reader(field: Field) -> Callable[[Tensor, int | None], Reading | None
     if field.kind != "float" or not field.shape or field.nullable or field.allow_nan or field.enum is not None:
         return None
     fields, name, shape, dtype = (field,), field.name, field.shape, np.dtype(field.dtype)
-    limits, edge = field.limits, np.finfo(field.dtype).max
-    low = -edge if limits.low is None else limits.low
-    high = edge if limits.high is None else limits.high
+    assert field.interval is not None
+    low, high = field.interval
 
     def read(tensor: Tensor, max_rows: int | None) -> Reading | None:
         data, rows = tensor.data, tensor.shape[0] if tensor.shape else -1
         if tensor.name != name or tensor.shape[1:] != shape or rows < 1 or (max_rows is not None and rows > max_rows):
             return None
-        source = _typed(field, data.text, tensor.shape) if isinstance(data, JsonText) else data
-        if not isinstance(source, np.ndarray) or source.dtype.kind not in "fiu" or source.size != rows * field.size:
+        if isinstance(data, JsonText):
+            numbers = _plain_numbers(data.text, tensor.shape)
+            # JSON has no NaN, and what lies within bounds of the dtype's own rounds to something within them.
+            if not numbers or len(numbers) != rows * field.size or min(numbers) < low or max(numbers) > high:
+                return None
+            values = np.array(numbers, dtype)
+        elif not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or data.size != rows * field.size:
             return None
-        values = narrow(source, dtype)
-        # NaN and the infinities fail this too.
-        if not (values.min() >= low and values.max() <= high):
-            return None
+        else:
+            few = plain_numbers(field, data)
+            values = narrow(data, dtype) if few is None else few
+            # NaN and the infinities fail this too.
+            if few is None and not (values.min() >= low and values.max() <= high):
+                return None
         return Reading(Columns(fields, {name: values.reshape(tensor.shape)}, rows), rows, (), np.zeros(rows, np.bool_))
 
     return read
+
+
+def _plain_numbers(text: bytes | memoryview, shape: tuple[int, ...]) -> list[float] | None:
+    """The numbers of a JSON array, flat or as rows of equal length; None for anything else."""
+    try:
+        if not _nested(text):
+            return _FLOAT_LIST.decode(text)
+        rows = _FLOAT_LISTS.decode(text) if len(shape) == 2 else []
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
+        return None
+    return rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
 
 
 def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Array | None:

@@ -99,7 +99,10 @@ def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
 
 
 def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Field]:
-    """The outputs that the request asks for, in its order; all of them where it names none. Raises `ContractError`."""
+    """The outputs that the request asks for, each once, in its order; all of them where it names none.
+
+    Raises `ContractError`.
+    """
     if not request.outputs:
         return contract.outputs
     known = {field.name: field for field in contract.outputs}
@@ -109,8 +112,6 @@ def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Fi
         _refuse_elsewhere(output.parameters, path)
         if output.name not in known:
             raise ContractError("unknown_field", "no such output", path=path, help=nearest(output.name, known))
-        if output.name in chosen:
-            raise ContractError("duplicate_field", "asked for twice", path=path)
         chosen[output.name] = known[output.name]
     return tuple(chosen.values())
 

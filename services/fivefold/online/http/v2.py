@@ -33,6 +33,9 @@ HEADER_LENGTH = b"inference-header-content-length"
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
 _MAX_ELEMENTS = 2**40
 
+_Asked = tuple[str | msgspec.UnsetType, list[tuple[Field, bool]]]
+"""The id of a request, and the outputs it wants with whether each goes raw."""
+
 
 class V2:
     """The protocol's `infer`, with JSON and binary tensors in any mixture."""
@@ -47,20 +50,20 @@ class V2:
     def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
         """See `exchange.Wire`."""
         length = _header_length(headers.get(HEADER_LENGTH))
-        asked: list[Request] = []
+        asked: list[_Asked] = []
 
         def decode(model: Model) -> Reading:
             whole = body()
             if length == 0:
                 request, tensors = _raw_only(model, whole)
             else:
-                request, tensors = self._read(model, whole, length)
-            asked.append(request)
+                request, tensors = self._read(whole, length)
+            asked.append((request.id, _outputs(model, request)))
             return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
 
-        return decode, lambda answer: _encode(answer, asked[0], call)
+        return decode, lambda answer: _encode(answer, *asked[0], call)
 
-    def _read(self, model: Model, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
+    def _read(self, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):
             raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
         text = whole if length is None else whole[:length]
@@ -90,7 +93,6 @@ class V2:
             at += size
         if at != len(raw):
             raise ContractError("malformed", f"{len(raw) - at} bytes follow the last tensor")
-        _outputs(model, request)
         return request, tensors
 
 
@@ -151,22 +153,21 @@ def _refuse_foreign(request: Request) -> None:
 
 def _outputs(model: Model, request: Request) -> list[tuple[Field, bool]]:
     """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
-    fields = {field.name: field for field in model.contract.outputs}
     default = request.parameters.get("binary_data_output", False)
     _boolean(default, "parameters.binary_data_output")
     if not request.outputs:
-        return [(field, bool(default)) for field in fields.values()]
-    out: list[tuple[Field, bool]] = []
+        return [(field, bool(default)) for field in model.contract.outputs]
+    fields = {field.name: field for field in model.contract.outputs}
+    out: dict[str, tuple[Field, bool]] = {}
     for item in request.outputs:
         if item.name not in fields:
             path = f"outputs.{shown_name(item.name)}"
             raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
-        if any(field.name == item.name for field, _ in out):
-            raise ContractError("duplicate_field", "asked for twice", path=f"outputs.{item.name}")
         raw = item.parameters.get("binary_data", default)
         _boolean(raw, f"outputs.{item.name}.binary_data")
-        out.append((fields[item.name], bool(raw)))
-    return out
+        # An output that is asked for again has its place already: no schema can tell a client that it may not be.
+        out.setdefault(item.name, (fields[item.name], bool(raw)))
+    return list(out.values())
 
 
 def _boolean(value: Parameter, path: str) -> None:
@@ -174,11 +175,11 @@ def _boolean(value: Parameter, path: str) -> None:
         raise ContractError("malformed", f"expected true or false, got {value!r}", path=path)
 
 
-def _encode(answer: Answer, request: Request, call: Call) -> Reply:
+def _encode(answer: Answer, request_id: str | msgspec.UnsetType, asked: list[tuple[Field, bool]], call: Call) -> Reply:
     model = answer.model
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for field, raw in _outputs(model, request):
+    for field, raw in asked:
         array = answer.columns[field.name]
         tensor: dict[str, Any] = {"name": field.name, "datatype": NAMES[field.dtype], "shape": array.shape}
         if raw:
@@ -189,8 +190,8 @@ def _encode(answer: Answer, request: Request, call: Call) -> Reply:
             tensor["data"] = json_values(field, array.reshape(-1))
         outputs.append(tensor)
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
-    if request.id is not msgspec.UNSET:
-        head["id"] = request.id
+    if request_id is not msgspec.UNSET:
+        head["id"] = request_id
     head["parameters"] = answer.metadata
     head["outputs"] = outputs
     text = msgspec.json.encode(head)
