@@ -7,6 +7,8 @@ Ray writes the configuration anew before every start and reload; what it cannot 
 - Where HAProxy answers itself, the client gets an error of the product's own table, not a page or a plain-text 500.
 - A REST request is read (up to a buffer of it) before it is passed on, for at most `FIVEFOLD_BODY_SECONDS`. Only then
   can it be asked again of another replica when the first one dies.
+- A connection to a replica stands within a quarter of a second or not at all. HAProxy waits as long, at most a second,
+  before it asks another replica for what a dead one did not answer.
 - Nothing is logged per request.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
@@ -59,6 +61,7 @@ def edit(
     for status in ANSWERS:
         config = re.sub(rf"(?m)^(\s*errorfile {status}) .*$", rf"\1 {directory}/{status}.http", config)
     config = re.sub(r"(?m)^\s*(log \S+ local0 info|option httplog|option log-health-checks)\s*$", "", config)
+    config = re.sub(r"(?m)^(\s*timeout connect) \S+$", r"\1 250ms", config)
     if loopback:
         config = re.sub(r"(?m)^(\s*bind) \*?:(\d+)\s*$", r"\1 127.0.0.1:\2", config)
     for frontend, bind in (("http_frontend", http), ("grpc_frontend", grpc)):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -105,6 +106,14 @@ def test_nothing_is_logged_for_a_request(config: Path) -> None:
 
     assert "httplog" not in edited
     assert "local0" not in edited
+
+
+def test_a_dead_replica_is_given_up_soon(config: Path) -> None:
+    """HAProxy waits as long as this before it asks another one, a whole second where it may connect for longer."""
+    times = re.findall(r"(?m)^\s*timeout connect (\S+)$", haproxy_launch.edit(config.read_text(), "/run"))
+
+    assert times
+    assert set(times) == {"250ms"}
 
 
 def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:

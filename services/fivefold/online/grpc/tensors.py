@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,14 +17,14 @@ from fivefold.core.contract import nearest
 from fivefold.core.errors import ContractError, ProtocolError
 from fivefold.core.readers.tensors import Tensor
 from fivefold.online import oip
+from fivefold.online.grpc.proto import inference_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fivefold.core.columns import Array
     from fivefold.core.contract import Contract, Field
-    from fivefold.online.grpc.proto import inference_pb2 as wire
-    from fivefold.online.serving import Answer
+    from fivefold.online.serving import Answer, Model
 
 CONTENTS: Final[dict[str, str]] = {
     "BOOL": "bool_contents",
@@ -70,7 +71,7 @@ def read(request: wire.ModelInferRequest) -> list[Tensor]:
         _refuse_elsewhere(tensor.parameters, path)
         dtype = oip.dtype_of(tensor.datatype, path)
         shape = tuple(tensor.shape)
-        if any(size < 0 for size in shape):
+        if shape and min(shape) < 0:
             raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
         if not raw:
             out.append(Tensor(tensor.name, dtype, shape, _typed(tensor, path)))
@@ -117,9 +118,24 @@ def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Fi
 
 
 def _refuse_elsewhere(parameters: Any, path: str) -> None:
-    for name in _ELSEWHERE:
+    for name in _ELSEWHERE if parameters else ():
         if name in parameters:
             raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
+
+
+_HEADS: WeakKeyDictionary[Model, tuple[bytes, frozenset[str]]] = WeakKeyDictionary()
+
+
+def _heads(model: Model) -> tuple[bytes, frozenset[str]]:
+    """What every answer of a model begins with, serialised once: parsing it costs less than setting it anew."""
+    found = _HEADS.get(model)
+    if found is not None:
+        return found
+    out = wire.ModelInferResponse(model_name=model.name, model_version=model.version)
+    for key, value in model.metadata.items():
+        out.parameters[key].string_param = value
+    _HEADS[model] = made = out.SerializeToString(), frozenset(model.metadata)
+    return made
 
 
 def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, out: wire.ModelInferResponse) -> None:
@@ -127,11 +143,12 @@ def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, 
 
     FP16 has no typed form, so an answer that holds one is raw as a whole.
     """
-    out.model_name = answer.model.name
-    out.model_version = answer.model.version
+    head, parameters = _heads(answer.model)
+    out.MergeFromString(head)
     out.id = request_id
     for key, value in answer.metadata.items():
-        out.parameters[key].string_param = value
+        if key not in parameters:
+            out.parameters[key].string_param = value
     raw = raw or any(oip.NAMES[field.dtype] not in CONTENTS for field in outputs)
     for field in outputs:
         array = answer.columns[field.name]
