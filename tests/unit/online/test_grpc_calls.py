@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -166,11 +167,14 @@ def test_a_cancelled_call_is_given_up(served: World) -> None:
     future = call.future(request_of(-1).SerializeToString(), timeout=SECONDS)
     grpc_gate.wait_for_one()
     future.cancel()
+    end = time.monotonic() + SECONDS
+    while b'code="cancelled",model="gate"' not in served.serving.telemetry.expose()[0]:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    assert served.serving.inflight == 1
     grpc_gate.opened.set()
     served.wait_for_inflight(0)
-    metrics, _ = served.serving.telemetry.expose()
 
-    assert b'code="cancelled",model="gate"' in metrics
     assert served.infer(request_of(1)).code is grpc.StatusCode.OK
 
 

@@ -28,9 +28,8 @@ assert processes.adopt_orphans()
 subprocess.Popen([sys.executable, "-c", {_ORPHANS!r}]).wait()
 subprocess.Popen([sys.executable, "-c", {_ORPHANS!r}, "stay"])
 deadline = time.monotonic() + 20
-while len(processes.descendants()) < 3 and time.monotonic() < deadline:
+while len(found := processes.descendants()) < 3 and time.monotonic() < deadline:
     time.sleep(0.01)
-found = processes.descendants()
 print(*found, flush=True)
 print(processes.sweep(), processes.descendants(), flush=True)
 """
