@@ -26,6 +26,7 @@ from fivefold.core.errors import (
     Interrupted,
     Unavailable,
 )
+from fivefold.online.batching import Batcher, pays
 from fivefold.online.models import Model, Models, Statistics
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Serving:
         self.inflight = 0
         self._draining = False
         self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
+        self._batchers = {
+            model: Batcher(model.scorer, self._pool, at_once=settings.threads, longest=settings.batch_seconds)
+            for model in (models if settings.batching else ())
+            if pays(model.scorer)
+        }
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -187,21 +193,26 @@ class Serving:
     async def _run(self, work: _Work[T]) -> T:
         settings = self.settings
         if work.call.size > settings.inline_bytes:
-            return await self._away(work, work.everything)
+            work.queued = time.perf_counter()
+            return await self._away(work, *self._thread(work.everything))
         work.check()
         if work.model.scorer.seconds(work.rows) <= settings.inline_seconds:
             return work.score()
-        return await self._away(work, work.score)
-
-    async def _away(self, work: _Work[T], step: Callable[[], T]) -> T:
-        """Run a step in a thread; stop waiting when the time is up or the caller has gone."""
-        call = work.call
         work.queued = time.perf_counter()
+        batcher = self._batchers.get(work.model)
+        return await self._away(work, *(batcher.add(work) if batcher else self._thread(work.score)))
+
+    def _thread(self, step: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], object]]:
+        """Begin a step in a thread: the future of its result, and what gives it up before it has begun."""
         try:
             thread = self._pool.submit(step)
         except RuntimeError:
             raise self._stopping() from None
-        job = asyncio.wrap_future(thread)
+        return asyncio.wrap_future(thread), thread.cancel
+
+    async def _away(self, work: _Work[T], job: asyncio.Future[T], give_up: Callable[[], object]) -> T:
+        """Wait for a step that runs elsewhere, until the time is up or the caller has gone."""
+        call = work.call
         gone = asyncio.ensure_future(call.gone()) if call.gone else None
         try:
             left = None if call.deadline is None else call.deadline - time.monotonic()
@@ -221,7 +232,7 @@ class Serving:
                 # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
                 self.inflight += 1
                 job.add_done_callback(self._abandoned)
-                thread.cancel()
+                give_up()
 
     def _stopping(self) -> Unavailable:
         return Unavailable("not_ready", "the server is stopping", retry_after=self.settings.retry_after)
@@ -308,15 +319,30 @@ class _Work(Generic[T]):
         finally:
             self.checked = time.perf_counter()
 
+    @property
+    def deadline(self) -> float | None:
+        """When the request's time is up, on `time.monotonic`."""
+        return self.call.deadline
+
     def score(self) -> T:
         """Score and encode; raises `ModelFailed`, or what `encode` raises."""
-        self._in_time()
-        model, call = self.model, self.call
-        self.scoring = time.perf_counter()
+        self.begin()
         try:
-            columns = model.scorer.score(self.columns)
-        finally:
+            columns = self.model.scorer.score(self.columns)
+        except BaseException:
             self.scored = time.perf_counter()
+            raise
+        return self.finish(columns)
+
+    def begin(self) -> None:
+        """The model is about to start; raises `Interrupted` where the time is up."""
+        self._in_time()
+        self.scoring = time.perf_counter()
+
+    def finish(self, columns: Columns) -> T:
+        """Encode what the model has answered."""
+        self.scored = time.perf_counter()
+        model, call = self.model, self.call
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
         out = self.encode(Answer(columns, metadata, model))
         self.encoded = time.perf_counter()

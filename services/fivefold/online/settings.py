@@ -58,6 +58,12 @@ class OnlineSettings:
     threads: int = 2
     """Threads for work that is too long for the event loop."""
 
+    batching: bool = True
+    """Score requests together that wait for a busy model, where the model's measured cost says that it pays."""
+
+    batch_seconds: float = 0.1
+    """How long scoring one such batch may be expected to take."""
+
     log_sample: float = 0.01
     """The share of healthy requests that get a log line; failed ones always do."""
 
@@ -105,6 +111,7 @@ class OnlineSettings:
             "inline_seconds": 0,
             "inline_bytes": 0,
             "threads": 1,
+            "batch_seconds": 0,
             "log_sample": 0,
             "min_replicas": 1,
             "max_replicas": self.min_replicas,

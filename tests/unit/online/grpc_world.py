@@ -89,7 +89,7 @@ class Loop:
 
 def echo_bundle(directory: Path) -> Bundle:
     """A model that gives back what it gets: one field of every dtype, and one with a shape."""
-    fields = [{"name": dtype, "dtype": dtype} for dtype in DTYPES]
+    fields: list[dict[str, Any]] = [{"name": dtype, "dtype": dtype} for dtype in DTYPES]
     fields.append({"name": "matrix", "dtype": "float32", "shape": [2, 3]})
     contract = Contract.from_json(
         {"format": 1, "name": "echo", "version": "1.0.0", "inputs": fields, "outputs": fields}
@@ -180,9 +180,9 @@ class World:
         send = (lambda raw: raw) if isinstance(request, bytes) else type(request).SerializeToString
         call = self.channel.unary_unary(f"/{service}/{method}", send, answer.FromString)
         try:
-            got, done = call.with_call(request, timeout=timeout, metadata=metadata)
+            got, done = call.with_call(request, timeout=timeout, metadata=tuple(metadata))
         except grpc.RpcError as error:
-            trailing = dict(error.trailing_metadata() or ())
+            trailing: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
             return Reply(error.code(), None, error.details() or "", trailing)
         return Reply(grpc.StatusCode.OK, got, "", dict(done.trailing_metadata()))
 

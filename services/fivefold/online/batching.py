@@ -1,0 +1,170 @@
+"""Scores requests that wait for a busy model together, where the model's own cost says that this is worth it.
+
+Nothing ever waits for company: an idle model starts at once on what there is. While it works, requests gather, and the
+next call takes as many of them as fit. So there is no window to choose and nothing is lost at low load. Whether a
+request may run at all, and what its answer becomes, is left to `Serving`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fivefold.core.columns import Columns
+from fivefold.core.errors import FivefoldError
+
+if TYPE_CHECKING:
+    from fivefold.core.scorer import Scorer
+
+PAYS_ROWS = 8
+"""The batch size by which a model is judged."""
+
+PAYS_SHARE = 0.8
+"""Scoring so many rows at once has to take at most this share of what it takes one after another."""
+
+DEADLINE_SHARE = 0.5
+"""How much of the time that a request has left a batch may be expected to take."""
+
+
+class Waiting(Protocol):
+    """One request's part of a batch."""
+
+    columns: Columns
+
+    @property
+    def deadline(self) -> float | None:
+        """When the request's time is up, on `time.monotonic` in seconds."""
+
+    def begin(self) -> None:
+        """The model is about to start; raises the `FivefoldError` that keeps this request from it."""
+
+    def finish(self, columns: Columns) -> Any:
+        """The answer from the model's columns; runs in the model's thread."""
+
+
+def pays(scorer: Scorer) -> bool:
+    """Whether the model's cost a row falls far enough with the number of rows, as measured when it was opened."""
+    return scorer.seconds(PAYS_ROWS) <= PAYS_SHARE * PAYS_ROWS * scorer.seconds(1)
+
+
+class Batcher:
+    """The queue of one model. Everything but the model's own call happens on the event loop that calls `add`."""
+
+    def __init__(self, scorer: Scorer, pool: ThreadPoolExecutor, *, at_once: int, longest: float) -> None:
+        """`at_once` calls of the model run at a time, each expected to take at most `longest` seconds.
+
+        A single request may take longer: it is never split.
+        """
+        self._scorer = scorer
+        self._pool = pool
+        self._at_once = at_once
+        self._longest = longest
+        self._running = 0
+        self._queue: deque[tuple[Waiting, asyncio.Future[Any]]] = deque()
+
+    def add(self, waiting: Waiting) -> tuple[asyncio.Future[Any], Callable[[], object]]:
+        """Queue a request: the future of its answer, and what gives it up (without effect once the model runs).
+
+        The future is cancelled where the pool has been shut down.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        entry = (waiting, answer)
+        self._queue.append(entry)
+        self._start()
+
+        def give_up() -> None:
+            if entry in self._queue:
+                self._queue.remove(entry)
+                answer.cancel()
+
+        return answer, give_up
+
+    def _start(self) -> None:
+        while self._queue and self._running < self._at_once:
+            batch = self._take()
+            try:
+                job = asyncio.wrap_future(self._pool.submit(self._score, [waiting for waiting, _ in batch]))
+            except RuntimeError:
+                for _, answer in batch:
+                    answer.cancel()
+                continue
+            self._running += 1
+            job.add_done_callback(partial(self._done, batch))
+
+    def _take(self) -> list[tuple[Waiting, asyncio.Future[Any]]]:
+        """The oldest request and as many of the following as may share its call."""
+        now = time.monotonic()
+        batch: list[tuple[Waiting, asyncio.Future[Any]]] = []
+        rows, most = 0, self._longest
+        while self._queue:
+            waiting = self._queue[0][0]
+            together = rows + waiting.columns.rows
+            if waiting.deadline is not None:
+                most = min(most, DEADLINE_SHARE * (waiting.deadline - now))
+            if batch and self._scorer.seconds(together) > most:
+                break
+            batch.append(self._queue.popleft())
+            rows = together
+        return batch
+
+    def _score(self, batch: list[Waiting]) -> list[Any]:
+        """An answer, or the error instead of one, for each; runs in a thread."""
+        out: list[Any] = [None] * len(batch)
+        ready = []
+        for index, waiting in enumerate(batch):
+            try:
+                waiting.begin()
+                ready.append(index)
+            except FivefoldError as error:
+                out[index] = error
+        if not ready:
+            return out
+        parts = [batch[index].columns for index in ready]
+        try:
+            answers = self._scorer.score(Columns.concat(parts))
+        except FivefoldError as error:
+            if len(ready) == 1:
+                out[ready[0]] = error
+                return out
+            # One of them is to blame; the others must not pay for it.
+            for index in ready:
+                out[index] = self._alone(batch[index])
+            return out
+        start = 0
+        for index, part in zip(ready, parts, strict=True):
+            out[index] = _finished(batch[index], answers.slice(start, start + part.rows))
+            start += part.rows
+        return out
+
+    def _alone(self, waiting: Waiting) -> Any:
+        try:
+            return _finished(waiting, self._scorer.score(waiting.columns))
+        except FivefoldError as error:
+            return error
+
+    def _done(self, batch: list[tuple[Waiting, asyncio.Future[Any]]], job: asyncio.Future[list[Any]]) -> None:
+        self._running -= 1
+        failed = None if job.cancelled() else job.exception()
+        answers = [failed] * len(batch) if job.cancelled() or failed else job.result()
+        for (_, answer), value in zip(batch, answers, strict=True):
+            if answer.done():
+                continue
+            if job.cancelled():
+                answer.cancel()
+            elif isinstance(value, BaseException):
+                answer.set_exception(value)
+            else:
+                answer.set_result(value)
+        self._start()
+
+
+def _finished(waiting: Waiting, columns: Columns) -> Any:
+    try:
+        return waiting.finish(columns)
+    except Exception as error:  # told to the one request that it belongs to
+        return error
