@@ -54,7 +54,7 @@ function drawn(field, value, marked) {
   }
   if (field.shape?.length) {
     const text = JSON.stringify(value);
-    return el("p", { class: "code wide" }, text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)} …` : text);
+    return el("p", { class: "value" }, text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)} …` : text);
   }
   const figure = el("p", { class: "figure", title: JSON.stringify(value) }, said(field, value));
   const bounded = field.minimum !== undefined && field.maximum !== undefined && !field.enum;

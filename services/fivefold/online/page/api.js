@@ -70,8 +70,8 @@ export async function open(model, version) {
 /** The server's own name and version, or null. */
 export const server = () => ask("v2").then(parse, () => null);
 
-/** Whether the server says that it is ready. */
-export const ready = () => ask("readyz").then(() => true, () => false);
+/** What the server says of itself: `ready`, `not ready`, or nothing at all. */
+export const ready = () => ask("readyz").then(() => "ready", ({ status }) => (status ? "not ready" : "unreachable"));
 
 /** Send one body; gives `{text, answer, ms}`, and an error carries the milliseconds too. */
 export async function predict(model, version, body) {

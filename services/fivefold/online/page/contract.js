@@ -94,7 +94,7 @@ export function table(title, fields, output) {
     "table",
     {},
     el("caption", {}, title, el("span", { class: "count" }, String(fields.length))),
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col", class: head === "Given" ? "given" : null }, head)))),
     el("tbody", {}, fields.map((field) => row(field, output))),
   );
 }

@@ -44,10 +44,10 @@ export function brief(value) {
 
 /** A share of one as percent: never 0 % or 100 % for what is neither. */
 export function percent(x) {
-  if (x > 0 && x < 0.001) return "< 0.1 %";
-  if (x < 1 && x > 0.999) return "> 99.9 %";
-  return `${(x * 100).toFixed(1)} %`;
+  if (x > 0 && x < 0.001) return "<\u00a00.1\u00a0%";
+  if (x < 1 && x > 0.999) return ">\u00a099.9\u00a0%";
+  return `${(x * 100).toFixed(1)}\u00a0%`;
 }
 
 /** Milliseconds with two or three digits that mean something. */
-export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
+export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)}\u00a0ms`;

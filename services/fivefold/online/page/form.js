@@ -45,7 +45,8 @@ class Control {
     const unit = field.unit && field.unit !== "1" ? field.unit : "";
     const short = unit.length <= SHORT_UNIT;
     const words = [this.shaped ? type(field) : "", ...limits(field, short ? "" : unit)].filter(Boolean);
-    this.hint.textContent = [words.join(", "), field.description].filter(Boolean).join(" · ");
+    if (words.length) this.hint.append(el("b", {}, words.join(", ")), " ");
+    this.hint.append(field.description ?? "");
     this.hint.title = this.hint.textContent;
     const bounded = !this.shaped && !field.enum && field.minimum !== undefined && field.maximum !== undefined;
     this.node = el(

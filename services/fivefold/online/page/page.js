@@ -22,10 +22,13 @@ let latest = 0; // the number of the last request sent, so that a slow answer ne
 
 const route = (model, version) => `#/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
 
-function notice(error) {
+/** Say above everything what went wrong, with a button that tries `again`; null takes it away. */
+function notice(error, again = load) {
   const box = byId("notice");
   box.hidden = !error;
-  box.replaceChildren(...(error ? [error.message, error.body?.help ? ` help: ${error.body.help}` : ""] : []));
+  if (!error) return;
+  const help = error.body?.help ? ` help: ${error.body.help}` : "";
+  box.replaceChildren(el("span", {}, error.message, help), el("button", { type: "button", class: "quiet", onclick: again }, "Try again"));
 }
 
 // Models and versions
@@ -70,7 +73,8 @@ function drawContract({ model, version, contract, manifest }) {
 
 function drawRow() {
   const { golden, row, edited } = now;
-  byId("row").replaceChildren(el("span", { class: "wordy" }, "Golden row "), `${row + 1} of ${golden.length}`, edited ? el("em", {}, "edited") : "");
+  byId("row").replaceChildren(el("span", { class: "wordy" }, "Golden row "), `${row + 1} of ${golden.length}`, edited ? ", edited" : "");
+  byId("reset").hidden = !edited;
 }
 
 function fill(row) {
@@ -82,10 +86,18 @@ function fill(row) {
   drawCode();
 }
 
+/** Fill in a golden row and ask for its answer. */
+function go(row) {
+  fill(row);
+  predict({ focus: false });
+}
+
 function changed() {
   now.edited = true;
   drawRow();
   drawCode();
+  byId("stale").hidden = !byId("answer").firstChild;
+  say("", true);
 }
 
 // The request and its answer
@@ -99,10 +111,16 @@ function verdict(prediction) {
     : ["differs", `differs from what golden row ${now.row + 1} recorded`];
 }
 
+/** One line beside the button, for who does not see the answer. */
+function say(text, good) {
+  byId("brief").textContent = text;
+  byId("brief").classList.toggle("faulty", !good);
+}
+
 function showAnswer({ text, answer, ms }) {
   const [prediction] = answer.predictions;
   byId("answer").replaceChildren(...draw(now.contract, prediction, answer.metadata, ms, verdict(prediction)).filter(Boolean));
-  byId("brief").textContent = headline(now.contract, prediction);
+  say(headline(now.contract, prediction), true);
   showRaw(answer, text);
 }
 
@@ -120,7 +138,7 @@ function showRefusal(error) {
     filter();
   }
   byId("answer").replaceChildren(...refusal(error, bad, rest).flat().filter(Boolean));
-  byId("brief").textContent = bad.length ? byId("answer").querySelector("strong").textContent : error.code || "no answer";
+  say(bad.length ? byId("answer").querySelector("strong").textContent : error.code || "no answer", false);
   byId("raw").hidden = !error.body || !error.status;
   if (error.status) showRaw(error.body, "");
   return bad;
@@ -128,16 +146,19 @@ function showRefusal(error) {
 
 async function predict({ focus = true } = {}) {
   const opened = now;
+  const number = ++latest;
   const { literals, problems } = opened.form.collect();
+  const settle = () => {
+    for (const id of ["predict", "answer"]) byId(id).removeAttribute("aria-busy");
+    byId("stale").hidden = true;
+  };
   if (problems.length) {
+    settle();
     const [control] = showRefusal(Object.assign(new Error("not sent"), { code: problems[0].code, details: problems, status: 0 }));
     if (focus) control?.focus();
     return false;
   }
-  const number = ++latest;
-  const button = byId("predict");
-  button.setAttribute("aria-busy", "true");
-  byId("answer").setAttribute("aria-busy", "true");
+  for (const id of ["predict", "answer"]) byId(id).setAttribute("aria-busy", "true");
   let result;
   try {
     result = await api.predict(opened.model, opened.version, body(literals));
@@ -149,8 +170,7 @@ async function predict({ focus = true } = {}) {
   if (!good && !(result instanceof api.Refused)) throw result;
   latency.add(result.ms, good);
   if (number !== latest) return good;
-  button.removeAttribute("aria-busy");
-  byId("answer").removeAttribute("aria-busy");
+  settle();
   if (good) {
     opened.form.show([]);
     showAnswer(result);
@@ -245,7 +265,8 @@ async function open(model, version) {
   try {
     details = await api.open(model, version);
   } catch (error) {
-    notice(error);
+    notice(error, openRoute);
+    checkReady();
     return;
   }
   if (number !== opening) return;
@@ -282,11 +303,24 @@ async function openRoute() {
 }
 
 async function checkReady() {
-  const ready = await api.ready();
+  const text = await api.ready();
   const state = byId("state");
-  state.classList.toggle("ready", ready);
-  const text = ready ? "ready" : "not ready";
+  state.classList.toggle("ready", text === "ready");
   if (state.textContent !== text) state.textContent = text;
+}
+
+/** Ask the server what it has, and open what the address names. */
+async function load() {
+  let about;
+  try {
+    [models, grpc, about] = await Promise.all([api.models(), api.grpc(), api.server()]);
+  } catch (error) {
+    notice(error);
+    return;
+  }
+  notice(null);
+  if (about) byId("server").textContent = `${about.name} ${about.version}`;
+  await openRoute();
 }
 
 async function start() {
@@ -301,8 +335,12 @@ async function start() {
       predict();
     }
   });
-  byId("next").addEventListener("click", () => fill(now.row + 1));
-  byId("previous").addEventListener("click", () => fill(now.row - 1));
+  byId("reset").addEventListener("click", () => {
+    go(now.row);
+    byId("predict").focus();
+  });
+  byId("next").addEventListener("click", () => go(now.row + 1));
+  byId("previous").addEventListener("click", () => go(now.row - 1));
   byId("filter").addEventListener("input", filter);
   byId("filter").addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.preventDefault();
@@ -316,16 +354,7 @@ async function start() {
   window.addEventListener("hashchange", openRoute);
   setInterval(() => document.hidden || checkReady(), READY_EVERY);
   checkReady();
-  api.server().then((about) => {
-    if (about) byId("server").textContent = `${about.name} ${about.version}`;
-  });
-  try {
-    [models, grpc] = await Promise.all([api.models(), api.grpc()]);
-  } catch (error) {
-    notice(error);
-    return;
-  }
-  await openRoute();
+  await load();
 }
 
 start();

@@ -63,7 +63,7 @@ export const LANGUAGES = [
   },
   {
     id: "urllib",
-    title: "Python, no packages",
+    title: "urllib",
     code: ({ url, literals }) =>
       `import json\nfrom urllib.request import Request, urlopen\n\nrow = ${record(literals, "")}\nrequest = Request(\n    ${JSON.stringify(url)},\n    data=json.dumps({"instances": [row]}).encode(),\n    headers={"content-type": "application/json"},\n)\nwith urlopen(request) as answer:\n    print(json.load(answer)["predictions"][0])\n`,
   },

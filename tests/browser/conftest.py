@@ -1,0 +1,80 @@
+"""A real Chromium in front of a real server, with the demo model and one that has a field of every kind.
+
+Playwright keeps an event loop running in the thread that drives it, so a browser lives as long as one module of tests
+and never beside tests that run loops of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from fivefold.core.bundle import Bundle
+from fivefold.packing.demo import demo
+from tests import programs
+from tests.browser import parcels
+from tests.browser.opened import Opened
+from tests.browser.serving import Served, served
+
+CHROMIUM = programs.needed("chromium", "the page in a browser", "chromium-browser", "google-chrome")
+collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+
+expect.set_options(timeout=10_000)
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Both models, the second in two versions."""
+    directory = tmp_path_factory.mktemp("browser")
+    bundles = [Bundle.open(demo(directory / "demo")), *(parcels.bundle(directory, each) for each in ("1", "2"))]
+    with served(bundles) as out:
+        yield out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Page:
+    """The tab of all visits that need no profile of their own."""
+    return browser.new_page()
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Served, tab: Page) -> Iterator[Open]:
+    """Load the page of a model and wait for its first answer; the rest are options of a profile of its own.
+
+    Whatever the page does, it throws nothing, and the browser has nothing to complain about but the answers that a
+    test has asked for.
+    """
+    with ExitStack() as closing:
+        visited: list[Opened] = []
+
+        def go(model: str = "breast-cancer", version: str = "1", url: str = server.url, **options: Any) -> Opened:
+            page = tab
+            if options:
+                context = browser.new_context(**options)
+                closing.callback(context.close)
+                page = context.new_page()
+            page.goto("about:blank")
+            visited.append(Opened(page))
+            closing.callback(visited[-1].leave)
+            page.goto(f"{url}#/{model}/{version}")
+            visited[-1].settled()
+            return visited[-1]
+
+        yield go
+        for opened in visited:
+            assert opened.complaints == []
