@@ -72,9 +72,9 @@ def test_every_target_and_page_that_it_names_exists() -> None:
     """`make` knows the targets, and the links lead somewhere."""
     for target in set(re.findall(r"^make ([a-z-]+)", "\n".join(text for _, text in BLOCKS), re.MULTILINE)):
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    links = re.findall(r"\]\(([^)#:]+)\)|(?:src|srcset)=\"([^\"]+)\"", README)
     assert links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+    assert [link for pair in links for link in pair if link and not (ROOT / link).is_file()] == []
 
 
 @pytest.mark.host
