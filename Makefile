@@ -12,7 +12,7 @@ HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-full check fmt lock generate bench clean
+.PHONY: help setup run demo load test test-full check fmt lock generate bench gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -26,6 +26,13 @@ setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
 
 demo: $(VENV)/.run ## Train the breast-cancer model on real data and pack it
 	@$(BIN)/fivefold demo $(BUNDLE)
+
+# The address of gRPC belongs to the local server: to another target it must be given too.
+LOAD_GRPC := $(if $(and $(TARGET),$(filter file,$(origin GRPC))),,$(GRPC))
+load: export KEY := $(KEY)
+load: $(VENV)/.run .cache/bin/k6 ## Load-test TARGET=http://host:8000 [GRPC= PROFILE= RATE= MODEL= SLO_P99_MS= KEY=], or the local server
+	@$(BIN)/python -m loadtest.load $(or $(TARGET),http://$(HTTP)) $(if $(LOAD_GRPC),--grpc $(LOAD_GRPC)) $(if $(PROFILE),--profile $(PROFILE)) \
+	  $(if $(RATE),--rate $(RATE)) $(if $(MODEL),--model $(MODEL)) $(if $(SLO_P99_MS),--slo-p99-ms $(SLO_P99_MS)) $(ARGS)
 
 ##@ Change it
 test: $(VENV)/.dev ## Set up and run the tests that need Python alone
@@ -57,6 +64,9 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 bench: $(VENV)/.dev ## Measure beside Ray Serve's default ingress (needs wrk)
 	$(BIN)/python loadtest/compare_ray_default.py $(ARGS)
 
+gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; FULL=1 for long (needs valgrind)
+	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
+
 clean: ## Remove what the targets above have made
 	rm -rf $(VENV) bundles dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -74,6 +84,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) …"
 	@$(PIP) install --require-hashes --no-compile -r requirements/dev.txt
 	@touch $@
+
+# A k6 on PATH is as good; Go builds one where there is none.
+.cache/bin/k6:
+	@mkdir -p $(@D); if found=$$(command -v k6); then ln -sf "$$found" $@; else \
+	  command -v go >/dev/null || { echo "error: neither k6 nor Go is on PATH" >&2; \
+	  echo "help: install k6 (https://grafana.com/docs/k6) or Go 1.25 or newer" >&2; exit 1; }; \
+	  echo "Building k6 with Go, a minute or two …"; GOBIN=$(abspath $(@D)) go install go.k6.io/k6@v1.8.1; fi
 
 # Foreign clients and large frameworks live apart: their dependencies contradict ours, or weigh gigabytes.
 $(ENVS)/%/.done: requirements/%.txt
