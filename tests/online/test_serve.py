@@ -266,7 +266,7 @@ def refused(host: Host) -> bool:
     return False
 
 
-@pytest.mark.parametrize("victim", ["serve", "engine"])
+@pytest.mark.parametrize("victim", ["serve", pytest.param("engine", marks=pytest.mark.full)])
 def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path) -> None:
     """SIGKILL gives no time to clean up; what is left ends itself."""
     host = until_ready(launch([bundle], tmp_path / victim))
@@ -282,8 +282,18 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
         assert "the server ended by itself" in host.printed()
 
 
-@pytest.mark.parametrize("moment", ["starting Ray\n", "starting Ray Serve", "starting replicas"])
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("signum", "moment"),
+    [
+        (signal.SIGINT, "starting Ray Serve"),
+        *(
+            pytest.param(signum, moment, marks=pytest.mark.full)
+            for signum in (signal.SIGINT, signal.SIGHUP)
+            for moment in ("starting Ray\n", "starting Ray Serve", "starting replicas")
+            if (signum, moment) != (signal.SIGINT, "starting Ray Serve")
+        ),
+    ],
+)
 def test_a_signal_during_the_start_ends_it(moment: str, signum: int, bundle: Path, tmp_path: Path) -> None:
     host = launch([bundle], tmp_path)
     until(lambda: moment in host.printed(), 120)

@@ -82,6 +82,7 @@ def test_the_types_hold_the_contract(contract: Contract, tmp_path: Path) -> None
     assert list(prediction.__annotations__) == [field.name for field in contract.outputs]
 
 
+@pytest.mark.full
 def test_mypy_agrees(tmp_path: Path) -> None:
     """The module passes `mypy --strict`, and so do its uses, apart from those that the contract would refuse."""
     [(name, content)] = export(every_rule(), "python-client").items()
