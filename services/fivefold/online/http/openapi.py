@@ -274,6 +274,8 @@ def _tensor(field: Field) -> Schema:
             "datatype": {"const": _json_datatype(field)},
             "shape": {"const": [1, *field.shape]},
             "data": data,
+            # The size of a binary tensor stands in the place of its data.
+            "parameters": _PARAMETERS | {"properties": {"binary_data_size": False}},
         },
         "required": ["name", "datatype", "shape", "data"],
     }
