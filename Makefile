@@ -7,6 +7,7 @@ LOCK_ALONE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate
 LOCK   := $(LOCK_ALONE) pyproject.toml
 ENVS   := .cache/envs
 FOREIGN := triton kserve bentoml torch
+PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
@@ -60,9 +61,12 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK_ALONE) requirements/kserve.in -o requirements/kserve.txt
 	$(LOCK_ALONE) pyproject.toml --extra http requirements/bentoml.in -o requirements/bentoml.txt
 	$(LOCK_ALONE) pyproject.toml --extra pack --extra torch requirements/torch.in -o requirements/torch.txt
+	$(LOCK_ALONE) requirements/mlserver.in -o requirements/mlserver.txt
+	$(LOCK_ALONE) requirements/litserve.in -o requirements/litserve.txt
+	$(LOCK_ALONE) requirements/mosec.in -o requirements/mosec.txt
 
-bench: $(VENV)/.dev ## Measure beside Ray Serve's default ingress (needs wrk)
-	$(BIN)/python loadtest/compare_ray_default.py $(ARGS)
+bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, each in its own environment (needs wrk); QUICK=1 for a trial
+	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
 
 gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; FULL=1 for long (needs valgrind)
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
@@ -91,6 +95,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	  command -v go >/dev/null || { echo "error: neither k6 nor Go is on PATH" >&2; \
 	  echo "help: install k6 (https://grafana.com/docs/k6) or Go 1.25 or newer" >&2; exit 1; }; \
 	  echo "Building k6 with Go, a minute or two …"; GOBIN=$(abspath $(@D)) go install go.k6.io/k6@v1.8.1; fi
+
+.cache/bin/ghz:
+	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
+	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \
+	  echo "help: install ghz (https://ghz.sh) or Go 1.25 or newer" >&2; exit 1; }; \
+	  echo "Building ghz with Go, a minute …"; GOBIN=$(abspath $(@D)) go install github.com/bojand/ghz/cmd/ghz@v0.93.0; fi
 
 # Foreign clients and large frameworks live apart: their dependencies contradict ours, or weigh gigabytes.
 $(ENVS)/%/.done: requirements/%.txt

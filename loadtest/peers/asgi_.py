@@ -1,0 +1,69 @@
+"""The limit: a bare ASGI callable under uvicorn that reads and writes V2 (JSON and binary) with msgspec.
+
+No framework, no proxy, no contract, no metrics: what is left is uvicorn, the parser and the model.
+"""
+
+import msgspec
+import numpy as np
+import uvicorn
+from scoring import COLUMNS, Scorer, ports
+
+
+class Tensor(msgspec.Struct):
+    """A V2 input; its data is flat."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float] = []
+
+
+class Request(msgspec.Struct):
+    """A V2 request."""
+
+    inputs: list[Tensor]
+
+
+score = Scorer()
+decode = msgspec.json.Decoder(Request).decode
+encode = msgspec.json.Encoder().encode
+
+
+def answer(body: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """JSON in, JSON out."""
+    block = np.array(decode(body).inputs[0].data, np.float32).reshape(-1, COLUMNS)
+    out = score(block)
+    tensor = {"name": "probability", "shape": out.shape, "datatype": "FP32", "data": out.ravel().tolist()}
+    return encode({"model_name": "row", "outputs": [tensor]}), [(b"content-type", b"application/json")]
+
+
+def answer_binary(body: bytes, head: int) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A JSON header of `head` bytes and raw tensors in, the same out."""
+    decode(body[:head])
+    out = score(np.frombuffer(body, "<f4", offset=head).reshape(-1, COLUMNS)).tobytes()
+    described = {"name": "probability", "shape": [len(out) // 8, 2], "datatype": "FP32"}
+    start = encode({"model_name": "row", "outputs": [described | {"parameters": {"binary_data_size": len(out)}}]})
+    length = str(len(start)).encode()
+    headers = [(b"content-type", b"application/octet-stream"), (b"inference-header-content-length", length)]
+    return start + out, headers
+
+
+async def app(scope, receive, send):
+    """Every POST is an inference."""
+    if scope["type"] != "http":
+        raise RuntimeError("HTTP alone")
+    message = await receive()
+    body = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        body += message["body"]
+    head = next((value for name, value in scope["headers"] if name == b"inference-header-content-length"), None)
+    content, headers = answer(body) if head is None else answer_binary(body, int(head))
+    headers.append((b"content-length", str(len(content)).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+if __name__ == "__main__":
+    http, _ = ports()
+    uvicorn.run(app, port=http, access_log=False, log_level="warning", lifespan="off")

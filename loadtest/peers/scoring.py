@@ -1,0 +1,45 @@
+"""The model of every peer, opened in one way: the same session options, so that no server is slower for its model.
+
+It stands in each peer's own environment, so it knows ONNX Runtime and numpy alone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+MODEL, NAME, INPUT, OUTPUT = "PEER_MODEL", "PEER_MODEL_NAME", "PEER_MODEL_INPUT", "PEER_MODEL_OUTPUT"
+"""Environment variables: the .onnx file, the name to serve it under, the model's input and its output."""
+
+HTTP, GRPC = "PEER_HTTP", "PEER_GRPC"
+"""Environment variables: the ports. Some servers read the command line themselves."""
+
+COLUMNS = 30
+
+
+class Scorer:
+    """One thread, none that spins: what `fivefold` itself sets."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        model = Path(os.environ[MODEL]).read_bytes()
+        self._run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
+        self._input, self._outputs = os.environ[INPUT], [os.environ[OUTPUT]]
+
+    def __call__(self, block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Probabilities, float32 of shape [rows, 2], of float32 rows of shape [rows, 30]."""
+        return self._run(self._outputs, {self._input: block})[0]  # type: ignore[no-any-return]
+
+
+def ports() -> tuple[int, int]:
+    """The ports of HTTP and gRPC: 0 where the peer has no such transport."""
+    return int(os.environ[HTTP]), int(os.environ[GRPC])
