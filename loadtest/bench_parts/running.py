@@ -195,7 +195,7 @@ def model_variables(bundle: Path) -> dict[str, str]:
 def free_port() -> int:
     """A port that nobody listens on, below those that the system hands out: Ray takes dozens of these meanwhile."""
     while True:
-        port = random.randrange(20_000, 29_900)
+        port = random.randrange(10_000, 19_900)
         with socket.socket() as trial, contextlib.suppress(OSError):
             trial.bind(("127.0.0.1", port))
             return port

@@ -296,7 +296,11 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
 )
 def test_a_signal_during_the_start_ends_it(moment: str, signum: int, bundle: Path, tmp_path: Path) -> None:
     host = launch([bundle], tmp_path)
-    until(lambda: moment in host.printed(), 120)
+    try:
+        until(lambda: moment in host.printed(), 120)
+    except AssertionError:
+        host.stop(signal.SIGTERM, 60)
+        raise AssertionError(host.printed()) from None
     below = processes.descendants(host.process.pid)
 
     assert host.stop(signum, 20) == 0

@@ -243,10 +243,7 @@ def test_a_broken_bundle_names_the_file(bundle: Path, capsys: pytest.CaptureFixt
 def test_interrupting_ends_cleanly(folder: Path) -> None:
     """Ctrl-C in the middle of packing is exit 130 and no traceback."""
     (folder / "slow_x.py").write_text(
-        "import signal\n"
-        "class Model:\n"
-        "    def predict(self, columns):\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
+        "import signal\nclass Model:\n    def predict(self, columns):\n        signal.raise_signal(signal.SIGINT)\n"
     )
     line = [sys.executable, "-m", "fivefold", "pack", "slow_x:Model", "--contract", "contract.json", "--output", "b"]
     import fivefold
