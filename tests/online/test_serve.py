@@ -266,7 +266,8 @@ def refused(host: Host) -> bool:
     return False
 
 
-@pytest.mark.parametrize("victim", ["serve", pytest.param("engine", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("victim", ["serve", "engine"])
 def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path) -> None:
     """SIGKILL gives no time to clean up; what is left ends itself."""
     host = until_ready(launch([bundle], tmp_path / victim))

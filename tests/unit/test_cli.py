@@ -249,7 +249,15 @@ def test_interrupting_ends_cleanly(folder: Path) -> None:
     import fivefold
 
     services = str(Path(fivefold.__file__).parents[1])
-    ran = subprocess.run(line, capture_output=True, text=True, env={"PYTHONPATH": services, "PATH": ""}, check=False)
+    ran = subprocess.run(
+        line,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": services, "PATH": ""},
+        check=False,
+        # A shell that runs the tests in the background makes them, and what they start, deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
     assert ran.returncode == 128 + signal.SIGINT
     assert ran.stderr == ""
