@@ -32,6 +32,22 @@ DATATYPES: Final[dict[str, str]] = {
 NAMES: Final[dict[str, str]] = {dtype: name for name, dtype in DATATYPES.items()} | {"string": "BYTES"}
 """fivefold's dtype -> the protocol's datatype."""
 
+CONTENTS: Final[dict[str, str]] = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""The list of `InferTensorContents` that belongs to a datatype; the missing two travel raw."""
+
 CONTRACT: Final = "fivefold_contract"
 """The parameter of a model's configuration over gRPC that holds contract.json."""
 

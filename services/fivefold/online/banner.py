@@ -19,21 +19,6 @@ if TYPE_CHECKING:
 PASTE = 1600
 """A longer request is not for pasting; the metadata is asked for instead."""
 
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
-
 
 def text(models: Sequence[Model], http: str, grpc: str, seconds: float) -> str:
     """The whole announcement. `http` and `grpc` are HOST:PORT, `seconds` the time the start took."""
@@ -88,13 +73,13 @@ def grpcurl(model: Model, grpc: str) -> str:
 def _tensor(field: Field, value: Any) -> dict[str, Any] | None:
     datatype = oip.NAMES[field.dtype]
     flat = _flat(value)
-    if datatype not in _CONTENTS or field.dtype in ("string", "bytes") or None in flat:
+    if datatype not in oip.CONTENTS or field.dtype in ("string", "bytes") or None in flat:
         return None
     return {
         "name": field.name,
         "datatype": datatype,
         "shape": [1, *field.shape],
-        "contents": {_CONTENTS[datatype]: flat},
+        "contents": {oip.CONTENTS[datatype]: flat},
     }
 
 

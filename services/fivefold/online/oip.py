@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
-from fivefold.oip import CONTRACT, DATATYPES, ITEM_BYTES, NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.oip import CONTENTS, CONTRACT, DATATYPES, ITEM_BYTES, NAMES, RAW_ONLY, dtype_of, pack, unpack
 
 if TYPE_CHECKING:
     from fivefold.core.contract import Field
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fivefold.online.serving import Serving
 
 __all__ = [
+    "CONTENTS",
     "CONTRACT",
     "DATATYPES",
     "EXTENSIONS",

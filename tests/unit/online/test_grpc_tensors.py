@@ -17,7 +17,7 @@ from tests.unit.online.grpc_world import DTYPES, World, request_of
 
 from fivefold.online import oip
 from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.tensors import CONTENTS
+from fivefold.online.oip import CONTENTS
 
 NUMERIC = [dtype for dtype in DTYPES if dtype not in ("string", "bytes")]
 

@@ -26,22 +26,6 @@ if TYPE_CHECKING:
     from fivefold.core.contract import Contract, Field
     from fivefold.online.serving import Answer, Model
 
-CONTENTS: Final[dict[str, str]] = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
-"""The list of `InferTensorContents` that belongs to a datatype; the missing two travel raw."""
-
 _ARRAYS: Final[dict[str, Any]] = {
     "bool_contents": np.bool_,
     "int_contents": np.int32,
@@ -83,7 +67,7 @@ def read(request: wire.ModelInferRequest) -> list[Tensor]:
 
 
 def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
-    name = CONTENTS.get(tensor.datatype)
+    name = oip.CONTENTS.get(tensor.datatype)
     if name is None:
         raise ContractError(
             "malformed", f"{tensor.datatype} has no typed contents", path=path, help="send it in raw_input_contents"
@@ -149,7 +133,7 @@ def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, 
     for key, value in answer.metadata.items():
         if key not in parameters:
             out.parameters[key].string_param = value
-    raw = raw or any(oip.NAMES[field.dtype] not in CONTENTS for field in outputs)
+    raw = raw or any(oip.NAMES[field.dtype] not in oip.CONTENTS for field in outputs)
     for field in outputs:
         array = answer.columns[field.name]
         datatype = oip.NAMES[field.dtype]
@@ -160,4 +144,4 @@ def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, 
             flat = (item.encode() if isinstance(item, str) else item for item in array.ravel())
             tensor.contents.bytes_contents.extend(flat)
         else:
-            getattr(tensor.contents, CONTENTS[datatype]).extend(array.ravel().tolist())
+            getattr(tensor.contents, oip.CONTENTS[datatype]).extend(array.ravel().tolist())
