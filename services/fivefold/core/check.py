@@ -475,7 +475,7 @@ def check_outputs(fields: Sequence[Field], arrays: Mapping[str, Array], rows: in
         if array.shape != (rows, *field.shape):
             message = f"expected shape {[rows, *field.shape]} from the model, got {list(array.shape)}"
             raise ModelFailed("model_failed", message, path=f"outputs.{field.name}")
-        plain = plain_numbers(field, array)
+        plain = plain_numbers(field, array) if field.numeric else _plain_text(field, array)
         if plain is not None:
             out[field.name] = plain
             continue
@@ -493,6 +493,18 @@ def check_outputs(fields: Sequence[Field], arrays: Mapping[str, Array], rows: in
         first = findings.ordered()[0]
         raise ModelFailed("model_failed", f"the model left its contract: {first.message}", path=first.path)
     return Columns(fields, out, rows)
+
+
+def _plain_text(field: Field, array: Array) -> Array | None:
+    """The short way for text that is all right, as `plain_numbers` is for numbers: the column itself, or None."""
+    if field.kind != "string" or array.dtype.kind != "O" or field.limits.pattern is not None or field.nullable:
+        return None
+    values = array.ravel().tolist()
+    if not all(type(value) is str and value.isascii() for value in values):
+        return None
+    if field.enum is not None:
+        return array if field.limits.known.issuperset(values) else None
+    return array if field.min_length is None and field.max_length is None else None
 
 
 _FAMILY = {"bool": "b", "int": "iuf", "float": "iuf", "string": "OUS", "bytes": "OS"}

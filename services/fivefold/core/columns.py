@@ -105,8 +105,12 @@ class Columns(Mapping[str, Array]):
         """The rows of several columns of the same fields, in order."""
         if len(parts) == 1:
             return parts[0]
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return cls(parts[0].fields, arrays, sum(part.rows for part in parts))
+        first = parts[0]
+        shared = [names for names in first._blocks if all(names in part._blocks for part in parts)]
+        blocks = {names: np.concatenate([part._blocks[names] for part in parts]) for names in shared}
+        in_blocks = {name for names in shared for name in names}
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in first if name not in in_blocks}
+        return cls(first.fields, arrays, sum(part.rows for part in parts), blocks)
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Each column as JSON values, nested by shape: null for nulls, base64 for bytes."""

@@ -1,8 +1,9 @@
-"""Scores requests that wait for a busy model together, where the model's own cost says that this is worth it.
+"""Scores requests that wait at the same time together, where the model's own cost says that this is worth it.
 
 Nothing ever waits for company: an idle model starts at once on what there is. While it works, requests gather, and the
-next call takes as many of them as fit. So there is no window to choose and nothing is lost at low load. Whether a
-request may run at all, and what its answer becomes, is left to `Serving`.
+next call takes as many of them as fit. So there is no window to choose and nothing is lost at low load. `Batcher` does
+so for models that run in threads, `Gatherer` for those that run on the event loop. Whether a request may run at all,
+and what its answer becomes, is left to `Serving`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,7 +89,7 @@ class Batcher:
         while self._queue and self._running < self._at_once:
             batch = self._take()
             try:
-                job = asyncio.wrap_future(self._pool.submit(self._score, [waiting for waiting, _ in batch]))
+                job = asyncio.wrap_future(self._pool.submit(score_together, self._scorer, [waiting for waiting, _ in batch]))
             except RuntimeError:
                 for _, answer in batch:
                     answer.cancel()
@@ -112,41 +113,6 @@ class Batcher:
             rows = together
         return batch
 
-    def _score(self, batch: list[Waiting]) -> list[Any]:
-        """An answer, or the error instead of one, for each; runs in a thread."""
-        out: list[Any] = [None] * len(batch)
-        ready = []
-        for index, waiting in enumerate(batch):
-            try:
-                waiting.begin()
-                ready.append(index)
-            except FivefoldError as error:
-                out[index] = error
-        if not ready:
-            return out
-        parts = [batch[index].columns for index in ready]
-        try:
-            answers = self._scorer.score(Columns.concat(parts))
-        except FivefoldError as error:
-            if len(ready) == 1:
-                out[ready[0]] = error
-                return out
-            # One of them is to blame; the others must not pay for it.
-            for index in ready:
-                out[index] = self._alone(batch[index])
-            return out
-        start = 0
-        for index, part in zip(ready, parts, strict=True):
-            out[index] = _finished(batch[index], answers.slice(start, start + part.rows))
-            start += part.rows
-        return out
-
-    def _alone(self, waiting: Waiting) -> Any:
-        try:
-            return _finished(waiting, self._scorer.score(waiting.columns))
-        except FivefoldError as error:
-            return error
-
     def _done(self, batch: list[tuple[Waiting, asyncio.Future[Any]]], job: asyncio.Future[list[Any]]) -> None:
         self._running -= 1
         failed = None if job.cancelled() else job.exception()
@@ -161,6 +127,98 @@ class Batcher:
             else:
                 answer.set_result(value)
         self._start()
+
+
+class Gatherer:
+    """Scores a quick model's requests on the event loop, those of one pass of the loop together.
+
+    Every connection that is readable is read in one pass, one after another: under load that is many requests, and
+    one call of the model for all of them costs little more than one for each. A request that is alone in its pass is
+    scored at once, without `add`: `crowded` tells the two apart.
+    """
+
+    def __init__(self, scorer: Scorer, *, longest: float) -> None:
+        """One call is expected to take at most `longest` seconds; a single request's own call may take longer."""
+        self._scorer = scorer
+        self._longest = longest
+        self._queue: deque[tuple[Waiting, asyncio.Future[Any]]] = deque()
+        self._seen = self._before = 0
+
+    def crowded(self) -> bool:
+        """Whether one more request has company: one came before it in this pass, or the last pass had several."""
+        if not self._seen:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._seen += 1
+        return self._seen > 1 or self._before > 1
+
+    def add(self, waiting: Waiting) -> asyncio.Future[Any]:
+        """Queue a request that is in a crowd for the end of this pass: the future of its answer."""
+        answer = asyncio.get_running_loop().create_future()
+        self._queue.append((waiting, answer))
+        return answer
+
+    def _flush(self) -> None:
+        self._before, self._seen = self._seen, 0
+        batch: list[tuple[Waiting, asyncio.Future[Any]]] = []
+        rows = 0
+        while self._queue:
+            waiting, answer = self._queue[0]
+            together = rows + waiting.columns.rows
+            if batch and self._scorer.seconds(together) > self._longest:
+                # What has arrived meanwhile, probes among it, comes before the rest.
+                self._seen = 1
+                asyncio.get_running_loop().call_soon(self._flush)
+                break
+            self._queue.popleft()
+            if not answer.done():
+                batch.append((waiting, answer))
+                rows = together
+        values = score_together(self._scorer, [waiting for waiting, _ in batch])
+        for (_, answer), value in zip(batch, values, strict=True):
+            if isinstance(value, BaseException):
+                answer.set_exception(value)
+            else:
+                answer.set_result(value)
+
+
+def score_together(scorer: Scorer, batch: Sequence[Waiting]) -> list[Any]:
+    """An answer, or the error instead of one, for each of some requests, from one call of the model."""
+    out: list[Any] = [None] * len(batch)
+    ready = []
+    for index, waiting in enumerate(batch):
+        try:
+            waiting.begin()
+            ready.append(index)
+        except FivefoldError as error:
+            out[index] = error
+    if not ready:
+        return out
+    parts = [batch[index].columns for index in ready]
+    try:
+        answers = scorer.score(Columns.concat(parts))
+    except FivefoldError as error:
+        if len(ready) == 1:
+            out[ready[0]] = error
+            return out
+        # One of them is to blame; the others must not pay for it.
+        for index in ready:
+            out[index] = _alone(scorer, batch[index])
+        return out
+    if len(ready) == 1:
+        out[ready[0]] = _finished(batch[ready[0]], answers)
+        return out
+    start = 0
+    for index, part in zip(ready, parts, strict=True):
+        out[index] = _finished(batch[index], answers.slice(start, start + part.rows))
+        start += part.rows
+    return out
+
+
+def _alone(scorer: Scorer, waiting: Waiting) -> Any:
+    try:
+        return _finished(waiting, scorer.score(waiting.columns))
+    except FivefoldError as error:
+        return error
 
 
 def _finished(waiting: Waiting, columns: Columns) -> Any:

@@ -248,7 +248,18 @@ def middlewares() -> "list[Middleware]":
     from fivefold.online.loopback import listen_on_loopback_if_asked
 
     listen_on_loopback_if_asked()
+    if _door is not None:
+        answer_early(_door.app)
     return [Middleware(Front)]
+
+
+def answer_early(app: Any) -> None:
+    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's."""
+    from uvicorn.protocols.http import auto
+
+    from fivefold.online.http.protocol import protocol_of
+
+    auto.AutoHTTPProtocol = protocol_of(app)
 
 
 def grpc_services(_: Any, server: Any) -> None:

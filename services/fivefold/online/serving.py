@@ -26,7 +26,7 @@ from fivefold.core.errors import (
     Interrupted,
     Unavailable,
 )
-from fivefold.online.batching import Batcher, pays
+from fivefold.online.batching import Batcher, Gatherer, pays
 from fivefold.online.models import Model, Models, Statistics
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Serving:
             for model in (models if settings.batching else ())
             if pays(model.scorer)
         }
+        self._gatherers = {model: Gatherer(model.scorer, longest=settings.inline_seconds) for model in self._batchers}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -197,6 +198,9 @@ class Serving:
             return await self._away(work, *self._thread(work.everything))
         work.check()
         if work.model.scorer.seconds(work.rows) <= settings.inline_seconds:
+            gatherer = self._gatherers.get(work.model)
+            if gatherer is not None and gatherer.crowded():
+                return await gatherer.add(work)
             return work.score()
         work.queued = time.perf_counter()
         batcher = self._batchers.get(work.model)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from asyncio import isfuture
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.online.http.problems import Reply, problem
@@ -18,6 +19,8 @@ from fivefold.online.serving import Answer, Call, Model, Serving, defect
 if TYPE_CHECKING:
     from fivefold.core.check import Reading
     from fivefold.online.settings import OnlineSettings
+
+T = TypeVar("T")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -153,33 +156,34 @@ async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings
         return body
     try:
         async with asyncio.timeout(settings.body_timeout):
-            return await _Begun(waiting, pending)
+            return await Begun(waiting, pending)
     except TimeoutError:
         raise Interrupted("request_timeout", f"the body did not arrive within {settings.body_timeout:g} s") from None
 
 
-class _Begun:
+class Begun(Generic[T]):
     """A coroutine whose first step has been made: awaiting it makes the others."""
 
     __slots__ = ("_pending", "_waiting")
 
-    def __init__(self, waiting: Coroutine[Any, Any, bytes], pending: Any) -> None:
+    def __init__(self, waiting: Coroutine[Any, Any, T], pending: Any) -> None:
         self._waiting = waiting
         self._pending = pending
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
+    def __await__(self) -> Generator[Any, Any, T]:
         pending = self._pending
         try:
             while True:
                 try:
-                    given = yield pending
+                    # What it waited for may have come while nobody was awaiting this.
+                    given = None if isfuture(pending) and pending.done() else (yield pending)
                 except BaseException as error:
                     pending = self._waiting.throw(error)
                 else:
                     pending = self._waiting.send(given)
         except StopIteration as done:
-            body: bytes = done.value
-            return body
+            value: T = done.value
+            return value
 
 
 async def _collect(receive: Receive, limit: int) -> bytes:

@@ -24,7 +24,7 @@ class Lean:
     def __init__(self, serving: Serving, v1: Wire, v2: Wire, rest: ASGI) -> None:
         self.serving = serving
         self._rest = rest
-        self._targets = targets(serving, v1, v2)
+        self.targets = targets(serving, v1, v2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -32,7 +32,7 @@ class Lean:
             await self._rest(scope, receive, send)
             return
         if scope["method"] == "POST":
-            target = self._targets.get(route_path(scope))
+            target = self.targets.get(route_path(scope))
             if target is not None:
                 reply = await exchange(self.serving, *target, scope, receive)
                 await deliver(reply, send)

@@ -1,0 +1,103 @@
+"""The shortest way from a connection to an answer: inference without a task, without ASGI messages, in one write.
+
+uvicorn's own connection class does all of HTTP; this one steps in where a whole request for inference has arrived in
+one piece. It takes the first step of `exchange` by itself, and where that was all, as it is for quick models, writes
+the answer. Whatever needs more (a body in several pieces, a slow model, any other route) goes on as a task, as with
+plain uvicorn. So nothing is decided here: this is the same `exchange`, started earlier.
+
+It derives from a class that uvicorn does not document, which the exact pin and a test of the real thing guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from fivefold.online.http.exchange import Begun, exchange
+from fivefold.online.http.lean import Lean, Target, route_path
+from fivefold.online.http.problems import Reply
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `lean` is set by `protocol_of`."""
+
+    lean: Lean
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held: tuple[RequestResponseCycle, Any, Target] | None = None
+        self._reading = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come; a request that is not whole by then goes uvicorn's way."""
+        self._reading = True
+        super().data_received(data)
+        self._reading = False
+        if self._held is not None:
+            cycle, app, _ = self._held
+            self._held = None
+            super()._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Hold a request for inference back until its body is there; start any other."""
+        scope = cycle.scope
+        target = None
+        if self._reading and scope["method"] == "POST" and cycle.more_body and not cycle.waiting_for_100_continue:
+            target = self.lean.targets.get(route_path(scope))
+        if target is None or app is not self.app:
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._held = cycle, app, target
+
+    def on_message_complete(self) -> None:
+        """The body is there: answer at once if that can be done at once."""
+        super().on_message_complete()
+        if self._held is None:
+            return
+        cycle, app, target = self._held
+        if cycle is not self.cycle:
+            return
+        self._held = None
+        if self.flow.write_paused:
+            super()._start_asgi_task(cycle, app)
+            return
+        work = exchange(self.lean.serving, *target, cycle.scope, cycle.receive)
+        try:
+            pending = work.send(None)
+        except StopIteration as done:
+            self._write(cycle, done.value)
+            return
+        task = self.loop.create_task(self._later(cycle, Begun(work, pending)))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _later(self, cycle: RequestResponseCycle, work: Begun[Reply]) -> None:
+        reply = await work
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if not cycle.disconnected:
+            self._write(cycle, reply)
+
+    def _write(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+        content = [STATUS_LINE[reply.status]]
+        for name, value in (*self.server_state.default_headers, *reply.headers):
+            content += (name, b": ", value, b"\r\n")
+            if name == b"connection":
+                cycle.keep_alive = False
+        if not cycle.keep_alive and (b"connection", b"close") not in reply.headers:
+            content.append(b"connection: close\r\n")
+        content.append(b"content-length: %d\r\n\r\n" % len(reply.body))
+        content.append(reply.body)
+        self.transport.write(b"".join(content))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def protocol_of(app: Lean) -> type[Protocol]:
+    """The connection class of a server that has this application."""
+    return type("FivefoldProtocol", (Protocol,), {"lean": app})
