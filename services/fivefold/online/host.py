@@ -84,6 +84,12 @@ class Arguments(BaseModel):
     num_cpus: float = 1.0
     """Cores that Ray reserves for a replica."""
 
+    grpc_listen: str = ""
+    """HOST:PORT on which each replica answers gRPC by itself, beside what reaches it through the proxy; empty: none.
+
+    The proxy's hop costs a fifth of a core's calls. Replicas on one machine share the port, a connection belongs to one
+    of them: right where there is one replica, or a proxy in front that has a connection to each."""
+
     log: str = ""
     """A file for the log lines; empty: the standard error stream, which is Ray's log."""
 
@@ -140,6 +146,15 @@ class Door:
         self.app = app(serving, serving.settings)
         self.servicer = Servicer(serving, serving.settings)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._direct: Any = None
+        self._leaving: asyncio.Task[None] | None = None
+
+    def listen(self, address: str) -> None:
+        """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
+        from fivefold.online.grpc.server import Server
+
+        self._direct = Server(self.serving, address, servicer=self.servicer, shared=True)
+        self.start(self._direct.start())
 
     def start(self, coroutine: Any) -> None:
         """Run a coroutine for as long as the process lives."""
@@ -149,9 +164,17 @@ class Door:
         """Say not ready; open streams end after the message they are working on."""
         self.serving.drain()
         self.servicer.drain()
+        if self._direct is not None and not self._leaving:
+            # Clients hear of it by a GOAWAY and open their next connection elsewhere; what they asked is answered.
+            self._leaving = asyncio.get_running_loop().create_task(
+                self._direct.stop(self.serving.settings.drain_seconds)
+            )
 
-    def close(self) -> None:
-        """End the background work and the scorers."""
+    async def close(self) -> None:
+        """Finish what was asked past Ray's own count, then end the background work and the scorers."""
+        self.drain()
+        if self._leaving:
+            await self._leaving
         for task in self._tasks:
             task.cancel()
         self.serving.close()
@@ -275,7 +298,9 @@ def grpc_services(_: Any, server: Any) -> None:
 class Online:
     """The deployment's class. Its constructor opens and self-tests the bundles, so a replica that is up can answer."""
 
-    def __init__(self, models: list[str], defaults: dict[str, str], settings: OnlineSettings, log: str) -> None:
+    def __init__(
+        self, models: list[str], defaults: dict[str, str], settings: OnlineSettings, grpc_listen: str, log: str
+    ) -> None:
         global _door
         from ray import serve
 
@@ -291,6 +316,8 @@ class Online:
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
         _door.start(copy_metrics(telemetry.registry))
+        if grpc_listen:
+            _door.listen(grpc_listen)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
@@ -302,10 +329,11 @@ class Online:
 
         return {RUNNING_REQUESTS_KEY: self._load.measure()}
 
-    def __del__(self) -> None:
+    async def __del__(self) -> None:
+        """Ray awaits this once, when nothing is ongoing by its own count."""
         door = self.__dict__.get("_door")
         if door is not None:
-            door.close()
+            await door.close()
 
 
 def _tracer() -> Any:
@@ -371,6 +399,6 @@ def build(arguments: Arguments) -> "Application":
         autoscaling_config=autoscaling_config,
     )
     application: Application = deployment.bind(
-        list(arguments.models), dict(arguments.defaults), settings, arguments.log
+        list(arguments.models), dict(arguments.defaults), settings, arguments.grpc_listen, arguments.log
     )
     return application

@@ -104,13 +104,13 @@ class Run:
         if self._settings.http == self._settings.grpc:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._begun = time.monotonic()
-        self._mark, base = claims.port_block({address(self._settings.http)[1], address(self._settings.grpc)[1]})
+        self._mark, self._base = claims.port_block({address(self._settings.http)[1], address(self._settings.grpc)[1]})
         self._directory = claims.new_directory()
         self._log_path = self._directory / "requests.log"
         self._log = self._log_path.open("a+", encoding="utf-8", errors="replace")
         self._engine: subprocess.Popen[bytes] | None = None
         self._events: IO[bytes] | None = None
-        self._environment = claims.environment(self._directory, base, self._settings)
+        self._environment = claims.environment(self._directory, self._base, self._settings)
 
     def start(self) -> None:
         """Check the bundles, start the engine, and return when the first request can be answered.
@@ -204,12 +204,13 @@ class Run:
                 "settings": asdict(self._settings),
                 # Replicas share the machine's cores with everything else on it.
                 "num_cpus": 0.0,
+                "grpc_listen": self._settings.grpc if claims.direct(self._settings) else "",
                 "log": str(self._log_path),
             },
             # Ray opens its directory to every user of the machine; ours around it stays shut.
             directory=str(self._directory / "ray"),
             http_port=address(self._settings.http)[1],
-            grpc_port=address(self._settings.grpc)[1],
+            grpc_port=claims.grpc_proxy_port(self._settings, self._base),
             drain_seconds=self._settings.drain_seconds,
             parent=os.getpid(),
         )

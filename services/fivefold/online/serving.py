@@ -13,27 +13,23 @@ import os
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import (
     ContractError,
     FivefoldError,
     InternalError,
-    Interrupted,
-    Unavailable,
 )
-from fivefold.online.batching import Batcher, Gatherer, pays
 from fivefold.online.models import Model, Models, Statistics
+from fivefold.online.work import Answer, Call, Work
+from fivefold.online.worker import Worker
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from fivefold.core.check import Reading
-    from fivefold.core.columns import Columns
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.online.settings import OnlineSettings
 
@@ -56,34 +52,6 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
 
 
-@dataclass(slots=True)
-class Call:
-    """One request, as far as it does not depend on the wire.
-
-    `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
-    `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
-    a transport that cancels the task instead leaves it out. `traceparent` is the caller's, and afterwards ours.
-    """
-
-    transport: str
-    request_id: str
-    deadline: float | None = None
-    traceparent: str | None = None
-    timeout: str | None = None
-    size: int = 0
-    gone: Callable[[], Awaitable[None]] | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-
-@dataclass(slots=True)
-class Answer:
-    """A model's answer: output columns, and the metadata that every transport carries in its own place."""
-
-    columns: Columns
-    metadata: dict[str, str]
-    model: Model
-
-
 class Serving:
     """Answers requests with the models of this process. One event loop drives it; the counters are that loop's own."""
 
@@ -92,15 +60,8 @@ class Serving:
         self.settings = settings
         self.telemetry = telemetry
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
-        self.inflight = 0
         self._draining = False
-        self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
-        self._batchers = {
-            model: Batcher(model.scorer, self._pool, at_once=settings.threads, longest=settings.batch_seconds)
-            for model in (models if settings.batching else ())
-            if pays(model.scorer)
-        }
-        self._gatherers = {model: Gatherer(model.scorer, longest=settings.inline_seconds) for model in self._batchers}
+        self._workers = {model: Worker(model, settings) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -114,6 +75,11 @@ class Serving:
             )
 
     @property
+    def inflight(self) -> int:
+        """Requests in work, of all models."""
+        return sum(worker.inflight for worker in self._workers.values())
+
+    @property
     def ready(self) -> bool:
         """Whether new requests should be sent here: models are loaded and tested, and no drain has begun."""
         return not self._draining
@@ -125,9 +91,8 @@ class Serving:
     def close(self) -> None:
         """Let the threads finish what they have begun, drop the rest, and close the scorers."""
         self._draining = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for model in self.models:
-            model.scorer.close()
+        for worker in self._workers.values():
+            worker.close()
 
     def request_id(self, given: str | None = None) -> str:
         """The caller's request id where it is printable ASCII of at most 128 characters, otherwise a new one."""
@@ -152,25 +117,15 @@ class Serving:
         Raises `FivefoldError` only, and `asyncio.CancelledError`. Every way out is counted, timed and logged here.
         """
         model: Model | None = None
-        work: _Work[T] | None = None
+        work: Work[T] | None = None
         code, error = vocabulary.HEALTHY, None
         span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
         call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
         try:
             model = self.models.find(name, version)
             self._set_deadline(call)
-            if self.inflight >= self.settings.max_inflight:
-                raise Unavailable(
-                    "overloaded",
-                    f"{self.inflight} requests are in work already",
-                    retry_after=self.settings.retry_after,
-                )
-            work = _Work(model, call, decode, encode)
-            self.inflight += 1
-            try:
-                return await self._run(work)
-            finally:
-                self.inflight -= 1
+            work = Work(model, call, decode, encode)
+            return await self._workers[model].run(work)
         except asyncio.CancelledError:
             code = "cancelled"
             raise
@@ -191,61 +146,6 @@ class Serving:
         self._finish(model, None, call, error.code, error, span)
         return error
 
-    async def _run(self, work: _Work[T]) -> T:
-        settings = self.settings
-        if work.call.size > settings.inline_bytes:
-            work.queued = time.perf_counter()
-            return await self._away(work, *self._thread(work.everything))
-        work.check()
-        if work.model.scorer.seconds(work.rows) <= settings.inline_seconds:
-            gatherer = self._gatherers.get(work.model)
-            if gatherer is not None and gatherer.crowded():
-                return await gatherer.add(work)
-            return work.score()
-        work.queued = time.perf_counter()
-        batcher = self._batchers.get(work.model)
-        return await self._away(work, *(batcher.add(work) if batcher else self._thread(work.score)))
-
-    def _thread(self, step: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], object]]:
-        """Begin a step in a thread: the future of its result, and what gives it up before it has begun."""
-        try:
-            thread = self._pool.submit(step)
-        except RuntimeError:
-            raise self._stopping() from None
-        return asyncio.wrap_future(thread), thread.cancel
-
-    async def _away(self, work: _Work[T], job: asyncio.Future[T], give_up: Callable[[], object]) -> T:
-        """Wait for a step that runs elsewhere, until the time is up or the caller has gone."""
-        call = work.call
-        gone = asyncio.ensure_future(call.gone()) if call.gone else None
-        try:
-            left = None if call.deadline is None else call.deadline - time.monotonic()
-            waiting: set[asyncio.Future[Any]] = {job} if gone is None else {job, gone}
-            await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if job.cancelled():
-                raise self._stopping()
-            if job.done():
-                return job.result()
-            if gone is not None and gone.done():
-                raise Interrupted("cancelled", "the caller has hung up")
-            raise _expired()
-        finally:
-            if gone is not None:
-                gone.cancel()
-            if not job.done():
-                # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
-                self.inflight += 1
-                job.add_done_callback(self._abandoned)
-                give_up()
-
-    def _stopping(self) -> Unavailable:
-        return Unavailable("not_ready", "the server is stopping", retry_after=self.settings.retry_after)
-
-    def _abandoned(self, job: asyncio.Future[Any]) -> None:
-        self.inflight -= 1
-        if not job.cancelled():
-            job.exception()
-
     def _set_deadline(self, call: Call) -> None:
         seconds = self.settings.default_timeout
         if call.timeout is not None:
@@ -256,7 +156,7 @@ class Serving:
     def _finish(
         self,
         model: Model | None,
-        work: _Work[Any] | None,
+        work: Work[Any] | None,
         call: Call,
         code: str,
         error: FivefoldError | None,
@@ -281,98 +181,6 @@ class Serving:
             self.telemetry.end_span(span, work.stages() if work else (), code)
 
 
-class _Work(Generic[T]):
-    """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
-
-    __slots__ = (
-        "call",
-        "checked",
-        "checking",
-        "columns",
-        "decode",
-        "encode",
-        "encoded",
-        "model",
-        "queued",
-        "rows",
-        "scored",
-        "scoring",
-    )
-
-    def __init__(
-        self, model: Model, call: Call, decode: Callable[[Model], Reading], encode: Callable[[Answer], T]
-    ) -> None:
-        self.model, self.call, self.decode, self.encode = model, call, decode, encode
-        self.rows = 0
-        self.columns: Columns
-        self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
-
-    def everything(self) -> T:
-        """Decode, check, score and encode."""
-        self.check()
-        return self.score()
-
-    def check(self) -> None:
-        """Decode and check; raises `ContractError`."""
-        self._in_time()
-        self.checking = time.perf_counter()
-        try:
-            reading = self.decode(self.model)
-            self.rows = reading.rows
-            self.columns = reading.accept()
-        finally:
-            self.checked = time.perf_counter()
-
-    @property
-    def deadline(self) -> float | None:
-        """When the request's time is up, on `time.monotonic`."""
-        return self.call.deadline
-
-    def score(self) -> T:
-        """Score and encode; raises `ModelFailed`, or what `encode` raises."""
-        self.begin()
-        try:
-            columns = self.model.scorer.score(self.columns)
-        except BaseException:
-            self.scored = time.perf_counter()
-            raise
-        return self.finish(columns)
-
-    def begin(self) -> None:
-        """The model is about to start; raises `Interrupted` where the time is up."""
-        self._in_time()
-        self.scoring = time.perf_counter()
-
-    def finish(self, columns: Columns) -> T:
-        """Encode what the model has answered."""
-        self.scored = time.perf_counter()
-        model, call = self.model, self.call
-        metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
-        out = self.encode(Answer(columns, metadata, model))
-        self.encoded = time.perf_counter()
-        return out
-
-    def stages(self) -> list[vocabulary.Stage]:
-        """The spans of the steps that were reached; `queue` is the wait for a thread."""
-        out = []
-        if self.queued:
-            begun = self.checking if self.checking > self.queued else self.scoring
-            out.append(vocabulary.Stage("queue", self.queued, begun or time.perf_counter()))
-        for name, start, end in (
-            ("check", self.checking, self.checked),
-            ("score", self.scoring, self.scored),
-            ("encode", self.scored, self.encoded),
-        ):
-            if start and end:
-                out.append(vocabulary.Stage(name, start, end))
-        return out
-
-    def _in_time(self) -> None:
-        deadline = self.call.deadline
-        if deadline is not None and time.monotonic() >= deadline:
-            raise _expired()
-
-
 def timeout_seconds(text: str) -> float:
     """The seconds of an `x-request-timeout`; raises `ContractError(malformed)` for anything but a plain number."""
     if not _SECONDS.fullmatch(text):
@@ -394,15 +202,11 @@ def defect(cause: BaseException) -> InternalError:
     return error
 
 
-def _expired() -> Interrupted:
-    return Interrupted("deadline_exceeded", "the time for this request is up")
-
-
 def _outcome(error: FivefoldError | None) -> str:
     return "refused" if isinstance(error, ContractError) else "failed"
 
 
-def _count(statistics: Statistics, work: _Work[Any] | None, code: str, started: float) -> None:
+def _count(statistics: Statistics, work: Work[Any] | None, code: str, started: float) -> None:
     now = time.perf_counter()
     spent = round((now - started) * 1e9)
     if code != vocabulary.HEALTHY or work is None:

@@ -38,7 +38,14 @@ class OnlineSettings:
     """JSON nested deeper is `too_large`."""
 
     max_inflight: int = 256
-    """Requests in work at once in one process; the next one is `overloaded`, with Retry-After."""
+    """Requests in work at once for one model in one process; the next one is `overloaded`, with Retry-After."""
+
+    max_wait: float = 0.02
+    """A request that would have to wait longer for a busy model (or four times its own duration, if that is more) is
+    `overloaded` too, unless this is a burst."""
+
+    burst_seconds: float = 0.5
+    """How long requests may wait longer than `max_wait`, as in a burst; only `max_inflight` limits those."""
 
     retry_after: float = 1.0
     """What an `overloaded` or `not_ready` answer asks the client to wait."""
@@ -56,7 +63,7 @@ class OnlineSettings:
     """A larger body is parsed in a thread."""
 
     threads: int = 2
-    """Threads for work that is too long for the event loop."""
+    """Threads of each model for work that is too long for the event loop."""
 
     batching: bool = True
     """Score requests together that wait for a busy model, where the model's measured cost says that it pays."""
@@ -105,6 +112,8 @@ class OnlineSettings:
             "max_rows": 1,
             "max_json_depth": 4,
             "max_inflight": 1,
+            "max_wait": 0,
+            "burst_seconds": 0,
             "retry_after": 0,
             "default_timeout": 0.001,
             "body_timeout": 0.001,

@@ -21,7 +21,7 @@ def test_the_builder_gets_its_arguments_typed() -> None:
     """Ray hands over a plain dictionary to a builder whose annotation it cannot read: this one it can."""
     deployment = built(defaults={"a": "2"}, settings={"max_rows": 7})
 
-    models, defaults, settings, _ = deployment.init_args
+    models, defaults, settings, _, _ = deployment.init_args
     assert models == ["/bundles/a"]
     assert defaults == {"a": "2"}
     assert settings == OnlineSettings(max_rows=7)

@@ -1,10 +1,11 @@
-"""A plain gRPC server around one `Serving`: for tests, and for programs of the reader's own that need no Ray.
+"""A plain gRPC server around one `Serving`: a replica's own door past the proxy, and for programs that need no Ray.
 
-On Ray Serve the replica's own server is used, and this module is not: see `servicer.register`.
+What comes through Ray's proxy reaches the replica's other server, which is Ray's: see `servicer.register`.
 """
 
 from __future__ import annotations
 
+import socket
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,23 @@ class Server:
     `address` is where it listens, with the port that was free where port 0 was asked for.
     """
 
-    def __init__(self, serving: Serving, address: str, settings: OnlineSettings | None = None) -> None:
-        """Raises `RuntimeError` where the address is taken."""
+    def __init__(
+        self,
+        serving: Serving,
+        address: str,
+        settings: OnlineSettings | None = None,
+        *,
+        servicer: Servicer | None = None,
+        shared: bool = False,
+    ) -> None:
+        """`shared` lets several processes of one user listen on the address; each connection then is one's of them.
+
+        Raises `RuntimeError` where the address is taken.
+        """
         settings = settings or serving.settings
-        self.servicer = Servicer(serving, settings)
+        self.servicer = servicer or Servicer(serving, settings)
+        if shared:
+            _refuse_strangers(address)
         self._server = grpc.aio.server(
             options=[
                 # Twice what we take, so that a message somewhat too large still gets our error and not gRPC's bare one.
@@ -36,8 +50,8 @@ class Server:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_metadata_size", settings.max_header_bytes),
                 ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
-                # Two servers on one port would each get some of the other's calls.
-                ("grpc.so_reuseport", 0),
+                # Two servers on one port each get some of the other's calls.
+                ("grpc.so_reuseport", int(shared)),
             ]
         )
         register(self.servicer, self._server)
@@ -66,6 +80,18 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def _refuse_strangers(address: str) -> None:
+    """Raise `RuntimeError` where one listens that does not share; gRPC itself would say it less clearly."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            trial.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise RuntimeError(f"{address} is taken") from error
 
 
 def server(serving: Serving, address: str = "127.0.0.1:0", settings: OnlineSettings | None = None) -> Server:

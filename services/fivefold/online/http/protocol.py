@@ -10,12 +10,11 @@ It derives from a class that uvicorn does not document, which the exact pin and 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from fivefold.online.http.exchange import Begun, exchange
+from fivefold.online.http.exchange import Begun, Receive, Scope, exchange
 from fivefold.online.http.lean import Lean, Target, route_path
 from fivefold.online.http.problems import Reply
 
@@ -42,7 +41,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Hold a request for inference back until its body is there; start any other."""
-        scope = cycle.scope
+        scope = cast("Scope", cycle.scope)
         target = None
         if self._reading and scope["method"] == "POST" and cycle.more_body and not cycle.waiting_for_100_continue:
             target = self.lean.targets.get(route_path(scope))
@@ -63,7 +62,8 @@ class Protocol(HttpToolsProtocol):
         if self.flow.write_paused:
             super()._start_asgi_task(cycle, app)
             return
-        work = exchange(self.lean.serving, *target, cycle.scope, cycle.receive)
+        scope, receive = cast("Scope", cycle.scope), cast("Receive", cycle.receive)
+        work = exchange(self.lean.serving, *target, scope, receive)
         try:
             pending = work.send(None)
         except StopIteration as done:

@@ -1,0 +1,81 @@
+"""Whether a model takes one more request, by how long that would have to wait.
+
+A queue helps against a burst and harms in an overload: there it stays as long as it may be, everybody waits that long,
+and no more is answered for it. So a wait beyond the limit is allowed for as long as a burst lasts; afterwards what
+would wait longer is refused at once, while what was admitted keeps its latency. (The idea is CoDel's, RFC 8289, applied
+where requests come in instead of where they leave, so that a refusal takes no time.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 4.0
+"""A request may wait so many times as long as it takes itself, whatever the limit: a slow model's clients know it."""
+
+FORGET = 0.02
+"""How much one request's end weighs in the pace that is measured."""
+
+
+class Admission:
+    """The queue of one model as one event loop sees it; times in seconds, `clock` as `time.perf_counter`."""
+
+    def __init__(
+        self, wait: float, burst: float, *, at_once: int, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """A request may be expected to wait `wait` seconds, or `PATIENCE` times its own; in a burst longer.
+
+        A burst is whatever lasts at most `burst` seconds.
+        """
+        self._limit, self._burst, self._at_once, self._clock = wait, burst, at_once, clock
+        self._ahead = 0.0
+        self._count = 0
+        # How long it takes to get one predicted second of work done, from the requests that ended while others waited:
+        # threads, batches and a machine that is slower than it was when the model was measured are all in it.
+        self._took, self._done = 1.0 / at_once, 1.0
+        self._measured = False
+        self._last = self._calm = clock()
+
+    @property
+    def wait(self) -> float:
+        """How long a request that came now would be expected to wait until the model takes it."""
+        if self._count < self._at_once:
+            return 0.0
+        expected = self._ahead * self._took / self._done
+        # Nothing has ended for longer than that: the model is stuck, or slower than ever before.
+        return max(expected, self._clock() - self._last)
+
+    def admits(self, seconds: float) -> bool:
+        """Whether one more may join, that the model is expected to need so many seconds for."""
+        wait, now = self.wait, self._clock()
+        limit = max(self._limit, PATIENCE * seconds)
+        if wait <= limit / 2:
+            self._calm = now
+        return wait <= limit or now - self._calm <= self._burst
+
+    def begin(self, seconds: float) -> None:
+        """A request joins that the model is expected to need so many seconds for."""
+        if not self._count:
+            self._last = self._clock()
+        self._count += 1
+        self._ahead += seconds
+
+    def end(self, seconds: float, *, counts: bool = True) -> None:
+        """It has left; `counts` says whether the model worked for it."""
+        now = self._clock()
+        if counts:
+            # Where fewer wait than can run, the time between two ends is not the model's.
+            if self._count > self._at_once:
+                self._learn(now - self._last, seconds)
+            self._last = now
+        self._count -= 1
+        self._ahead = self._ahead - seconds if self._count else 0.0
+
+    def _learn(self, took: float, done: float) -> None:
+        if not self._measured:
+            # Until now it was what the model promised: from here on that weighs as much as a request like this one.
+            self._measured = True
+            self._took, self._done = self._took * done, self._done * done
+        self._took += FORGET * (took - self._took)
+        self._done += FORGET * (done - self._done)

@@ -1,0 +1,146 @@
+"""One request on its way through a model: what is asked, its steps, and when each ended.
+
+Who runs the steps, and where, is left to `worker`; what a request's bytes mean, to the transports.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fivefold.core import telemetry as vocabulary
+from fivefold.core.errors import Interrupted
+
+if TYPE_CHECKING:
+    from fivefold.core.check import Reading
+    from fivefold.core.columns import Columns
+    from fivefold.online.models import Model
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, as far as it does not depend on the wire.
+
+    `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
+    `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
+    a transport that cancels the task instead leaves it out. `traceparent` is the caller's, and afterwards ours.
+    """
+
+    transport: str
+    request_id: str
+    deadline: float | None = None
+    traceparent: str | None = None
+    timeout: str | None = None
+    size: int = 0
+    gone: Callable[[], Awaitable[None]] | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A model's answer: output columns, and the metadata that every transport carries in its own place."""
+
+    columns: Columns
+    metadata: dict[str, str]
+    model: Model
+
+
+class Work(Generic[T]):
+    """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
+
+    __slots__ = (
+        "call",
+        "checked",
+        "checking",
+        "columns",
+        "decode",
+        "encode",
+        "encoded",
+        "model",
+        "queued",
+        "rows",
+        "scored",
+        "scoring",
+    )
+
+    def __init__(
+        self, model: Model, call: Call, decode: Callable[[Model], Reading], encode: Callable[[Answer], T]
+    ) -> None:
+        self.model, self.call, self.decode, self.encode = model, call, decode, encode
+        self.rows = 0
+        self.columns: Columns
+        self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
+
+    def everything(self) -> T:
+        """Decode, check, score and encode."""
+        self.check()
+        return self.score()
+
+    def check(self) -> None:
+        """Decode and check; raises `ContractError`."""
+        self._in_time()
+        self.checking = time.perf_counter()
+        try:
+            reading = self.decode(self.model)
+            self.rows = reading.rows
+            self.columns = reading.accept()
+        finally:
+            self.checked = time.perf_counter()
+
+    @property
+    def deadline(self) -> float | None:
+        """When the request's time is up, on `time.monotonic`."""
+        return self.call.deadline
+
+    def score(self) -> T:
+        """Score and encode; raises `ModelFailed`, or what `encode` raises."""
+        self.begin()
+        try:
+            columns = self.model.scorer.score(self.columns)
+        except BaseException:
+            self.scored = time.perf_counter()
+            raise
+        return self.finish(columns)
+
+    def begin(self) -> None:
+        """The model is about to start; raises `Interrupted` where the time is up."""
+        self._in_time()
+        self.scoring = time.perf_counter()
+
+    def finish(self, columns: Columns) -> T:
+        """Encode what the model has answered."""
+        self.scored = time.perf_counter()
+        model, call = self.model, self.call
+        metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
+        out = self.encode(Answer(columns, metadata, model))
+        self.encoded = time.perf_counter()
+        return out
+
+    def stages(self) -> list[vocabulary.Stage]:
+        """The spans of the steps that were reached; `queue` is the wait for a thread."""
+        out = []
+        if self.queued:
+            begun = self.checking if self.checking > self.queued else self.scoring
+            out.append(vocabulary.Stage("queue", self.queued, begun or time.perf_counter()))
+        for name, start, end in (
+            ("check", self.checking, self.checked),
+            ("score", self.scoring, self.scored),
+            ("encode", self.scored, self.encoded),
+        ):
+            if start and end:
+                out.append(vocabulary.Stage(name, start, end))
+        return out
+
+    def _in_time(self) -> None:
+        deadline = self.call.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise expired()
+
+
+def expired() -> Interrupted:
+    """The error of a request that was not answered in time."""
+    return Interrupted("deadline_exceeded", "the time for this request is up")

@@ -1,0 +1,129 @@
+"""Runs one model's requests: on the event loop where that is quick, in the model's own threads otherwise.
+
+Every model has threads and limits of its own, so that one which is slow, or stuck, takes nothing from the others. What
+would wait too long is refused at once (`admission`); what waits at the same time is scored together (`batching`). The
+steps themselves are `work`'s; counting and logging is left to `Serving`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fivefold.core.errors import Interrupted, Unavailable
+from fivefold.online.admission import Admission
+from fivefold.online.batching import Batcher, Gatherer, pays
+from fivefold.online.work import Work, expired
+
+if TYPE_CHECKING:
+    from fivefold.online.models import Model
+    from fivefold.online.settings import OnlineSettings
+
+T = TypeVar("T")
+
+
+class Worker:
+    """What runs one model. One event loop drives it."""
+
+    def __init__(self, model: Model, settings: OnlineSettings) -> None:
+        self._scorer = model.scorer
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
+        self._batcher: Batcher | None = None
+        self._gatherer: Gatherer | None = None
+        if settings.batching and pays(model.scorer):
+            self._batcher = Batcher(model.scorer, self._pool, at_once=settings.threads, longest=settings.batch_seconds)
+            self._gatherer = Gatherer(model.scorer, longest=settings.inline_seconds)
+        self._admission = Admission(settings.max_wait, settings.burst_seconds, at_once=settings.threads)
+        self.inflight = 0
+        """Requests in work."""
+
+    def close(self) -> None:
+        """Let the threads finish what they have begun, drop the rest, and close the scorer."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._scorer.close()
+
+    async def run(self, work: Work[T]) -> T:
+        """Take a request through all its steps; raises `Unavailable` where too many are in work already."""
+        if self.inflight >= self._settings.max_inflight:
+            raise self._overloaded(f"{self.inflight} requests are in work already")
+        self.inflight += 1
+        try:
+            return await self._run(work)
+        finally:
+            self.inflight -= 1
+
+    async def _run(self, work: Work[T]) -> T:
+        settings = self._settings
+        if work.call.size > settings.inline_bytes:
+            # How many rows it has is not known yet.
+            return await self._away(work, work.everything, self._scorer.seconds(1))
+        work.check()
+        seconds = self._scorer.seconds(work.rows)
+        if seconds > settings.inline_seconds:
+            return await self._away(work, None, seconds)
+        if self._gatherer is not None and self._gatherer.crowded():
+            answer: T = await self._gatherer.add(work)
+            return answer
+        return work.score()
+
+    async def _away(self, work: Work[T], step: Callable[[], T] | None, seconds: float) -> T:
+        """Wait for a step that runs in a thread (scoring where None), until the time is up or the caller has gone."""
+        if not self._admission.admits(seconds):
+            raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
+        work.queued = time.perf_counter()
+        call = work.call
+        gone = asyncio.ensure_future(call.gone()) if call.gone else None
+        try:
+            if step is None and self._batcher is not None:
+                job, give_up = self._batcher.add(work)
+            else:
+                job, give_up = self._thread(step or work.score)
+            self._admission.begin(seconds)
+            job.add_done_callback(lambda ended: self._admission.end(seconds, counts=not ended.cancelled()))
+            try:
+                return await self._wait(work, job, gone)
+            finally:
+                if not job.done():
+                    # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
+                    self.inflight += 1
+                    job.add_done_callback(self._abandoned)
+                    give_up()
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+    async def _wait(self, work: Work[T], job: asyncio.Future[T], gone: asyncio.Future[None] | None) -> T:
+        deadline = work.call.deadline
+        left = None if deadline is None else deadline - time.monotonic()
+        waiting: set[asyncio.Future[Any]] = {job} if gone is None else {job, gone}
+        await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if job.cancelled():
+            raise self._stopping()
+        if job.done():
+            return job.result()
+        if gone is not None and gone.done():
+            raise Interrupted("cancelled", "the caller has hung up")
+        raise expired()
+
+    def _thread(self, step: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], object]]:
+        """Begin a step in a thread: the future of its result, and what gives it up before it has begun."""
+        try:
+            thread = self._pool.submit(step)
+        except RuntimeError:
+            raise self._stopping() from None
+        return asyncio.wrap_future(thread), thread.cancel
+
+    def _abandoned(self, job: asyncio.Future[Any]) -> None:
+        self.inflight -= 1
+        if not job.cancelled():
+            job.exception()
+
+    def _stopping(self) -> Unavailable:
+        return Unavailable("not_ready", "the server is stopping", retry_after=self._settings.retry_after)
+
+    def _overloaded(self, why: str) -> Unavailable:
+        return Unavailable("overloaded", why, retry_after=self._settings.retry_after)
