@@ -1,4 +1,4 @@
-"""Requests that wait for a busy model are scored together, each with its own answer, error and deadline."""
+"""Requests that wait at the same time are scored together, each with its own answer, error and deadline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fivefold.core.contract import Contract
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed
 from fivefold.core.readers.records import Records
 from fivefold.core.scorer import Scorer
-from fivefold.online.batching import Batcher, pays
+from fivefold.online.batching import Batcher, Gatherer, pays
 
 SECONDS = 20.0
 
@@ -192,3 +192,176 @@ def test_answers_do_not_depend_on_company(scorer: Scorer) -> None:
 
     assert [y for y, _ in answers] == [[2 * x for x in xs] for xs in rows]
     assert max(size for _, size in answers) > max(sizes)
+
+
+def in_one_pass(
+    scorer: Scorer, *crowd: Asked, longest: float = 10.0, meanwhile: Callable[[list[Any]], None] = lambda _: None
+) -> list[Any]:
+    """Requests that come in one pass of the event loop behind a first one: their answers, or the errors instead."""
+
+    async def converse() -> list[Any]:
+        gatherer = Gatherer(scorer, longest=longest)
+        assert not gatherer.crowded()
+        answers = []
+        for asked in crowd:
+            assert gatherer.crowded()
+            answers.append(gatherer.add(asked))
+        meanwhile(answers)
+        async with asyncio.timeout(SECONDS):
+            return await asyncio.gather(*answers, return_exceptions=True)
+
+    return asyncio.run(converse())
+
+
+def test_who_comes_in_one_pass_is_scored_together(scorer: Scorer) -> None:
+    """One call for all of them, and everybody gets the rows that are theirs."""
+    answers = in_one_pass(scorer, Asked(scorer, 1.0), Asked(scorer, 2.0, 3.0), Asked(scorer, 4.0))
+
+    assert answers == [([2.0], 4), ([4.0, 6.0], 4), ([8.0], 4)]
+
+
+def test_who_is_alone_has_no_company_to_wait_for(scorer: Scorer) -> None:
+    """Pass after pass of one request each."""
+
+    async def converse() -> list[bool]:
+        gatherer = Gatherer(scorer, longest=1.0)
+        out = []
+        for _ in range(5):
+            out.append(gatherer.crowded())
+            await asyncio.sleep(0)
+        return out
+
+    assert asyncio.run(converse()) == [False] * 5
+
+
+def test_a_crowd_is_expected_to_come_back(scorer: Scorer) -> None:
+    """Behind a pass of several the first of the next one waits for company too; behind a pass of one nobody does."""
+
+    async def converse() -> list[list[bool]]:
+        gatherer = Gatherer(scorer, longest=1.0)
+        out = []
+        for size in (3, 2, 1, 1):
+            out.append([gatherer.crowded() for _ in range(size)])
+            await asyncio.sleep(0)
+        return out
+
+    assert asyncio.run(converse()) == [[False, True, True], [True, True], [True], [False]]
+
+
+def test_one_that_fails_in_a_pass_fails_alone(scorer: Scorer) -> None:
+    """The others are answered as if it had not been there; so for an answer that cannot be written."""
+    good, bad, unwritable, last = in_one_pass(
+        scorer, Asked(scorer, 1.0), Asked(scorer, 13.0), Asked(scorer, 17.0), Asked(scorer, 4.0)
+    )
+
+    assert (good, last) == (([2.0], 1), ([8.0], 1))
+    assert isinstance(bad, ModelFailed)
+    assert isinstance(unwritable, ValueError)
+
+
+def test_an_answer_that_cannot_be_written_spoils_no_pass(scorer: Scorer) -> None:
+    """The model is called once, as for any other."""
+    good, unwritable, last = in_one_pass(scorer, Asked(scorer, 1.0), Asked(scorer, 17.0), Asked(scorer, 4.0))
+
+    assert (good, last) == (([2.0], 3), ([8.0], 3))
+    assert isinstance(unwritable, ValueError)
+
+
+def test_who_has_gone_is_not_scored_in_a_pass(scorer: Scorer) -> None:
+    """A future that is cancelled, or has its answer already, takes nobody's time."""
+
+    def leave(answers: list[Any]) -> None:
+        answers[0].cancel()
+        answers[2].set_result("elsewhere")
+
+    gone, good, answered, last = in_one_pass(
+        scorer, Asked(scorer, 1.0), Asked(scorer, 2.0), Asked(scorer, 3.0), Asked(scorer, 4.0), meanwhile=leave
+    )
+
+    assert isinstance(gone, asyncio.CancelledError)
+    assert answered == "elsewhere"
+    assert (good, last) == (([4.0], 2), ([8.0], 2))
+
+
+def test_a_pass_that_everybody_has_left_calls_no_model(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one is scored as ever."""
+
+    def never(_: Columns) -> Columns:
+        raise AssertionError("the model was called")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scorer, "score", never)
+        (gone,) = in_one_pass(scorer, Asked(scorer, 1.0), meanwhile=lambda answers: answers[0].cancel())
+
+    assert isinstance(gone, asyncio.CancelledError)
+    assert in_one_pass(scorer, Asked(scorer, 1.0)) == [([2.0], 1)]
+
+
+def test_an_expired_request_leaves_its_pass(scorer: Scorer) -> None:
+    """It ends with its own error while the others are answered, and no row of it is scored."""
+    good, expired, last = in_one_pass(
+        scorer, Asked(scorer, 1.0, seconds=SECONDS), Asked(scorer, 2.0, seconds=0.0), Asked(scorer, 3.0)
+    )
+
+    assert (good, last) == (([2.0], 2), ([6.0], 2))
+    assert isinstance(expired, Interrupted)
+    assert expired.code == "deadline_exceeded"
+
+
+def test_what_would_take_too_long_at_once_takes_several_passes(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first, as many as fit; one that is longer by itself is not split."""
+    monkeypatch.setattr(scorer, "_cost", [(1, 1.0), (2, 2.0)])
+    sizes = (1, 2, 5, 1, 1, 1)
+
+    answers = in_one_pass(scorer, *(Asked(scorer, *[1.0] * size) for size in sizes), longest=3.0)
+
+    assert [len(y) for y, _ in answers] == list(sizes)
+    assert [together for _, together in answers] == [3, 3, 5, 3, 3, 3]
+
+
+def test_the_event_loop_goes_on_between_two_passes(scorer: Scorer) -> None:
+    """What else is due has its turn; who comes meanwhile is answered behind those who were there before."""
+
+    async def converse() -> tuple[list[int], list[Any]]:
+        gatherer = Gatherer(scorer, longest=-1.0)
+        gatherer.crowded()
+        answers = [gatherer.add(Asked(scorer, float(x))) for x in range(1, 4)]
+        done = []
+        for _ in range(4):
+            await asyncio.sleep(0)
+            done.append(sum(answer.done() for answer in answers))
+            if len(answers) == 3:
+                assert gatherer.crowded()
+                answers.append(gatherer.add(Asked(scorer, 4.0)))
+        return done, await asyncio.gather(*answers)
+
+    done, answers = asyncio.run(converse())
+
+    assert done == [1, 2, 3, 4]
+    assert answers == [([2.0], 1), ([4.0], 1), ([6.0], 1), ([8.0], 1)]
+
+
+def test_answers_do_not_depend_on_the_pass(scorer: Scorer) -> None:
+    """Many requests in any grouping, alone or in a crowd: everybody's rows come back to them."""
+    draw = np.random.default_rng(0)
+    rows = [draw.uniform(20, 99, size).tolist() for size in draw.integers(1, 9, 200).tolist()]
+    passes = draw.integers(0, 20, 200).tolist()
+
+    async def converse() -> list[Any]:
+        gatherer = Gatherer(scorer, longest=0.01)
+
+        async def ask(xs: list[float], later: int) -> Any:
+            for _ in range(later):
+                await asyncio.sleep(0)
+            asked = Asked(scorer, *xs)
+            if gatherer.crowded():
+                return await gatherer.add(asked)
+            return asked.finish(scorer.score(asked.columns))
+
+        async with asyncio.timeout(SECONDS):
+            return await asyncio.gather(*map(ask, rows, passes))
+
+    answers = asyncio.run(converse())
+
+    assert [y for y, _ in answers] == [[2 * x for x in xs] for xs in rows]
+    assert max(size for _, size in answers) > 8

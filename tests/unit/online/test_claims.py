@@ -74,6 +74,44 @@ def test_ray_variables_of_the_user_do_not_leak_into_a_run(monkeypatch: pytest.Mo
     directory.rmdir()
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_one_replica_answers_grpc_itself_and_more_share_the_proxy(replicas: int) -> None:
+    """Whoever it is has the address that was asked for; beside one replica the proxy's door is in the run's block."""
+    settings = OnlineSettings(grpc="127.0.0.1:9001", max_replicas=replicas)
+    directory = claims.new_directory()
+
+    direct = claims.direct(settings)
+    port = claims.grpc_proxy_port(settings, 20_000)
+    bound = claims.environment(directory, 20_000, settings)["FIVEFOLD_BIND_GRPC"]
+
+    assert (direct, port, bound) == {
+        1: (True, 20_005, "127.0.0.1:20005"),
+        2: (False, 9001, "127.0.0.1:9001"),
+    }[replicas]
+    (directory / "haproxy").unlink()
+    directory.rmdir()
+
+
+def test_the_proxys_own_grpc_door_is_nobody_elses_port() -> None:
+    """It lies in the run's block, apart from Serve's ports and from the replicas' ranges."""
+    settings = OnlineSettings(max_replicas=1)
+    directory = claims.new_directory()
+    found = claims.environment(directory, 20_000, settings)
+
+    port = claims.grpc_proxy_port(settings, 20_000)
+
+    ports = {
+        name: int(value) for name, value in found.items() if name.startswith("RAY_SERVE") and name.endswith("PORT")
+    }
+    assert 20_000 < port < 20_000 + claims.BLOCK
+    assert port not in ports.values()
+    for protocol in ("HTTP", "GRPC"):
+        first, last = (ports[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
+        assert not first <= port < last
+    (directory / "haproxy").unlink()
+    directory.rmdir()
+
+
 def test_every_path_and_port_is_the_runs_own() -> None:
     """What two runs would otherwise share: HAProxy's files and sockets, and every port."""
     one, two = claims.new_directory(), claims.new_directory()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import grpc
 import pytest
@@ -307,10 +311,66 @@ def test_a_process_without_models_says_that_it_is_not_ready() -> None:
 
 
 def test_a_taken_port_is_refused(served: World) -> None:
-    """Two servers never share a port."""
+    """Two servers never share a port unasked."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RuntimeError):
             Loop.shared().call(lambda: Server(served.serving, f"127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("[::1]", socket.AF_INET6), ("localhost", socket.AF_INET)]
+)
+def test_a_shared_address_is_refused_where_a_stranger_listens(
+    served: World, host: str, family: socket.AddressFamily
+) -> None:
+    """One who does not share: half of the calls would end there. The error names the address."""
+    with socket.create_server((host.strip("[]"), 0), family=family) as taken:
+        address = f"{host}:{taken.getsockname()[1]}"
+
+        with pytest.raises(RuntimeError, match=rf"^{re.escape(address)} is taken$"):
+            Loop.shared().call(lambda: Server(served.serving, address, shared=True))
+
+
+def test_a_shared_address_is_refused_to_one_who_does_not_share(served: World) -> None:
+    """Both have to want it."""
+    server = Loop.shared().call(lambda: Server(served.serving, "127.0.0.1:0", shared=True))
+    try:
+        with pytest.raises(RuntimeError):
+            Loop.shared().call(lambda: Server(served.serving, server.address))
+    finally:
+        Loop.shared().run(server.stop)
+
+
+def test_servers_may_share_an_address(tmp_path: Path) -> None:
+    """Each connection is one's of them; when one goes, the next connections are the other's."""
+    with contextlib.ExitStack() as stack:
+        servers: dict[str, Server] = {}
+        address = "127.0.0.1:0"
+        for version in ("1", "2"):
+            bundle = grpc_world.gate_bundle(tmp_path / version, version)
+            other = stack.enter_context(grpc_world.world([bundle]))
+            server = Loop.shared().call(partial(Server, other.serving, address, shared=True))
+            Loop.shared().run(server.start)
+            stack.callback(Loop.shared().run, server.stop)
+            servers[version], address = server, server.address
+
+        assert servers["1"].address == servers["2"].address
+        seen: set[str] = set()
+        for _ in range(200):
+            seen.add(answering(address))
+            if len(seen) == 2:
+                break
+        assert seen == {"1", "2"}
+        Loop.shared().run(servers["1"].stop)
+        assert {answering(address) for _ in range(20)} == {"2"}
+
+
+def answering(address: str) -> str:
+    """The version of the model that a new connection leads to."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        infer = channel.unary_unary(f"/{INFERENCE}/ModelInfer", None, wire.ModelInferResponse.FromString)
+        version: str = infer(request_of(1).SerializeToString(), timeout=SECONDS).model_version
+    return version

@@ -1,13 +1,23 @@
 """The application for Ray Serve: its arguments, what it reports as load, and what it answers in place of Ray."""
 
 import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from pydantic import ValidationError
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from tests.unit.online import grpc_gate
+from tests.unit.online.grpc_world import SECONDS, Loop, World, gate_bundle, request_of, world
 
 from fivefold.online import host
+from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.online.grpc.servicer import INFERENCE
 from fivefold.online.settings import OnlineSettings
 
 
@@ -197,3 +207,159 @@ def test_a_drain_is_noticed_once() -> None:
     asyncio.run(host.watch_drain(ray, lambda: drained.append(len(answers)), seconds=0))
 
     assert drained == [1]
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """A free one that stays free: a socket holds it that shares it and does not listen."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _gate_open_again() -> Iterator[None]:
+    yield
+    grpc_gate.opened.set()
+
+
+@contextlib.contextmanager
+def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[host.Door, World]]:
+    """A door that answers gRPC by itself, as a replica's; its model waits in a thread."""
+    with world([gate_bundle(directory / version, version)], inline_seconds=0.0) as served:
+        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        Loop.shared().call(lambda: door.listen(address))
+        try:
+            yield door, served
+        finally:
+            grpc_gate.opened.set()
+            Loop.shared().run(door.close)
+
+
+@contextlib.contextmanager
+def connected(address: str, method: str = "ModelInfer") -> Iterator[Any]:
+    """A method of the inference service over a connection of its own."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        send, answer = (getattr(wire, f"{method}{kind}") for kind in ("Request", "Response"))
+        yield channel.unary_unary(f"/{INFERENCE}/{method}", send.SerializeToString, answer.FromString)
+
+
+def infer(address: str, x: float) -> tuple[float, str]:
+    """The answer, and the version that gave it, over a connection of its own."""
+    with connected(address) as call:
+        answer = call(request_of(x), timeout=SECONDS, wait_for_ready=True)
+    return answer.outputs[0].contents.fp64_contents[0], answer.model_version
+
+
+def served_at(address: str) -> str:
+    """The version that is served where a new connection ends; this asks no model, so it never waits for one."""
+    with connected(address, "ModelMetadata") as call:
+        answer = call(wire.ModelMetadataRequest(name="gate"), timeout=SECONDS, wait_for_ready=True)
+    (version,) = answer.versions
+    return str(version)
+
+
+def until_refused(address: str) -> None:
+    """Return when nobody listens there any more."""
+    where, port = address.split(":")
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            socket.create_connection((where, int(port)), SECONDS).close()
+        except ConnectionRefusedError:
+            return
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_door_of_its_own_answers(tmp_path: Path, address: str) -> None:
+    """Under the address that was asked for; there may be two while one replica replaces another."""
+    with listening(tmp_path, address), listening(tmp_path, address, "2"):
+        answers = {infer(address, 3) for _ in range(5)}
+
+    assert answers <= {(6.0, "1"), (6.0, "2")}
+
+
+def test_a_door_where_a_stranger_listens_is_an_error(tmp_path: Path) -> None:
+    """The replica does not come up, and says why, instead of missing calls."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(RuntimeError, match=f"^{address} is taken$"), listening(tmp_path, address):
+            pass
+
+
+def test_a_drain_finishes_the_call_in_work_and_takes_no_connection(tmp_path: Path, address: str) -> None:
+    """Who is connected hears of it too: the next call fails at once, and can be asked elsewhere."""
+    with listening(tmp_path, address) as (door, served), connected(address) as call:
+        grpc_gate.shut()
+        working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
+        grpc_gate.wait_for_one()
+        Loop.shared().call(door.drain)
+        Loop.shared().call(door.drain)
+        until_refused(address)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request_of(1), timeout=SECONDS)
+        still = not working.done()
+        grpc_gate.opened.set()
+        answer = working.result()
+
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert still
+    assert answer.outputs[0].contents.fp64_contents[0] == -2.0
+    assert not served.serving.ready
+
+
+def test_new_connections_go_to_the_replica_that_does_not_drain(tmp_path: Path, address: str) -> None:
+    """They share the address; what the old one has in work it still answers."""
+    with listening(tmp_path, address) as (door, served), connected(address) as call:
+        grpc_gate.shut()
+        working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
+        grpc_gate.wait_for_one()
+        with listening(tmp_path, address, "2"):
+            Loop.shared().call(door.drain)
+            end = time.monotonic() + SECONDS
+            while {served_at(address) for _ in range(10)} != {"2"}:
+                assert time.monotonic() < end
+            elsewhere = infer(address, 3)
+            held = served.serving.inflight
+            grpc_gate.opened.set()
+            answer = working.result()
+
+    assert elsewhere == (6.0, "2")
+    assert held == 1
+    assert (answer.outputs[0].contents.fp64_contents[0], answer.model_version) == (-2.0, "1")
+
+
+def test_a_door_closes_when_the_call_in_work_is_answered(tmp_path: Path, address: str) -> None:
+    """Not before: Ray does not count it, and would end the process."""
+    with listening(tmp_path, address) as (door, served), connected(address) as call:
+        grpc_gate.shut()
+        working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
+        grpc_gate.wait_for_one()
+        closing = asyncio.run_coroutine_threadsafe(door.close(), Loop.shared().loop)
+        until_refused(address)
+        waits = not closing.done()
+        grpc_gate.opened.set()
+        answer = working.result()
+        closing.result(SECONDS)
+
+    assert waits
+    assert answer.outputs[0].contents.fp64_contents[0] == -2.0
+    assert served.serving.inflight == 0
+
+
+def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
+    """Where a proxy is in front, the replica has no address of its own."""
+    with world([gate_bundle(tmp_path / "gate")]) as served:
+        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        Loop.shared().run(door.close)
+
+        assert not served.serving.ready
+
+
+def test_a_replica_listens_where_it_is_told_to() -> None:
+    """Empty, as on a cluster, means that all calls come through the proxy."""
+    assert built().init_args[3] == ""
+    assert built(grpc_listen="127.0.0.1:9000").init_args[3] == "127.0.0.1:9000"

@@ -5,22 +5,28 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from tests.host import launch
 
 from fivefold.online import processes
 from fivefold.online.local import Stop
 
 
-def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("door", ["http", "grpc"])
+def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path, door: str) -> None:
+    """With the option that names another one. Another gRPC server is in the way even if it shares its port."""
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(door == "grpc"))
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        host = launch([tmp_path / "bundle"], tmp_path, http=f"127.0.0.1:{port}")
+        host = launch([tmp_path / "bundle"], tmp_path, **{door: f"127.0.0.1:{port}"})
 
         assert host.wait() == 1
 
-    assert f"port {port} on 127.0.0.1 is taken" in host.printed()
+    assert f"error: port {port} on 127.0.0.1 is taken" in host.printed()
+    assert f"--{door} HOST:PORT" in host.printed()
+    assert "Traceback" not in host.printed()
     assert "starting" not in host.printed()
 
 
