@@ -43,6 +43,8 @@ Feed = Callable[[Columns], Array]
 class OnnxRunner:
     """ONNX Runtime on the CPU: `threads` threads inside an operator, none that spin, operators one after another."""
 
+    foreseeable = True
+
     def __init__(self, bundle: Bundle, *, threads: int) -> None:
         binding = bundle.manifest.binding
         assert binding is not None  # the manifest refuses an ONNX bundle without one

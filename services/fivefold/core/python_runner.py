@@ -40,6 +40,8 @@ class PythonRunner:
     rights: open bundles of unknown origin with public keys only.
     """
 
+    foreseeable = False
+
     def __init__(self, bundle: Bundle) -> None:
         entry = bundle.manifest.entry
         assert entry is not None  # the manifest refuses a Python bundle without one

@@ -15,6 +15,9 @@ from fivefold.core.columns import Array, Columns
 class Runner(Protocol):
     """One model, ready to be called from several threads."""
 
+    foreseeable: bool
+    """Whether the number of rows tells how long a call takes; code of the bundle's own does whatever it likes."""
+
     def run(self, columns: Columns) -> Mapping[str, Array]:
         """The model's raw answers for at least one row: output field to array of shape [rows, *field.shape]."""
 

@@ -36,6 +36,8 @@ class Scorer:
     def __init__(self, bundle: Bundle, runner: Runner) -> None:
         self.bundle = bundle
         self.contract: Contract = bundle.contract
+        self.foreseeable = runner.foreseeable
+        """Whether `seconds` can be relied on."""
         self._runner = runner
         self._fields = bundle.contract.outputs
         self._nothing = {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in self._fields}

@@ -17,6 +17,12 @@ PATIENCE = 4.0
 FORGET = 0.02
 """How much one request's end weighs in the pace that is measured."""
 
+LULL = 0.02
+"""Seconds without a queue that are still part of an overload: random arrivals are full of them."""
+
+SHORTEST = 1e-9
+"""Seconds that a request is taken to need at least."""
+
 
 class Admission:
     """The queue of one model as one event loop sees it; times in seconds, `clock` as `time.perf_counter`."""
@@ -35,7 +41,9 @@ class Admission:
         # threads, batches and a machine that is slower than it was when the model was measured are all in it.
         self._took, self._done = 1.0 / at_once, 1.0
         self._measured = False
-        self._last = self._calm = clock()
+        self._last = self._asked = clock()
+        self._over = 0.0
+        """For how long there has been a queue, less what has been calm since."""
 
     @property
     def wait(self) -> float:
@@ -49,16 +57,19 @@ class Admission:
     def admits(self, seconds: float) -> bool:
         """Whether one more may join, that the model is expected to need so many seconds for."""
         wait, now = self.wait, self._clock()
-        limit = max(self._limit, PATIENCE * seconds)
-        if wait <= limit / 2:
-            self._calm = now
-        return wait <= limit or now - self._calm <= self._burst
+        since, self._asked = now - self._asked, now
+        # What is usual here decides whether this is a queue; one large request may wait longer, and says nothing.
+        if wait > self._patience(self._ahead / self._count if self._count else seconds) / 2:
+            self._over = min(self._over + since, self._burst + LULL)
+        else:
+            self._over = max(self._over - since, 0.0)
+        return wait <= self._patience(seconds) or self._over <= self._burst
 
     def begin(self, seconds: float) -> None:
         """A request joins that the model is expected to need so many seconds for."""
-        if not self._count:
-            self._last = self._clock()
         self._count += 1
+        if self._count == self._at_once:
+            self._last = self._clock()
         self._ahead += seconds
 
     def end(self, seconds: float, *, counts: bool = True) -> None:
@@ -72,7 +83,12 @@ class Admission:
         self._count -= 1
         self._ahead = self._ahead - seconds if self._count else 0.0
 
+    def _patience(self, seconds: float) -> float:
+        """How long a request may wait that was expected to need so many seconds: as many as it really will."""
+        return max(self._limit, PATIENCE * seconds * self._at_once * self._took / self._done)
+
     def _learn(self, took: float, done: float) -> None:
+        done = max(done, SHORTEST)
         if not self._measured:
             # Until now it was what the model promised: from here on that weighs as much as a request like this one.
             self._measured = True

@@ -175,7 +175,10 @@ class Gatherer:
             if not answer.done():
                 batch.append((waiting, answer))
                 rows = together
-        values = score_together(self._scorer, [waiting for waiting, _ in batch])
+        try:
+            values = score_together(self._scorer, [waiting for waiting, _ in batch])
+        except Exception as error:  # told to those who wait for it
+            values = [error] * len(batch)
         for (_, answer), value in zip(batch, values, strict=True):
             if isinstance(value, BaseException):
                 answer.set_exception(value)

@@ -63,7 +63,7 @@ class Worker:
             return await self._away(work, work.everything, self._scorer.seconds(1))
         work.check()
         seconds = self._scorer.seconds(work.rows)
-        if seconds > settings.inline_seconds:
+        if seconds > settings.inline_seconds or not self._scorer.foreseeable:
             return await self._away(work, None, seconds)
         if self._gatherer is not None and self._gatherer.crowded():
             answer: T = await self._gatherer.add(work)

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fivefold.core.bundle import Bundle
 from fivefold.core.columns import Columns
+from fivefold.core.python_runner import PythonRunner
 from fivefold.core.scorer import Scorer
 from fivefold.online.http.protocol import protocol_of
 
@@ -36,7 +37,9 @@ QUICK = 10.0
 
 
 @pytest.fixture(autouse=True)
-def _gate_open_again() -> Iterator[None]:
+def _gate_is_quick_and_open_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Code that came with a bundle never runs on the event loop; here it stands for a model that may."""
+    monkeypatch.setattr(PythonRunner, "foreseeable", True)
     yield
     grpc_gate.opened.set()
 
@@ -642,3 +645,17 @@ def test_every_server_answers_for_its_own_application(tmp_path: Path) -> None:
                 return [(await each.ask(request())).json["metadata"]["version"] for each in (here, there, here)]
 
         assert one.run(converse()) == ["1", "2", "1"]
+
+
+def test_nothing_is_processed_behind_an_answer_that_closes(tmp_path: Path) -> None:
+    """What comes after it in the same read is dropped, and not counted."""
+    with world([gate_bundle(tmp_path / "gate")], inline_seconds=QUICK, batching=False, max_body_bytes=100) as out:
+
+        async def converse() -> None:
+            async with early(out) as (port, _), line(port) as asking:
+                assert (await asking.ask(request(b" " * 101) + rows(100) * 3)).status == 413
+                assert await asking.ended()
+
+        out.run(converse())
+
+        assert out.count("ok", "gate", "1") == 0

@@ -30,6 +30,7 @@ Cost = list[tuple[int, float]]
 INLINE: Cost = [(1, 0.0)]
 THREAD: Cost = [(1, 1.0)]
 BATCH: Cost = [(1, 1.0), (8, 1.0)]
+UNKNOWN: Cost = [(1, 0.0)]
 """What a model seems to cost decides where it runs: on the event loop, in a thread, or there with others."""
 
 
@@ -62,7 +63,7 @@ def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Se
     models = []
     for bundle, cost in zip(bundles, costs, strict=False):
         scorer = Scorer.open(bundle)
-        scorer._cost = cost
+        scorer._cost, scorer.foreseeable = cost, cost is not UNKNOWN
         models.append(Model(bundle, scorer))
     chosen = OnlineSettings(**{"threads": 1, "burst_seconds": 3600.0, "retry_after": 2.5, **settings})
     out = Serving(Models(models), chosen, Telemetry("online", log_sample=0.0))
@@ -251,3 +252,18 @@ def test_closing_ends_what_runs_and_drops_what_waits(
         assert served.inflight == 0
         assert not served.ready
         assert (count(served, "ok"), count(served, "not_ready")) == (1, 3)
+
+
+def test_code_of_a_bundle_is_never_waited_for_on_the_event_loop(bundles: list[Bundle]) -> None:
+    """However quick it was when it was measured: what it does with the next row, nobody knows."""
+    with serving(bundles, UNKNOWN, INLINE) as served:
+
+        async def converse(loop: Loop) -> None:
+            held = await stuck(served)
+            behind = await joined(served, 1.0)
+            async with asyncio.timeout(SECONDS):
+                assert await ask(served, 1.0, "2") == [2.0]
+                grpc_gate.opened.set()
+                assert (await held, await behind) == ([-2.0], [2.0])
+
+        run(converse)

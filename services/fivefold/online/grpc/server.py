@@ -88,6 +88,8 @@ def _refuse_strangers(address: str) -> None:
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # As gRPC does: a port with old connections still closing is free.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host.strip("[]"), int(port)))
         except OSError as error:

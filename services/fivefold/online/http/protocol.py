@@ -10,6 +10,7 @@ It derives from a class that uvicorn does not document, which the exact pin and 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -41,6 +42,11 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Hold a request for inference back until its body is there; start any other."""
+        if self.transport.is_closing():
+            # Behind an answer that closes the connection nothing is processed (RFC 9112, section 9.6).
+            return
+        # An answer given within the same read has begun to count the idle time.
+        self._unset_keepalive_if_required()
         scope = cast("Scope", cycle.scope)
         target = None
         if self._reading and scope["method"] == "POST" and cycle.more_body and not cycle.waiting_for_100_continue:
@@ -59,6 +65,8 @@ class Protocol(HttpToolsProtocol):
         if cycle is not self.cycle:
             return
         self._held = None
+        if self.transport.is_closing():
+            return
         if self.flow.write_paused:
             super()._start_asgi_task(cycle, app)
             return
@@ -74,7 +82,11 @@ class Protocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     async def _later(self, cycle: RequestResponseCycle, work: Begun[Reply]) -> None:
-        reply = await work
+        try:
+            reply = await work
+        except asyncio.CancelledError:
+            self.transport.close()
+            raise
         if self.flow.write_paused and not cycle.disconnected:
             await self.flow.drain()
         if not cycle.disconnected:
