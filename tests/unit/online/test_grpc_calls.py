@@ -344,6 +344,23 @@ def test_a_shared_address_is_refused_to_one_who_does_not_share(served: World) ->
         Loop.shared().run(server.stop)
 
 
+def test_a_port_with_old_connections_still_closing_is_free(served: World) -> None:
+    """As it is for a server that does not share: the last one there ended a moment ago."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listening.accept()
+            accepted.close()
+            assert client.recv(1) == b""
+
+    server = Loop.shared().call(lambda: Server(served.serving, f"127.0.0.1:{port}", shared=True))
+
+    Loop.shared().run(server.stop)
+
+
 def test_servers_may_share_an_address(tmp_path: Path) -> None:
     """Each connection is one's of them; when one goes, the next connections are the other's."""
     with contextlib.ExitStack() as stack:
