@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, every_cell, expected, plain_numbers, say
+from fivefold.core.check import FEW, Findings, Reading, column, every_cell, expected, plain_numbers, say
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
 from fivefold.core.readers.cells import flat_cells
@@ -181,10 +181,15 @@ def _plain_reader(field: Field) -> Callable[[Tensor, int | None], Reading | None
             return None
         if isinstance(data, JsonText):
             numbers = _plain_numbers(data.text, tensor.shape)
-            # JSON has no NaN, and what lies within bounds of the dtype's own rounds to something within them.
-            if not numbers or len(numbers) != rows * field.size or min(numbers) < low or max(numbers) > high:
+            if not numbers or len(numbers) != rows * field.size:
                 return None
-            values = np.array(numbers, dtype)
+            # Beyond a few, an array is sooner made and reduced than a list is walked through twice.
+            exact = np.fromiter(numbers, np.float64, len(numbers)) if len(numbers) > FEW else None
+            least, most = (min(numbers), max(numbers)) if exact is None else (exact.min(), exact.max())
+            # JSON has no NaN, and what lies within bounds of the dtype's own rounds to something within them.
+            if least < low or most > high:
+                return None
+            values = np.array(numbers, dtype) if exact is None else exact.astype(dtype, copy=False)
         elif not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or data.size != rows * field.size:
             return None
         else:
