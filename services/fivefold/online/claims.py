@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
 
 BLOCK = 160
-"""Ports a run keeps for itself: one that marks the block as taken, Serve's four, and the replicas' ranges."""
+"""Ports a run keeps for itself: one that marks the block as taken, Serve's six, and the replicas' ranges."""
 
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Where blocks lie: below the ports that Linux hands out by itself."""
@@ -86,13 +86,32 @@ def new_directory() -> Path:
 
 
 def direct(settings: OnlineSettings) -> bool:
-    """Whether the replica itself listens for gRPC: there will only be one, so no proxy has to choose."""
+    """Whether the replica itself answers at both addresses: there will only be one, so no proxy has to choose."""
     return settings.max_replicas == 1
 
 
-def grpc_proxy_port(settings: OnlineSettings, base: int) -> int:
-    """The port of HAProxy's gRPC door: the one that was asked for, or out of the way where the replica has that."""
-    return base + 5 if direct(settings) else address(settings.grpc)[1]
+def proxy_addresses(settings: OnlineSettings, base: int) -> tuple[str, str]:
+    """HAProxy's two doors, HTTP and gRPC: the addresses that were asked for, or out of the way where the replica has
+    those."""
+    if direct(settings):
+        return f"{loopback.HOST}:{base + 6}", f"{loopback.HOST}:{base + 5}"
+    return settings.http, settings.grpc
+
+
+def listener(text: str) -> socket.socket:
+    """A socket bound to the address, which nobody else can have from now on; it does not listen yet.
+
+    Raises `PortTaken` where somebody was faster.
+    """
+    host, port = address(text)
+    out = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    out.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        out.bind((host, port))
+    except OSError as error:
+        out.close()
+        raise PortTaken(f"{text} is taken ({os.strerror(error.errno or 0)})") from None
+    return out
 
 
 def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
@@ -101,6 +120,7 @@ def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[st
 
     from fivefold.online.host import ENVIRONMENT
 
+    http, grpc = proxy_addresses(settings, base)
     launcher = directory / "haproxy"
     script = Path(__file__).with_name("haproxy_launch.py")
     command = shlex.join((sys.executable, "-I", "-S", str(script), get_haproxy_binary()))
@@ -116,8 +136,8 @@ def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[st
         "TMPDIR": str(directory),
         loopback.VARIABLE: "1",
         "FIVEFOLD_BODY_SECONDS": str(math.ceil(settings.body_timeout)),
-        "FIVEFOLD_BIND_HTTP": settings.http,
-        "FIVEFOLD_BIND_GRPC": f"{loopback.HOST}:{base + 5}" if direct(settings) else settings.grpc,
+        "FIVEFOLD_BIND_HTTP": http,
+        "FIVEFOLD_BIND_GRPC": grpc,
         # Ray's ports ask for this; other users of the machine do not have it.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -137,7 +157,7 @@ def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[st
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(base + 2),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(base + 3),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(base + 4),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 6),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 7),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(base + 80),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(base + 80),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(base + BLOCK),

@@ -56,6 +56,9 @@ ENVIRONMENT = {
     # More often than a dead replica may fail before HAProxy leaves it out (3): a request that runs out of retries on a
     # connection that was used before is dropped without an answer.
     "RAY_SERVE_HAPROXY_RETRIES": "8",
+    # Ray gives its workers, replicas among them, the lowest priority but four: every other process of a busy machine
+    # then goes before an answer.
+    "RAY_worker_niceness": "0",
 }
 """What every process of the cluster must find in its environment, the head's and the workers' alike."""
 
@@ -89,6 +92,11 @@ class Arguments(BaseModel):
 
     The proxy's hop costs a fifth of a core's calls. Replicas on one machine share the port, a connection belongs to one
     of them: right where there is one replica, or a proxy in front that has a connection to each."""
+
+    http_socket: str = ""
+    """The Unix socket of a `handover.Keeper`, whose listening socket the replica answers HTTP on, beside what reaches
+    it through the proxy; empty: none. Right where there is one replica: there is nothing to choose, and the proxy's hop
+    costs as much as the answer."""
 
     log: str = ""
     """A file for the log lines; empty: the standard error stream, which is Ray's log."""
@@ -146,15 +154,25 @@ class Door:
         self.app = app(serving, serving.settings)
         self.servicer = Servicer(serving, serving.settings)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._direct: Any = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._direct: list[Any] = []
+        self._leaving: asyncio.Future[Any] | None = None
 
-    def listen(self, address: str) -> None:
+    def listen_grpc(self, address: str) -> None:
         """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
         from fivefold.online.grpc.server import Server
 
-        self._direct = Server(self.serving, address, servicer=self.servicer, shared=True)
-        self.start(self._direct.start())
+        self._listen(Server(self.serving, address, servicer=self.servicer, shared=True))
+
+    def listen_http(self, path: str) -> None:
+        """Answer HTTP on the socket that the keeper at `path` lends; raises `OSError` where there is none."""
+        from fivefold.online.handover import borrow
+        from fivefold.online.http.server import Server
+
+        self._listen(Server(self.app, borrow(path)))
+
+    def _listen(self, server: Any) -> None:
+        self._direct.append(server)
+        self.start(server.start())
 
     def start(self, coroutine: Any) -> None:
         """Run a coroutine for as long as the process lives."""
@@ -164,11 +182,11 @@ class Door:
         """Say not ready; open streams end after the message they are working on."""
         self.serving.drain()
         self.servicer.drain()
-        if self._direct is not None and not self._leaving:
-            # Clients hear of it by a GOAWAY and open their next connection elsewhere; what they asked is answered.
-            self._leaving = asyncio.get_running_loop().create_task(
-                self._direct.stop(self.serving.settings.drain_seconds)
-            )
+        if self._direct and not self._leaving:
+            # Clients hear of it by a GOAWAY or a closed connection, and open their next one elsewhere; what they asked
+            # is answered.
+            grace = self.serving.settings.drain_seconds
+            self._leaving = asyncio.gather(*(server.stop(grace) for server in self._direct))
 
     async def close(self) -> None:
         """Finish what was asked past Ray's own count, then end the background work and the scorers."""
@@ -299,7 +317,13 @@ class Online:
     """The deployment's class. Its constructor opens and self-tests the bundles, so a replica that is up can answer."""
 
     def __init__(
-        self, models: list[str], defaults: dict[str, str], settings: OnlineSettings, grpc_listen: str, log: str
+        self,
+        models: list[str],
+        defaults: dict[str, str],
+        settings: OnlineSettings,
+        grpc_listen: str,
+        http_socket: str,
+        log: str,
     ) -> None:
         global _door
         from ray import serve
@@ -317,7 +341,9 @@ class Online:
         self._door = _door = Door(serving, telemetry)
         _door.start(copy_metrics(telemetry.registry))
         if grpc_listen:
-            _door.listen(grpc_listen)
+            _door.listen_grpc(grpc_listen)
+        if http_socket:
+            _door.listen_http(http_socket)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
@@ -399,6 +425,11 @@ def build(arguments: Arguments) -> "Application":
         autoscaling_config=autoscaling_config,
     )
     application: Application = deployment.bind(
-        list(arguments.models), dict(arguments.defaults), settings, arguments.grpc_listen, arguments.log
+        list(arguments.models),
+        dict(arguments.defaults),
+        settings,
+        arguments.grpc_listen,
+        arguments.http_socket,
+        arguments.log,
     )
     return application

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fivefold.core.settings import address
-from fivefold.online import banner, claims, processes
+from fivefold.online import banner, claims, handover, processes
 from fivefold.online.engine import Order
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Run:
         self._directory = claims.new_directory()
         self._log_path = self._directory / "requests.log"
         self._log = self._log_path.open("a+", encoding="utf-8", errors="replace")
+        self._keeper: handover.Keeper | None = None
         self._engine: subprocess.Popen[bytes] | None = None
         self._events: IO[bytes] | None = None
         self._environment = claims.environment(self._directory, self._base, self._settings)
@@ -115,8 +116,10 @@ class Run:
     def start(self) -> None:
         """Check the bundles, start the engine, and return when the first request can be answered.
 
-        Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `Stopped`.
+        Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `claims.PortTaken`, `Stopped`.
         """
+        if claims.direct(self._settings):
+            self._keeper = handover.Keeper(claims.listener(self._settings.http), self._directory / "http.sock")
         self._launch()
         self._say("checking", ", ".join(Path(model).name for model in self._models))
         models = self._check()
@@ -143,6 +146,7 @@ class Run:
                 raise EngineFailed(f"the server ended by itself{self._engine_said()}")
         print("\nstopping; once more to stop at once", file=self._out, flush=True)
         assert self._engine.stdin is not None
+        self._let_go()
         with contextlib.suppress(OSError):
             self._engine.stdin.close()
         deadline = time.monotonic() + self._settings.drain_seconds + 10
@@ -153,6 +157,7 @@ class Run:
     def end(self) -> None:
         """Kill what is left of the run and remove its files."""
         left = processes.sweep()
+        self._let_go()
         if not left:
             self._pass_log_on()
         self._log.close()
@@ -196,7 +201,14 @@ class Run:
             raise Stopped
         return models
 
+    def _let_go(self) -> None:
+        """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
     def _order(self) -> None:
+        http, grpc = claims.proxy_addresses(self._settings, self._base)
         order = Order(
             arguments={
                 "models": self._models,
@@ -205,12 +217,13 @@ class Run:
                 # Replicas share the machine's cores with everything else on it.
                 "num_cpus": 0.0,
                 "grpc_listen": self._settings.grpc if claims.direct(self._settings) else "",
+                "http_socket": str(self._directory / "http.sock") if claims.direct(self._settings) else "",
                 "log": str(self._log_path),
             },
             # Ray opens its directory to every user of the machine; ours around it stays shut.
             directory=str(self._directory / "ray"),
-            http_port=address(self._settings.http)[1],
-            grpc_port=claims.grpc_proxy_port(self._settings, self._base),
+            http_port=address(http)[1],
+            grpc_port=address(grpc)[1],
             drain_seconds=self._settings.drain_seconds,
             parent=os.getpid(),
         )

@@ -1,0 +1,56 @@
+"""A listening socket that outlives the process which answers on it.
+
+A local run with one replica needs no proxy between its clients and that replica. So that the port is nevertheless there
+while a replica that died is replaced, the run itself keeps the socket and lends it to each replica in turn, over a Unix
+socket in the run's private directory: who connects meanwhile waits in the socket's queue and is answered. Accepting is
+left to the replica.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from pathlib import Path
+
+
+class Keeper:
+    """Keeps a bound socket and lends it to whoever connects to `path`."""
+
+    def __init__(self, listener: socket.socket, path: str | os.PathLike[str]) -> None:
+        self._listener = listener
+        self._path = Path(path)
+        self._desk = socket.socket(socket.AF_UNIX)
+        self._desk.bind(os.fspath(path))
+        self._desk.listen()
+        self._thread = threading.Thread(target=self._lend, name="fivefold-handover", daemon=True)
+        self._thread.start()
+
+    def _lend(self) -> None:
+        while True:
+            try:
+                borrower, _ = self._desk.accept()
+            except OSError:
+                return
+            with borrower, contextlib.suppress(OSError):
+                socket.send_fds(borrower, [b"\0"], [self._listener.fileno()])
+
+    def close(self) -> None:
+        """Let go of the socket: whoever has it decides alone when the port is free again. Idempotent."""
+        with contextlib.suppress(OSError):
+            self._desk.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._desk.close()
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+
+def borrow(path: str) -> socket.socket:
+    """The socket that a `Keeper` keeps; raises `OSError` where there is none, or it ends before it has lent it."""
+    with socket.socket(socket.AF_UNIX) as desk:
+        desk.connect(path)
+        _, descriptors, _, _ = socket.recv_fds(desk, 1, 1)
+    if not descriptors:
+        raise ConnectionError(f"{path} lent no socket")
+    return socket.socket(fileno=descriptors[0])
