@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 4.0
+PATIENCE = 2.0
 """A request may wait so many times as long as it takes itself, whatever the limit: a slow model's clients know it."""
 
 FORGET = 0.02
@@ -58,8 +58,10 @@ class Admission:
         """Whether one more may join, that the model is expected to need so many seconds for."""
         wait, now = self.wait, self._clock()
         since, self._asked = now - self._asked, now
-        # What is usual here decides whether this is a queue; one large request may wait longer, and says nothing.
-        if wait > self._patience(self._ahead / self._count if self._count else seconds) / 2:
+        # What is usual here decides whether this is a queue; one large request may wait longer, and says nothing. Once
+        # it is a standing one, what waits is kept within the limit, so less than that is still a sign of it.
+        usual = self._patience(self._ahead / self._count if self._count else seconds)
+        if wait > (usual / 2 if self._over > self._burst else usual):
             self._over = min(self._over + since, self._burst + LULL)
         else:
             self._over = max(self._over - since, 0.0)

@@ -40,12 +40,13 @@ class OnlineSettings:
     max_inflight: int = 256
     """Requests in work at once for one model in one process; the next one is `overloaded`, with Retry-After."""
 
-    max_wait: float = 0.02
-    """A request that would have to wait longer for a busy model (or four times its own duration, if that is more) is
+    max_wait: float = 0.01
+    """A request that would have to wait longer for a busy model (or twice its own duration, if that is more) is
     `overloaded` too, unless this is a burst."""
 
-    burst_seconds: float = 0.5
-    """How long requests may wait longer than `max_wait`, as in a burst; only `max_inflight` limits those."""
+    burst_seconds: float = 0.1
+    """How long requests may wait longer than `max_wait`, as in a burst; only `max_inflight` limits those. (CoDel's
+    interval, RFC 8289: many requests at one moment pass, the beginning of an overload costs few of them their time.)"""
 
     retry_after: float = 1.0
     """What an `overloaded` or `not_ready` answer asks the client to wait."""
