@@ -94,6 +94,16 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A measured part at one rate: latency of its right answers, and of its refusals for having too much to do."""
+
+    rate: float
+    seconds: float
+    right: Latency
+    overloaded: Latency
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one run of k6 measured, warm-up left out."""
 
@@ -110,6 +120,7 @@ class Outcome:
     transports: Mapping[str, Latency]
     transport_errors: Mapping[str, int]
     slots: Sequence[Slot]
+    phases: Sequence[Phase]
     cpu_seconds: float
     waiting: int
     said: str = ""
@@ -267,6 +278,7 @@ def _plan(
             del scenarios[name]["rate"], scenarios[name]["timeUnit"]
         measured = name != "warm"
         phases[name] = {
+            "name": name,
             "rate": whole / 100,
             "milliseconds": seconds * 1000,
             "since": (begin - warm) * 1000,
@@ -350,6 +362,10 @@ def _outcome(
         transports={name: latency(f"ff_transport_{name}") for name in plan["transports"]},
         transport_errors={name: count(f"ff_transport_errors_{name}") for name in plan["transports"]},
         slots=[Slot(i * slot, latency(f"ff_slot_{i}"), count(f"ff_slot_errors_{i}")) for i in range(plan["slots"])],
+        phases=[
+            Phase(rate, seconds, latency(f"ff_right_measured_{i}"), latency(f"ff_overloaded_measured_{i}"))
+            for i, (seconds, rate) in enumerate(scenario.stages())
+        ],
         cpu_seconds=cpu,
         waiting=plan["vus"],
         said=said,

@@ -41,6 +41,14 @@ for (const name of plan.transports) {
     errors: new Counter('ff_transport_errors_' + name),
   };
 }
+// By measured phase: right answers, and refusals because the server has too much to do.
+const right = {};
+const overloaded = {};
+for (const [name, phase] of Object.entries(plan.phases)) {
+  if (!phase.measured) continue;
+  right[name] = new Trend('ff_right_' + name, true);
+  overloaded[name] = new Trend('ff_overloaded_' + name, true);
+}
 const slots = [];
 const slotErrors = [];
 for (let i = 0; i < plan.slots; i++) {
@@ -72,7 +80,11 @@ function record(phase, transport, milliseconds, dueAt, outcome, detail) {
   transports[transport].requests.add(1);
   const slot = Math.min(Math.floor((phase.since + dueAt) / plan.slot_milliseconds), plan.slots - 1);
   if (slot >= 0) slots[slot].add(milliseconds);
-  if (outcome === '') return;
+  if (outcome === '') {
+    right[phase.name].add(milliseconds);
+    return;
+  }
+  if (outcome === 'overloaded') overloaded[phase.name].add(milliseconds);
   if (outcome === 'refused') {
     refused.add(1);
     return;

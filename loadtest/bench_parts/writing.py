@@ -9,8 +9,8 @@ from loadtest.bench_parts import forest
 from loadtest.bench_parts.contenders import BARE_RAY, FIVEFOLD, Workload
 from loadtest.bench_parts.forest import figure
 from loadtest.bench_parts.result import Result
+from loadtest.document import put
 
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 PLOTS: Final = "plots"
 
 
@@ -76,11 +76,7 @@ def conditions(result: Result) -> str:
 
 def write(result: Result, document: Path) -> list[Path]:
     """Put the section between the document's markers and draw the pictures; raises `ValueError` without markers."""
-    text = document.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no {BEGIN} … {END}")
+    put(document, "bench", markdown(result, pictures=True))
     folder = document.parent / PLOTS
     folder.mkdir(exist_ok=True)
     written = [document]
@@ -90,7 +86,6 @@ def write(result: Result, document: Path) -> list[Path]:
             path = folder / _file(workload)
             path.write_text(picture)
             written.append(path)
-    document.write_text(f"{before}{BEGIN}\n\n{markdown(result, pictures=True)}\n\n{END}{after}")
     return written
 
 

@@ -1,5 +1,6 @@
 """`fivefold serve` as a user has it: real Ray, real HAProxy, real signals."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -277,6 +278,26 @@ def refused(host: Host) -> bool:
     except OSError:
         return True
     return False
+
+
+def test_the_only_replica_is_replaced_behind_a_port_that_stays(bundle: Path, tmp_path: Path) -> None:
+    """Nobody is refused meanwhile: who connects while it is away waits and is answered by the next one."""
+    with running([bundle], tmp_path) as alone:
+        victim = answered_by(alone)
+        os.kill(victim, signal.SIGKILL)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: connected_anew(alone), range(8)))
+
+    assert [status for status, _ in answers] == [200] * 8
+    assert victim not in {body["predictions"][0]["process"] for _, body in answers}
+
+
+def connected_anew(host: Host) -> tuple[int, Any]:
+    """The answer over a connection of its own; one that the dying replica had still taken does not count."""
+    while True:
+        with contextlib.suppress(ConnectionResetError, http.client.RemoteDisconnected):
+            status, _, body = sleep(host, 0.001)
+            return status, body
 
 
 @pytest.mark.full

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadtest.calibrate import Limit
-from loadtest.k6 import PERCENTILES, Latency, Outcome, Slot
+from loadtest.k6 import PERCENTILES, Latency, Outcome, Phase, Slot
 
 LIMIT = Limit(10_000.0, Latency(100, {float(p): 0.3 for p in PERCENTILES}, 0.4), {})
 
@@ -31,6 +31,7 @@ def outcome(rate: float = 100.0, p99: float = 10.0, **changes: Any) -> Outcome:
         "transports": {"v1": latency(p99), "grpc": latency(p99 / 2)},
         "transport_errors": {},
         "slots": [Slot(float(i), latency(p99, 100), 0) for i in range(10)],
+        "phases": [Phase(rate, 10.0, latency(p99, round(rate * 10)), latency(0.0, 0))],
         "cpu_seconds": 1.0,
         "waiting": 100,
     }

@@ -319,6 +319,16 @@ def test_an_overload_costs_neither_answers_nor_latency(load: float, at_once: int
     assert max(wait for came, wait in queue.waits if came >= 1.0) <= max(WAIT, PATIENCE * took) + took
 
 
+@pytest.mark.parametrize("load", [0.5, 0.75])
+def test_random_arrivals_below_capacity_are_no_overload(load: float) -> None:
+    """Callers who do not know of each other make queues now and then; that is what a queue is for."""
+    queue = Queue(0.005)
+
+    admitted = queue.ask(at_random(120.0, load / 0.005))
+
+    assert sum(admitted) >= 0.999 * len(admitted)
+
+
 @pytest.mark.parametrize("load", [1.5, 3.0])
 @pytest.mark.parametrize("took", [0.01])
 def test_an_overload_at_random_costs_neither_answers_nor_latency(load: float, took: float) -> None:

@@ -75,56 +75,53 @@ def test_ray_variables_of_the_user_do_not_leak_into_a_run(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_one_replica_answers_grpc_itself_and_more_share_the_proxy(replicas: int) -> None:
-    """Whoever it is has the address that was asked for; beside one replica the proxy's door is in the run's block."""
-    settings = OnlineSettings(grpc="127.0.0.1:9001", max_replicas=replicas)
+def test_one_replica_answers_itself_and_more_share_the_proxy(replicas: int) -> None:
+    """Whoever it is has the addresses that were asked for; beside one replica the proxy's are in the run's block."""
+    settings = OnlineSettings(http="127.0.0.1:8001", grpc="127.0.0.1:9001", max_replicas=replicas)
     directory = claims.new_directory()
 
-    direct = claims.direct(settings)
-    port = claims.grpc_proxy_port(settings, 20_000)
-    bound = claims.environment(directory, 20_000, settings)["FIVEFOLD_BIND_GRPC"]
+    found = claims.environment(directory, 20_000, settings)
 
-    assert (direct, port, bound) == {
-        1: (True, 20_005, "127.0.0.1:20005"),
-        2: (False, 9001, "127.0.0.1:9001"),
+    bound = found["FIVEFOLD_BIND_HTTP"], found["FIVEFOLD_BIND_GRPC"]
+    assert bound == claims.proxy_addresses(settings, 20_000)
+    assert (claims.direct(settings), *bound) == {
+        1: (True, "127.0.0.1:20006", "127.0.0.1:20005"),
+        2: (False, "127.0.0.1:8001", "127.0.0.1:9001"),
     }[replicas]
     (directory / "haproxy").unlink()
     directory.rmdir()
 
 
-def test_the_proxys_own_grpc_door_is_nobody_elses_port() -> None:
-    """It lies in the run's block, apart from Serve's ports and from the replicas' ranges."""
+def test_the_proxys_own_doors_are_nobody_elses_ports() -> None:
+    """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
     directory = claims.new_directory()
     found = claims.environment(directory, 20_000, settings)
 
-    port = claims.grpc_proxy_port(settings, 20_000)
+    doors = {int(each.rpartition(":")[2]) for each in claims.proxy_addresses(settings, 20_000)}
 
     ports = {
         name: int(value) for name, value in found.items() if name.startswith("RAY_SERVE") and name.endswith("PORT")
     }
-    assert 20_000 < port < 20_000 + claims.BLOCK
-    assert port not in ports.values()
+    assert len(doors) == 2
+    assert doors < set(range(20_001, 20_000 + claims.BLOCK))
+    assert not doors & set(ports.values())
     for protocol in ("HTTP", "GRPC"):
         first, last = (ports[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
-        assert not first <= port < last
+        assert not doors & set(range(first, last))
     (directory / "haproxy").unlink()
     directory.rmdir()
 
 
-def test_every_path_and_port_is_the_runs_own() -> None:
-    """What two runs would otherwise share: HAProxy's files and sockets, and every port."""
-    one, two = claims.new_directory(), claims.new_directory()
-    first = claims.environment(one, 20_000, OnlineSettings())
-    second = claims.environment(two, 21_000, OnlineSettings())
+def test_an_address_that_is_claimed_is_nobody_elses() -> None:
+    """Before anybody listens there, and without keeping out what its last owner has left closing."""
+    with claims.listener("127.0.0.1:0") as ours:
+        port = ours.getsockname()[1]
 
-    own = {name for name in first if name.endswith(("_PORT", "_PATH", "_LOC", "_FILE", "_BASE"))} & {
-        name for name in first if name.startswith("RAY_SERVE")
-    }
-    own.discard("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH")
-
-    assert len(own) == 14
-    assert [name for name in own if first[name] == second[name]] == []
-    for directory in (one, two):
-        (directory / "haproxy").unlink()
-        directory.rmdir()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        ours.listen()
+        with pytest.raises(claims.PortTaken, match=rf"127\.0\.0\.1:{port} is taken"):
+            claims.listener(f"127.0.0.1:{port}")

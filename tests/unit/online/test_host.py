@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import http.client
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -15,9 +17,10 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import SECONDS, Loop, World, gate_bundle, request_of, world
 
-from fivefold.online import host
+from fivefold.online import claims, host
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from fivefold.online.grpc.servicer import INFERENCE
+from fivefold.online.handover import Keeper
 from fivefold.online.settings import OnlineSettings
 
 
@@ -31,7 +34,7 @@ def test_the_builder_gets_its_arguments_typed() -> None:
     """Ray hands over a plain dictionary to a builder whose annotation it cannot read: this one it can."""
     deployment = built(defaults={"a": "2"}, settings={"max_rows": 7})
 
-    models, defaults, settings, _, _ = deployment.init_args
+    models, defaults, settings, *_ = deployment.init_args
     assert models == ["/bundles/a"]
     assert defaults == {"a": "2"}
     assert settings == OnlineSettings(max_rows=7)
@@ -229,7 +232,7 @@ def listening(directory: Path, address: str, version: str = "1") -> Iterator[tup
     """A door that answers gRPC by itself, as a replica's; its model waits in a thread."""
     with world([gate_bundle(directory / version, version)], inline_seconds=0.0) as served:
         door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
-        Loop.shared().call(lambda: door.listen(address))
+        Loop.shared().call(lambda: door.listen_grpc(address))
         try:
             yield door, served
         finally:
@@ -361,5 +364,39 @@ def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
 
 def test_a_replica_listens_where_it_is_told_to() -> None:
     """Empty, as on a cluster, means that all calls come through the proxy."""
-    assert built().init_args[3] == ""
-    assert built(grpc_listen="127.0.0.1:9000").init_args[3] == "127.0.0.1:9000"
+    assert built().init_args[3:5] == ("", "")
+    assert built(grpc_listen="127.0.0.1:9000", http_socket="/run/s").init_args[3:5] == ("127.0.0.1:9000", "/run/s")
+
+
+def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> None:
+    """And lets go of it when it closes, for the next one."""
+    kept = claims.listener("127.0.0.1:0")
+    port = kept.getsockname()[1]
+    keeper = Keeper(kept, tmp_path / "s")
+    versions = []
+    for version in ("1", "2"):
+        with world([gate_bundle(tmp_path / version, version)]) as served:
+            door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+            Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))  # noqa: B023
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as asking:
+                until_listening(port)
+                asking.request("GET", "/v2/models/gate")
+                versions += json.loads(asking.getresponse().read())["versions"]
+            Loop.shared().run(door.close)
+    keeper.close()
+
+    assert versions == ["1", "2"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), SECONDS)
+
+
+def until_listening(port: int) -> None:
+    """Return when a connection is taken; from the first time on, one is, whoever answers."""
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), SECONDS).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.005)

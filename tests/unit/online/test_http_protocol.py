@@ -626,9 +626,86 @@ def test_bytes_that_are_no_http_end_the_connection(tmp_path: Path) -> None:
             async with early(out) as (port, _):
                 said = await talk(port, request() + b"\0\0\r\n\r\n")
                 assert said.startswith(b"HTTP/1.1 200 ")
-                assert said.count(b"HTTP/1.1 400 ") == 1
+                head, _, body = said[said.index(b"HTTP/1.1 400 ") :].partition(b"\r\n\r\n")
+                headers = dict(each.split(": ", 1) for each in head.decode().lower().split("\r\n")[1:])
+                assert Reply(400, headers, body).code == "malformed"
+                assert headers["connection"] == "close"
                 async with line(port) as asking:
                     assert doubled(await asking.ask(request())) == [4.0]
+
+        out.run(converse())
+
+        assert out.count("malformed") == 1
+
+
+@pytest.mark.parametrize("before", [b"", request()], ids=["first", "second"])
+def test_headers_that_do_not_come_in_time_end_the_connection(before: bytes, tmp_path: Path) -> None:
+    """With an answer: the client had begun. That it sends a little now and then helps it nothing."""
+    with world([gate_bundle(tmp_path / "gate")], inline_seconds=QUICK, body_timeout=0.2) as out:
+
+        async def dribble(to: Line) -> None:
+            for _ in range(10_000):
+                to.say(b"x: y\r\n")
+                await asyncio.sleep(0.01)
+
+        async def converse() -> None:
+            async with early(out) as (port, _), line(port) as slow:
+                if before:
+                    assert doubled(await slow.ask(before)) == [4.0]
+                slow.say(f"POST {PREDICT} HTTP/1.1\r\n".encode())
+                dribbling = asyncio.ensure_future(dribble(slow))
+                reply = await slow.answer()
+                assert (reply.status, reply.code) == (408, "request_timeout")
+                dribbling.cancel()
+
+        out.run(converse())
+
+
+def test_a_connection_that_asks_nothing_is_closed_without_a_word(tmp_path: Path) -> None:
+    with world([gate_bundle(tmp_path / "gate")], inline_seconds=QUICK, body_timeout=0.05) as out:
+
+        async def converse() -> None:
+            async with early(out) as (port, _), line(port) as silent:
+                assert await silent.ended()
+
+        out.run(converse())
+
+
+def test_headers_in_time_are_not_late(tmp_path: Path) -> None:
+    """What takes its time afterwards, in the model, is no matter of theirs."""
+    with world([gate_bundle(tmp_path / "gate")], inline_seconds=0.0, body_timeout=0.2) as out:
+
+        async def converse() -> None:
+            grpc_gate.shut()
+            async with early(out) as (port, _), line(port) as asking, line(port) as other:
+                whole = request(SLOW)
+                asking.say(whole[:20])
+                await asyncio.sleep(0.01)
+                asking.say(whole[20:])
+                await asyncio.to_thread(grpc_gate.wait_for_one)
+                assert await other.ended(), "so the time is up"
+                grpc_gate.opened.set()
+                assert doubled(await asking.answer()) == [-2.0]
+
+        out.run(converse())
+
+
+def test_headers_without_end_are_not_kept(tmp_path: Path) -> None:
+    """They are refused as soon as no honest request could have so many."""
+    with world([gate_bundle(tmp_path / "gate")], inline_seconds=QUICK) as out:
+
+        async def flood(to: Line) -> None:
+            while True:
+                to.say(b"x" * 4096)
+                await asyncio.sleep(0)
+
+        async def converse() -> None:
+            async with early(out) as (port, _), line(port) as flooding:
+                flooding.say(f"POST {PREDICT} HTTP/1.1\r\nx: ".encode())
+                sending = asyncio.ensure_future(flood(flooding))
+                reply = await flooding.answer()
+                sending.cancel()
+                assert (reply.status, reply.code) == (431, "headers_too_large")
 
         out.run(converse())
 
