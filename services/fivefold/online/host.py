@@ -392,6 +392,8 @@ def build(arguments: Arguments) -> "Application":
         max_queued_requests=settings.max_queued_requests,
         graceful_shutdown_timeout_s=settings.drain_seconds,
         graceful_shutdown_wait_loop_s=0.1,
+        # A replica goes only when its replacement answers: with one of them anything else would be an outage.
+        max_surge_percent=100,
         # A replica that has died is noticed by this.
         health_check_period_s=HEALTH_SECONDS,
         ray_actor_options={"num_cpus": arguments.num_cpus},
