@@ -20,7 +20,6 @@ from typing import Any
 
 from fivefold.cluster import certificate
 from fivefold.cluster.api import Api
-from fivefold.guard import keys
 
 TOKEN_BYTES = 32
 
@@ -53,6 +52,8 @@ def ensure(api: Api, wanted: Wanted) -> list[str]:
 
 def _keys(api: Api, name: str) -> list[str]:
     """The first key. Its digest is written first: a key that nobody knows of is better than one that opens nothing."""
+    from fivefold.guard import keys
+
     known, shown = f"{name}-api-keys", f"{name}-api-key"
     if api.secret(known) is not None:
         return [f"{known}: kept"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from fivefold.commands.words import add, add_group, complain
@@ -26,6 +27,19 @@ def _secrets(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _call(arguments: argparse.Namespace) -> int:
+    from fivefold.cluster.call import Differs, call
+
+    key = os.environ.get("FIVEFOLD_KEY")
+    try:
+        for sentence in call(arguments.http, arguments.grpc, {"authorization": f"Bearer {key}"} if key else {}):
+            print(sentence, flush=True)
+    except Differs as error:
+        complain(str(error), "the pods' log lines have the request ids")
+        return FAILED
+    return 0
+
+
 def add_cluster(commands: Any) -> None:
     """Add `cluster`."""
     group = add_group(
@@ -44,3 +58,13 @@ def add_cluster(commands: Any) -> None:
     secrets.add_argument(
         "--host", action="append", default=[], metavar="NAME", help="make a certificate for it; repeatable"
     )
+    call = add(
+        group,
+        "call",
+        _call,
+        "ask a service for every model over REST and gRPC, and compare",
+        "fivefold cluster call --http http://fivefold:8000 --grpc grpc://fivefold:9000",
+        "the variable FIVEFOLD_KEY holds the key, where the service asks for one",
+    )
+    call.add_argument("--http", required=True, metavar="URL")
+    call.add_argument("--grpc", required=True, metavar="URL")
