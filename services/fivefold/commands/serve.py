@@ -31,6 +31,10 @@ _SERVE_SETTINGS = (
     "http",
     "grpc",
     "allow_public",
+    "keys",
+    "oidc_issuer",
+    "oidc_audience",
+    "oidc_jwks",
     "min_replicas",
     "max_replicas",
     "max_rows",
@@ -57,6 +61,7 @@ def add_serve(commands: Any) -> None:
         "serve bundles over REST and gRPC until Ctrl-C",
         "fivefold serve --model bundles/demo",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
+        "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     serve.add_argument(
@@ -84,6 +89,12 @@ def add_serve(commands: Any) -> None:
         help="a request that would wait longer for a busy model is refused, bursts excepted",
     )
     serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
+    serve.add_argument(
+        "--keys", metavar="PATH", help="ask for an API key of this file or directory: fivefold keys create"
+    )
+    serve.add_argument("--oidc-issuer", metavar="URL", help="take this issuer's tokens")
+    serve.add_argument("--oidc-audience", metavar="NAME", help="what those tokens must name as their audience")
+    serve.add_argument("--oidc-jwks", metavar="URL", help="the issuer's keys, where it does not say where they are")
     serve.add_argument(
         "--allow-public",
         action="store_true",

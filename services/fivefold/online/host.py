@@ -177,6 +177,8 @@ class Door:
             await self._leaving
         for task in self._tasks:
             task.cancel()
+        if self.serving.guard is not None:
+            await asyncio.to_thread(self.serving.guard.close)
         self.serving.close()
 
 
@@ -305,17 +307,25 @@ class Online:
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
+        from fivefold.guard import Guard
         from fivefold.online.models import Models
+        from fivefold.online.replicas import Replicas, running
         from fivefold.online.serving import Serving
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
-        serving = Serving(Models(open_models(models), defaults=defaults), settings, telemetry)
+        replicas = Replicas(running)
+        guard = Guard.of(settings, replicas)
+        serving = Serving(Models(open_models(models), defaults=defaults), settings, telemetry, guard)
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
         _door.start(copy_metrics(telemetry.registry))
+        if guard is not None:
+            guard.start()
+            if settings.max_replicas > 1:
+                _door.start(replicas.watch())
         if grpc_listen:
             _door.listen(grpc_listen)
 

@@ -26,7 +26,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fivefold.core.settings import address
+from fivefold.core.settings import SettingsError, address
 from fivefold.online import banner, claims, processes
 from fivefold.online.engine import Order
 
@@ -100,6 +100,8 @@ class Run:
             settings,
             http=claims.free_address(settings.http, "--http"),
             grpc=claims.free_address(settings.grpc, "--grpc"),
+            # The replicas work in another directory.
+            keys=str(Path(settings.keys).resolve()) if settings.keys else "",
         )
         if self._settings.http == self._settings.grpc:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
@@ -131,7 +133,7 @@ class Run:
                 self._say("starting", told[event["event"]])
         self._until_ready(deadline)
         seconds = time.monotonic() - self._begun
-        self._out.write(banner.text(models, self._settings.http, self._settings.grpc, seconds))
+        self._out.write(banner.text(models, self._settings, seconds))
         self._out.flush()
 
     def wait(self) -> None:
@@ -181,9 +183,14 @@ class Run:
         self._events = os.fdopen(read, "rb", buffering=0)
 
     def _check(self) -> list[Model]:
+        from fivefold.guard import Guard
         from fivefold.online.host import open_models
         from fivefold.online.models import Models
 
+        try:
+            Guard.of(self._settings)
+        except SettingsError as error:
+            raise EngineFailed(str(error)) from None
         models = open_models(self._models)
         try:
             Models(models, defaults=self._defaults)
