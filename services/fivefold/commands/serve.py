@@ -11,6 +11,7 @@ from fivefold.commands.words import USAGE, add, complain
 
 def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.core.settings import SettingsError, read
+    from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.settings import OnlineSettings
 
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
@@ -19,12 +20,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     defaults = dict(text.split("=", 1) for text in arguments.default)
     try:
         settings = read(OnlineSettings, **given)
+        delivery = read(DeliverySettings)
     except SettingsError as err:
         complain(str(err), "fivefold serve --help")
         return USAGE
     from fivefold.online.local import serve
 
-    return serve(arguments.model, settings, defaults=defaults)
+    return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
 
 
 _SERVE_SETTINGS = (
@@ -62,10 +64,15 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/demo",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
+        "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     serve.add_argument(
-        "--model", metavar="DIR", action="append", required=True, help="a bundle (directory or .tar); repeatable"
+        "--model",
+        metavar="REFERENCE",
+        action="append",
+        required=True,
+        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
     )
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")

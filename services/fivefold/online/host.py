@@ -24,8 +24,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.settings import OnlineSettings
 
 if TYPE_CHECKING:
@@ -74,12 +76,17 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: list[str] = Field(min_length=1)
-    """Paths of the bundles, as a replica sees them; a replica opens them, this function does not."""
+    """References of the bundles (`fivefold.delivery.reference`): paths as a replica sees them, or URLs with digests. A
+    replica opens them, this function does not."""
 
     defaults: dict[str, str] = {}
     """The version that answers when none is asked for, by model; otherwise the highest."""
 
     settings: OnlineSettings = OnlineSettings()
+
+    delivery: DeliverySettings | None = None
+    """How replicas fetch bundles, and whose signatures they ask for; None: each goes by its own `FIVEFOLD_*` variables,
+    which on a cluster stand beside the volumes that they name."""
 
     num_cpus: float = 1.0
     """Cores that Ray reserves for a replica."""
@@ -93,11 +100,19 @@ class Arguments(BaseModel):
     log: str = ""
     """A file for the log lines; empty: the standard error stream, which is Ray's log."""
 
-    @field_validator("settings", mode="before")
+    @field_validator("models")
     @classmethod
-    def _known(cls, given: Any) -> Any:
+    def _are_references(cls, given: list[str]) -> list[str]:
+        for reference in given:
+            Reference.parse(reference)
+        return given
+
+    @field_validator("settings", "delivery", mode="before")
+    @classmethod
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
         if isinstance(given, dict):
-            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(OnlineSettings)})
+            settings = OnlineSettings if info.field_name == "settings" else DeliverySettings
+            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(settings)})
             if unknown:
                 raise ValueError(f"unknown setting {unknown[0]!r}")
         return given
@@ -301,12 +316,19 @@ class Online:
     """The deployment's class. Its constructor opens and self-tests the bundles, so a replica that is up can answer."""
 
     def __init__(
-        self, models: list[str], defaults: dict[str, str], settings: OnlineSettings, grpc_listen: str, log: str
+        self,
+        models: list[str],
+        defaults: dict[str, str],
+        settings: OnlineSettings,
+        delivery: DeliverySettings | None,
+        grpc_listen: str,
+        log: str,
     ) -> None:
         global _door
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
+        from fivefold.core.settings import read
         from fivefold.guard import Guard
         from fivefold.online.models import Models
         from fivefold.online.replicas import Replicas, running
@@ -315,9 +337,10 @@ class Online:
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
+        opened = open_models(models, delivery or read(DeliverySettings))
         replicas = Replicas(running)
         guard = Guard.of(settings, replicas)
-        serving = Serving(Models(open_models(models), defaults=defaults), settings, telemetry, guard)
+        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
@@ -354,13 +377,15 @@ def _tracer() -> Any:
     return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
-def open_models(paths: list[str]) -> "list[Model]":
-    """Open, verify and self-test bundles. Raises `BundleInvalid`."""
-    from fivefold.core.bundle import Bundle
+def open_models(
+    references: list[str], delivery: DeliverySettings, *, check: Callable[[], None] = lambda: None
+) -> "list[Model]":
+    """Fetch, verify and self-test bundles. Raises as `fivefold.delivery.fetch` does; `check` may end a download."""
     from fivefold.core.scorer import Scorer
+    from fivefold.delivery.fetch import fetch
     from fivefold.online.models import Model
 
-    bundles = [Bundle.open(path) for path in paths]
+    bundles = [fetch(reference, delivery, check=check) for reference in references]
     return [Model(bundle, Scorer.open(bundle)) for bundle in bundles]
 
 
@@ -411,6 +436,11 @@ def build(arguments: Arguments) -> "Application":
         autoscaling_config=autoscaling_config,
     )
     application: Application = deployment.bind(
-        list(arguments.models), dict(arguments.defaults), settings, arguments.grpc_listen, arguments.log
+        list(arguments.models),
+        dict(arguments.defaults),
+        settings,
+        arguments.delivery,
+        arguments.grpc_listen,
+        arguments.log,
     )
     return application

@@ -27,6 +27,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fivefold.core.settings import SettingsError, address
+from fivefold.delivery import cache
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
 from fivefold.online import banner, claims, processes
 from fivefold.online.engine import Order
 
@@ -56,20 +59,22 @@ def serve(
     settings: OnlineSettings,
     *,
     defaults: Mapping[str, str] | None = None,
+    delivery: DeliverySettings | None = None,
     out: IO[str] | None = None,
     err: IO[str] | None = None,
 ) -> int:
     """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
 
-    1 is a port that is taken or a start that failed. A bundle that must not be served raises `BundleInvalid`, a
-    contract `ContractInvalid`, both before Ray starts. A second signal stops without waiting for what is being
-    answered. Only the main thread may call this: it sets signal handlers, and it kills and collects every child of the
-    process.
+    `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. 1 is a port that is taken
+    or a start that failed. A bundle that must not be served raises `BundleInvalid`, a contract `ContractInvalid`, and
+    one that cannot be had what `fivefold.delivery.fetch` raises, all before Ray starts. A second signal stops without
+    waiting for what is being answered. Only the main thread may call this: it sets signal handlers, and it kills and
+    collects every child of the process.
     """
     out, err = out or sys.stdout, err or sys.stderr
     with _signals() as stop, contextlib.ExitStack() as stack:
         try:
-            run = Run(models, settings, dict(defaults or {}), out, err, stop)
+            run = Run(models, settings, delivery or DeliverySettings(), dict(defaults or {}), out, err, stop)
             stack.callback(run.end)
             run.start()
             run.wait()
@@ -88,13 +93,20 @@ class Run:
         self,
         models: Sequence[str | os.PathLike[str]],
         settings: OnlineSettings,
+        delivery: DeliverySettings,
         defaults: dict[str, str],
         out: IO[str],
         err: IO[str],
         stop: Stop,
     ) -> None:
-        """Raises `claims.PortTaken`."""
-        self._models = [str(Path(model).resolve()) for model in models]
+        """Raises `claims.PortTaken`, and `BundleInvalid` for what is no reference."""
+        self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
+        # A replica has other variables and another directory, and must find what was fetched here.
+        self._delivery = replace(
+            delivery,
+            bundle_cache=str(Path(delivery.bundle_cache or cache.default()).resolve()),
+            trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys),
+        )
         self._defaults, self._out, self._err, self._stop = defaults, out, err, stop
         self._settings = replace(
             settings,
@@ -120,7 +132,7 @@ class Run:
         Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `Stopped`.
         """
         self._launch()
-        self._say("checking", ", ".join(Path(model).name for model in self._models))
+        self._say("checking", ", ".join(model.name for model in self._models))
         models = self._check()
         self._order()
         self._say("starting", "Ray")
@@ -191,7 +203,7 @@ class Run:
             Guard.of(self._settings)
         except SettingsError as error:
             raise EngineFailed(str(error)) from None
-        models = open_models(self._models)
+        models = open_models([str(model) for model in self._models], self._delivery, check=self._check_stop)
         try:
             Models(models, defaults=self._defaults)
         except ValueError as error:
@@ -199,16 +211,20 @@ class Run:
         finally:
             for model in models:
                 model.scorer.close()
+        self._check_stop()
+        return models
+
+    def _check_stop(self) -> None:
         if self._stop.count:
             raise Stopped
-        return models
 
     def _order(self) -> None:
         order = Order(
             arguments={
-                "models": self._models,
+                "models": [str(model) for model in self._models],
                 "defaults": self._defaults,
                 "settings": asdict(self._settings),
+                "delivery": asdict(self._delivery),
                 # Replicas share the machine's cores with everything else on it.
                 "num_cpus": 0.0,
                 "grpc_listen": self._settings.grpc if claims.direct(self._settings) else "",
