@@ -34,6 +34,7 @@
         "name" "fivefold"
         "route_prefix" "/"
         "import_path" "fivefold.online.host:build"
-        "args" $arguments))
+        "args" $arguments
+        "deployments" (list (dict "name" "Online" "max_replicas_per_node" $online.replicas.perWorker))))
     | toYaml }}
 {{- end }}

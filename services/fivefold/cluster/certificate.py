@@ -58,9 +58,7 @@ def make(hosts: Sequence[str], now: dt.datetime | None = None) -> Certificate:
     return Certificate(
         authority.public_bytes(serialization.Encoding.PEM),
         leaf.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
 
 

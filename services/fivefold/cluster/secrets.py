@@ -86,9 +86,7 @@ def _pem(hosts: Sequence[str]) -> dict[str, bytes]:
     return {"tls.crt": made.chain, "tls.key": made.key, "ca.crt": made.authority}
 
 
-def _missing(
-    api: Api, wanted: Wanted, name: str, make: Callable[[], Mapping[str, bytes]], type: str = "Opaque"
-) -> str:
+def _missing(api: Api, wanted: Wanted, name: str, make: Callable[[], Mapping[str, bytes]], type: str = "Opaque") -> str:
     if api.secret(name) is None and api.create(_secret(wanted.name, name, make(), type=type)):
         return f"{name}: made"
     return f"{name}: kept"
