@@ -51,8 +51,12 @@ chart upgrade --install "$release" helm/fivefold -f "$VALUES" --set "image.tag=$
 }
 
 look="make status; kubectl --context $context -n $namespace describe rayservice $release"
-ready() { [ "$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
-until_true 300 "the RayService (pods, Ray, replicas)" "$look" ready
+settled() { # the operator has seen what was installed, no second cluster is on its way, and what there is, is ready
+  local state
+  state=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status} {.status.pendingServiceStatus.rayClusterName}')
+  [[ $state =~ ^([0-9]+)\ ([0-9]+)\ True\ *$ && ${BASH_REMATCH[1]} = "${BASH_REMATCH[2]}" ]]
+}
+until_true 300 "the RayService (pods, Ray, replicas)" "$look" settled
 mkdir -p .cache/kind
 authority=.cache/kind/ca.crt
 kube -n "$namespace" get secret "$release-tls" -o jsonpath='{.data.ca\.crt}' | base64 -d >$authority
