@@ -118,7 +118,10 @@ class _Calls:
         self.url = url
         self._timeout = timeout
         self._retries = retries
-        self._headers = {**(headers or {}), **authorization(url, key, allow_plaintext)}
+        self._headers = dict(headers or {})
+        # A header that the caller has written itself is nothing to improve by the environment.
+        if key is not None or "authorization" not in map(str.lower, self._headers):
+            self._headers |= authorization(url, key, allow_plaintext)
         self._dialect: _Dialect = over_grpc.Dialect() if is_grpc(url) else over_http.Dialect()
 
     def _options(self, timeout: float | None, request_id: str | None) -> CallOptions:
@@ -152,7 +155,7 @@ class Client(_Calls):
     while the server says that it is not ready, overloaded or rate limited, or cannot be reached, honouring Retry-After
     and never past `timeout` (seconds).
 
-    `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment. Over a connection that others can
+    `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment ("" sends none). Over a connection that others can
     read it is not sent: `ValueError`, unless `allow_plaintext` says that the network is trusted. `ca` is a PEM file of
     the certificate authorities that https and grpcs trust, in place of the usual ones.
     """
