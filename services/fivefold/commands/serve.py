@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, complain
+from fivefold.commands.words import USAGE, add, complain, pair
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -81,7 +81,7 @@ def add_serve(commands: Any) -> None:
         metavar="NAME=VERSION",
         action="append",
         default=[],
-        type=_pair,
+        type=pair,
         help="the version that answers without one; repeatable",
     )
     serve.add_argument("--min-replicas", type=int, metavar="N")
@@ -109,13 +109,6 @@ def add_serve(commands: Any) -> None:
         help="listen beyond this machine although nobody is asked who they are",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
-
-
-def _pair(text: str) -> str:
-    name, equals, version = text.partition("=")
-    if not (name and equals and version):
-        raise argparse.ArgumentTypeError(f"expected NAME=VERSION, got {text!r}")
-    return text
 
 
 def add_export(commands: Any) -> None:
