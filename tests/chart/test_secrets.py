@@ -85,7 +85,9 @@ def test_hooks_come_in_the_order_in_which_they_need_each_other() -> None:
     }
 
     job = weights["Job", "fivefold-secrets"]
-    assert all(weights[kind, "fivefold-secrets"] < job for kind in ("ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"))
+    assert all(
+        weights[kind, "fivefold-secrets"] < job for kind in ("ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
+    )
     assert job < weights["Job", "fivefold-gate"]
 
 

@@ -47,7 +47,7 @@ def test_helm_finds_nothing_to_say(scenario: str) -> None:
         (f"{MODEL}\nimage: {{tag: latest}}", "tag"),
         ("online: {models: []}", "models"),
         ("online: {models: [{url: 's3://models/a.tar'}]}", "url"),
-        ("online: {models: [{url: 'http://models/a.tar#sha256=%s'}]}" % DIGEST, "url"),
+        (f"online: {{models: [{{url: 'http://models/a.tar#sha256={DIGEST}'}}]}}", "url"),
         ("online: {models: [{image: 'models/a'}]}", "image"),
         (MODEL.replace("}]}", "}], settings: {keys: /tmp}}"), "keys"),
         (MODEL.replace("}]}", "}], drainSeconds: 30}"), "drainSeconds"),
