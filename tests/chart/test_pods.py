@@ -88,7 +88,9 @@ def test_probes_ask_what_they_are_named_for() -> None:
             assert (probe.http_get.path, probe.http_get.port) == ("/api/healthz", agent)
         # A start may take longer than what ends a life.
         assert ray.startup_probe.failure_threshold * ray.startup_probe.period_seconds >= 60
-    assert (worker.readiness_probe.http_get.path, worker.readiness_probe.http_get.port) == ("/-/healthz", "serve")
+    asked = worker.readiness_probe._exec.command[-1]
+    assert "http://localhost:8000/-/healthz " in asked
+    assert asked.endswith("http://localhost:8000/readyz")
 
 
 def test_the_head_holds_no_replica_and_gets_no_traffic() -> None:
