@@ -111,9 +111,16 @@ def test_the_gateway_passes_on_what_clients_ask_and_nothing_else() -> None:
 
 def test_grpc_is_spoken_in_clear_text_behind_the_gateway() -> None:
     """The Service says so, or gateways would speak HTTP/1.1 to it."""
-    ports_of = Release("default").one("RayService")["spec"]["serveService"]["spec"]["ports"]
+    service = Release("default").one("Service")["spec"]
 
-    assert {port["name"]: port["appProtocol"] for port in ports_of} == {
-        "serve": "http",
-        "serve-grpc": "kubernetes.io/h2c",
+    assert {port["name"]: port["appProtocol"] for port in service["ports"]} == {
+        "http": "http",
+        "grpc": "kubernetes.io/h2c",
     }
+
+
+def test_the_service_has_the_workers_of_every_cluster() -> None:
+    """It names no cluster, so that one can take over from another without a moment that has neither."""
+    service = Release("default").one("Service")["spec"]
+
+    assert service["selector"] == {**ONLINE, "ray.io/node-type": "worker"}
