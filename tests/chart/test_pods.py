@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ray.serve._private import constants
 
 from fivefold.online import host
 from tests.chart.rendering import SCENARIOS, Release, containers, typed
@@ -88,8 +89,8 @@ def test_probes_ask_what_they_are_named_for() -> None:
         # A start may take longer than what ends a life.
         assert ray.startup_probe.failure_threshold * ray.startup_probe.period_seconds >= 60
     asked = worker.readiness_probe._exec.command[-1]
-    assert "http://localhost:8000/-/healthz " in asked
-    assert asked.endswith("http://localhost:8000/readyz")
+    assert "http://localhost:8000/-/healthz" in asked
+    assert f"http://localhost:{constants.RAY_SERVE_HAPROXY_STATS_PORT}/stats;csv" in asked
 
 
 def test_the_head_holds_no_replica_and_gets_no_traffic() -> None:

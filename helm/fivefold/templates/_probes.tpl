@@ -8,17 +8,19 @@ timeoutSeconds: 5
 failureThreshold: {{ .failures }}
 {{- end }}
 
-{{/* Ready is a worker whose proxy takes requests and has a replica to send them to. Each half says what the other does
-     not: the proxy's own route that it does not drain, ours that it is a replica that answers. A proxy that has just
-     started knows no replica yet and passes everything on to the head's, which answers REST slowly and gRPC not at all;
-     there is no replica, so ours says 503. */}}
+{{/* Ready is a worker whose proxy takes requests and has a replica to send them to, for REST and for gRPC. The proxy's own
+     route says the former; the latter is in its figures alone: while it knows no replica that has passed its checks, it
+     passes everything on to the head's, which answers REST slowly and gRPC not at all. */}}
 {{- define "fivefold.serveProbe" -}}
 exec:
   command:
     - /bin/bash
     - -c
-    - wget -q -T 4 -t 1 -O /dev/null http://localhost:8000/-/healthz && wget -q -T 4 -t 1 -O /dev/null http://localhost:8000/readyz
+    - |-
+      wget -q -T 3 -t 1 -O /dev/null http://localhost:8000/-/healthz || exit 1
+      servers=$(wget -q -T 3 -t 1 -O - 'http://localhost:8404/stats;csv' | grep ',SERVE_REPLICA_.*,UP,')
+      grep -q '^http-' <<<"$servers" && grep -q '^grpc-' <<<"$servers"
 periodSeconds: 2
-timeoutSeconds: 9
+timeoutSeconds: 7
 failureThreshold: 2
 {{- end }}
