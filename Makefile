@@ -12,13 +12,22 @@ BUNDLE := bundles/breast-cancer
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 
+# What the cluster on this machine is made of. A machine without a registry names images and folders of its own.
+export KIND_NODE_IMAGE   ?= kindest/node:v1.34.3
+export KUBERAY_KUSTOMIZE ?= github.com/ray-project/kuberay/ray-operator/config/default?ref=v1.6.0
+export KUBERAY_IMAGE     ?=
+export GATEWAY_API_CRDS  ?= https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.1/standard-install.yaml
+export TRAEFIK_CHART     ?= https://traefik.github.io/charts
+export TRAEFIK_VERSION   ?= 37.3.0
+export TRAEFIK_IMAGE     ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo load test test-full check fmt lock generate bench gate clean
+.PHONY: help setup run demo load images kind-up deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench gate clean
 .SUFFIXES:
 
 ##@ Use it
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
 	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
@@ -34,6 +43,36 @@ load: export KEY := $(KEY)
 load: $(VENV)/.run .cache/bin/k6 ## Load-test TARGET=http://host:8000 [GRPC= PROFILE= RATE= MODEL= SLO_P99_MS= KEY=], or the local server
 	@$(BIN)/python -m loadtest.load $(or $(TARGET),http://$(HTTP)) $(if $(LOAD_GRPC),--grpc $(LOAD_GRPC)) $(if $(PROFILE),--profile $(PROFILE)) \
 	  $(if $(RATE),--rate $(RATE)) $(if $(MODEL),--model $(MODEL)) $(if $(SLO_P99_MS),--slo-p99-ms $(SLO_P99_MS)) $(ARGS)
+
+##@ Use it on Kubernetes
+kind-up: ## Make a cluster on this machine with Docker: kind, a Gateway, KubeRay
+	@k8s/up.sh
+
+images: ## Build the image and write what is in it to dist/
+	@k8s/images.sh
+
+deploy: export BUNDLES = $(BUNDLE)
+deploy: images $(if $(wildcard $(BUNDLE)),$(VENV)/.run,demo) ## Install the chart with BUNDLE="dir …", wait, print how to call it [DELIVERY=image VERSION= VALUES= ARGS=]
+	@k8s/deploy.sh
+
+upgrade: export BUNDLES = $(BUNDLE)
+upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
+	@k8s/deploy.sh
+
+e2e: $(VENV)/.dev ## Test the cluster from outside, with faults
+	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+status: ## What runs in the cluster, and what is wrong with it
+	@k8s/status.sh
+
+logs: ## What its pods said of late [TAIL=50]
+	@k8s/logs.sh
+
+doctor: $(VENV)/.run ## Name what this machine and its cluster lack
+	@$(BIN)/fivefold doctor --cluster
+
+kind-down: ## Delete the cluster on this machine
+	@k8s/down.sh
 
 ##@ Change it
 test: $(VENV)/.dev ## Set up and run the tests that need Python alone
@@ -56,6 +95,8 @@ generate: $(VENV)/.dev ## Write the generated files anew
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
+	$(LOCK) --extra image -c requirements/run.txt -o requirements/ray.txt
+	$(LOCK_ALONE) requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt
 	$(LOCK_ALONE) requirements/kserve.in -o requirements/kserve.txt

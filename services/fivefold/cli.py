@@ -14,8 +14,11 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 
 from fivefold.commands.bundle import add_bundle
+from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
+from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
+from fivefold.commands.release import add_release
 from fivefold.commands.serve import add_export, add_serve
 from fivefold.commands.words import Parser, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
@@ -101,6 +104,9 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_export(commands)
     add_contract(commands)
     add_bundle(commands)
+    add_cluster(commands)
+    add_keys(commands)
+    add_release(commands)
     version = add(commands, "version", _version, "what is installed", "fivefold version --json")
     add_json(version)
     return parser

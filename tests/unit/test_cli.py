@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from fivefold.cli import EXIT, _parser, main
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import CODES
+from fivefold.guard.keyring import Keyring
 
 LAW = {
     "format": 1,
@@ -78,6 +79,7 @@ def test_the_fixed_names_are_there() -> None:
 
     assert {"pack", "demo", "serve", "version", "contract export", "contract draft", "contract show"} <= named
     assert {"bundle verify", "bundle sign", "bundle show", "bundle keygen", "bundle archive"} <= named
+    assert {"keys create", "keys list", "keys revoke"} <= named
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -279,3 +281,71 @@ def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
     )
 
     assert ran.stderr == ""
+
+
+def test_keys_are_created_listed_and_revoked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The key stands alone on standard output, once; the list and the file do not have it."""
+    line = ["keys", "create", "--file", "keys.json", "--name", "ci", "--rate", "100", "--concurrency", "8"]
+    assert main([*line, "--expires", "90d"]) == 0
+    key, about = capsys.readouterr()
+    assert main(["keys", "create", "--file", "keys.json", "--name", "ops", "--scope", "admin", "--json"]) == 0
+    other = json.loads(capsys.readouterr().out)
+    id = key.split("_")[1]
+
+    assert key.count("\n") == 1
+    assert id in about
+    assert Keyring(folder / "keys.json").find(key.strip().encode()).scopes == {"infer"}
+    assert Keyring(folder / "keys.json").find(other["key"].encode()).scopes == {"admin"}
+    assert main(["keys", "list", "--file", "keys.json"]) == 0
+    listed = capsys.readouterr().out
+    assert "100/s, 8 at once  expires 20" in listed
+    assert "admin  no limits  no end  ops" in listed
+    assert main(["keys", "revoke", "--file", "keys.json", id]) == 0
+    assert main(["keys", "list", "--file", "keys.json", "--json"]) == 0
+    left = capsys.readouterr().out
+    assert [row["name"] for row in json.loads(left[left.index("[") :])] == ["ops"]
+    for text in (listed, left, (folder / "keys.json").read_text()):
+        assert key.strip()[12:] not in text
+        assert other["key"][12:] not in text
+
+
+def test_a_key_as_the_data_of_a_secret(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For who installs on Kubernetes: the key to read, the file to mount, and nothing written."""
+    before = set(folder.iterdir())
+    assert main(["keys", "create", "--string-data", "--name", "install"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert set(folder.iterdir()) == before
+
+    (folder / "keys.json").write_text(data["keys.json"])
+    assert Keyring(folder / "keys.json").find(data["key"].encode()).scopes == {"infer"}
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("create --file keys.json --name ci --rate 0", 2),
+        ("create --file keys.json --name ci --expires soon", 2),
+        ("create --file none/keys.json --name ci", 1),
+        ("create --file broken.json --name ci", 2),
+        ("list --file none.json", 3),
+        ("list --file broken.json", 2),
+        ("revoke --file keys.json 00000000", 3),
+        ("revoke --file broken.json 00000000", 2),
+    ],
+)
+def test_a_wrong_command_about_keys(folder: Path, capsys: pytest.CaptureFixture[str], line: str, status: int) -> None:
+    """It says what is wrong, and changes nothing."""
+    (folder / "broken.json").write_text("{")
+
+    assert main(["keys", *line.split()]) == status
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (folder / "keys.json").exists()
+    assert (folder / "broken.json").read_text() == "{"
+
+
+def test_serving_in_public_wants_a_guard(capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys, or the word that nobody is to be asked."""
+    assert main(["serve", "--model", "b", "--http", "0.0.0.0:0"]) == 2
+    assert "give keys" in capsys.readouterr().err
+    assert main(["serve", "--model", "b", "--oidc-issuer", "https://id.example"]) == 2
+    assert "oidc_audience" in capsys.readouterr().err

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,8 +17,17 @@ import numpy.typing as npt
 from fivefold.client import grpc as over_grpc
 from fivefold.client import http as over_http
 from fivefold.client.flow import Flow, NoReply, Pause, Reply, Retries, Send
-from fivefold.client.transports import AsyncGrpcTransport, AsyncHttpTransport, GrpcTransport, HttpTransport, is_grpc
+from fivefold.client.transports import (
+    AsyncGrpcTransport,
+    AsyncHttpTransport,
+    GrpcTransport,
+    HttpTransport,
+    is_grpc,
+    is_private,
+)
 from fivefold.core.contract import Contract
+
+VARIABLE = "FIVEFOLD_KEY"
 
 T = TypeVar("T")
 Arrays = Mapping[str, npt.ArrayLike]
@@ -65,21 +76,52 @@ class CallOptions:
 
     timeout: float
     retries: Retries
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
+    """Not shown: they may hold a key."""
 
     def sent(self, left: float) -> dict[str, str]:
         """The headers of one attempt: the server learns how long the caller will still wait."""
         return {**self.headers, "x-request-timeout": f"{left:.6f}"}
 
 
+def authorization(url: str, key: str | None, allow_plaintext: bool) -> dict[str, str]:
+    """The header that carries a key, `FIVEFOLD_KEY` where none is given; empty where there is none either.
+
+    Raises `ValueError` for a connection that others can read, and for a key that no header can hold; neither quotes it.
+    """
+    given = os.environ.get(VARIABLE, "") if key is None else key
+    if not given:
+        return {}
+    source = VARIABLE if key is None else "key"
+    if not (given.isascii() and given.isprintable() and " " not in given):
+        raise ValueError(f"{source}: expected printable ASCII without spaces")
+    if not allow_plaintext and not is_private(url):
+        raise ValueError(
+            f"{source}: {url} is not encrypted, so others could read the key on its way; "
+            "use https or grpcs, or say allow_plaintext=True"
+        )
+    return {"authorization": f"Bearer {given}"}
+
+
 class _Calls:
     """What both clients share: the dialect, the defaults, and how arguments become a flow."""
 
-    def __init__(self, url: str, timeout: float, retries: Retries, headers: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        allow_plaintext: bool,
+        timeout: float,
+        retries: Retries,
+        headers: Mapping[str, str] | None,
+    ) -> None:
         self.url = url
         self._timeout = timeout
         self._retries = retries
         self._headers = dict(headers or {})
+        # A header that the caller has written itself is nothing to improve by the environment.
+        if key is not None or "authorization" not in map(str.lower, self._headers):
+            self._headers |= authorization(url, key, allow_plaintext)
         self._dialect: _Dialect = over_grpc.Dialect() if is_grpc(url) else over_http.Dialect()
 
     def _options(self, timeout: float | None, request_id: str | None) -> CallOptions:
@@ -112,19 +154,28 @@ class Client(_Calls):
     Every call raises the `FivefoldError` that the server raised: same code, same path, same details. Calls are retried
     while the server says that it is not ready, overloaded or rate limited, or cannot be reached, honouring Retry-After
     and never past `timeout` (seconds).
+
+    `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment ("" sends none). Over a connection that others can
+    read it is not sent: `ValueError`, unless `allow_plaintext` says that the network is trusted. `ca` is a PEM file of
+    the certificate authorities that https and grpcs trust, in place of the usual ones.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        key: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        allow_plaintext: bool = False,
         timeout: float = 30.0,
         retries: Retries | None = None,
         headers: Mapping[str, str] | None = None,
         **transport: Any,
     ) -> None:
-        super().__init__(url, timeout, retries or Retries(), headers)
-        self._transport = GrpcTransport(url, **transport) if is_grpc(url) else HttpTransport(url, **transport)
+        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers)
+        trusted = None if ca is None else Path(ca)
+        kind = GrpcTransport if is_grpc(url) else HttpTransport
+        self._transport: GrpcTransport | HttpTransport = kind(url, trusted, **transport)
 
     def predict(
         self,
@@ -196,14 +247,18 @@ class AsyncClient(_Calls):
         self,
         url: str,
         *,
+        key: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        allow_plaintext: bool = False,
         timeout: float = 30.0,
         retries: Retries | None = None,
         headers: Mapping[str, str] | None = None,
         **transport: Any,
     ) -> None:
-        super().__init__(url, timeout, retries or Retries(), headers)
-        made = AsyncGrpcTransport(url, **transport) if is_grpc(url) else AsyncHttpTransport(url, **transport)
-        self._transport: AsyncGrpcTransport | AsyncHttpTransport = made
+        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers)
+        trusted = None if ca is None else Path(ca)
+        kind = AsyncGrpcTransport if is_grpc(url) else AsyncHttpTransport
+        self._transport: AsyncGrpcTransport | AsyncHttpTransport = kind(url, trusted, **transport)
 
     async def predict(
         self,

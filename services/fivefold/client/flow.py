@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fivefold.core.errors import FAMILIES, FivefoldError, Interrupted, Unavailable, Violation
@@ -26,7 +26,7 @@ class Send:
 
     target: str
     body: Any
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     timeout: float
     method: str = "POST"
 

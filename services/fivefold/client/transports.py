@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +12,7 @@ import grpc
 import httpx
 
 from fivefold.client.flow import NoReply, Reply, Send
+from fivefold.core.settings import is_loopback
 
 SERVICE = "/inference.GRPCInferenceService/"
 MAX_MESSAGE = 256 * 1024 * 1024
@@ -23,11 +27,22 @@ def is_grpc(url: str) -> bool:
     return scheme.startswith("grpc")
 
 
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent: the URL says TLS, or leads to this machine."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    return parts.scheme in ("https", "grpcs") or is_loopback(parts.hostname or "")
+
+
+def _trust(ca: Path | None) -> dict[str, Any]:
+    """httpx's option for the certificate authorities of a PEM file, and no others."""
+    return {} if ca is None else {"verify": ssl.create_default_context(cafile=os.fspath(ca))}
+
+
 class HttpTransport:
     """HTTP, blocking."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self._client = httpx.Client(base_url=url, **options)
+    def __init__(self, url: str, ca: Path | None = None, **options: Any) -> None:
+        self._client = httpx.Client(base_url=url, **_trust(ca), **options)
 
     def send(self, message: Send) -> Reply:
         """Perform one send; raises `NoReply`."""
@@ -44,8 +59,8 @@ class HttpTransport:
 class AsyncHttpTransport:
     """HTTP, async."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self._client = httpx.AsyncClient(base_url=url, **options)
+    def __init__(self, url: str, ca: Path | None = None, **options: Any) -> None:
+        self._client = httpx.AsyncClient(base_url=url, **_trust(ca), **options)
 
     async def send(self, message: Send) -> Reply:
         """Perform one send; raises `NoReply`."""
@@ -82,6 +97,10 @@ def _grpc_target(url: str) -> str:
     return parts.netloc or parts.path
 
 
+def _grpc_credentials(ca: Path | None) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
+
+
 def _grpc_options() -> list[tuple[str, Any]]:
     return [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
 
@@ -89,12 +108,10 @@ def _grpc_options() -> list[tuple[str, Any]]:
 class GrpcTransport:
     """gRPC, blocking."""
 
-    def __init__(self, url: str, *, root_certificates: bytes | None = None) -> None:
+    def __init__(self, url: str, ca: Path | None = None) -> None:
         target, options = _grpc_target(url), _grpc_options()
         if urlsplit(url).scheme == "grpcs":
-            self._channel = grpc.secure_channel(
-                target, grpc.ssl_channel_credentials(root_certificates), options=options
-            )
+            self._channel = grpc.secure_channel(target, _grpc_credentials(ca), options=options)
         else:
             self._channel = grpc.insecure_channel(target, options=options)
 
@@ -117,11 +134,10 @@ class GrpcTransport:
 class AsyncGrpcTransport:
     """gRPC, async."""
 
-    def __init__(self, url: str, *, root_certificates: bytes | None = None) -> None:
+    def __init__(self, url: str, ca: Path | None = None) -> None:
         target, options = _grpc_target(url), _grpc_options()
         if urlsplit(url).scheme == "grpcs":
-            credentials = grpc.ssl_channel_credentials(root_certificates)
-            self._channel = grpc.aio.secure_channel(target, credentials, options=options)
+            self._channel = grpc.aio.secure_channel(target, _grpc_credentials(ca), options=options)
         else:
             self._channel = grpc.aio.insecure_channel(target, options=options)
 

@@ -1,4 +1,4 @@
-"""`fivefold bundle`: verify, sign, show, keygen and archive."""
+"""`fivefold bundle`: verify, sign, show, keygen, archive and fetch."""
 
 from __future__ import annotations
 
@@ -109,12 +109,31 @@ def _bundle_archive(arguments: argparse.Namespace) -> None:
         )
 
 
+def _bundle_fetch(arguments: argparse.Namespace) -> int | None:
+    from fivefold.commands.words import USAGE, complain
+    from fivefold.core.settings import SettingsError, read
+    from fivefold.delivery.fetch import fetch_to
+    from fivefold.delivery.settings import DeliverySettings
+
+    try:
+        settings = read(DeliverySettings, trusted_keys=tuple(arguments.public_key) or None)
+    except SettingsError as err:
+        complain(str(err), "fivefold bundle fetch --help")
+        return USAGE
+    bundle = fetch_to(arguments.reference, Path(arguments.output), settings)
+    if arguments.json:
+        print_json(_summary(bundle))
+    else:
+        print(f"{bundle.digest}  {bundle.name}@{bundle.version}  {bundle.path}")
+    return None
+
+
 def add_bundle(commands: Any) -> None:
     """Add `bundle` and its commands."""
     group = add_group(
         commands,
         "bundle",
-        "verify, sign, show and archive bundles",
+        "verify, sign, show, archive and fetch bundles",
         "fivefold bundle verify bundles/demo",
         "fivefold bundle sign --help",
     )
@@ -156,6 +175,28 @@ def add_bundle(commands: Any) -> None:
         command.add_argument("bundle", metavar="BUNDLE", help="a directory or a .tar")
         add_json(command)
     archive.add_argument("tar", metavar="FILE.tar")
+    fetch = add(
+        group,
+        "fetch",
+        _bundle_fetch,
+        "fetch a bundle by its digest, verify it and write it to a directory; what is there already is left alone",
+        "fivefold bundle fetch https://host/demo.tar#sha256=DIGEST --output bundles/demo",
+        "fivefold bundle fetch s3://bucket/demo.tar#sha256=DIGEST --output bundles/demo      AWS_* variables apply",
+        "fivefold bundle fetch /bundle --output /models/demo --public-key release.pub.pem",
+    )
+    fetch.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        help="a directory, a .tar or a file:// URL, the digest optional; or a URL of https, s3 or gs with "
+        "#sha256=DIGEST, the digest that `fivefold bundle show` prints",
+    )
+    fetch.add_argument(
+        "--output", metavar="DIR", required=True, help="written whole or not at all: a name inside a volume, not itself"
+    )
+    fetch.add_argument(
+        "--public-key", metavar="PEM", action="append", default=[], help="require a signature by this key; repeatable"
+    )
+    add_json(fetch)
     keygen = add(
         group,
         "keygen",

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, complain
+from fivefold.commands.words import USAGE, add, complain, pair
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.core.settings import SettingsError, read
+    from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.settings import OnlineSettings
 
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
@@ -19,18 +20,23 @@ def _serve(arguments: argparse.Namespace) -> int:
     defaults = dict(text.split("=", 1) for text in arguments.default)
     try:
         settings = read(OnlineSettings, **given)
+        delivery = read(DeliverySettings)
     except SettingsError as err:
         complain(str(err), "fivefold serve --help")
         return USAGE
     from fivefold.online.local import serve
 
-    return serve(arguments.model, settings, defaults=defaults)
+    return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
 
 
 _SERVE_SETTINGS = (
     "http",
     "grpc",
     "allow_public",
+    "keys",
+    "oidc_issuer",
+    "oidc_audience",
+    "oidc_jwks",
     "min_replicas",
     "max_replicas",
     "max_rows",
@@ -57,10 +63,16 @@ def add_serve(commands: Any) -> None:
         "serve bundles over REST and gRPC until Ctrl-C",
         "fivefold serve --model bundles/demo",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
+        "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
+        "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     serve.add_argument(
-        "--model", metavar="DIR", action="append", required=True, help="a bundle (directory or .tar); repeatable"
+        "--model",
+        metavar="REFERENCE",
+        action="append",
+        required=True,
+        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
     )
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
@@ -69,7 +81,7 @@ def add_serve(commands: Any) -> None:
         metavar="NAME=VERSION",
         action="append",
         default=[],
-        type=_pair,
+        type=pair,
         help="the version that answers without one; repeatable",
     )
     serve.add_argument("--min-replicas", type=int, metavar="N")
@@ -85,19 +97,18 @@ def add_serve(commands: Any) -> None:
     )
     serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
     serve.add_argument(
+        "--keys", metavar="PATH", help="ask for an API key of this file or directory: fivefold keys create"
+    )
+    serve.add_argument("--oidc-issuer", metavar="URL", help="take this issuer's tokens")
+    serve.add_argument("--oidc-audience", metavar="NAME", help="what those tokens must name as their audience")
+    serve.add_argument("--oidc-jwks", metavar="URL", help="the issuer's keys, where it does not say where they are")
+    serve.add_argument(
         "--allow-public",
         action="store_true",
         default=None,
         help="listen beyond this machine although nobody is asked who they are",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
-
-
-def _pair(text: str) -> str:
-    name, equals, version = text.partition("=")
-    if not (name and equals and version):
-        raise argparse.ArgumentTypeError(f"expected NAME=VERSION, got {text!r}")
-    return text
 
 
 def add_export(commands: Any) -> None:

@@ -63,3 +63,11 @@ def add_group(commands: Any, name: str, about: str, *examples: str) -> Any:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def pair(text: str) -> str:
+    """The type of an argument `NAME=VERSION`."""
+    name, equals, version = text.partition("=")
+    if not (name and equals and version):
+        raise argparse.ArgumentTypeError(f"expected NAME=VERSION, got {text!r}")
+    return text

@@ -53,14 +53,19 @@ def source(path: Path, max_bytes: int) -> Source:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise BundleInvalid(f"{path} is neither a directory nor a .tar")
-            # Headers, padding and the end take at most four blocks a file and two tar records.
-            limit = max_bytes + 4 * BLOCK * MAX_FILES + 2 * tarfile.RECORDSIZE
+            limit = capacity(max_bytes)
             data = file.read(min(limit, info.st_size) + 1)
     except OSError as err:
         raise BundleInvalid(f"cannot read {path}: {err.strerror}") from err
     if len(data) > limit:
         raise BundleInvalid(f"the archive is larger than {limit:,} bytes", path=shown(path.name))
     return Tar(data, path.name)
+
+
+def capacity(max_bytes: int) -> int:
+    """How many bytes the `.tar` of a bundle may have whose files have `max_bytes` together."""
+    # Headers, padding and the end take at most four blocks a file and two tar records.
+    return max_bytes + 4 * BLOCK * MAX_FILES + 2 * tarfile.RECORDSIZE
 
 
 class Directory:

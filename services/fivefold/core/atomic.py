@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes, *, through: Path | None = None) -> None:
+def replace_file(path: Path, data: bytes, *, through: Path | None = None, mode: int = 0o666) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, never a part.
 
     The unfinished file stands in the directory `through` (of the same disk), beside `path` where it is not given.
+    `mode` is its permissions from the first byte on, before the process's mask.
     """
     part = (through or path.parent) / f".{path.name}.{os.urandom(6).hex()}.part"
     try:
-        with part.open("xb") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +137,10 @@ class Bundle:
         target = Path(directory)
         # The one way in: what could not be opened is never written.
         bundle = _verified(target, _Memory(files), (), MAX_BYTES)
-        try:
-            standing = _standing(target)
-            if standing is not None and standing.digest == bundle.digest:
-                return standing
-            _check_replaceable(target)
-            atomic.replace_directory(target.resolve(), files)
-        except OSError as err:
-            raise BundleInvalid(f"cannot write {target}: {err.strerror}") from err
+        standing = _standing(target)
+        if standing is not None and standing.digest == bundle.digest:
+            return standing
+        _put(target, files)
         return bundle
 
     @property
@@ -173,6 +169,19 @@ class Bundle:
     def golden(self) -> tuple[Columns, Columns]:
         """The golden rows: columns of the contract's inputs, and of its outputs as the packed model answered."""
         return self._golden
+
+    def copy(self, directory: str | Path) -> Bundle:
+        """Write the bundle, its signature included, to a directory, all of it or nothing; returns it as it lies there.
+
+        What stands there is treated as by `write`, and left as it is where it is the same to the byte. Raises
+        `BundleInvalid`.
+        """
+        target = Path(directory)
+        standing = _standing(target)
+        if standing is not None and standing._files == self._files:
+            return standing
+        _put(target, self._files)
+        return replace(self, path=target)
 
     def archive(self, tar: str | Path) -> Path:
         """Write the bundle as one `.tar`; the same bundle gives the same bytes. Raises `BundleInvalid`."""
@@ -227,8 +236,16 @@ def _standing(target: Path) -> Bundle | None:
     """The bundle directory that stands there, or None where there is none or it is not whole."""
     try:
         return Bundle.open(target) if target.is_dir() else None
-    except BundleInvalid:
+    except (BundleInvalid, OSError):
         return None
+
+
+def _put(target: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        _check_replaceable(target)
+        atomic.replace_directory(target.resolve(), files)
+    except OSError as err:
+        raise BundleInvalid(f"cannot write {target}: {err.strerror}") from err
 
 
 def _check_replaceable(target: Path) -> None:

@@ -15,13 +15,19 @@ from fivefold.online import oip
 if TYPE_CHECKING:
     from fivefold.core.contract import Field
     from fivefold.online.models import Model
+    from fivefold.online.settings import OnlineSettings
 
 PASTE = 1600
 """A longer request is not for pasting; the metadata is asked for instead."""
 
 
-def text(models: Sequence[Model], http: str, grpc: str, seconds: float) -> str:
-    """The whole announcement. `http` and `grpc` are HOST:PORT, `seconds` the time the start took."""
+KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
+"""What a request to a guarded server needs, for curl and grpcurl alike."""
+
+
+def text(models: Sequence[Model], settings: OnlineSettings, seconds: float) -> str:
+    """The whole announcement; `seconds` is the time the start took."""
+    http, grpc = settings.http, settings.grpc
     rows = [("model", "version", "rows/s for one", "bundle")]
     for model in models:
         one = model.scorer.seconds(1)
@@ -36,29 +42,40 @@ ready in {seconds:.1f} s
 
   REST  http://{http}/        a page for people; API at http://{http}/docs
   gRPC  {grpc}
+  key   {asked(settings)}
 
 {table}
 
-{curl(first, http)}
+{curl(first, http, settings.guarded)}
 
-{grpcurl(first, grpc)}
+{grpcurl(first, grpc, settings.guarded)}
 
 Ctrl-C stops it.
 """
 
 
-def curl(model: Model, http: str) -> str:
+def asked(settings: OnlineSettings) -> str:
+    """Who is let in."""
+    if not settings.guarded:
+        return "none is asked for"
+    wanted = [f"an API key of {settings.keys}"] if settings.keys else []
+    wanted += [f"a token of {settings.oidc_issuer}"] if settings.oidc_issuer else []
+    return f"{' or '.join(wanted)}, as authorization: Bearer KEY"
+
+
+def curl(model: Model, http: str, guarded: bool = False) -> str:
     """A prediction over REST."""
+    key = KEY if guarded else ""
     url = f"http://{http}/v1/models/{model.name}"
     body = json.dumps({"instances": model.bundle.golden()[0].slice(0, 1).to_records()})
     if len(body) > PASTE:
-        return f"curl -s {url}"
-    return f"curl -s {url}:predict -H 'content-type: application/json' -d {shlex.quote(body)}"
+        return f"curl -s {url}{key}"
+    return f"curl -s {url}:predict{key} -H 'content-type: application/json' -d {shlex.quote(body)}"
 
 
-def grpcurl(model: Model, grpc: str) -> str:
+def grpcurl(model: Model, grpc: str, guarded: bool = False) -> str:
     """A prediction over gRPC, or the model's metadata where a row does not fit into readable text."""
-    head, service = "grpcurl -plaintext -d", "inference.GRPCInferenceService"
+    head, service = f"grpcurl -plaintext{KEY if guarded else ''} -d", "inference.GRPCInferenceService"
     row = model.bundle.golden()[0].slice(0, 1)
     values = row.to_records()[0]
     tensors = [_tensor(field, values[field.name]) for field in row.fields]

@@ -24,8 +24,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.settings import OnlineSettings
 
 if TYPE_CHECKING:
@@ -77,12 +79,17 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: list[str] = Field(min_length=1)
-    """Paths of the bundles, as a replica sees them; a replica opens them, this function does not."""
+    """References of the bundles (`fivefold.delivery.reference`): paths as a replica sees them, or URLs with digests. A
+    replica opens them, this function does not."""
 
     defaults: dict[str, str] = {}
     """The version that answers when none is asked for, by model; otherwise the highest."""
 
     settings: OnlineSettings = OnlineSettings()
+
+    delivery: DeliverySettings | None = None
+    """How replicas fetch bundles, and whose signatures they ask for; None: each goes by its own `FIVEFOLD_*` variables,
+    which on a cluster stand beside the volumes that they name."""
 
     num_cpus: float = 1.0
     """Cores that Ray reserves for a replica."""
@@ -101,11 +108,19 @@ class Arguments(BaseModel):
     log: str = ""
     """A file for the log lines; empty: the standard error stream, which is Ray's log."""
 
-    @field_validator("settings", mode="before")
+    @field_validator("models")
     @classmethod
-    def _known(cls, given: Any) -> Any:
+    def _are_references(cls, given: list[str]) -> list[str]:
+        for reference in given:
+            Reference.parse(reference)
+        return given
+
+    @field_validator("settings", "delivery", mode="before")
+    @classmethod
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
         if isinstance(given, dict):
-            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(OnlineSettings)})
+            settings = OnlineSettings if info.field_name == "settings" else DeliverySettings
+            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(settings)})
             if unknown:
                 raise ValueError(f"unknown setting {unknown[0]!r}")
         return given
@@ -195,6 +210,8 @@ class Door:
             await self._leaving
         for task in self._tasks:
             task.cancel()
+        if self.serving.guard is not None:
+            await asyncio.to_thread(self.serving.guard.close)
         self.serving.close()
 
 
@@ -321,6 +338,7 @@ class Online:
         models: list[str],
         defaults: dict[str, str],
         settings: OnlineSettings,
+        delivery: DeliverySettings | None,
         grpc_listen: str,
         http_socket: str,
         log: str,
@@ -329,17 +347,27 @@ class Online:
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
+        from fivefold.core.settings import read
+        from fivefold.guard import Guard
         from fivefold.online.models import Models
+        from fivefold.online.replicas import Replicas, running
         from fivefold.online.serving import Serving
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
-        serving = Serving(Models(open_models(models), defaults=defaults), settings, telemetry)
+        opened = open_models(models, delivery or read(DeliverySettings))
+        replicas = Replicas(running)
+        guard = Guard.of(settings, replicas)
+        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
         _door.start(copy_metrics(telemetry.registry))
+        if guard is not None:
+            guard.start()
+            if settings.max_replicas > 1:
+                _door.start(replicas.watch())
         if grpc_listen:
             _door.listen_grpc(grpc_listen)
         if http_socket:
@@ -370,13 +398,15 @@ def _tracer() -> Any:
     return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
-def open_models(paths: list[str]) -> "list[Model]":
-    """Open, verify and self-test bundles. Raises `BundleInvalid`."""
-    from fivefold.core.bundle import Bundle
+def open_models(
+    references: list[str], delivery: DeliverySettings, *, check: Callable[[], None] = lambda: None
+) -> "list[Model]":
+    """Fetch, verify and self-test bundles. Raises as `fivefold.delivery.fetch` does; `check` may end a download."""
     from fivefold.core.scorer import Scorer
+    from fivefold.delivery.fetch import fetch
     from fivefold.online.models import Model
 
-    bundles = [Bundle.open(path) for path in paths]
+    bundles = [fetch(reference, delivery, check=check) for reference in references]
     return [Model(bundle, Scorer.open(bundle)) for bundle in bundles]
 
 
@@ -418,6 +448,8 @@ def build(arguments: Arguments) -> "Application":
         max_queued_requests=settings.max_queued_requests,
         graceful_shutdown_timeout_s=settings.drain_seconds,
         graceful_shutdown_wait_loop_s=0.1,
+        # A replica goes only when its replacement answers: with one of them anything else would be an outage.
+        max_surge_percent=100,
         # A replica that has died is noticed by this.
         health_check_period_s=HEALTH_SECONDS,
         ray_actor_options={"num_cpus": arguments.num_cpus},
@@ -428,6 +460,7 @@ def build(arguments: Arguments) -> "Application":
         list(arguments.models),
         dict(arguments.defaults),
         settings,
+        arguments.delivery,
         arguments.grpc_listen,
         arguments.http_socket,
         arguments.log,

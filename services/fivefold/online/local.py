@@ -26,7 +26,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fivefold.core.settings import address
+from fivefold.core.settings import SettingsError, address
+from fivefold.delivery import cache
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
 from fivefold.online import banner, claims, handover, processes
 from fivefold.online.engine import Order
 
@@ -56,20 +59,22 @@ def serve(
     settings: OnlineSettings,
     *,
     defaults: Mapping[str, str] | None = None,
+    delivery: DeliverySettings | None = None,
     out: IO[str] | None = None,
     err: IO[str] | None = None,
 ) -> int:
     """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
 
-    1 is a port that is taken or a start that failed. A bundle that must not be served raises `BundleInvalid`, a
-    contract `ContractInvalid`, both before Ray starts. A second signal stops without waiting for what is being
-    answered. Only the main thread may call this: it sets signal handlers, and it kills and collects every child of the
-    process.
+    `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. 1 is a port that is taken
+    or a start that failed. A bundle that must not be served raises `BundleInvalid`, a contract `ContractInvalid`, and
+    one that cannot be had what `fivefold.delivery.fetch` raises, all before Ray starts. A second signal stops without
+    waiting for what is being answered. Only the main thread may call this: it sets signal handlers, and it kills and
+    collects every child of the process.
     """
     out, err = out or sys.stdout, err or sys.stderr
     with _signals() as stop, contextlib.ExitStack() as stack:
         try:
-            run = Run(models, settings, dict(defaults or {}), out, err, stop)
+            run = Run(models, settings, delivery or DeliverySettings(), dict(defaults or {}), out, err, stop)
             stack.callback(run.end)
             run.start()
             run.wait()
@@ -88,18 +93,27 @@ class Run:
         self,
         models: Sequence[str | os.PathLike[str]],
         settings: OnlineSettings,
+        delivery: DeliverySettings,
         defaults: dict[str, str],
         out: IO[str],
         err: IO[str],
         stop: Stop,
     ) -> None:
-        """Raises `claims.PortTaken`."""
-        self._models = [str(Path(model).resolve()) for model in models]
+        """Raises `claims.PortTaken`, and `BundleInvalid` for what is no reference."""
+        self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
+        # A replica has other variables and another directory, and must find what was fetched here.
+        self._delivery = replace(
+            delivery,
+            bundle_cache=str(Path(delivery.bundle_cache or cache.default()).resolve()),
+            trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys),
+        )
         self._defaults, self._out, self._err, self._stop = defaults, out, err, stop
         self._settings = replace(
             settings,
             http=claims.free_address(settings.http, "--http"),
             grpc=claims.free_address(settings.grpc, "--grpc"),
+            # The replicas work in another directory.
+            keys=str(Path(settings.keys).resolve()) if settings.keys else "",
         )
         if self._settings.http == self._settings.grpc:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
@@ -121,7 +135,7 @@ class Run:
         if claims.direct(self._settings):
             self._keeper = handover.Keeper(claims.listener(self._settings.http), self._directory / "http.sock")
         self._launch()
-        self._say("checking", ", ".join(Path(model).name for model in self._models))
+        self._say("checking", ", ".join(model.name for model in self._models))
         models = self._check()
         self._order()
         self._say("starting", "Ray")
@@ -134,7 +148,7 @@ class Run:
                 self._say("starting", told[event["event"]])
         self._until_ready(deadline)
         seconds = time.monotonic() - self._begun
-        self._out.write(banner.text(models, self._settings.http, self._settings.grpc, seconds))
+        self._out.write(banner.text(models, self._settings, seconds))
         self._out.flush()
 
     def wait(self) -> None:
@@ -186,10 +200,15 @@ class Run:
         self._events = os.fdopen(read, "rb", buffering=0)
 
     def _check(self) -> list[Model]:
+        from fivefold.guard import Guard
         from fivefold.online.host import open_models
         from fivefold.online.models import Models
 
-        models = open_models(self._models)
+        try:
+            Guard.of(self._settings)
+        except SettingsError as error:
+            raise EngineFailed(str(error)) from None
+        models = open_models([str(model) for model in self._models], self._delivery, check=self._check_stop)
         try:
             Models(models, defaults=self._defaults)
         except ValueError as error:
@@ -197,9 +216,12 @@ class Run:
         finally:
             for model in models:
                 model.scorer.close()
+        self._check_stop()
+        return models
+
+    def _check_stop(self) -> None:
         if self._stop.count:
             raise Stopped
-        return models
 
     def _let_go(self) -> None:
         """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
@@ -211,9 +233,10 @@ class Run:
         http, grpc = claims.proxy_addresses(self._settings, self._base)
         order = Order(
             arguments={
-                "models": self._models,
+                "models": [str(model) for model in self._models],
                 "defaults": self._defaults,
                 "settings": asdict(self._settings),
+                "delivery": asdict(self._delivery),
                 # Replicas share the machine's cores with everything else on it.
                 "num_cpus": 0.0,
                 "grpc_listen": self._settings.grpc if claims.direct(self._settings) else "",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from fivefold.core.check import Reading
     from fivefold.core.telemetry import Lane, Telemetry
+    from fivefold.guard import Guard
     from fivefold.online.settings import OnlineSettings
 
 __all__ = [
@@ -55,10 +56,14 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 class Serving:
     """Answers requests with the models of this process. One event loop drives it; the counters are that loop's own."""
 
-    def __init__(self, models: Models, settings: OnlineSettings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, models: Models, settings: OnlineSettings, telemetry: Telemetry, guard: Guard | None = None
+    ) -> None:
+        """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are."""
         self.models = models
         self.settings = settings
         self.telemetry = telemetry
+        self.guard = guard
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._workers = {model: Worker(model, settings) for model in models}

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from math import isfinite
 
 from fivefold.core.settings import SettingsError, address, is_loopback
+from fivefold.guard.settings import GuardSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnlineSettings:
+class OnlineSettings(GuardSettings):
     """What an online server needs beside its bundles; sizes in bytes, times in seconds. Raises `SettingsError`."""
 
     http: str = "127.0.0.1:8000"
@@ -100,12 +101,14 @@ class OnlineSettings:
     """How long a replica that goes away finishes what it has begun."""
 
     def __post_init__(self) -> None:
+        # A class with slots is made twice, so `super()` would not find itself.
+        GuardSettings.__post_init__(self)
         for name in ("http", "grpc"):
             host, _ = address(getattr(self, name), name)
-            if not self.allow_public and not is_loopback(host):
+            if not self.guarded and not self.allow_public and not is_loopback(host):
                 raise SettingsError(
-                    f"{name}: {host} is reachable from other machines and no guard is configured; "
-                    f"listen on 127.0.0.1, or say allow_public"
+                    f"{name}: {host} is reachable from other machines and nobody would be asked for a key; "
+                    f"listen on 127.0.0.1, give keys or an oidc_issuer, or say allow_public"
                 )
         at_least = {
             "max_body_bytes": 1,

@@ -18,6 +18,7 @@ from fivefold.core.bundle import Bundle
 from fivefold.core.contract import Contract
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
+from fivefold.guard import Guard
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from fivefold.online.grpc.server import Server
 from fivefold.online.models import Model, Models
@@ -224,7 +225,7 @@ def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
     loop = Loop.shared()
     chosen = OnlineSettings(**settings)
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    serving = loop.call(lambda: Serving(models, chosen, Telemetry("online", log_sample=0.0)))
+    serving = loop.call(lambda: Serving(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen)))
     server = loop.call(lambda: Server(serving, "127.0.0.1:0"))
     loop.run(server.start)
     out = World(server, serving)

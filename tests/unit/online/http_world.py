@@ -15,6 +15,7 @@ import httpx
 from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import LOGGER, Telemetry
+from fivefold.guard import Guard
 from fivefold.online.http import app
 from fivefold.online.models import Model, Models
 from fivefold.online.serving import Serving
@@ -174,7 +175,8 @@ def world(
     """The bundles behind the application. `prepare` sees the `Serving` before the application is built."""
     chosen = OnlineSettings(**{"log_sample": 0.0, **settings})
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    serving = Serving(models, chosen, Telemetry("online", log_sample=chosen.log_sample))
+    telemetry = Telemetry("online", log_sample=chosen.log_sample)
+    serving = Serving(models, chosen, telemetry, Guard.of(chosen))
     if prepare:
         prepare(serving)
     with asyncio.Runner() as runner, log_lines() as lines:

@@ -17,6 +17,8 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import SECONDS, Loop, World, gate_bundle, request_of, world
 
+from fivefold.core.errors import BundleInvalid
+from fivefold.delivery.settings import DeliverySettings
 from fivefold.online import claims, host
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from fivefold.online.grpc.servicer import INFERENCE
@@ -32,26 +34,47 @@ def built(**arguments: Any) -> Any:
 
 def test_the_builder_gets_its_arguments_typed() -> None:
     """Ray hands over a plain dictionary to a builder whose annotation it cannot read: this one it can."""
-    deployment = built(defaults={"a": "2"}, settings={"max_rows": 7})
+    deployment = built(
+        defaults={"a": "2"}, settings={"max_rows": 7}, delivery={"bundle_cache": "/cache", "trusted_keys": ["/k.pem"]}
+    )
 
-    models, defaults, settings, *_ = deployment.init_args
+    models, defaults, settings, delivery, *_ = deployment.init_args
     assert models == ["/bundles/a"]
     assert defaults == {"a": "2"}
     assert settings == OnlineSettings(max_rows=7)
+    assert delivery == DeliverySettings(bundle_cache="/cache", trusted_keys=("/k.pem",))
+
+
+def test_replicas_go_by_their_own_variables_where_delivery_is_not_given() -> None:
+    """The builder's variables are another machine's."""
+    assert built().init_args[3] is None
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"models": []}, {"typo": 1}, {"settings": {"max_row": 7}}, {"settings": {"max_rows": 0}}, {"models": "a"}],
+    [
+        {"models": []},
+        {"typo": 1},
+        {"settings": {"max_row": 7}},
+        {"settings": {"max_rows": 0}},
+        {"delivery": {"cache": "/cache"}},
+        {"models": "a"},
+    ],
 )
 def test_wrong_arguments_are_refused_when_the_application_is_built(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         built(**wrong)
 
 
+def test_a_model_from_elsewhere_without_its_digest_is_refused_when_the_application_is_built() -> None:
+    """Before a running application is touched."""
+    with pytest.raises(BundleInvalid, match="asked for by its digest"):
+        built(models=["https://host/demo.tar"])
+
+
 def test_building_opens_no_bundle() -> None:
     """The process that builds need not see the bundles' storage."""
-    built(models=["/nowhere/at/all"])
+    built(models=["/nowhere/at/all", f"https://nowhere.invalid/demo.tar#sha256={'0' * 64}"])
 
 
 def test_autoscaling_limits_and_drain_are_explicit() -> None:
@@ -364,8 +387,8 @@ def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
 
 def test_a_replica_listens_where_it_is_told_to() -> None:
     """Empty, as on a cluster, means that all calls come through the proxy."""
-    assert built().init_args[3:5] == ("", "")
-    assert built(grpc_listen="127.0.0.1:9000", http_socket="/run/s").init_args[3:5] == ("127.0.0.1:9000", "/run/s")
+    assert built().init_args[4:6] == ("", "")
+    assert built(grpc_listen="127.0.0.1:9000", http_socket="/run/s").init_args[4:6] == ("127.0.0.1:9000", "/run/s")
 
 
 def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> None:

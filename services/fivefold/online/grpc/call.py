@@ -19,6 +19,9 @@ from fivefold.online.serving import Call, Serving, defect
 if TYPE_CHECKING:
     import grpc
 
+    from fivefold.guard import Guard, Principal
+    from fivefold.guard.keys import Scope
+
     Context = grpc.aio.ServicerContext[bytes, bytes]
     """The context of a handler of ours: bytes in, bytes out."""
 
@@ -46,6 +49,22 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
+def credentials(context: Context) -> tuple[bytes | None, bytes | None]:
+    """What the guard is asked about: the metadata `authorization` and `x-api-key`."""
+    authorization = api_key = None
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            authorization = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        elif key == "x-api-key":
+            api_key = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    return authorization, api_key
+
+
+def admit(guard: Guard, context: Context, scope: Scope) -> Principal:
+    """Who calls, to be released when the call has ended; raises what `Guard.admit` raises."""
+    return guard.admit(*credentials(context), scope)
+
+
 def parse(kind: type[M], raw: bytes, limit: int) -> M:
     """The message that the bytes hold; raises `ContractError` `too_large` or `malformed`."""
     if len(raw) > limit:
@@ -56,12 +75,17 @@ def parse(kind: type[M], raw: bytes, limit: int) -> M:
         raise ContractError("malformed", f"the bytes are not a {kind.DESCRIPTOR.name}") from None
 
 
-def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message]) -> Unary:
-    """A handler that answers at once, without a model; its errors are counted and logged, its answers are not."""
+def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:
+    """A handler that answers at once, without a model; its errors are counted and logged, its answers are not.
+
+    `scope` is what a guard asks for; None: the method is open to everybody.
+    """
 
     async def handle(raw: bytes, context: Context) -> bytes:
         call = begin(serving.request_id, context, len(raw))
         try:
+            if serving.guard is not None and scope is not None:
+                admit(serving.guard, context, scope).release()
             reply = answer(parse(kind, raw, serving.settings.max_body_bytes))
         except FivefoldError as error:
             await problems.abort(context, serving.refuse(call, error), call)

@@ -18,6 +18,7 @@ from fivefold.online.grpc.proto import inference_pb2 as wire
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from fivefold.guard.keys import Scope
     from fivefold.online.serving import Serving
 
 ELSEWHERE: Final = (
@@ -31,6 +32,17 @@ ELSEWHERE: Final = (
     "LogSettings",
 )
 """Methods that Triton's clients know and this server has not: they end with our error instead of gRPC's bare one."""
+
+_SCOPES: Final[dict[str, Scope | None]] = {
+    # What a probe asks, which has no key.
+    "ServerLive": None,
+    "ServerReady": None,
+    "RepositoryModelLoad": "admin",
+    "RepositoryModelUnload": "admin",
+    "TraceSetting": "admin",
+    "LogSettings": "admin",
+}
+"""What a guard asks for where it is not `infer`; None: open to everybody."""
 
 
 class Control:
@@ -58,7 +70,10 @@ class Control:
         }
         # The requests of these have no message here; an empty one reads any of them as unknown fields.
         answers |= {name: (wire.ServerLiveRequest, _absent(name)) for name in ELSEWHERE}
-        return {name: asking(self._serving, kind, answer) for name, (kind, answer) in answers.items()}
+        return {
+            name: asking(self._serving, kind, answer, _SCOPES.get(name, "infer"))
+            for name, (kind, answer) in answers.items()
+        }
 
     def _model_ready(self, request: wire.ModelReadyRequest) -> Message:
         try:

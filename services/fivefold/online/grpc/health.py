@@ -1,8 +1,8 @@
 """The standard health service, `grpc.health.v1.Health`: Check and Watch.
 
 The service names are "" and `inference.GRPCInferenceService` for the server, a model's name, and `name/version`. A
-watcher hears NOT_SERVING when a drain begins, and then its stream ends, so that watchers never hold up the drain. What
-makes a server ready is left to `Serving`.
+watcher hears NOT_SERVING when a drain begins, and then its stream ends, so that watchers never hold up the drain.
+Nobody is asked for a key here: probes and load balancers have none. What makes a server ready is left to `Serving`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Health:
     @property
     def check(self) -> Unary:
         """The handler of Check."""
-        return asking(self._serving, wire.HealthCheckRequest, self._check)
+        return asking(self._serving, wire.HealthCheckRequest, self._check, None)
 
     async def watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
         """The handler of Watch: the status now, and NOT_SERVING at the drain."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.online.grpc import problems, tensors
-from fivefold.online.grpc.call import begin, parse
+from fivefold.online.grpc.call import admit, begin, credentials, parse
 from fivefold.online.grpc.control import Control
 from fivefold.online.grpc.health import SERVICE as HEALTH
 from fivefold.online.grpc.health import Health, draining
@@ -28,6 +28,7 @@ from fivefold.online.serving import Answer, Call, defect
 if TYPE_CHECKING:
     from fivefold.core.check import Reading
     from fivefold.core.contract import Field
+    from fivefold.guard import Principal
     from fivefold.online.grpc.call import Context
     from fivefold.online.serving import Model, Serving
     from fivefold.online.settings import OnlineSettings
@@ -82,16 +83,34 @@ class Servicer:
     async def infer(self, raw: bytes, context: Context) -> bytes:
         """One inference."""
         call = begin(self._serving.request_id, context, len(raw))
+        guard = self._serving.guard
+        caller: Principal | None = None
         try:
+            if guard is not None:
+                caller = self._let_in(call, lambda: admit(guard, context, "infer"))
             out = await self._answer(raw, call, _Exchange(self._settings.max_rows))
         except FivefoldError as error:
             await problems.abort(context, error, call)
+        finally:
+            if caller is not None:
+                caller.release()
         context.set_trailing_metadata(problems.identity(call))
         return out
 
     async def stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """A stream of inferences. Each message is a request of its own, with the stream's id and a running number."""
+        """A stream of inferences. Each message is a request of its own, with the stream's id and a running number.
+
+        Who may not ask cannot open one; after that each message is let in, and counts against limits, by itself, so a
+        key that is revoked meanwhile opens nothing any more.
+        """
         opened = begin(self._serving.request_id, context)
+        guard = self._serving.guard
+        given = (None, None) if guard is None else credentials(context)
+        if guard is not None:
+            try:
+                self._let_in(opened, lambda: guard.identify(*given, "infer"))
+            except FivefoldError as error:
+                await problems.abort(context, error, opened)
         count = 0
 
         async def answer(raw: bytes) -> bytes:
@@ -106,14 +125,29 @@ class Servicer:
                 size=len(raw),
             )
             exchange = _Exchange(self._settings.max_rows, streamed=True)
+            caller: Principal | None = None
             try:
+                if guard is not None:
+                    caller = self._let_in(call, lambda: guard.admit(*given, "infer"))
                 return await self._answer(raw, call, exchange)
             except FivefoldError as error:
                 return exchange.failure(error, call)
+            finally:
+                if caller is not None:
+                    caller.release()
 
         context.set_trailing_metadata(problems.identity(opened))
         if not await self._streams.run(answer, requests, context):
             await problems.abort(context, draining(self._settings.retry_after), opened)
+
+    def _let_in(self, call: Call, ask: Callable[[], Principal]) -> Principal:
+        """Who calls; raises `FivefoldError` only, counted and logged."""
+        try:
+            return ask()
+        except FivefoldError as error:
+            raise self._serving.refuse(call, error) from None
+        except Exception as cause:
+            raise self._serving.refuse(call, defect(cause)) from cause
 
     async def _answer(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
         """The answer's bytes; raises `FivefoldError` only, counted and logged."""

@@ -14,14 +14,18 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
+from fivefold.guard import Guard
 from fivefold.online import page
 from fivefold.online.http import docs, openapi
-from fivefold.online.http.exchange import begin
+from fivefold.online.http.exchange import admit, begin
 from fivefold.online.http.lean import Lean
 from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.online.http.routes import Handler, Surface, allow, response
 from fivefold.online.serving import Call, Serving, defect
 from fivefold.online.settings import OnlineSettings
+
+Files = dict[str, tuple[bytes, list[Header]]]
+"""What never changes: path -> body and headers."""
 
 _JSON_ALONE: Final = ("application/json",)
 
@@ -34,15 +38,16 @@ def app(serving: Serving, settings: OnlineSettings) -> Lean:
     surface = Surface(serving)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    document = openapi.document(serving)
     for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    files = _files(document, settings)
+    files = _page(settings)
     front = files.pop("/", None)
-    _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE))
+    _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
-        _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type))
+        _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type, scope=None))
+    for path, handler in _documentation(serving).items():
+        _add(framework, "GET", path, surface.endpoint(handler, any_type, scope=None))
     framework.add_exception_handler(HTTPException, _refused(serving))
     framework.add_exception_handler(Exception, _unexpected(serving))
     return Lean(serving, surface.v1, surface.v2, framework)
@@ -53,18 +58,48 @@ def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request
     framework.add_api_route(path, endpoint, methods=methods, response_model=None)
 
 
-def _files(document: dict[str, Any], settings: OnlineSettings) -> dict[str, tuple[bytes, list[Header]]]:
-    """What never changes: path -> body and headers."""
-    described = docs.CONTENT_SECURITY_POLICY.encode()
-    out: dict[str, tuple[bytes, list[Header]]] = {
+def _documentation(serving: Serving) -> dict[str, Handler]:
+    """What describes the server, for programs and for people."""
+    whole = {path: _fixed(*file) for path, file in _described(openapi.document(serving)).items()}
+    if serving.guard is None:
+        return whole
+    part = _described(openapi.document(serving, models=False))
+    return {path: _more_for_who_is_known(serving.guard, whole[path], _fixed(*file)) for path, file in part.items()}
+
+
+def _described(document: dict[str, Any]) -> Files:
+    """The document as JSON and as a page."""
+    policy = docs.CONTENT_SECURITY_POLICY.encode()
+    return {
         "/openapi.json": (to_bytes(document), [JSON]),
-        "/docs": (docs.render(document), [_HTML, (b"content-security-policy", described)]),
+        "/docs": (docs.render(document), [_HTML, (b"content-security-policy", policy)]),
     }
-    if settings.page:
-        policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
-        for path, (body, media_type) in page.files(settings.grpc).items():
-            out[path] = (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
-    return out
+
+
+def _page(settings: OnlineSettings) -> Files:
+    """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
+    if not settings.page:
+        return {}
+    policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
+    return {
+        path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
+        for path, (body, media_type) in page.files(settings.grpc).items()
+    }
+
+
+def _more_for_who_is_known(guard: Guard, whole: Handler, part: Handler) -> Handler:
+    """The whole for who may read contracts. Who shows no key, as a browser does not, gets the part without models."""
+
+    async def answer(request: Request, call: Call) -> Reply:
+        headers = dict(request.scope["headers"])
+        named = b"authorization" in headers or b"x-api-key" in headers
+        if named:
+            admit(guard, headers, "infer").release()
+        reply = await (whole if named else part)(request, call)
+        reply.headers += [(b"vary", b"authorization, x-api-key"), (b"cache-control", b"private, no-cache")]
+        return reply
+
+    return answer
 
 
 def _front(front: tuple[bytes, list[Header]] | None) -> Handler:

@@ -18,6 +18,8 @@ from fivefold.online.serving import Answer, Call, Model, Serving, defect
 
 if TYPE_CHECKING:
     from fivefold.core.check import Reading
+    from fivefold.guard import Guard, Principal
+    from fivefold.guard.keys import Scope as Right
     from fivefold.online.settings import OnlineSettings
 
 T = TypeVar("T")
@@ -62,9 +64,13 @@ async def exchange(
     """Answer one inference request. Raises nothing but `asyncio.CancelledError`: every error is a reply."""
     headers = dict(scope["headers"])
     call = begin(serving, headers)
+    caller: Principal | None = None
     try:
         try:
             check_headers(scope, serving.settings)
+            if serving.guard is not None:
+                # Before the body: nobody unknown makes us hold one.
+                caller = admit(serving.guard, headers, "infer")
             check_media_types(headers, wire.consumes, wire.produces)
             inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
             raw = await read_body(headers, receive, serving.settings)
@@ -78,6 +84,14 @@ async def exchange(
         return problem(error, call)
     except Exception as cause:
         return problem(serving.refuse(call, defect(cause)), call)
+    finally:
+        if caller is not None:
+            caller.release()
+
+
+def admit(guard: Guard, headers: Headers, right: Right) -> Principal:
+    """Who asks, to be released when the request has ended; raises what `Guard.admit` raises."""
+    return guard.admit(headers.get(b"authorization"), headers.get(b"x-api-key"), right)
 
 
 def check_headers(scope: Scope, settings: OnlineSettings) -> None:

@@ -35,29 +35,49 @@ _BINARY: Final = (
     "extension (`Inference-Header-Content-Length`, `binary_data_size`, `binary_data_output`)."
 )
 
+_SCHEMES: Final[Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "header": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key."},
+}
+_OPEN: Final = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")
+_HIDDEN: Final = "Models are described to who asks for openapi.json with a key."
 
-def document(serving: Serving) -> dict[str, Any]:
-    """The whole document, as JSON values."""
+
+def document(serving: Serving, *, models: bool = True) -> dict[str, Any]:
+    """The whole document, as JSON values; without `models` it says nothing of what is served."""
     paths: dict[str, Any] = dict(_server())
     schemas: dict[str, Any] = {"Error": ERROR}
     names = _prefixes(serving)
-    for model in serving.models:
+    for model in serving.models if models else ():
         prefix = names[model.name, model.version]
         schemas |= components(model.contract, prefix) | _tensors(model, prefix)
         versioned = f"{model.name}/versions/{model.version}"
         paths |= _model(model, prefix, versioned, prefix)
         if model.version == serving.models.default(model.name):
             paths |= _model(model, prefix, model.name, f"{prefix}_default")
-    return {
+    about = "Models under typed contracts: records (V1) and the Open Inference Protocol (V2)."
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": "Fivefold",
             "version": oip.server_metadata()["version"],
-            "description": "Models under typed contracts: records (V1) and the Open Inference Protocol (V2).",
+            "description": about if models else f"{about} {_HIDDEN}",
         },
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": schemas},
     }
+    return described if serving.guard is None else described | _secured(described)
+
+
+def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a document that say which operations want a key."""
+    paths = {
+        path: {method: {**said, "security": []} for method, said in methods.items()} if path in _OPEN else methods
+        for path, methods in described["paths"].items()
+    }
+    # One of them is enough.
+    security: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
+    return {"paths": paths, "components": described["components"] | {"securitySchemes": _SCHEMES}, "security": security}
 
 
 def inference(model: Model, protocol: str, prefix: str) -> dict[str, Any]:

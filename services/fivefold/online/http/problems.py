@@ -67,6 +67,8 @@ def problem(error: FivefoldError, call: Call) -> Reply:
     if status in (429, 503):
         seconds = max(1, math.ceil(error.retry_after or 1))
         reply.headers.append((b"retry-after", str(seconds).encode()))
+    if status == 401:
+        reply.headers.append((b"www-authenticate", b"Bearer"))
     if status in (408, 413, 431):
         # The rest of the request was not read, so the connection cannot carry another one.
         reply.headers.append((b"connection", b"close"))

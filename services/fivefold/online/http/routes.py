@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
+from fivefold.guard import Principal
+from fivefold.guard.keys import Scope
 from fivefold.online import oip
-from fivefold.online.http.exchange import Receive, Wire, begin, check_accept, check_headers, exchange
+from fivefold.online.http.exchange import Receive, Wire, admit, begin, check_accept, check_headers, exchange
 from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.online.http.v1 import V1
 from fivefold.online.http.v2 import V2
@@ -58,31 +60,43 @@ class Surface:
         return out
 
     def server_routes(self) -> list[tuple[str, str, Endpoint]]:
-        """Method, path and endpoint of every route of the server as a whole."""
+        """Method, path and endpoint of every route of the server as a whole.
+
+        Probes have no key, so what they ask is open even where there is a guard. So are the metrics, for whoever
+        scrapes the pods: they name models and count, and hold nothing of a request. A gateway does not route to them.
+        """
         return [
-            ("GET", "/livez", self.endpoint(self._live)),
-            ("GET", "/readyz", self.endpoint(self._ready)),
-            ("GET", "/metrics", self.endpoint(self._metrics, _ANY)),
+            ("GET", "/livez", self.endpoint(self._live, scope=None)),
+            ("GET", "/readyz", self.endpoint(self._ready, scope=None)),
+            ("GET", "/metrics", self.endpoint(self._metrics, _ANY, scope=None)),
             ("GET", "/v1/models", self.endpoint(self._models)),
             ("GET", "/v2", self.endpoint(self._server)),
             ("GET", "/v2/", self.endpoint(self._server)),
-            ("GET", "/v2/health/live", self.endpoint(self._live)),
-            ("GET", "/v2/health/ready", self.endpoint(self._ready)),
+            ("GET", "/v2/health/live", self.endpoint(self._live, scope=None)),
+            ("GET", "/v2/health/ready", self.endpoint(self._ready, scope=None)),
             ("GET", "/v2/models", self.endpoint(self._models)),
             ("GET", "/v2/models/stats", self.endpoint(self._statistics)),
             ("POST", "/v2/repository/index", self.endpoint(self._index)),
-            ("POST", "/v2/repository/models/{name}/load", self.endpoint(self._not_implemented)),
-            ("POST", "/v2/repository/models/{name}/unload", self.endpoint(self._not_implemented)),
+            ("POST", "/v2/repository/models/{name}/load", self.endpoint(self._not_implemented, scope="admin")),
+            ("POST", "/v2/repository/models/{name}/unload", self.endpoint(self._not_implemented, scope="admin")),
         ]
 
-    def endpoint(self, handler: Handler, produces: tuple[str, ...] = ("application/json",)) -> Endpoint:
-        """A handler with everything around it: limits, request id, the one error body."""
+    def endpoint(
+        self, handler: Handler, produces: tuple[str, ...] = ("application/json",), *, scope: Scope | None = "infer"
+    ) -> Endpoint:
+        """A handler with everything around it: limits, request id, the one error body.
+
+        `scope` is what a guard asks for; None: the route is open to everybody.
+        """
 
         async def answer(request: Request) -> Response:
             headers = dict(request.scope["headers"])
             call = begin(self.serving, headers)
+            caller: Principal | None = None
             try:
                 check_headers(request.scope, self.serving.settings)
+                if self.serving.guard is not None and scope is not None:
+                    caller = admit(self.serving.guard, headers, scope)
                 if produces != _ANY:
                     check_accept(headers, produces)
                 reply = await handler(request, call)
@@ -90,6 +104,9 @@ class Surface:
                 reply = problem(self.serving.refuse(call, error), call)
             except Exception as cause:
                 reply = problem(self.serving.refuse(call, defect(cause)), call)
+            finally:
+                if caller is not None:
+                    caller.release()
             return response(reply, head=request.method == "HEAD")
 
         return answer

@@ -1,0 +1,43 @@
+{{/* Names, labels and references. KubeRay appends up to 27 characters to a RayService's name. */}}
+{{- define "fivefold.name" -}}
+{{- if contains "fivefold" .Release.Name }}{{ .Release.Name | trunc 36 | trimSuffix "-" }}{{ else }}{{ printf "%s-fivefold" .Release.Name | trunc 36 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "fivefold.selector" -}}
+app.kubernetes.io/part-of: fivefold
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "fivefold.labels" -}}
+{{ include "fivefold.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "fivefold.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "fivefold.keysSecret" -}}
+{{ .Values.keys.secret | default (printf "%s-api-keys" (include "fivefold.name" .)) }}
+{{- end }}
+
+{{- define "fivefold.keySecret" -}}
+{{ .Values.keys.callerSecret | default (printf "%s-api-key" (include "fivefold.name" .)) }}
+{{- end }}
+
+{{- define "fivefold.tokenSecret" -}}
+{{ .Values.online.tokenSecret | default (printf "%s-ray-token" (include "fivefold.name" .)) }}
+{{- end }}
+
+{{- define "fivefold.tlsSecret" -}}
+{{ .Values.tls.secret | default (printf "%s-tls" (include "fivefold.name" .)) }}
+{{- end }}
+
+{{/* Whether anybody is asked who they are. */}}
+{{- define "fivefold.guarded" -}}
+{{- if or .Values.keys.enabled .Values.oidc.issuer }}true{{ end }}
+{{- end }}

@@ -1,0 +1,40 @@
+{{/* Ray Serve's configuration: where it listens, and the one application with its typed arguments. */}}
+{{- define "fivefold.serveConfig" -}}
+{{- $online := .Values.online }}
+{{- $settings := dict
+    "http" "0.0.0.0:8000"
+    "grpc" "0.0.0.0:9000"
+    "min_replicas" $online.replicas.min
+    "max_replicas" $online.replicas.max
+    "drain_seconds" $online.drainSeconds }}
+{{- if .Values.keys.enabled }}
+{{- $_ := set $settings "keys" "/etc/fivefold/keys" }}
+{{- end }}
+{{- with .Values.oidc }}
+{{- if .issuer }}
+{{- $_ := set $settings "oidc_issuer" .issuer }}
+{{- $_ := set $settings "oidc_audience" .audience }}
+{{- with .jwks }}{{- $_ := set $settings "oidc_jwks" . }}{{- end }}
+{{- end }}
+{{- end }}
+{{- if not (include "fivefold.guarded" .) }}
+{{- $_ := set $settings "allow_public" true }}
+{{- end }}
+{{- $arguments := dict
+    "models" (include "fivefold.models" . | fromJsonArray)
+    "defaults" $online.defaults
+    "settings" (merge $settings $online.settings)
+    "num_cpus" $online.replicas.cpus }}
+{{- dict
+    "proxy_location" "EveryNode"
+    "http_options" (dict "host" "0.0.0.0" "port" 8000)
+    "grpc_options" (dict "port" 9000 "grpc_servicer_functions" (list "fivefold.online.host.grpc_services"))
+    "logging_config" (dict "encoding" "JSON" "log_level" "WARNING" "enable_access_log" false)
+    "applications" (list (dict
+        "name" "fivefold"
+        "route_prefix" "/"
+        "import_path" "fivefold.online.host:build"
+        "args" $arguments
+        "deployments" (list (dict "name" "Online" "max_replicas_per_node" $online.replicas.perWorker))))
+    | toYaml }}
+{{- end }}

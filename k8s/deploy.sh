@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# make deploy, make upgrade: put bundles and the image where the cluster finds them, install the chart, wait, call it.
+#
+#     BUNDLES   directories of bundles; with the same name they are versions of one model
+#     VERSION   the version that answers when none is asked for; empty: the highest
+#     DELIVERY  file: by digest from a volume, changed in place; image: copied from an image, by a second cluster
+. "$(dirname "$0")/words.sh"
+: "${DELIVERY:=file}" "${VERSION:=}" "${VALUES:=k8s/kind/values.yaml}"
+for program in docker kind kubectl helm curl; do need "$program"; done
+need_cluster
+[ -s .cache/kind/tag ] || die "no image has been built" "make images"
+tag=$(cat .cache/kind/tag)
+
+load() { # load IMAGE: into the nodes that lack it
+  say "loading $1"
+  kind load docker-image --name "$cluster" "$1" >/dev/null 2>&1 || die "kind could not load $1" "docker image inspect $1"
+}
+load "fivefold/ray:$tag"
+
+models=() names=() digests=()
+for bundle in $BUNDLES; do
+  [ -e "$bundle/bundle.json" ] || die "$bundle is not a bundle" "make demo makes one; fivefold pack makes your own"
+  digest=$(sha256sum "$bundle/bundle.json" | cut -d' ' -f1)
+  name=$(.venv/bin/fivefold bundle show --json "$bundle" | sed -n 's/^  "name": "\(.*\)",$/\1/p')
+  names+=("$name") digests+=("$digest")
+  case $DELIVERY in
+  file)
+    [ -e "$bundles/$digest.tar" ] || .venv/bin/fivefold bundle archive "$bundle" "$bundles/$digest.tar" >/dev/null
+    models+=("{\"url\": \"file:///bundles/claim/$digest.tar#sha256=$digest\"}")
+    ;;
+  image)
+    docker build --quiet -f services/bundle.Dockerfile -t "fivefold/bundle-$name:${digest:0:12}" "$bundle" >/dev/null
+    load "fivefold/bundle-$name:${digest:0:12}"
+    models+=("{\"image\": \"fivefold/bundle-$name:${digest:0:12}\"}")
+    ;;
+  *) die "DELIVERY: expected file or image, got $DELIVERY" "make deploy DELIVERY=file" ;;
+  esac
+  say "bundle $name, $digest, by $DELIVERY"
+done
+list=$(IFS=,; echo "[${models[*]}]")
+defaults={}
+[ -z "$VERSION" ] || defaults="{\"${names[0]}\": \"$VERSION\"}"
+
+before=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}' 2>/dev/null || true)
+say "installing the chart"
+chart upgrade --install "$release" helm/fivefold -f "$VALUES" --set "image.tag=$tag" --set-json "online.models=$list" \
+  --set-json "online.defaults=$defaults" ${ARGS:-} --timeout 10m >/dev/null || {
+  kube -n "$namespace" logs job/"$release"-gate --tail 20 2>/dev/null || true
+  die "Helm refused or failed; nothing that served before has been changed by a refused release" \
+    "kubectl --context $context -n $namespace get jobs,pods; a gate that refused has said why above"
+}
+
+look="make status; kubectl --context $context -n $namespace describe rayservice $release"
+settled() { # the operator has seen what was installed, no second cluster is on its way, and what there is, is ready
+  local state
+  state=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status} {.status.pendingServiceStatus.rayClusterName}')
+  [[ $state =~ ^([0-9]+)\ ([0-9]+)\ True\ *$ && ${BASH_REMATCH[1]} = "${BASH_REMATCH[2]}" ]]
+}
+until_true 300 "the RayService (pods, Ray, replicas)" "$look" settled
+mkdir -p .cache/kind
+authority=.cache/kind/ca.crt
+kube -n "$namespace" get secret "$release-tls" -o jsonpath='{.data.ca\.crt}' | base64 -d >$authority
+key=$(kube -n "$namespace" get secret "$release-api-key" -o jsonpath='{.data.key}' | base64 -d)
+ask() { curl -fsS --max-time 5 --cacert $authority -H @- "https://localhost:8443$1" <<<"authorization: Bearer $key"; }
+answers() { # answers NAME DIGEST: whether one of the model's versions is this bundle, and the gateway lets us ask
+  local version
+  for version in $(ask "/v1/models/$1" | tr -d ' ' | sed 's/.*"versions":\[\([^]]*\)\].*/\1/' | tr -d '"' | tr , ' '); do
+    ask "/v1/models/$1/versions/$version" | grep -q "$2" && return 0
+  done
+  return 1
+}
+for index in "${!names[@]}"; do
+  until_true 300 "${names[$index]} to answer through the gateway as ${digests[$index]:0:12}" "$look" \
+    answers "${names[$index]}" "${digests[$index]}"
+done
+after=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}')
+[ -z "$before" ] || say "$([ "$before" = "$after" ] && echo "changed in place" || echo "moved to a second cluster, $after")"
+say "ready"
+cat <<END
+
+  REST  https://localhost:8443/v1/models
+  gRPC  localhost:8443, with TLS
+
+  export FIVEFOLD_KEY=\$(kubectl --context $context -n $namespace get secret $release-api-key -o jsonpath='{.data.key}' | base64 -d)
+  curl --cacert $authority -H "authorization: Bearer \$FIVEFOLD_KEY" https://localhost:8443/v1/models/${names[0]}
+
+next: make e2e, make upgrade BUNDLE=…, make status, make kind-down
+END

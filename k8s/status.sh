@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# make status: what runs, what is wrong with it, and where to look next.
+. "$(dirname "$0")/words.sh"
+need_cluster
+kube -n "$namespace" get rayservice,raycluster,pods,gateway,httproute,grpcroute -o wide
+echo
+kube -n "$namespace" get rayservice "$release" -o jsonpath='{range .status.conditions[*]}{.type}{"\t"}{.status}{"\t"}{.message}{"\n"}{end}{range .status.activeServiceStatus.applicationStatuses.*}{"application\t"}{.status}{"\t"}{.message}{"\n"}{end}' 2>/dev/null || true
+echo
+kube -n "$namespace" get events --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 10

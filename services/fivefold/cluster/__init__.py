@@ -1,0 +1,8 @@
+"""What an installation on Kubernetes does from the inside of the cluster.
+
+    api          the few calls to the Kubernetes API that are needed, by a pod's own account
+    certificate  a certificate for a gateway where nobody else makes one
+    secrets      the Secrets that an installation lacks: made once, kept afterwards
+
+The objects themselves are the chart's; who may call what is decided by its Roles.
+"""

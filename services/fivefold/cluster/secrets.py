@@ -1,0 +1,110 @@
+"""The Secrets that an installation lacks: an API key, Ray's token, the gateway's certificate. Made once, then kept.
+
+They are made in the cluster, by a job with an account that may touch these names alone, and not by the chart: a value
+in a template would stand in Helm's own records, and would be another one at each rendering where nobody can look up the
+last. What exists is never overwritten, a certificate that ends soon or is for other hosts excepted.
+
+    NAME-api-keys      keys.json   what the servers know of the keys: digests      mounted by the replicas
+    NAME-api-key       key         the first key, for people; delete it once read  read by tests and the release gate
+    NAME-ray-token     auth_token  what Ray's own ports ask for                    read by Ray and its operator
+    NAME-tls           tls.crt, tls.key, ca.crt                                    read by the gateway
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fivefold.cluster import certificate
+from fivefold.cluster.api import Api
+
+TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which Secrets an installation needs that nobody else gives it."""
+
+    name: str
+    """What their names begin with."""
+
+    keys: bool = True
+    token: bool = True
+    hosts: Sequence[str] = ()
+    """For whom a certificate is made; empty: none is."""
+
+
+def ensure(api: Api, wanted: Wanted) -> list[str]:
+    """Make what is missing, and say it in a sentence for each Secret. Raises `ApiError`."""
+    said = []
+    if wanted.keys:
+        said += _keys(api, wanted.name)
+    if wanted.token:
+        make = {"auth_token": secrets.token_hex(TOKEN_BYTES).encode()}
+        said.append(_missing(api, wanted, f"{wanted.name}-ray-token", lambda: make))
+    if wanted.hosts:
+        said.append(_certificate(api, wanted))
+    return said
+
+
+def _keys(api: Api, name: str) -> list[str]:
+    """The first key. Its digest is written first: a key that nobody knows of is better than one that opens nothing."""
+    from fivefold.guard import keys
+
+    known, shown = f"{name}-api-keys", f"{name}-api-key"
+    if api.secret(known) is not None:
+        return [f"{known}: kept"]
+    key, entry = keys.make("installed", ("infer",))
+    if not api.create(_secret(name, known, {"keys.json": keys.File(1, (entry,)).to_bytes()})):
+        return [f"{known}: kept"]
+    old = api.secret(shown)
+    if old is None:
+        api.create(_secret(name, shown, {"key": key.encode()}))
+    else:
+        # Of keys that were deleted: it opens nothing any more.
+        api.replace(_secret(name, shown, {"key": key.encode()}, old["metadata"]["resourceVersion"]))
+    return [f"{known}: made", f"{shown}: made"]
+
+
+def _certificate(api: Api, wanted: Wanted) -> str:
+    name = f"{wanted.name}-tls"
+    found = api.secret(name)
+    if found is None:
+        return _missing(api, wanted, name, lambda: _pem(wanted.hosts), "kubernetes.io/tls")
+    if certificate.stands(base64.b64decode(found.get("data", {}).get("tls.crt", "")), wanted.hosts):
+        return f"{name}: kept"
+    version = found["metadata"]["resourceVersion"]
+    api.replace(_secret(wanted.name, name, _pem(wanted.hosts), version, type="kubernetes.io/tls"))
+    return f"{name}: made anew for {', '.join(wanted.hosts)}"
+
+
+def _pem(hosts: Sequence[str]) -> dict[str, bytes]:
+    made = certificate.make(hosts)
+    return {"tls.crt": made.chain, "tls.key": made.key, "ca.crt": made.authority}
+
+
+def _missing(api: Api, wanted: Wanted, name: str, make: Callable[[], Mapping[str, bytes]], type: str = "Opaque") -> str:
+    if api.secret(name) is None and api.create(_secret(wanted.name, name, make(), type=type)):
+        return f"{name}: made"
+    return f"{name}: kept"
+
+
+def _secret(
+    instance: str, name: str, data: Mapping[str, bytes], version: str = "", *, type: str = "Opaque"
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "name": name,
+        "labels": {"app.kubernetes.io/part-of": "fivefold", "app.kubernetes.io/instance": instance},
+    }
+    if version:
+        metadata["resourceVersion"] = version
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": type,
+        "metadata": metadata,
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }

@@ -1,0 +1,110 @@
+"""`fivefold release`: the gate that a release passes before anything is changed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from fivefold.commands.words import USAGE, add, add_group, add_json, complain, pair, print_json
+
+if TYPE_CHECKING:
+    from fivefold.release.gate import Report
+
+KEY = "FIVEFOLD_KEY"
+"""The variable with the caller's API key: an argument would stand in the list of processes."""
+
+
+def _release_check(arguments: argparse.Namespace) -> int | None:
+    from fivefold.client.transports import is_grpc
+    from fivefold.core.settings import SettingsError, read
+    from fivefold.delivery.settings import DeliverySettings
+    from fivefold.release.gate import Accepted, check
+
+    try:
+        is_grpc(arguments.against)
+        delivery = read(DeliverySettings, trusted_keys=tuple(arguments.public_key) or None)
+    except (SettingsError, ValueError) as err:
+        complain(str(err), "fivefold release check --help")
+        return USAGE
+    key = arguments.key or os.environ.get(KEY)
+    report = check(
+        arguments.model,
+        arguments.against,
+        defaults=dict(text.split("=", 1) for text in arguments.default),
+        accepted=Accepted(
+            contract_changes=arguments.accept_contract_change,
+            removals=arguments.accept_removal,
+            unreachable=arguments.allow_unreachable,
+        ),
+        delivery=delivery,
+        headers={"authorization": f"Bearer {key}"} if key else {},
+        timeout=arguments.timeout,
+    )
+    if arguments.json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    if report.error is not None:
+        raise report.error
+    return None
+
+
+def _print(report: Report) -> None:
+    width = max((len(finding.subject) for finding in report.findings), default=0)
+    for finding in report.findings:
+        print(f"{finding.verdict:<8}  {finding.subject:<{min(width, 60)}}  {finding.says}")
+        if finding.error is not None and finding.error.help:
+            print(f"{'':8}  help: {finding.error.help}")
+    refused = sum(finding.error is not None for finding in report.findings)
+    print(f"the release is refused, {refused} of {len(report.findings)}" if refused else "the release may go ahead")
+
+
+def add_release(commands: Any) -> None:
+    """Add `release` and its command."""
+    group = add_group(
+        commands,
+        "release",
+        "check a release before it replaces what is served",
+        "fivefold release check --model bundles/new --against http://127.0.0.1:8000",
+    )
+    check = add(
+        group,
+        "check",
+        _release_check,
+        "open the new bundles, and refuse what the live service's callers would not survive",
+        "fivefold release check --model s3://models/new.tar#sha256=DIGEST --against https://models.example",
+        "fivefold release check --model bundles/a --model bundles/b --against http://fivefold:8000 --json",
+        "fivefold release check --model bundles/a --against http://fivefold:8000 --accept-contract-change churn",
+    )
+    check.add_argument(
+        "--model", metavar="REFERENCE", action="append", required=True, help="as of fivefold serve; repeatable"
+    )
+    check.add_argument("--against", metavar="URL", required=True, help="the live service: http, https, grpc or grpcs")
+    check.add_argument("--key", metavar="KEY", help=f"an API key of the live service; better: {KEY}")
+    check.add_argument(
+        "--default",
+        metavar="NAME=VERSION",
+        action="append",
+        default=[],
+        type=pair,
+        help="the version that will answer without one, as of fivefold serve; repeatable",
+    )
+    check.add_argument(
+        "--public-key", metavar="PEM", action="append", default=[], help="require a signature by this key; repeatable"
+    )
+    check.add_argument(
+        "--accept-contract-change",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="this model's contract may differ from the one served; repeatable",
+    )
+    check.add_argument(
+        "--accept-removal", metavar="NAME", action="append", default=[], help="this model may go; repeatable"
+    )
+    check.add_argument(
+        "--allow-unreachable", action="store_true", help="go ahead where the live service does not answer"
+    )
+    check.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for each question (default 30)")
+    add_json(check)

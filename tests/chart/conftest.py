@@ -1,0 +1,26 @@
+"""Tests of the chart need helm; those of schemas need Go, whose module proxy has them, and those of rules promtool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests import programs
+
+NEEDS: dict[str, Callable[[], object]] = {
+    "test_schemas.py": partial(programs.needed, "go", "rendered objects against the schemas of Kubernetes"),
+    "test_rules.py": partial(programs.needed, "promtool", "the alerts' unit tests"),
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what cannot run here, and name it."""
+    if not (collection_path.name.startswith("test_") and collection_path.suffix == ".py"):
+        return None
+    if programs.needed("helm", "the chart's tests") is None:
+        return True
+    need = NEEDS.get(collection_path.name)
+    return True if need is not None and need() is None else None

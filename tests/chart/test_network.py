@@ -1,0 +1,126 @@
+"""Who may reach what: every port that Ray needs between its pods, and nothing else from anywhere."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes import client
+from ray.serve._private import constants
+
+from tests.chart.rendering import SCENARIOS, Release
+
+ONLINE = {
+    "app.kubernetes.io/part-of": "fivefold",
+    "app.kubernetes.io/instance": "fivefold",
+    "app.kubernetes.io/component": "online",
+}
+
+
+def ports(rule: client.V1NetworkPolicyIngressRule) -> set[tuple[int, int]]:
+    """A rule's TCP ports as ranges."""
+    return {(port.port, port.end_port or port.port) for port in rule.ports if port.protocol == "TCP"}
+
+
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
+def test_ray_pods_reach_each_other_on_every_port_of_ray_and_on_no_other(scenario: str) -> None:
+    """The ports are those that `ray start` is told and those that Serve takes by itself, for both directions."""
+    release = Release(scenario)
+    policy = release.policies()["ray"]
+    expected = {
+        (constants.RAY_SERVE_FALLBACK_PROXY_HTTP_PORT,) * 2,
+        (constants.RAY_SERVE_FALLBACK_PROXY_GRPC_PORT,) * 2,
+        (constants.RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT, constants.RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT),
+        (constants.RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT, constants.RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT),
+    }
+    for group in release.groups().values():
+        told = group["rayStartParams"]
+        expected |= {(int(told[name]),) * 2 for name in told if name.endswith("port") and "worker" not in name}
+        expected.add((int(told["min-worker-port"]), int(told["max-worker-port"])))
+
+    assert policy.spec.pod_selector.match_labels == ONLINE
+    for rule, peers in ((policy.spec.ingress[0], "_from"), (policy.spec.egress[0], "to")):
+        assert ports(rule) == expected
+        assert [peer.pod_selector.match_labels for peer in getattr(rule, peers)] == [ONLINE]
+        assert all(peer.namespace_selector is None for peer in getattr(rule, peers))
+
+
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
+def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
+    """One policy names every pod and allows nothing; nobody but Ray's pods and the operator reaches the job API."""
+    release = Release(scenario)
+    policies = release.policies()
+    deny = policies["deny"].spec
+    labels = [group["template"]["metadata"]["labels"] for group in release.groups().values()]
+    labels += [item["spec"]["template"]["metadata"]["labels"] for item in release.of("Job")]
+    labels += [item["metadata"]["labels"] for item in release.of("Pod")]
+
+    assert deny.policy_types == ["Ingress", "Egress"]
+    assert deny.ingress is None
+    assert deny.egress is None
+    assert all(deny.pod_selector.match_labels.items() <= found.items() for found in labels)
+    dashboard = 8265
+    reached = {name for name, found in policies.items() for rule in found.spec.ingress or [] if opens(rule, dashboard)}
+    assert reached == {"ray", "operator"}
+
+
+def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
+    """Whether a rule lets somebody in on a port."""
+    return not rule.ports or any(first <= port <= last for first, last in ports(rule))
+
+
+def test_callers_reach_the_two_doors_of_workers_alone() -> None:
+    """The gateway's namespace, and our own jobs: REST and gRPC."""
+    serve = Release("default").policies()["serve"].spec
+
+    assert serve.pod_selector.match_labels == {**ONLINE, "ray.io/node-type": "worker"}
+    assert [ports(rule) for rule in serve.ingress] == [{(8000, 8000), (9000, 9000)}]
+    gateway, own = serve.ingress[0]._from
+    assert gateway.namespace_selector.match_labels == {"kubernetes.io/metadata.name": "traefik"}
+    assert own.pod_selector.match_labels["fivefold.dev/calls"] == "online"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
+    """Egress to anywhere is the values' own, or the Kubernetes API's for those that have an account there."""
+    policies = Release(scenario).policies()
+    everywhere = {name for name, found in policies.items() for rule in found.spec.egress or [] if not rule.to}
+
+    assert everywhere <= {"secrets", "api", "egress"}
+    assert ("egress" in policies) == (scenario in {"two-models", "oidc", "autoscale"})
+    assert ("api" in policies) == (scenario == "autoscale")
+    assert ("metrics" in policies) == (scenario == "monitoring")
+
+
+def test_no_policy_is_made_where_none_is_wanted() -> None:
+    """`networkPolicy.enabled: false` leaves the network to others."""
+    assert not Release("open").policies()
+
+
+def test_the_gateway_passes_on_what_clients_ask_and_nothing_else() -> None:
+    """Ray's own routes, its gRPC service and the metrics stay inside."""
+    release = Release("default")
+    paths = [match["path"] for rule in release.one("HTTPRoute")["spec"]["rules"] for match in rule["matches"]]
+    services = [
+        match["method"]["service"] for rule in release.one("GRPCRoute")["spec"]["rules"] for match in rule["matches"]
+    ]
+
+    assert not [path for path in paths if path["type"] == "PathPrefix" and path["value"] in ("/", "/-", "/metrics")]
+    assert {"/v1", "/v2", "/"} <= {path["value"] for path in paths}
+    assert "ray.serve.RayServeAPIService" not in services
+    assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(services)
+
+
+def test_grpc_is_spoken_in_clear_text_behind_the_gateway() -> None:
+    """The Service says so, or gateways would speak HTTP/1.1 to it."""
+    service = Release("default").one("Service")["spec"]
+
+    assert {port["name"]: port["appProtocol"] for port in service["ports"]} == {
+        "http": "http",
+        "grpc": "kubernetes.io/h2c",
+    }
+
+
+def test_the_service_has_the_workers_of_every_cluster() -> None:
+    """It names no cluster, so that one can take over from another without a moment that has neither."""
+    service = Release("default").one("Service")["spec"]
+
+    assert service["selector"] == {**ONLINE, "ray.io/node-type": "worker"}

@@ -1,0 +1,69 @@
+"""A guarded `fivefold serve`: real Ray, real HAProxy, keys that change while it runs, replicas that share a limit."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fivefold import Client
+from fivefold.client.flow import Retries
+from fivefold.core.errors import FivefoldError
+from fivefold.guard import keys
+from tests.host import running
+from tests.online import slow
+
+pytestmark = pytest.mark.host
+
+REPLICAS = 2
+ONCE = Retries(attempts=1)
+
+
+def made(place: Path, **rest: Any) -> str:
+    key, entry = keys.make("test", **rest)
+    keys.add(place, entry)
+    return key
+
+
+def test_keys_at_a_running_server(tmp_path: Path) -> None:
+    """Both transports ask; a new key is known and a revoked one is not, in every replica, without a restart."""
+    bundle, place = slow.bundle(tmp_path / "slow"), tmp_path / "keys.json"
+    key, limited = made(place), made(place, rate=0.001, burst=2 * REPLICAS)
+    with running([bundle.path], tmp_path, keys=str(place), min_replicas=REPLICAS, max_replicas=REPLICAS) as host:
+
+        def codes(shown: str, count: int = 1) -> set[str]:
+            return {code(url, shown) for url in (host.url, f"grpc://{host.grpc}") for _ in range(count)}
+
+        def code(url: str, shown: str) -> str:
+            with Client(url, key=shown, retries=ONCE) as client:
+                assert client.ready()
+                try:
+                    client.predict([{"seconds": 0.0}], model=slow.NAME)
+                except FivefoldError as error:
+                    return error.code
+                return "ok"
+
+        assert f"an API key of {place}" in host.printed()
+        assert codes(key) == {"ok"}
+        assert codes("") == codes(key[:-1] + "?") == {"unauthenticated"}
+
+        # Each replica has heard of the other after a while, and grants its share; the shares are the limit.
+        deadline = time.monotonic() + 30
+        granted = 0
+        while time.monotonic() < deadline and granted <= 2 * REPLICAS:
+            found = code(host.url, limited)
+            granted += found == "ok"
+            if found == "rate_limited" and granted == 2 * REPLICAS:
+                break
+        assert granted <= 2 * REPLICAS + 2
+
+        keys.remove(place, key[3:11])
+        later = made(place)
+        deadline = time.monotonic() + 30
+        while not (codes(key, 4) == {"unauthenticated"} and codes(later, 4) == {"ok"}):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert later[12:] not in host.printed()
+        assert key[12:] not in host.printed()

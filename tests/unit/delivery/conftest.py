@@ -1,0 +1,71 @@
+"""A bundle as a `.tar`, a server that has it, and the program that speaks S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests import programs
+from tests.unit.core.bundles import write_sum
+from tests.unit.delivery.shelf import Shelf, shelf
+
+from fivefold.core.bundle import sign
+from fivefold.delivery.settings import DeliverySettings
+
+collect_ignore_glob = []
+if programs.needed("versitygw", "bundles from S3") is None:
+    collect_ignore_glob.append("test_s3.py")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle as it is kept elsewhere: its digest, its `.tar`, the same with a signature, and the key's file."""
+
+    directory: Path
+    digest: str
+    tar: bytes
+    signed: bytes
+    key: Path
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """To read only."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    home = tmp_path_factory.mktemp("packed")
+    bundle = write_sum(home / "sum")
+    plain = bundle.archive(home / "sum.tar").read_bytes()
+    secret = Ed25519PrivateKey.generate()
+    sign(home / "sum.tar", secret)
+    key = home / "key.pub.pem"
+    key.write_bytes(secret.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return Packed(home / "sum", bundle.digest, plain, (home / "sum.tar").read_bytes(), key)
+
+
+@pytest.fixture
+def server() -> Iterator[Shelf]:
+    """A server without files."""
+    with shelf() as state:
+        yield state
+
+
+@pytest.fixture
+def reference(server: Shelf, packed: Packed) -> str:
+    """Of the bundle on the server."""
+    return server.put("/sum.tar", packed.tar, packed.digest)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Where the cache is going to be."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def settings(cache: Path) -> DeliverySettings:
+    """Into that cache."""
+    return DeliverySettings(bundle_cache=str(cache), bundle_timeout=60)

@@ -1,0 +1,237 @@
+"""The guard over HTTP: which routes ask for a key, what is answered without one, and how long a request counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.online import grpc_gate
+from tests.unit.online.grpc_world import gate_bundle
+from tests.unit.online.http_world import SECONDS, World, dumps, world
+from tests.unit.online.test_http_servers import running
+
+from fivefold.guard import keys
+from fivefold.online.http.protocol import protocol_of
+from fivefold.online.http.routes import Surface
+
+PREDICT = "/v1/models/gate:predict"
+INFER = "/v2/models/gate/infer"
+BODY = {"instances": [{"x": 2}]}
+TENSORS = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [2.0]}]}
+
+OPEN = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json"}
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_open_again() -> Iterator[None]:
+    yield
+    grpc_gate.opened.set()
+
+
+class Guarded:
+    """A guarded server, and keys to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.place = directory / "keys.json"
+        self.directory = directory
+        self.key = self.new()
+
+    def new(self, **rest: Any) -> str:
+        key, entry = keys.make("test", **rest)
+        keys.add(self.place, entry)
+        return key
+
+    def world(self, **settings: Any) -> Any:
+        return world([gate_bundle(self.directory / "gate")], keys=str(self.place), **settings)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Guarded:
+    return Guarded(tmp_path)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def paths(out: World) -> list[tuple[str, str]]:
+    """Method and path of every route, with the names filled in."""
+    surface = Surface(out.serving)
+    routes = [*surface.server_routes(), *surface.model_routes()]
+    filled = [(method, path) for method, path, _ in routes]
+    fill = {"{name}": "gate", "{version}": "1", "{verb}": "explain", "{file:path}": "contract.json"}
+    for word, value in fill.items():
+        filled = [(method, path.replace(word, value)) for method, path in filled]
+    page = [("GET", path) for path in ("/", "/docs", "/openapi.json", "/page/page.js", "/page/server.json")]
+    return [*filled, *page]
+
+
+def test_every_route_is_open_or_asks_for_a_key(guarded: Guarded) -> None:
+    """What probes, scrapers and a page without a key need is open; nothing that says what a model is or was asked."""
+    with guarded.world() as out:
+        answers = {(method, path): out.ask(method, path, json=BODY) for method, path in paths(out)}
+        let_in = {path for (_, path), reply in answers.items() if reply.status != 401}
+
+        assert let_in == OPEN | {"/page/page.js", "/page/server.json"}
+        for (method, path), reply in answers.items():
+            if reply.status == 401:
+                assert reply.code == "unauthenticated", path
+                assert reply.headers["www-authenticate"] == "Bearer"
+            known = out.ask(method, path, json=BODY, headers=bearer(guarded.key))
+            assert (known.status in (401, 403)) == ("/load" in path or "/unload" in path), path
+
+
+def test_what_does_not_ask_for_a_key_holds_no_model(guarded: Guarded) -> None:
+    """The metrics alone name models; contracts, examples and files stay behind the door."""
+    with guarded.world() as out:
+        for path in OPEN - {"/metrics"}:
+            assert b"gate" not in out.get(path).body, path
+
+
+@pytest.mark.parametrize(("path", "body"), [(PREDICT, BODY), (INFER, TENSORS), ("/v1/models/nobody:predict", BODY)])
+def test_inference_with_and_without_a_key(guarded: Guarded, path: str, body: Any) -> None:
+    """The lean path and the framework's routes ask alike; an unknown caller does not learn which models there are."""
+    admin = guarded.new(scopes=["admin"])
+    with guarded.world() as out:
+        none, wrong = out.post(path, body), out.ask("POST", path, json=body, headers=bearer(guarded.key + "x"))
+        other = out.ask("POST", path, json=body, headers=bearer(admin))
+        known = out.ask("POST", path, json=body, headers=bearer(guarded.key))
+        beside = out.ask("POST", path, json=body, headers={"x-api-key": guarded.key})
+
+        assert (none.status, none.code) == (wrong.status, wrong.code) == (401, "unauthenticated")
+        assert (other.status, other.code) == (403, "forbidden")
+        assert known.status == beside.status == (404 if "nobody" in path else 200)
+        assert out.count("unauthenticated") == 2
+        assert out.count("forbidden") == 1
+
+
+def test_models_are_loaded_by_admins_alone(guarded: Guarded) -> None:
+    admin = guarded.new(scopes=["admin"])
+    with guarded.world() as out:
+        for verb in ("load", "unload"):
+            path = f"/v2/repository/models/gate/{verb}"
+            assert out.ask("POST", path, headers=bearer(guarded.key)).code == "forbidden"
+            assert out.ask("POST", path, headers=bearer(admin)).code == "not_implemented"
+
+
+def test_the_rate_is_limited_by_key(guarded: Guarded) -> None:
+    """429 with Retry-After for the one, nothing for the other; metadata counts as any request does."""
+    slow = guarded.new(rate=0.5, burst=2)
+    with guarded.world() as out:
+        first = out.ask("POST", PREDICT, json=BODY, headers=bearer(slow))
+        second = out.ask("GET", "/v2/models/gate", headers=bearer(slow))
+        third = out.ask("POST", PREDICT, json=BODY, headers=bearer(slow))
+        other = out.ask("POST", PREDICT, json=BODY, headers=bearer(guarded.key))
+
+        assert (first.status, second.status, other.status) == (200, 200, 200)
+        assert (third.status, third.code, third.headers["retry-after"]) == (429, "rate_limited", "2")
+
+
+def test_who_is_not_known_need_not_send_a_body(guarded: Guarded) -> None:
+    """It is refused by its headers: nobody makes the server hold what it will not read."""
+    with guarded.world() as out:
+        for path in (PREDICT, "/v1/models/nobody:predict"):
+            asking = out.exchange("POST", path, {"content-type": "application/json", "content-length": "1000"})
+
+            assert out.run(asking.run()).code == "unauthenticated"
+
+
+def test_a_request_counts_until_it_has_ended(guarded: Guarded) -> None:
+    """While it is in the model, and also when it failed or its caller went away."""
+    key = guarded.new(concurrency=1)
+    with guarded.world() as out:
+        headers = bearer(key) | {"content-type": "application/json"}
+        asking = out.exchange("POST", PREDICT, headers)
+        asking.say(dumps({"instances": [{"x": -1}]}))
+
+        async def while_it_waits() -> Any:
+            grpc_gate.opened.clear()
+            waiting = asyncio.ensure_future(asking.run())
+            while not out.serving.inflight:
+                await asyncio.sleep(0.005)
+            other = out.exchange("POST", PREDICT, headers)
+            other.say(dumps(BODY))
+            refused = await other.run()
+            grpc_gate.opened.set()
+            return refused, await waiting
+
+        refused, answered = out.run(while_it_waits())
+        assert (refused.status, refused.code, answered.status) == (429, "rate_limited", 200)
+        for x in (13, 2000, 1):
+            reply = out.ask("POST", PREDICT, json={"instances": [{"x": x}]}, headers=bearer(key))
+            assert reply.status == {13: 500, 2000: 422, 1: 200}[x]
+
+        gone = out.exchange("POST", PREDICT, headers)
+        gone.say(b"{", more=True)
+        gone.hang_up()
+        out.run(gone.run())
+        assert out.ask("POST", PREDICT, json=BODY, headers=bearer(key)).status == 200
+
+
+def test_under_the_early_connection_class(guarded: Guarded) -> None:
+    """The shortest way through uvicorn asks like every other, and a refusal leaves the connection usable."""
+    with guarded.world() as out:
+
+        async def converse() -> list[int]:
+            async with (
+                running(out.app, protocol_of(out.app)) as port,  # type: ignore[arg-type]  # uvicorn takes a class too
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as asking,
+            ):
+                shown = ({}, bearer(guarded.key), bearer("ff_x"), {"x-api-key": guarded.key})
+                return [(await asking.post(PREDICT, json=BODY, headers=given)).status_code for given in shown]
+
+        assert out.run(converse()) == [401, 200, 401, 200]
+
+
+def test_the_document_says_how_and_to_whom(guarded: Guarded) -> None:
+    """Who shows no key reads how to show one; who shows one reads the models; a wrong one is refused here too."""
+    admin = guarded.new(scopes=["admin"])
+    with guarded.world() as out:
+        part, whole = out.get("/openapi.json"), out.ask("GET", "/openapi.json", headers=bearer(guarded.key))
+
+        assert PREDICT not in part.json["paths"]
+        assert PREDICT in whole.json["paths"]
+        assert "x-api-key" in whole.headers["vary"]
+        assert whole.headers["cache-control"] == "private, no-cache"
+        for described in (part.json, whole.json):
+            assert described["security"] == [{"bearer": []}, {"header": []}]
+            assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+            unsecured = {
+                path
+                for path, methods in described["paths"].items()
+                if [] in [m.get("security") for m in methods.values()]
+            }
+            assert unsecured == OPEN - {"/", "/docs", "/openapi.json"}
+        assert out.ask("GET", "/openapi.json", headers=bearer("x")).code == "unauthenticated"
+        assert out.ask("GET", "/docs", headers=bearer(admin)).code == "forbidden"
+        assert b"gate" in out.ask("GET", "/docs", headers=bearer(guarded.key)).body
+
+
+def test_without_a_guard_nothing_is_said_of_keys(tmp_path: Path) -> None:
+    with world([gate_bundle(tmp_path / "gate")]) as out:
+        described = out.get("/openapi.json")
+
+        assert "security" not in described.json
+        assert "securitySchemes" not in described.json["components"]
+        assert "vary" not in described.headers
+        assert out.post(PREDICT, BODY).status == 200
+
+
+def test_no_secret_reaches_the_log_or_an_answer(guarded: Guarded) -> None:
+    """Neither a good key nor a wrong one, in no line and in no body."""
+    wrong = guarded.new(scopes=["admin"])[:-4] + "aaaa"
+    with guarded.world(log_sample=1.0) as out:
+        said = [
+            out.ask("POST", PREDICT, json=BODY, headers=bearer(shown)).body
+            for shown in (guarded.key, wrong, f"{guarded.key} ", "hunter2-of-another-door")
+        ]
+        text = json.dumps(out.lines) + b"".join(said).decode()
+
+        assert len(out.lines) == 4
+        for secret in (guarded.key[12:], wrong[12:], "hunter2"):
+            assert secret not in text

@@ -1,0 +1,241 @@
+"""The gate of a release, against a real server: what it lets through, what it refuses, what can be accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+from tests.unit.core.bundles import SUM_CONTRACT, put_file, write_sum
+from tests.unit.release.live import running, serving
+
+from fivefold.cli import EXIT, main
+from fivefold.core.bundle import Bundle
+from fivefold.core.contract import Contract
+from fivefold.release.gate import Report, check
+
+
+def wider(name: str = "demo") -> Contract:
+    """The sum's contract with another bound."""
+    law = SUM_CONTRACT.to_json() | {"name": name}
+    law["inputs"][0] = law["inputs"][0] | {"maximum": 1000}
+    return Contract.from_json(law)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of bundles to read only: demo@1 and demo@2 of one contract, demo@3 of another, and `other`."""
+    home = tmp_path_factory.mktemp("release")
+    write_sum(home / "one")
+    write_sum(home / "two", version="2")
+    write_sum(home / "three", version="3", contract=wider())
+    write_sum(home / "other", name="other")
+    return home
+
+
+@pytest.fixture(scope="module")
+def live(home: Path) -> Iterator[str]:
+    """A service of demo@1."""
+    with serving([Bundle.open(home / "one")]) as url:
+        yield url
+
+
+def verdicts(report: Report) -> dict[str, str]:
+    """By subject; the last one of a subject counts."""
+    return {finding.subject: finding.verdict for finding in report.findings}
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit status, standard output and error of `fivefold release check`."""
+    status = main(["release", "check", *words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_a_new_version_under_the_same_contract_may_go_ahead(home: Path, live: str) -> None:
+    """And so may the same bundle again, or a model that is new."""
+    for names in (["two"], ["one"], ["one", "two"], ["one", "other"]):
+        report = check([str(home / name) for name in names], live)
+
+        assert report.error is None, report.to_json()
+        assert report.findings
+
+
+def test_another_contract_is_refused_by_its_first_difference(
+    home: Path, live: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the exit status of the error's code, and the way to accept it."""
+    status, out, err = run(capsys, "--model", str(home / "three"), "--against", live)
+
+    assert status == EXIT["contract_unsupported"]
+    assert "refused   demo" in out
+    assert "inputs.a.maximum: 100 is served, the release has 1000" in out
+    assert "inputs.a.maximum: 100 is served, the release has 1000" in err
+    assert "--accept-contract-change demo" in err
+    status, out, err = run(
+        capsys, "--model", str(home / "three"), "--against", live, "--accept-contract-change", "demo"
+    )
+    assert (status, err) == (0, "")
+    assert "accepted  demo" in out
+    assert "the release may go ahead" in out
+
+
+def test_a_change_of_another_model_is_not_accepted_along(home: Path, live: str) -> None:
+    """Consent is given by name."""
+    assert (
+        main(
+            ["release", "check", "--model", str(home / "three"), "--against", live, "--accept-contract-change", "other"]
+        )
+        == 3
+    )
+    assert (
+        main(["release", "check", "--model", str(home / "other"), "--against", live, "--accept-removal", "other"]) == 3
+    )
+
+
+def test_a_model_that_disappears_is_refused(home: Path, live: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless its name is given."""
+    status, out, err = run(capsys, "--model", str(home / "other"), "--against", live)
+    assert status == EXIT["model_not_found"]
+    assert "--accept-removal demo" in err
+    assert "ok        other" in out
+
+    assert run(capsys, "--model", str(home / "other"), "--against", live, "--accept-removal", "demo")[0] == 0
+
+
+def test_the_default_version_is_what_callers_without_one_get(home: Path) -> None:
+    """A second version beside the first changes nothing for them, unless it becomes the default."""
+    with serving([Bundle.open(home / "one")]) as url:
+        both = [str(home / "one"), str(home / "three")]
+
+        assert check(both, url, defaults={"demo": "1"}).error is None
+        report = check(both, url)
+
+    assert verdicts(report) == {"demo@1": "ok", "demo@3": "ok", "demo": "refused"}
+
+
+def test_a_kept_version_keeps_its_contract(home: Path, tmp_path: Path) -> None:
+    """Callers that name a version are asked for, too, where it is not the default."""
+    changed = write_sum(tmp_path / "one", contract=wider())
+    with serving([Bundle.open(home / "one"), Bundle.open(home / "two")]) as url:
+        report = check([str(changed.path), str(home / "two")], url)
+
+    assert report.error is not None
+    assert [finding.subject for finding in report.findings if finding.verdict == "refused"] == ["demo@1"]
+
+
+@pytest.mark.parametrize("defaults", [{"demo": "9"}, {"nobody": "1"}])
+def test_what_a_server_would_not_start_with_is_refused(home: Path, live: str, defaults: dict[str, str]) -> None:
+    """A default that does not exist; and a version given twice."""
+    assert check([str(home / "one")], live, defaults=defaults).error is not None
+    twice = check([str(home / "one"), str(home / "one")], live)
+    assert "given twice" in str(twice.error)
+
+
+def test_every_bundle_that_fails_is_named(
+    home: Path, live: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not only the first; models are not said to disappear because their bundle failed."""
+    wrong = write_sum(tmp_path / "wrong")
+    put_file(tmp_path / "wrong", "golden.jsonl", wrong.read("golden.jsonl").replace(b'"label":1', b'"label":0'))
+    flipped = write_sum(tmp_path / "flipped")
+    (tmp_path / "flipped" / "model.onnx").write_bytes(flipped.read("model.onnx")[:-1] + b"!")
+    references = [
+        f"{home / 'one'}#sha256={'0' * 64}",
+        str(tmp_path / "wrong"),
+        str(tmp_path / "flipped"),
+        "https://h/x.tar",
+    ]
+    status, out, _ = run(
+        capsys, *(word for text in references for word in ("--model", text)), "--against", live, "--json"
+    )
+    report = json.loads(out)
+
+    assert status == EXIT["bundle_invalid"]
+    assert report["ok"] is False
+    assert [finding["verdict"] for finding in report["findings"]] == ["refused"] * 4
+    assert {finding["code"] for finding in report["findings"]} == {"bundle_invalid"}
+    assert "golden" in report["findings"][1]["says"]
+    assert report["findings"][3]["help"]
+
+
+def test_signatures_are_asked_for(home: Path, live: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a key is given."""
+    assert main(["bundle", "keygen", str(tmp_path / "key.pem")]) == 0
+    signed = Bundle.open(home / "one").copy(tmp_path / "one")
+    line = ["--model", str(signed.path), "--against", live, "--public-key", str(tmp_path / "key.pub.pem")]
+    assert run(capsys, *line)[0] == EXIT["bundle_invalid"]
+
+    assert main(["bundle", "sign", str(signed.path), "--key", str(tmp_path / "key.pem")]) == 0
+    status, out, _ = run(capsys, *line)
+    assert status == 0
+    assert "signed by" in out
+
+
+def test_a_service_that_is_not_there_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Because nobody can say what its callers rely on."""
+    line = ["--model", str(home / "one"), "--against", "http://127.0.0.1:1", "--timeout", "1"]
+    status, out, err = run(capsys, *line)
+    assert status == EXIT["not_ready"]
+    assert "--allow-unreachable" in err
+
+    status, out, err = run(capsys, *line, "--allow-unreachable")
+    assert (status, err) == (0, "")
+    assert "accepted" in out
+
+
+def foreign(answer: Any) -> Starlette:
+    """A service of somebody else."""
+    return Starlette(routes=[Route("/{path:path}", lambda request: answer, methods=["GET", "POST"])])
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (JSONResponse({"error": "who are you?", "code": "unauthenticated"}, 401), "unauthenticated"),
+        (PlainTextResponse("<html>", 200), "not_acceptable"),
+        (JSONResponse([{"id": 1}]), "not_acceptable"),
+        (PlainTextResponse("no such page", 404), "not_found"),
+    ],
+)
+def test_a_service_that_answers_otherwise_is_refused(home: Path, answer: Any, code: str) -> None:
+    """Also where an unreachable one would be accepted."""
+    with running(foreign(answer)) as url:
+        report = check([str(home / "one")], url)
+
+    assert report.error is not None
+    assert report.error.code == code
+
+
+def test_the_key_goes_with_every_question(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the option or the variable."""
+    seen: list[str | None] = []
+    law = SUM_CONTRACT.to_json()
+
+    async def answer(request: Request) -> JSONResponse:
+        seen.append(request.headers.get("authorization"))
+        return JSONResponse(law if request.method == "GET" else [{"name": "demo", "version": "1", "state": "READY"}])
+
+    application = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
+    with running(application) as url:
+        assert run(capsys, "--model", str(home / "one"), "--against", url, "--key", "k1")[0] == 0
+        monkeypatch.setenv("FIVEFOLD_KEY", "k2")
+        assert run(capsys, "--model", str(home / "one"), "--against", url)[0] == 0
+
+    assert seen == ["Bearer k1"] * 3 + ["Bearer k2"] * 3
+
+
+def test_a_url_that_is_none_is_a_wrong_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2."""
+    status, _, err = run(capsys, "--model", str(home / "one"), "--against", "fivefold:8000")
+
+    assert status == 2
+    assert "expected a URL" in err
