@@ -41,6 +41,7 @@ app.kubernetes.io/component: online
 - {name: RAY_SERVE_HAPROXY_TUNE_BUFSIZE, value: "65536"}
 - {name: RAY_SERVE_HAPROXY_RETRY_ON, value: "conn-failure empty-response"}
 - {name: RAY_SERVE_HAPROXY_RETRIES, value: "8"}
+- {name: RAY_worker_niceness, value: "0"}
 # A node that goes away closes its connections one by one, so that clients do not come back all at once.
 - {name: RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S, value: "5"}
 - {name: RAY_SERVE_HAPROXY_NBTHREAD, value: {{ .Values.online.proxyThreads | quote }}}
