@@ -20,6 +20,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from fivefold.online import processes
+from fivefold.online.grpc.proto import inference_pb2 as wire
 from tests.host import Host, alive, launch, running, until_gone, until_ready
 from tests.online import slow
 
@@ -165,25 +166,96 @@ def test_more_than_it_can_do_is_shed_with_retry_after(host: Host) -> None:
 
 
 def test_ongoing_requests_add_a_replica_and_their_end_removes_it(host: Host) -> None:
-    """Although none of the requests passes through Ray's own count."""
+    """Although none of the requests passes through Ray's own count; and who asks meanwhile, and asks once, loses
+    nothing by either."""
     until_replicas(host, 1)
-    stop = threading.Event()
+    stop, over = threading.Event(), threading.Event()
+    steady = [Steady(kind(host), over) for kind in (RestLine, GrpcLine)]
 
     def load() -> None:
         while not stop.is_set():
             sleep(host, 1.0)
 
     threads = [threading.Thread(target=load) for _ in range(6)]
-    for thread in threads:
+    for thread in (*threads, *steady):
         thread.start()
     try:
         until_replicas(host, 2)
+        stop.set()
+        until_replicas(host, 1)
     finally:
         stop.set()
-        for thread in threads:
+        over.set()
+        for thread in (*threads, *steady):
             thread.join()
 
-    until_replicas(host, 1)
+    for each in steady:
+        assert each.failed == []
+        assert each.answered > 20
+
+
+class RestLine:
+    """One REST connection that is kept open; it asks once."""
+
+    def __init__(self, host: Host) -> None:
+        self._connection = http.client.HTTPConnection(host.http, timeout=60)
+
+    def ask(self) -> bool:
+        """Whether it was answered, and rightly; `overloaded` is an answer while the others ask for too much."""
+        body = json.dumps({"instances": [{"seconds": 0.01}]})
+        self._connection.request("POST", f"/v1/models/{slow.NAME}:predict", body)
+        answer = self._connection.getresponse()
+        said = json.loads(answer.read())
+        return said.get("code") == "overloaded" or said["predictions"][0]["slept"] == 0.01
+
+
+class GrpcLine:
+    """One gRPC channel that is kept open; it asks once."""
+
+    def __init__(self, host: Host) -> None:
+        options = [("grpc.enable_retries", 0)]
+        self._channel = grpc.insecure_channel(host.grpc, options)
+        self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self._request = request_of(0.01)
+
+    def ask(self) -> bool:
+        """As over REST."""
+        try:
+            answer = wire.ModelInferResponse.FromString(self._infer(self._request, timeout=60))
+        except grpc.RpcError as error:
+            if dict(error.trailing_metadata() or ()).get("fivefold-code") == "overloaded":  # type: ignore[attr-defined]  # a call, too
+                return True
+            raise
+        slept = next(index for index, tensor in enumerate(answer.outputs) if tensor.name == "slept")
+        return struct.unpack("<d", answer.raw_output_contents[slept])[0] == 0.01
+
+
+def request_of(seconds: float) -> bytes:
+    """A raw request of one row."""
+    request = wire.ModelInferRequest(model_name=slow.NAME, raw_input_contents=[struct.pack("<d", seconds)])
+    request.inputs.add(name="seconds", datatype="FP64", shape=[1])
+    return request.SerializeToString()
+
+
+class Steady(threading.Thread):
+    """A client that asks again and again on what it has opened once."""
+
+    def __init__(self, line: RestLine | GrpcLine, over: threading.Event) -> None:
+        super().__init__()
+        self._line, self._over = line, over
+        self.answered = 0
+        self.failed: list[BaseException | str] = []
+
+    def run(self) -> None:
+        """Until it is over; ten times a second."""
+        while not self._over.wait(0.1):
+            try:
+                if not self._line.ask():
+                    self.failed.append("a wrong answer")
+                self.answered += 1
+            except Exception as error:
+                self.failed.append(error)
+                return
 
 
 def test_idle_streams_are_no_load(host: Host) -> None:
