@@ -15,6 +15,7 @@ from importlib import metadata
 
 from fivefold.commands.bundle import add_bundle
 from fivefold.commands.contract import add_contract
+from fivefold.commands.doctor import add_doctor
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
 from fivefold.commands.serve import add_export, add_serve
@@ -103,6 +104,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_contract(commands)
     add_bundle(commands)
     add_release(commands)
+    add_doctor(commands)
     version = add(commands, "version", _version, "what is installed", "fivefold version --json")
     add_json(version)
     return parser
