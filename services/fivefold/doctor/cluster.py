@@ -61,9 +61,15 @@ class Cluster:
         from kubernetes import client, config
 
         try:
+            configuration = client.Configuration()
+            # A server out of reach, behind a VPN say, is waited for once.
+            configuration.retries = 0
             # The package itself reads the variable only once, when it is imported.
             self._api = config.new_client_from_config(  # type: ignore[no-untyped-call]  # it has no annotations
-                config_file=os.environ.get("KUBECONFIG"), context=context, persist_config=False
+                config_file=os.environ.get("KUBECONFIG"),
+                context=context,
+                persist_config=False,
+                client_configuration=configuration,
             )
         except (config.ConfigException, OSError) as err:
             raise Unreachable(str(err)) from err
