@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import fivefold
+from fivefold.cli import _parser
+from fivefold.guard.keyring import Keyring
+from fivefold.online.settings import OnlineSettings
 from tests.host import SERVICES, Host, running
 from tests.unit.online.http_world import client
 
@@ -139,3 +143,13 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_contract_is_one() -> None:
     """The contract that it shows parses."""
     assert fivefold.Contract.from_json(json.loads(block("json", '"inputs"'))).name == "churn"
+
+
+def test_the_commands_about_keys(tmp_path: Path) -> None:
+    """The first makes a key and a file, the second is a command line that takes both."""
+    create, serve = (shlex.split(line, comments=True)[1:] for line in block("sh", "keys create").splitlines())
+    key = fivefold_command(tmp_path, *create).strip()
+    given = vars(_parser().parse_args(serve))
+
+    assert Keyring(tmp_path / given["keys"]).find(key.encode()).scopes == {"infer"}
+    assert OnlineSettings(**{name: given[name] for name in ("keys", "http", "grpc")}).guarded

@@ -16,6 +16,7 @@ from importlib import metadata
 from fivefold.commands.bundle import add_bundle
 from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
+from fivefold.commands.doctor import add_doctor
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
@@ -107,6 +108,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_cluster(commands)
     add_keys(commands)
     add_release(commands)
+    add_doctor(commands)
     version = add(commands, "version", _version, "what is installed", "fivefold version --json")
     add_json(version)
     return parser

@@ -14,6 +14,7 @@ import uvicorn
 from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
+from fivefold.guard import Guard
 from fivefold.online.grpc.server import Server
 from fivefold.online.http import app
 from fivefold.online.models import Model, Models
@@ -40,11 +41,15 @@ async def _listen(server: uvicorn.Server, listening: socket.socket) -> asyncio.T
 
 
 @contextmanager
-def served(bundles: Sequence[Bundle], port: int = 0) -> Iterator[Served]:
-    """The bundles behind both transports, for the length of a `with`; `port` is REST's, a free one where it is 0."""
+def served(bundles: Sequence[Bundle], port: int = 0, keys: str = "") -> Iterator[Served]:
+    """The bundles behind both transports, for the length of a `with`; `port` is REST's, a free one where it is 0.
+
+    `keys` is a file of API keys for a server that asks for one.
+    """
     loop = Loop.shared()
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    serving = loop.call(lambda: Serving(models, OnlineSettings(log_sample=0.0), Telemetry("online", log_sample=0.0)))
+    limits = OnlineSettings(log_sample=0.0, keys=keys)
+    serving = loop.call(lambda: Serving(models, limits, Telemetry("online", log_sample=0.0), Guard.of(limits)))
     grpc = loop.call(lambda: Server(serving, "127.0.0.1:0"))
     loop.run(grpc.start)
     settings = OnlineSettings(grpc=grpc.address)

@@ -80,6 +80,7 @@ def test_the_fixed_names_are_there() -> None:
     assert {"pack", "demo", "serve", "version", "contract export", "contract draft", "contract show"} <= named
     assert {"bundle verify", "bundle sign", "bundle show", "bundle keygen", "bundle archive"} <= named
     assert {"keys create", "keys list", "keys revoke"} <= named
+    assert {"bundle fetch", "release check", "doctor", "cluster secrets", "cluster call"} <= named
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -156,6 +157,17 @@ def test_bundles_are_shown_verified_archived_and_signed(bundle: Path, capsys: py
     assert "File exists" in capsys.readouterr().err
 
 
+def test_a_bundle_is_fetched_by_its_digest(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To a directory, once; the digest is printed first, for scripts."""
+    digest = Bundle.open(bundle).digest
+    for _ in range(2):
+        assert main(["bundle", "fetch", f"file://{bundle}#sha256={digest}", "--output", "models/iris"]) == 0
+        assert capsys.readouterr().out.startswith(f"{digest}  iris@1  models/iris")
+    assert main(["bundle", "fetch", "b", "--output", "models/iris", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == digest
+    assert sorted(path.name for path in Path("models").iterdir()) == ["iris"]
+
+
 def test_contracts_are_shown_drafted_and_exported(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From a file or out of a bundle."""
     assert main(["contract", "show", "contract.json"]) == 0
@@ -203,6 +215,12 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ("", 2, "required", "fivefold --help"),
         ("bundle show nowhere", 3, "there is no bundle at nowhere", "fivefold demo"),
         ("bundle verify contract.json", 3, "", ""),
+        ("bundle fetch https://host/b.tar --output b", 3, "asked for by its digest", "fivefold bundle show"),
+        ("bundle fetch nowhere --output b", 3, "cannot read nowhere", ""),
+        ("bundle fetch file://b --output b", 3, "file:///ABSOLUTE/PATH", ""),
+        ("bundle fetch b", 2, "required: --output", "fivefold bundle fetch --help"),
+        ("release check --model b --against here", 2, "expected a URL", "fivefold release check --help"),
+        ("serve --model https://host/b.tar", 3, "asked for by its digest", "fivefold bundle show"),
         ("bundle sign nowhere --key k", 3, "there is no bundle", ""),
         ("contract show nowhere.json", 3, "cannot read nowhere.json", ""),
         ("contract export contract.json --to cobol", 2, "invalid choice", "fivefold contract export --help"),

@@ -155,9 +155,9 @@ class Client(_Calls):
     while the server says that it is not ready, overloaded or rate limited, or cannot be reached, honouring Retry-After
     and never past `timeout` (seconds).
 
-    `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment ("" sends none). Over a connection that others can
-    read it is not sent: `ValueError`, unless `allow_plaintext` says that the network is trusted. `ca` is a PEM file of
-    the certificate authorities that https and grpcs trust, in place of the usual ones.
+    `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment ("" sends none). Over a connection
+    that others can read it is not sent: `ValueError`, unless `allow_plaintext` says that the network is trusted. `ca`
+    is a PEM file of the certificate authorities that https and grpcs trust, in place of the usual ones.
     """
 
     def __init__(

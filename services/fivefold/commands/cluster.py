@@ -64,7 +64,7 @@ def add_cluster(commands: Any) -> None:
         _call,
         "ask a service for every model over REST and gRPC, and compare",
         "fivefold cluster call --http http://fivefold:8000 --grpc grpc://fivefold:9000",
-        "the variable FIVEFOLD_KEY holds the key, where the service asks for one",
+        "FIVEFOLD_KEY=ff_… fivefold cluster call --http https://scores.example --grpc grpcs://scores.example",
     )
     call.add_argument("--http", required=True, metavar="URL")
     call.add_argument("--grpc", required=True, metavar="URL")

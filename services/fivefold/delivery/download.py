@@ -1,8 +1,8 @@
 """One object's bytes from `https`, `s3` or `gs` into a file.
 
 Connections, credentials and the first retries are obstore's: a request that fails on the way, or with a status of 5xx,
-is made again with growing pauses. A body that breaks off is begun anew here, because not every server can resume. What
-the bytes are is left to whoever verifies them.
+408 or 429, is made again with growing pauses. A body that breaks off is begun anew here, because not every server can
+resume. What the bytes are is left to whoever verifies them.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _refusal(reference: Reference, err: Exception, deadline: float) -> BundleInv
         return BundleInvalid(
             f"{where}: the store's endpoint is not https", help="if that is meant: FIVEFOLD_BUNDLE_HTTP=true"
         )
-    if not isinstance(err, GenericError) or re.search(r"status code: 4\d\d", said):
+    if not isinstance(err, GenericError) or re.search(r"status code: 4(?!08|29)\d\d", said):
         return BundleInvalid(f"{where}: {said}", help=_HELP_ACCESS.get(reference.scheme))
     return Unavailable("not_ready", f"{where}: cannot be downloaded: {said}", help=_HELP_ACCESS.get(reference.scheme))
 

@@ -155,6 +155,7 @@ from fivefold.core.bundle import Bundle
 from fivefold.core.scorer import Scorer
 from fivefold.core.settings import read
 from fivefold.core.telemetry import Telemetry, log_to
+from fivefold.guard import Guard
 from fivefold.online.http import app
 from fivefold.online.models import Model, Models
 from fivefold.online.serving import Serving
@@ -174,11 +175,16 @@ class Application:
         """Open, verify and test every bundle; raises before the worker takes its first request."""
         log_to(sys.stderr)
         telemetry = Telemetry("online", log_sample=SETTINGS.log_sample)
-        self.serving = Serving(Models(models()), SETTINGS, telemetry)
+        self.guard = Guard.of(SETTINGS)
+        self.serving = Serving(Models(models()), SETTINGS, telemetry, self.guard)
+        if self.guard is not None:
+            self.guard.start()
         self.answer = app(self.serving, SETTINGS)
 
     def close(self):
         """Finish what has begun, then close the models."""
+        if self.guard is not None:
+            self.guard.close()
         self.serving.close()
 
     async def __call__(self, scope, receive, send):

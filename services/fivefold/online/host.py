@@ -357,7 +357,7 @@ class Online:
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
         opened = open_models(models, delivery or read(DeliverySettings))
-        replicas = Replicas(running)
+        replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
         serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
         serving.replica = serve.get_replica_context().replica_id.unique_id

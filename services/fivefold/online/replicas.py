@@ -16,15 +16,15 @@ ASK_SECONDS: Final = 5.0
 
 
 class Replicas:
-    """The number that was heard last; 1 until then."""
+    """The number that was heard last."""
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        """`count` asks, and may wait and raise."""
-        self._count = count
-        self._heard = 1
+    def __init__(self, count: Callable[[], int], least: int = 1) -> None:
+        """`count` asks, and may wait and raise; `least` is the number that the deployment always has, or will soon."""
+        self._count, self._least = count, least
+        self._heard = least
 
     def __call__(self) -> int:
-        """How many there are, at least 1."""
+        """How many there are, never fewer than `least`."""
         return self._heard
 
     async def watch(self, seconds: float = ASK_SECONDS) -> None:
@@ -32,7 +32,7 @@ class Replicas:
         while True:
             # A controller that restarts is no reason to give every replica the whole limit.
             with contextlib.suppress(Exception):
-                self._heard = max(1, await asyncio.to_thread(self._count))
+                self._heard = max(self._least, await asyncio.to_thread(self._count))
             await asyncio.sleep(seconds)
 
 

@@ -15,7 +15,8 @@ from fivefold.core.contract import Contract
 def first_difference(served: Contract, released: Contract) -> str | None:
     """A sentence that names the first member that differs, `inputs.age.maximum` say; None for equal contracts.
 
-    10 and 10.0 are equal: they bound the same values. Fields come first, because their differences are what callers meet; a contract's own version and description last.
+    10 and 10.0 are equal: they bound the same values. Fields come first, because their differences are what callers
+    meet; a contract's own version and description last.
     """
     one, two = served.to_json(), released.to_json()
     for side in ("inputs", "outputs"):

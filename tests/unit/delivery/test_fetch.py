@@ -58,11 +58,13 @@ def test_a_signed_url_is_asked_for_as_it_stands(server: Shelf, packed: Packed, s
     assert server.asked == ["/a%20b/sum.tar?X-Sig=a%2Fb%3D&n=1"]
 
 
-@pytest.mark.parametrize("troubles", [["503"], ["500", "502", "503"], ["break"], ["break", "503", "break"]])
+@pytest.mark.parametrize(
+    "troubles", [["503"], ["429", "408"], ["500", "502", "503"], ["break"], ["break", "503", "break"]]
+)
 def test_what_passes_is_tried_again(
     server: Shelf, reference: str, packed: Packed, settings: DeliverySettings, troubles: list[str]
 ) -> None:
-    """Server errors and bodies that break off."""
+    """Server errors, a server that asks for patience, and bodies that break off."""
     server.troubles[:] = troubles
 
     assert fetch(reference, settings).digest == packed.digest
@@ -98,7 +100,7 @@ def test_what_does_not_pass_is_not(
     assert names(cache) == []
 
 
-@pytest.mark.parametrize("trouble", ["503", "break"])
+@pytest.mark.parametrize("trouble", ["503", "429", "break"])
 def test_trying_again_has_an_end(
     server: Shelf, reference: str, settings: DeliverySettings, cache: Path, trouble: str
 ) -> None:

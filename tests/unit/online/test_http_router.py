@@ -112,3 +112,9 @@ def test_what_cannot_be_served_is_refused_at_once(tmp_path: Path) -> None:
         fivefold.router(tmp_path / "none")
     with pytest.raises(ValueError, match="given twice"):
         fivefold.router(bundle, bundle)
+
+
+def test_keys_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    """A router guards nothing by itself, so settings that say otherwise are refused."""
+    with pytest.raises(ValueError, match="your dependencies"):
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(keys="keys.json"))

@@ -13,10 +13,10 @@ from fivefold.online.replicas import Replicas
 
 
 def test_the_number_is_what_was_heard_last() -> None:
-    """At least one, and kept where the controller does not answer."""
-    answers = iter([3, RuntimeError("away"), 0, 2])
+    """Never fewer than there always are, and kept where the controller does not answer."""
+    answers = iter([3, RuntimeError("away"), 1, 4])
     seen: list[int] = []
-    replicas = Replicas(lambda: 0)
+    replicas = Replicas(lambda: 0, 2)
 
     def count() -> int:
         seen.append(replicas())
@@ -34,7 +34,7 @@ def test_the_number_is_what_was_heard_last() -> None:
 
     replicas._count = count
     asyncio.run(watch())
-    assert seen[:5] == [1, 3, 3, 1, 2]
+    assert seen[:5] == [2, 3, 3, 2, 4]
 
 
 def test_rays_world_size_is_the_configured_number() -> None:

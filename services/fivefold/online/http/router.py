@@ -35,12 +35,16 @@ def router(
     """A FastAPI router that serves the bundles over V1 and the Open Inference Protocol, typed in the reader's OpenAPI.
 
     Bundles are opened, verified and tested here, and closed when the application shuts down. `settings` gives the
-    limits; its addresses have no meaning here. `defaults` maps a model's name to the version that answers when none is
-    asked for. Raises `BundleInvalid`, and `ValueError` for no bundle or the same model twice.
+    limits; its addresses have no meaning here, and whom to let in is the reader's to say. `defaults` maps a model's
+    name to the version that answers when none is asked for. Raises `BundleInvalid`, and `ValueError` for no bundle, the
+    same model twice, or settings with keys.
     """
     if not bundles:
         raise ValueError("expected at least one bundle, got none")
     settings = settings or OnlineSettings()
+    if settings.guarded:
+        # Passed over in silence, this would be an open door that its owner believes to be shut.
+        raise ValueError("expected settings without keys or an oidc_issuer: who may ask is left to your dependencies")
     opened = [bundle if isinstance(bundle, Bundle) else Bundle.open(bundle) for bundle in bundles]
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in opened], defaults=defaults)
     serving = Serving(models, settings, telemetry or Telemetry("online", log_sample=settings.log_sample))

@@ -22,10 +22,21 @@ export const versionPath = (model, version) => `v1/models/${segment(model)}/vers
 /** The path of a bundle's file. */
 export const filePath = (model, version, name) => `${versionPath(model, version)}/bundle/${name}`;
 
-async function ask(path, options) {
+let key = "";
+
+/** Show this key to the server from now on. It stays in this page alone, and is gone with it. */
+export const show = (text) => {
+  key = text;
+};
+
+/** Whether the server is shown a key. */
+export const shown = () => key !== "";
+
+async function ask(path, { headers, ...options } = {}) {
   let response, text;
   try {
-    response = await fetch(address(path), { cache: "no-store", ...options });
+    const who = key ? { authorization: `Bearer ${key}` } : {};
+    response = await fetch(address(path), { cache: "no-store", ...options, headers: { ...headers, ...who } });
     text = await response.text();
   } catch {
     throw new Refused(0, { error: "The server cannot be reached.", help: "is it still running?" });

@@ -28,7 +28,25 @@ function notice(error, again = load) {
   box.hidden = !error;
   if (!error) return;
   const help = error.body?.help ? ` help: ${error.body.help}` : "";
+  if (error.status === 401 || error.status === 403) {
+    askForKey(box, error, again);
+    return;
+  }
   box.replaceChildren(el("span", {}, error.message, help), el("button", { type: "button", class: "quiet", onclick: again }, "Try again"));
+}
+
+/** A guarded server wants a key: ask for it, and try `again` with it. */
+function askForKey(box, error, again) {
+  const input = el("input", { type: "password", id: "key", required: true, pattern: "[!-~]+", autocomplete: "off", spellcheck: "false" });
+  const submit = (event) => {
+    event.preventDefault();
+    api.show(input.value.trim());
+    again();
+  };
+  const said = api.shown() ? `${error.message}.` : "This server asks for an API key.";
+  const label = el("label", { for: "key" }, said);
+  box.replaceChildren(el("form", { onsubmit: submit }, label, " ", input, " ", el("button", { class: "quiet" }, "Use this key")));
+  if (api.shown()) input.focus();
 }
 
 // Models and versions
@@ -66,6 +84,7 @@ function drawContract({ model, version, contract, manifest }) {
   if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
   byId("tables").replaceChildren(...tables);
   const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
+  byId("files").hidden = api.shown(); // a browser that follows a link shows no key
   byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
 }
 
@@ -206,7 +225,7 @@ function drawCode() {
   const { model, version, contract, form } = now;
   const { literals } = form.collect();
   const url = api.address(`${api.versionPath(model, version)}:predict`);
-  const request = { model, version, contract, literals, url, grpc, origin: api.address("").replace(/\/$/, "") };
+  const request = { model, version, contract, literals, url, grpc, guarded: api.shown(), origin: api.address("").replace(/\/$/, "") };
   const text = LANGUAGES.find(({ id }) => id === language).code(request);
   const code = byId("snippet").querySelector("code");
   code.replaceChildren(...coloured(text));

@@ -48,12 +48,19 @@ function grpc({ model, version, contract, literals }) {
   return `{"model_name":${JSON.stringify(model)},"model_version":${JSON.stringify(version)},"inputs":[${inputs.join(",")}\n]}`;
 }
 
-/** Title and code of each way to send the request; `request` is `{model, version, contract, literals, origin, url, grpc}`. */
+/** The header with a key, for a shell: the key itself stays out of the code, and so out of its reader's history. */
+const bearer = ({ guarded }) => (guarded ? ` \\\n  -H "authorization: Bearer $FIVEFOLD_KEY"` : "");
+
+/**
+ * Title and code of each way to send the request; `request` is `{model, version, contract, literals, origin, url, grpc,
+ * guarded}`. The Python client finds the key in FIVEFOLD_KEY by itself.
+ */
 export const LANGUAGES = [
   {
     id: "curl",
     title: "curl",
-    code: ({ url, literals }) => `curl -sS ${shell(url)} \\\n  -H 'content-type: application/json' \\\n  -d ${shell(body(literals))}\n`,
+    code: (request) =>
+      `curl -sS ${shell(request.url)}${bearer(request)} \\\n  -H 'content-type: application/json' \\\n  -d ${shell(body(request.literals))}\n`,
   },
   {
     id: "python",
@@ -64,14 +71,14 @@ export const LANGUAGES = [
   {
     id: "urllib",
     title: "urllib",
-    code: ({ url, literals }) =>
-      `import json\nfrom urllib.request import Request, urlopen\n\nrow = ${record(literals, "")}\nrequest = Request(\n    ${JSON.stringify(url)},\n    data=json.dumps({"instances": [row]}).encode(),\n    headers={"content-type": "application/json"},\n)\nwith urlopen(request) as answer:\n    print(json.load(answer)["predictions"][0])\n`,
+    code: ({ url, literals, guarded }) =>
+      `import json\n${guarded ? "import os\n" : ""}from urllib.request import Request, urlopen\n\nrow = ${record(literals, "")}\nrequest = Request(\n    ${JSON.stringify(url)},\n    data=json.dumps({"instances": [row]}).encode(),\n    headers={"content-type": "application/json"${guarded ? `, "authorization": f"Bearer {os.environ['FIVEFOLD_KEY']}"` : ""}},\n)\nwith urlopen(request) as answer:\n    print(json.load(answer)["predictions"][0])\n`,
   },
   {
     id: "grpcurl",
     title: "grpcurl",
     code: (request) =>
-      `grpcurl ${request.url.startsWith("https:") ? "" : "-plaintext "}\\\n  -d ${shell(grpc(request))} \\\n  ${request.grpc} inference.GRPCInferenceService/ModelInfer\n`,
+      `grpcurl ${request.url.startsWith("https:") ? "" : "-plaintext "}${request.guarded ? `-H "authorization: Bearer $FIVEFOLD_KEY" ` : ""}\\\n  -d ${shell(grpc(request))} \\\n  ${request.grpc} inference.GRPCInferenceService/ModelInfer\n`,
   },
 ];
 
