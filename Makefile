@@ -59,7 +59,7 @@ upgrade: export BUNDLES = $(BUNDLE)
 upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
 	@k8s/deploy.sh
 
-e2e: $(VENV)/.dev ## Test the cluster from outside, with faults
+e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 status: ## What runs in the cluster, and what is wrong with it

@@ -65,13 +65,16 @@ def helm(*words: str, check: bool = True) -> str:
 
 
 def until(what: str, condition: Callable[[], T], seconds: float = SLOW) -> T:
-    """Ask once a second until the condition holds, and give back what it gave. A command that fails is asked again."""
+    """Ask once a second until the condition holds, and give back what it gave.
+
+    A command that fails meanwhile, or finds one thing too few or too many, is asked again.
+    """
     deadline = time.monotonic() + seconds
     why: object = None
     while True:
         try:
             found = condition()
-        except AssertionError as error:
+        except (AssertionError, ValueError, LookupError) as error:
             found, why = None, error  # type: ignore[assignment]  # nothing found
         if found:
             return found

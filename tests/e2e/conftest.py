@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests import programs
 from tests.e2e import bundles, cluster
 from tests.e2e.report import Report
 
@@ -37,13 +38,20 @@ ORDER = (
 SECONDS = 1800
 """The longest that one test may take, the bringing up included."""
 
-_FAILED = pytest.StashKey[bool]()
+NEEDS = ("docker", "kind", "kubectl", "helm")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of this directory."""
     parser.addoption("--report", type=Path, metavar="FILE", help="write the figures of the cluster's tests as Markdown")
     parser.addoption("--kind-down", action="store_true", help="delete the cluster after the tests")
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave out what cannot run here; say so only where it was asked for."""
+    wanted = "e2e" in config.option.markexpr and "not e2e" not in config.option.markexpr
+    missing = [name for name in NEEDS if programs.needed(name, "the cluster's tests") is None] if wanted else []
+    return True if missing else None
 
 
 # A random order would bring down for each test what the one before has built.
@@ -75,8 +83,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 @pytest.fixture(scope="session")
 def figures(request: pytest.FixtureRequest) -> Iterator[Report]:
-    """Where tests enter what they have measured."""
-    report = Report()
+    """Where tests enter what they have measured: shown at once, whatever is captured."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}", end="", flush=True)
+
+    report = Report(say)
     yield report
     if path := request.config.getoption("--report"):
         report.write(path)

@@ -180,7 +180,11 @@ class Load:
                 self._threads.append(threading.Thread(target=self._ask, args=arguments, daemon=True))
         for thread in self._threads:
             thread.start()
-        until_steady(self, len(self._threads))
+        try:
+            until_steady(self, len(self._threads))
+        except BaseException:
+            self.__exit__()
+            raise
         self.restart()
         return self
 

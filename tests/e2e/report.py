@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.load import UNARY, Course
@@ -12,9 +13,11 @@ HEAD = "| event | over | asked | right | failed | longest gap, everybody | longe
 
 
 class Report:
-    """Rows in the order in which they were found; `show` prints each at once."""
+    """Rows and facts in the order in which they were found."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        """`say` gets a line as soon as a figure is there."""
+        self._say = say
         self.rows: list[str] = []
         self.facts: list[str] = []
 
@@ -31,15 +34,15 @@ class Report:
                 gaps = f"{part.gap:.2f} s | {part.caller_gap:.2f} s"
                 self.rows.append(f"| {event} | {over} | {len(part.asks)} | {right} | {part.failed} | {gaps} |")
         seconds = course.ended - course.begun
-        print(f"\n{event}, {seconds:.0f} s: {course.of(*UNARY)}")
+        self._say(f"{event}, {seconds:.0f} s: {course.of(*UNARY)}")
         for wire in ("stream", "large"):
             if course.of(wire).asks:
-                print(f"  {wire}: {course.of(wire)}")
+                self._say(f"  {wire}: {course.of(wire)}")
 
     def fact(self, sentence: str) -> None:
         """A figure that is no load."""
         self.facts.append(sentence)
-        print(f"\n{sentence}")
+        self._say(sentence)
 
     def markdown(self) -> str:
         """Everything, for a document."""

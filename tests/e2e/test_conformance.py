@@ -98,8 +98,9 @@ def test_over_grpc(case: Case, gateway: Gateway, served: dict[str, Bundle]) -> N
     check(gateway.grpc, case, served[case.contract])
 
 
-def test_every_model_is_served_at_once(served: dict[str, Bundle]) -> None:
+def test_every_model_is_served_at_once(served: dict[str, Bundle], figures: Report) -> None:
     """Nothing is left out for want of room."""
+    figures.fact(f"Conformance through the gateway: {len(CASES)} of {len(load())} cases; the rest set limits.")
     expected = {bundle.name: bundle.digest for bundle in (*served.values(), bundles.build(1))}
 
     assert cluster.served() == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.e2e import bundles, cluster
@@ -28,13 +30,18 @@ def test_replicas_follow_the_load(figures: Report) -> None:
         cluster.until("one replica where little is asked", lambda: len(cluster.replicas()) == 1)
         calm.restart()
         with Load(now, BUSY, large=0.02) as busy:
+            begun = time.monotonic()
             cluster.until("a second replica", lambda: len(cluster.replicas()) == 2)
+            figures.fact(f"Autoscaling: a second replica ran {time.monotonic() - begun:.0f} s after the load came.")
             cluster.until_settled(2)
             busy.steady()
             up = busy.course()
         calm.steady()
         out = calm.course()
         calm.restart()
+        begun = time.monotonic()
+        cluster.until("one replica again", lambda: len(cluster.replicas()) == 1)
+        figures.fact(f"Autoscaling: it was given back {time.monotonic() - begun:.0f} s after the load went.")
         cluster.until_settled(1)
         calm.steady()
         down = calm.course()
