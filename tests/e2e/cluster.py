@@ -32,26 +32,34 @@ SLOW = 900.0
 T = TypeVar("T")
 
 
-def command(*words: str | Path, given: str | None = None, check: bool = True, **environment: str) -> str:
-    """Run a program from the repository's root; what it printed. Fails with that where the program fails."""
+def command(
+    *words: str | Path, given: str | None = None, check: bool = True, errors: bool = False, **environment: str
+) -> str:
+    """Run a program from the repository's root; what it printed, on its error stream too where `errors` asks for that.
+
+    Fails with everything that was printed where the program fails, unless `check` is false.
+    """
     done = subprocess.run(
         [str(word) for word in words],
         cwd=ROOT,
         env=os.environ | environment,
         input=given,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if errors else subprocess.PIPE,
         text=True,
         timeout=SLOW,
     )
     if check and done.returncode != 0:
-        raise AssertionError(f"exit {done.returncode} of {' '.join(map(str, words))}\n{done.stdout}")
+        raise AssertionError(
+            f"exit {done.returncode} of {' '.join(map(str, words))}\n{done.stdout}\n{done.stderr or ''}"
+        )
     return done.stdout
 
 
 def make(target: str, *, check: bool = True, **variables: str) -> str:
     """Run a target of the Makefile with its variables."""
-    return command("make", "--no-print-directory", target, *(f"{k}={v}" for k, v in variables.items()), check=check)
+    given = (f"{name}={value}" for name, value in variables.items())
+    return command("make", "--no-print-directory", target, *given, check=check, errors=True)
 
 
 def kubectl(*words: str | Path, given: str | None = None, check: bool = True) -> str:

@@ -101,8 +101,8 @@ def test_a_client_that_trusts_others_refuses_the_gateway() -> None:
     for context in (ssl.create_default_context(), ssl.create_default_context(cadata=stranger.decode())):
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(f"{URL}/readyz", verify=context, timeout=DEADLINE)
-    with cluster.channel(stranger) as opened, pytest.raises(grpc.FutureTimeoutError):
-        grpc.channel_ready_future(opened).result(5)
+    with cluster.channel(stranger) as opened, pytest.raises(grpc.RpcError, match="CERTIFICATE_VERIFY_FAILED"):
+        opened.unary_unary(f"{SERVICE}/ServerLive")(b"", DEADLINE)
 
 
 def test_the_certificate_is_for_the_hosts_that_were_asked_for() -> None:
@@ -136,7 +136,7 @@ def test_clear_text_is_refused() -> None:
         answer = httpx.get(f"http://{cluster.ADDRESS}/v1/models", timeout=DEADLINE)
     except httpx.HTTPError:
         return
-    assert answer.status_code == 400
+    assert answer.status_code in (400, 404)
     assert "models" not in answer.text
 
 
@@ -160,6 +160,11 @@ print("FOUND " + json.dumps({"control": opens(control), **found}))
 """
 
 
+def _default(*words: str, given: str | None = None) -> str:
+    """kubectl in a namespace that is nobody's."""
+    return cluster.command("kubectl", "--context", cluster.CONTEXT, "--namespace", "default", *words, given=given)
+
+
 def test_a_pod_outside_reaches_no_port_of_ray() -> None:
     """Dashboard, job API, cluster state and the replicas' own ports, from a pod of another namespace: all closed."""
     head, worker = cluster.head(), next(pod for pod in cluster.pods("worker") if pod.ready)
@@ -178,11 +183,23 @@ def test_a_pod_outside_reaches_no_port_of_ray() -> None:
         "the proxy's figures": (worker.address, 8404),
         "metrics": (worker.address, 8080),
     }
+    _default("delete", "pod", "stranger", "--ignore-not-found")
     given = json.dumps([[gateway[0], int(gateway[1])], targets])
     image = cluster.kubectl("get", "pod", worker.name, "-o", "jsonpath={.spec.containers[0].image}")
-    said = cluster.command(
-        *("kubectl", "--context", cluster.CONTEXT, "-n", "default", "run", "stranger", "--image", image),
-        *("--restart=Never", "--rm", "--stdin", "--quiet", "--pod-running-timeout=5m", "--command", "--"),
+    said = _default(
+        *(
+            "run",
+            "stranger",
+            "--image",
+            image,
+            "--restart=Never",
+            "--rm",
+            "--stdin",
+            "--quiet",
+            "--pod-running-timeout=5m",
+            "--command",
+            "--",
+        ),
         *("python", "-c", _PROBE),
         given=given,
     )
