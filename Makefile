@@ -137,6 +137,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	  echo "help: install k6 (https://grafana.com/docs/k6) or Go 1.25 or newer" >&2; exit 1; }; \
 	  echo "Building k6 with Go, a minute or two …"; GOBIN=$(abspath $(@D)) go install go.k6.io/k6@v1.8.1; fi
 
+# Prometheus' module cannot be installed by name, because its go.mod leaves versions out; it builds from its own folder.
+.cache/bin/promtool:
+	@mkdir -p $(@D); if found=$$(command -v promtool); then ln -sf "$$found" $@; else \
+	  dir=$$(cd / && GOFLAGS=-mod=mod go mod download -json github.com/prometheus/prometheus@v0.307.3 | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+	  echo "Building promtool with Go, several minutes …" && cd "$$dir" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -o $(abspath $@) ./cmd/promtool; fi
+
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \

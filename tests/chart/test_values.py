@@ -72,8 +72,7 @@ def test_the_schema_knows_the_settings_of_the_server() -> None:
     known = set(schema()["properties"]["online"]["properties"]["settings"]["properties"])
     fields = {field.name for field in dataclasses.fields(OnlineSettings)}
 
-    assert known | CHARTS_OWN >= fields - {"oidc_scope", "oidc_scopes"}
-    assert known <= fields
+    assert known | CHARTS_OWN == fields
     assert not known & CHARTS_OWN
 
 

@@ -187,20 +187,8 @@ def test_a_pod_outside_reaches_no_port_of_ray() -> None:
     given = json.dumps([[gateway[0], int(gateway[1])], targets])
     image = cluster.kubectl("get", "pod", worker.name, "-o", "jsonpath={.spec.containers[0].image}")
     said = _default(
-        *(
-            "run",
-            "stranger",
-            "--image",
-            image,
-            "--restart=Never",
-            "--rm",
-            "--stdin",
-            "--quiet",
-            "--pod-running-timeout=5m",
-            "--command",
-            "--",
-        ),
-        *("python", "-c", _PROBE),
+        *("run", "stranger", f"--image={image}", "--restart=Never", "--rm", "--stdin", "--quiet"),
+        *("--pod-running-timeout=5m", "--command", "--", "python", "-c", _PROBE),
         given=given,
     )
     found = json.loads(next(line for line in said.splitlines() if line.startswith("FOUND ")).removeprefix("FOUND "))

@@ -1,0 +1,48 @@
+"""Every object that the chart renders, and every object beside it, is what Kubernetes and the operators accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart import schemas
+from tests.chart.rendering import ROOT, SCENARIOS, Release
+
+pytestmark = pytest.mark.full
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_rendered_objects_fit_their_schemas(scenario: str) -> None:
+    """No field is unknown, none has another type, in no scenario."""
+    found = {
+        f"{item['kind']} {item['metadata']['name']}": said
+        for item in Release(scenario).objects
+        if (said := schemas.errors(item))
+    }
+
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "k8s" / "examples").glob("*.yaml"), ROOT / "k8s" / "kind" / "bundles.yaml"]),
+    ids=lambda path: path.name,
+)
+def test_objects_beside_the_chart_fit_their_schemas(path: Path) -> None:
+    """What a user applies by hand is accepted as well."""
+    assert [said for item in yaml.safe_load_all(path.read_text()) for said in schemas.errors(item)] == []
+
+
+def test_a_wrong_object_is_found() -> None:
+    """An unknown field deep inside of a pod of the Ray cluster, and a wrong type, are errors."""
+    item = yaml.safe_load(yaml.safe_dump(Release("default").one("RayService")))
+    pod = item["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    pod["containers"][0]["comand"] = []
+    pod["terminationGracePeriodSeconds"] = "long"
+
+    said = schemas.errors(item)
+
+    assert len(said) == 2
+    assert any("comand" in sentence for sentence in said)
