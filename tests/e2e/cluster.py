@@ -217,7 +217,7 @@ def upgrade(bundles: Sequence[Path], **variables: str) -> str:
 def served() -> dict[str, str]:
     """Model to the digest of the version that answers by default, asked through the gateway."""
     with httpx.Client(
-        base_url=f"https://{ADDRESS}", verify=trust(), headers={"authorization": f"Bearer {key()}"}
+        base_url=f"https://{ADDRESS}", verify=trust(), headers={"authorization": f"Bearer {key()}"}, timeout=60
     ) as client:
         names = client.get("/v1/models").raise_for_status().json()["models"]
         return {name: client.get(f"/v1/models/{name}").raise_for_status().json()["bundle"] for name in names}

@@ -99,6 +99,18 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Report]:
 @pytest.fixture(scope="session", autouse=True)
 def up(request: pytest.FixtureRequest, figures: Report) -> Iterator[None]:
     """A cluster on which the demo answers: made by the targets that a user types, or taken as it stands."""
+    try:
+        _bring_up(figures)
+    except BaseException:
+        # Without it every other test would fail alike.
+        request.session.shouldstop = "the cluster did not come up"
+        raise
+    yield
+    if request.config.getoption("--kind-down"):
+        cluster.make("kind-down")
+
+
+def _bring_up(figures: Report) -> None:
     first = bundles.build(1)
     new = cluster.NAME not in cluster.command("kind", "get", "clusters", check=False).split()
     cluster.make("images")
@@ -115,6 +127,3 @@ def up(request: pytest.FixtureRequest, figures: Report) -> Iterator[None]:
             f"From `make kind-up` to the first answer, with the image built: {ended - begun:.0f} s, of which the "
             f"cluster {made - begun:.0f} s."
         )
-    yield
-    if request.config.getoption("--kind-down"):
-        cluster.make("kind-down")
