@@ -24,7 +24,8 @@ NAME = "fivefold"
 """Of the kind cluster, of the namespace and of the release."""
 
 CONTEXT = f"kind-{NAME}"
-ADDRESS = "127.0.0.1:8443"
+ADDRESS = "localhost:8443"
+"""By name: a client that is given a number names no host when it greets, and Traefik then shows another certificate."""
 AUTHORITY = ROOT / ".cache" / "kind" / "ca.crt"
 SLOW = 900.0
 """Seconds that a command or a wait may take: machines that run clusters for tests are small and busy."""
