@@ -59,7 +59,7 @@ upgrade: export BUNDLES = $(BUNDLE)
 upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
 	@k8s/deploy.sh
 
-e2e: $(VENV)/.dev ## Test the cluster from outside, with faults
+e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 status: ## What runs in the cluster, and what is wrong with it
@@ -76,11 +76,11 @@ kind-down: ## Delete the cluster on this machine
 
 ##@ Change it
 test: $(VENV)/.dev ## Set up and run the tests that need Python alone
-	$(BIN)/python -m pytest -m "not full" $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not e2e" $(ARGS)
 
 test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long ones and those with environments of their own too
 	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
 
 check: $(VENV)/.dev ## Lint, format, types, import rules, generated files and locks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

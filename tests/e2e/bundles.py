@@ -1,0 +1,62 @@
+"""The bundles that the cluster is given: the demo in several builds, one that the release gate must refuse, the cases'.
+
+Written below `.cache/e2e`, the same bytes each time, so that a release that serves them already is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from fivefold.core.bundle import Bundle
+from fivefold.core.contract import Contract
+from fivefold.packing.demo import demo
+from tests.conformance import cases, models
+from tests.e2e.cluster import ROOT
+
+DIRECTORY = ROOT / ".cache" / "e2e"
+DEMO = "breast-cancer"
+ALONE = f"--set gate.acceptRemoval={{{','.join(cases.contracts())}}}"
+"""What to give helm when the models of the cases have been served and are to go."""
+
+
+@cache
+def build(number: int) -> Bundle:
+    """The demo's model once more: the same contract and answers, another digest for each number."""
+    original = Bundle.open(demo(DIRECTORY / "demo"))
+    rows = 40 + number
+    return _again(original, f"build-{number}", original.contract, rows)
+
+
+@cache
+def contradicting() -> Bundle:
+    """The demo's model under a contract that takes less than the one that is being served."""
+    original = Bundle.open(demo(DIRECTORY / "demo"))
+    law = json.loads(original.read("contract.json"))
+    law["inputs"][0]["maximum"] = 59
+    return _again(original, "contradicting", Contract.from_json(law), 40)
+
+
+def _again(original: Bundle, name: str, contract: Contract, rows: int) -> Bundle:
+    given, answers = (columns.slice(0, rows).to_records() for columns in original.golden())
+    return Bundle.write(
+        DIRECTORY / name,
+        contract=contract,
+        model={"model.onnx": original.read("model.onnx")},
+        runtime="onnx",
+        binding=original.manifest.binding,
+        golden=(given, answers),
+        tolerance=original.manifest.tolerance,
+    )
+
+
+@cache
+def conformance() -> dict[str, Bundle]:
+    """Contract name to bundle, for each contract of the conformance cases."""
+    return {name: models.bundle(name, DIRECTORY / "conformance") for name in cases.contracts()}
+
+
+def paths(*bundles: Bundle) -> list[Path]:
+    """Where bundles stand."""
+    return [Path(bundle.path) for bundle in bundles]

@@ -1,0 +1,49 @@
+"""To another bundle under load: in place, and by a second cluster. Nobody may notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e import bundles, cluster
+from tests.e2e.load import UNARY, Load
+from tests.e2e.report import Report
+
+pytestmark = pytest.mark.e2e
+
+
+def test_in_place(figures: Report) -> None:
+    """A bundle by its digest: replicas are replaced one by one, and the models of the cases go. Nothing is lost."""
+    new = bundles.build(2)
+    before = cluster.ray_cluster()
+    with Load(bundles.build(1)) as load:
+        said = cluster.upgrade(bundles.paths(new), ARGS=bundles.ALONE)
+        cluster.until_settled()
+        load.steady()
+        course = load.course()
+
+    figures.course("upgrade in place to another bundle", course)
+    assert "changed in place" in said
+    assert cluster.ray_cluster() == before
+    assert course.failures(UNARY) == []
+    assert course.bundles() == {new.digest}
+    assert cluster.served() == {bundles.DEMO: new.digest}
+
+
+def test_by_a_second_cluster(figures: Report) -> None:
+    """A bundle in an image changes the pods: a second cluster takes over and the first one drains. Nothing is lost."""
+    new = bundles.build(3)
+    before = cluster.ray_cluster()
+    with Load(bundles.build(1)) as load:
+        said = cluster.upgrade(bundles.paths(new), DELIVERY="image")
+        cluster.until(
+            "the old cluster to be gone", lambda: not any(pod.name.startswith(before) for pod in cluster.pods("worker"))
+        )
+        cluster.until_settled()
+        load.steady()
+        course = load.course()
+
+    figures.course("upgrade by a second cluster", course)
+    assert "moved to a second cluster" in said
+    assert course.failures(UNARY) == []
+    assert course.bundles() == {new.digest}
+    assert cluster.served() == {bundles.DEMO: new.digest}
