@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from fivefold.online import loopback, processes
 
 if TYPE_CHECKING:
-    from fivefold.online.host import Arguments
+    from fivefold.online.arguments import Arguments
 
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Close to the least that Ray accepts; requests never pass through the store."""
@@ -100,9 +100,9 @@ def _end(order: Order, status: int) -> NoReturn:
 
 
 def _start(order: Order, events: IO[str]) -> None:
-    from fivefold.online import host
+    from fivefold.online.arguments import Arguments
 
-    arguments = host.Arguments.model_validate(order.arguments)
+    arguments = Arguments.model_validate(order.arguments)
     # Serve is more than a second of imports, and Ray's start mostly waits.
     loading = threading.Thread(target=importlib.import_module, args=("ray.serve",), daemon=True)
     loading.start()

@@ -5,29 +5,28 @@
 server passes through; the wrapper would halve the requests a second. What it did is kept true here:
 
     limits       `Serving` admits `max_inflight` requests, below Ray's limits, and sheds the rest with Retry-After
-    autoscaling  `Load` reports the replica's load under the name of Ray's own measure, so Ray's own policy applies
+    autoscaling  `load` reports the replica's load under the name of Ray's own measure, so Ray's own policy applies
     draining     the server's stop waits for what is being answered; `watch_drain` hears of it from Ray's health route
     metrics      `/metrics` of each replica, and a copy in Ray's own metrics
 
 Which variables every process of the cluster needs is `ENVIRONMENT`; starting a cluster on one machine is left to
-`engine`, its life to `local`. This module must not postpone its annotations: Ray reads `build`'s as a class.
+`engine`, its life to `local`; what `build` takes is `arguments`' matter, what a replica answers with `door`'s. This
+module must not postpone its annotations: Ray reads `build`'s as a class.
 """
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
-from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
+from fivefold.online.arguments import Arguments
+from fivefold.online.door import Door
+from fivefold.online.load import Load
 from fivefold.online.settings import OnlineSettings
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
     from fivefold.online.models import Model
-    from fivefold.online.serving import Serving
 
 NAME = "fivefold"
 """The name of the application."""
@@ -64,155 +62,10 @@ ENVIRONMENT = {
 }
 """What every process of the cluster must find in its environment, the head's and the workers' alike."""
 
-FULL = 0.8
-"""The share of a core's time at which a replica counts as having its target of ongoing requests."""
-
 DRAIN_POLL_SECONDS = 0.25
 EXPORT_SECONDS = 5.0
 LOAD_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
-
-
-class Arguments(BaseModel):
-    """What `build` takes; unknown names are refused, as in the settings themselves."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    models: list[str] = Field(min_length=1)
-    """References of the bundles (`fivefold.delivery.reference`): paths as a replica sees them, or URLs with digests. A
-    replica opens them, this function does not."""
-
-    defaults: dict[str, str] = {}
-    """The version that answers when none is asked for, by model; otherwise the highest."""
-
-    settings: OnlineSettings = OnlineSettings()
-
-    delivery: DeliverySettings | None = None
-    """How replicas fetch bundles, and whose signatures they ask for; None: each goes by its own `FIVEFOLD_*` variables,
-    which on a cluster stand beside the volumes that they name."""
-
-    num_cpus: float = 1.0
-    """Cores that Ray reserves for a replica."""
-
-    grpc_listen: str = ""
-    """HOST:PORT on which each replica answers gRPC by itself, beside what reaches it through the proxy; empty: none.
-
-    The proxy's hop costs a fifth of a core's calls. Replicas on one machine share the port, a connection belongs to one
-    of them: right where there is one replica, or a proxy in front that has a connection to each."""
-
-    http_socket: str = ""
-    """The Unix socket of a `handover.Keeper`, whose listening socket the replica answers HTTP on, beside what reaches
-    it through the proxy; empty: none. Right where there is one replica: there is nothing to choose, and the proxy's hop
-    costs as much as the answer."""
-
-    log: str = ""
-    """A file for the log lines; empty: the standard error stream, which is Ray's log."""
-
-    @field_validator("models")
-    @classmethod
-    def _are_references(cls, given: list[str]) -> list[str]:
-        for reference in given:
-            Reference.parse(reference)
-        return given
-
-    @field_validator("settings", "delivery", mode="before")
-    @classmethod
-    def _known(cls, given: Any, info: ValidationInfo) -> Any:
-        if isinstance(given, dict):
-            settings = OnlineSettings if info.field_name == "settings" else DeliverySettings
-            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(settings)})
-            if unknown:
-                raise ValueError(f"unknown setting {unknown[0]!r}")
-        return given
-
-
-class Load:
-    """How many ongoing requests this replica counts as having.
-
-    Most requests are answered without ever waiting, so a count taken between two of them is nearly always 0 however
-    busy the replica is. Its CPU time is not: at `FULL` it stands for `target` requests. The larger of that and the
-    count is the load.
-    """
-
-    def __init__(
-        self,
-        inflight: Callable[[], float],
-        target: float,
-        *,
-        cpu: Callable[[], float] = time.process_time,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        """`cpu` and `clock` give seconds."""
-        self._inflight, self._target, self._cpu, self._clock = inflight, target, cpu, clock
-        self._before = cpu(), clock()
-
-    def measure(self) -> float:
-        """The load since the last time this was asked."""
-        before, now = self._before, (self._cpu(), self._clock())
-        elapsed = now[1] - before[1]
-        if elapsed <= 0:
-            return float(self._inflight())
-        self._before = now
-        busy = (now[0] - before[0]) / elapsed
-        return max(float(self._inflight()), busy / FULL * self._target)
-
-
-class Door:
-    """What a process with scorers answers with: its `Serving`, HTTP app and gRPC services."""
-
-    def __init__(self, serving: "Serving", telemetry: Any) -> None:
-        from fivefold.online.grpc.servicer import Servicer
-        from fivefold.online.http.app import app
-
-        self.serving = serving
-        self.telemetry = telemetry
-        self.app = app(serving, serving.settings)
-        self.servicer = Servicer(serving, serving.settings)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._direct: list[Any] = []
-        self._leaving: asyncio.Future[Any] | None = None
-
-    def listen_grpc(self, address: str) -> None:
-        """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
-        from fivefold.online.grpc.server import Server
-
-        self._listen(Server(self.serving, address, servicer=self.servicer, shared=True))
-
-    def listen_http(self, path: str) -> None:
-        """Answer HTTP on the socket that the keeper at `path` lends; raises `OSError` where there is none."""
-        from fivefold.online.handover import borrow
-        from fivefold.online.http.server import Server
-
-        self._listen(Server(self.app, borrow(path)))
-
-    def _listen(self, server: Any) -> None:
-        self._direct.append(server)
-        self.start(server.start())
-
-    def start(self, coroutine: Any) -> None:
-        """Run a coroutine for as long as the process lives."""
-        self._tasks.add(asyncio.get_running_loop().create_task(coroutine))
-
-    def drain(self) -> None:
-        """Say not ready; open streams end after the message they are working on."""
-        self.serving.drain()
-        self.servicer.drain()
-        if self._direct and not self._leaving:
-            # Clients hear of it by a GOAWAY or a closed connection, and open their next one elsewhere; what they asked
-            # is answered.
-            grace = self.serving.settings.drain_seconds
-            self._leaving = asyncio.gather(*(server.stop(grace) for server in self._direct))
-
-    async def close(self) -> None:
-        """Finish what was asked past Ray's own count, then end the background work and the scorers."""
-        self.drain()
-        if self._leaving:
-            await self._leaving
-        for task in self._tasks:
-            task.cancel()
-        if self.serving.guard is not None:
-            await asyncio.to_thread(self.serving.guard.close)
-        self.serving.close()
 
 
 _door: Door | None = None
