@@ -208,6 +208,9 @@ class RestLine:
         said = json.loads(answer.read())
         return said.get("code") == "overloaded" or said["predictions"][0]["slept"] == 0.01
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 class GrpcLine:
     """One gRPC channel that is kept open; it asks once."""
@@ -229,6 +232,9 @@ class GrpcLine:
         slept = next(index for index, tensor in enumerate(answer.outputs) if tensor.name == "slept")
         return struct.unpack("<d", answer.raw_output_contents[slept])[0] == 0.01
 
+    def close(self) -> None:
+        self._channel.close()
+
 
 def request_of(seconds: float) -> bytes:
     """A raw request of one row."""
@@ -248,14 +254,15 @@ class Steady(threading.Thread):
 
     def run(self) -> None:
         """Until it is over; ten times a second."""
-        while not self._over.wait(0.1):
-            try:
-                if not self._line.ask():
-                    self.failed.append("a wrong answer")
-                self.answered += 1
-            except Exception as error:
-                self.failed.append(error)
-                return
+        with contextlib.closing(self._line):
+            while not self._over.wait(0.1):
+                try:
+                    if not self._line.ask():
+                        self.failed.append("a wrong answer")
+                    self.answered += 1
+                except Exception as error:
+                    self.failed.append(error)
+                    return
 
 
 def test_idle_streams_are_no_load(host: Host) -> None:

@@ -17,8 +17,15 @@ PATIENCE = 2.0
 FORGET = 0.02
 """How much one request's end weighs in the pace that is measured."""
 
-LULL = 0.02
-"""Seconds without a queue that are still part of an overload: random arrivals are full of them."""
+LULLS = 10.0
+"""How many times as long as a request may wait there may be no queue within an overload: random arrivals are full of
+such lulls."""
+
+RELIEF = 0.5
+"""How much a calm second makes up for: with random arrivals even an overload is calm for half of the time."""
+
+LOOKS = 4
+"""How many requests must have found a queue, however far apart they came, before it is no burst any more."""
 
 SHORTEST = 1e-9
 """Seconds that a request is taken to need at least."""
@@ -61,11 +68,12 @@ class Admission:
         # What is usual here decides whether this is a queue; one large request may wait longer, and says nothing. Once
         # it is a standing one, what waits is kept within the limit, so less than that is still a sign of it.
         usual = self._patience(self._ahead / self._count if self._count else seconds)
-        if wait > (usual / 2 if self._over > self._burst else usual):
-            self._over = min(self._over + since, self._burst + LULL)
+        if wait > (usual / 2 if self._over >= self._burst else usual):
+            # Nobody has looked meanwhile: where the whole process was held up, this was one queue, not a long one.
+            self._over = min(self._over + min(since, self._burst / LOOKS), self._burst + LULLS * usual)
         else:
-            self._over = max(self._over - since, 0.0)
-        return wait <= self._patience(seconds) or self._over <= self._burst
+            self._over = max(self._over - since * RELIEF, 0.0)
+        return wait <= self._patience(seconds) or self._over < self._burst
 
     def begin(self, seconds: float) -> None:
         """A request joins that the model is expected to need so many seconds for."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.online.admission import PATIENCE, Admission
+from fivefold.online.admission import LOOKS, PATIENCE, Admission
 
 WAIT, BURST = 0.02, 0.5
 
@@ -144,12 +144,12 @@ def test_after_an_overload_a_burst_may_wait_again() -> None:
     """Once the queue is empty everything is as it was."""
     queue = Queue(0.01)
     overload = queue.ask(evenly(0.0, 3.0, 200))
-    queue.until(4.0)
+    queue.until(5.0)
 
     assert not all(overload)
     assert queue.admission.wait == 0.0
-    assert all(queue.ask(evenly(4.0, 4.0 + BURST, 200)))
-    assert not all(queue.ask(evenly(4.0 + BURST, 6.0, 200)))
+    assert all(queue.ask(evenly(5.0, 5.0 + BURST, 200)))
+    assert not all(queue.ask(evenly(5.0 + BURST, 7.0, 200)))
 
 
 def test_a_slow_models_requests_may_wait_longer() -> None:
@@ -243,7 +243,23 @@ def test_a_stuck_model_is_seen_by_the_clock() -> None:
     assert queue.admits(0.001), "this may still be a burst"
     clock.now = 60.0
     assert queue.wait == 60.0
-    assert not queue.admits(0.001)
+    asked = []
+    for _ in range(LOOKS):
+        clock.now += 1.0
+        asked.append(queue.admits(0.001))
+    assert asked[0], "one look is none"
+    assert not asked[-1]
+
+
+def test_a_process_that_was_held_up_refuses_nobody() -> None:
+    """What came meanwhile is all there at once; that is a burst, however long nobody was looking."""
+    queue, clock = admission()
+    begin(queue, 0.001, 2)
+    queue.admits(0.001)
+
+    clock.now = 2 * BURST
+
+    assert all(queue.admits(0.001) for _ in range(50))
 
 
 def test_a_model_that_was_stuck_admits_again() -> None:
