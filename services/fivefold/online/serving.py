@@ -14,6 +14,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fivefold.core import telemetry as vocabulary
@@ -48,6 +49,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+READERS = 2
+"""Threads that read large bodies, of all models; reading holds the interpreter's lock, so more would not be faster."""
+
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?", re.ASCII)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
@@ -66,7 +70,8 @@ class Serving:
         self.guard = guard
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
-        self._workers = {model: Worker(model, settings) for model in models}
+        self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
+        self._workers = {model: Worker(model, settings, self._readers) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -98,6 +103,7 @@ class Serving:
         self._draining = True
         for worker in self._workers.values():
             worker.close()
+        self._readers.shutdown(wait=True, cancel_futures=True)
 
     def request_id(self, given: str | None = None) -> str:
         """The caller's request id where it is printable ASCII of at most 128 characters, otherwise a new one."""

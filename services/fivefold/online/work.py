@@ -75,11 +75,6 @@ class Work(Generic[T]):
         self.columns: Columns
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
-    def everything(self) -> T:
-        """Decode, check, score and encode."""
-        self.check()
-        return self.score()
-
     def check(self) -> None:
         """Decode and check; raises `ContractError`."""
         self._in_time()

@@ -1,8 +1,9 @@
 """Runs one model's requests: on the event loop where that is quick, in the model's own threads otherwise.
 
-Every model has threads and limits of its own, so that one which is slow, or stuck, takes nothing from the others. What
-would wait too long is refused at once (`admission`); what waits at the same time is scored together (`batching`). The
-steps themselves are `work`'s; counting and logging is left to `Serving`.
+Every model has threads and limits of its own, so that one which is slow, or stuck, takes nothing from the others; large
+bodies are read in threads that no model needs. What would wait too long is refused at once (`admission`); what waits at
+the same time is scored together (`batching`). The steps themselves are `work`'s; counting and logging is left to
+`Serving`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+Begun = tuple["asyncio.Future[U]", Callable[[], object]]
+"""A step in a thread: the future of its result, and what gives it up before it has begun."""
 
 
 class Worker:
     """What runs one model. One event loop drives it."""
 
-    def __init__(self, model: Model, settings: OnlineSettings) -> None:
+    def __init__(self, model: Model, settings: OnlineSettings, readers: ThreadPoolExecutor) -> None:
+        """`readers` are for bodies that are too large for the event loop; they belong to who gives them."""
         self._scorer = model.scorer
+        self._readers = readers
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
         self._batcher: Batcher | None = None
@@ -59,31 +66,40 @@ class Worker:
     async def _run(self, work: Work[T]) -> T:
         settings = self._settings
         if work.call.size > settings.inline_bytes:
-            # How many rows it has is not known yet.
-            return await self._away(work, work.everything, self._scorer.seconds(1))
-        work.check()
+            await self._elsewhere(work, lambda: self._thread(self._readers, work.check))
+        else:
+            work.check()
         seconds = self._scorer.seconds(work.rows)
         if seconds > settings.inline_seconds or not self._scorer.foreseeable:
-            return await self._away(work, None, seconds)
+            return await self._away(work, seconds)
         if self._gatherer is not None and self._gatherer.crowded():
             answer: T = await self._gatherer.add(work)
             return answer
         return work.score()
 
-    async def _away(self, work: Work[T], step: Callable[[], T] | None, seconds: float) -> T:
-        """Wait for a step that runs in a thread (scoring where None), until the time is up or the caller has gone."""
+    async def _away(self, work: Work[T], seconds: float) -> T:
+        """Score in a thread of the model's; raises `Unavailable` where that would take too long to begin."""
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
         work.queued = time.perf_counter()
+
+        def begin() -> Begun[T]:
+            if self._batcher is not None:
+                job, give_up = self._batcher.add(work)
+            else:
+                job, give_up = self._thread(self._pool, work.score)
+            self._admission.begin(seconds)
+            job.add_done_callback(lambda ended: self._admission.end(seconds, counts=not ended.cancelled()))
+            return job, give_up
+
+        return await self._elsewhere(work, begin)
+
+    async def _elsewhere(self, work: Work[Any], begin: Callable[[], Begun[U]]) -> U:
+        """Begin a step that runs in a thread, and wait for it until the time is up or the caller has gone."""
         call = work.call
         gone = asyncio.ensure_future(call.gone()) if call.gone else None
         try:
-            if step is None and self._batcher is not None:
-                job, give_up = self._batcher.add(work)
-            else:
-                job, give_up = self._thread(step or work.score)
-            self._admission.begin(seconds)
-            job.add_done_callback(lambda ended: self._admission.end(seconds, counts=not ended.cancelled()))
+            job, give_up = begin()
             try:
                 return await self._wait(work, job, gone)
             finally:
@@ -96,7 +112,7 @@ class Worker:
             if gone is not None:
                 gone.cancel()
 
-    async def _wait(self, work: Work[T], job: asyncio.Future[T], gone: asyncio.Future[None] | None) -> T:
+    async def _wait(self, work: Work[Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None) -> U:
         deadline = work.call.deadline
         left = None if deadline is None else deadline - time.monotonic()
         waiting: set[asyncio.Future[Any]] = {job} if gone is None else {job, gone}
@@ -109,10 +125,9 @@ class Worker:
             raise Interrupted("cancelled", "the caller has hung up")
         raise expired()
 
-    def _thread(self, step: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], object]]:
-        """Begin a step in a thread: the future of its result, and what gives it up before it has begun."""
+    def _thread(self, pool: ThreadPoolExecutor, step: Callable[[], U]) -> Begun[U]:
         try:
-            thread = self._pool.submit(step)
+            thread = pool.submit(step)
         except RuntimeError:
             raise self._stopping() from None
         return asyncio.wrap_future(thread), thread.cancel

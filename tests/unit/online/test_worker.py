@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import gate_bundle
 
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import Interrupted, Unavailable
+from fivefold.core.errors import ContractError, Interrupted, Unavailable
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.online.models import Model, Models
@@ -121,6 +122,31 @@ def test_a_stuck_model_takes_nothing_from_another(bundles: list[Bundle], of_the_
         run(converse)
 
         assert (count(served, "ok", "1"), count(served, "ok", "2")) == (1, 5)
+
+
+@pytest.mark.parametrize("of_the_stuck", [THREAD, BATCH], ids=["thread", "batch"])
+def test_a_large_body_is_read_beside_the_models(bundles: list[Bundle], of_the_stuck: Cost) -> None:
+    """In a thread that no model needs: what is wrong with it is told although the model's only thread is stuck."""
+    with serving(bundles, of_the_stuck, inline_bytes=100) as served:
+
+        async def converse(loop: Loop) -> str:
+            held = await stuck(served)
+            readers = []
+
+            def read(model: Model) -> Any:
+                readers.append(threading.current_thread().name)
+                return model.records.read([{"x": "much"}])
+
+            with pytest.raises(ContractError) as refused:
+                async with asyncio.timeout(SECONDS):
+                    await served.infer("gate", "1", Call("test", served.request_id(), size=101), read)
+            assert not held.done()
+            assert [name.startswith("fivefold-read") for name in readers] == [True]
+            grpc_gate.opened.set()
+            await held
+            return refused.value.code
+
+        assert run(converse) == "wrong_type"
 
 
 @pytest.mark.parametrize("cost", [THREAD, BATCH], ids=["thread", "batch"])
