@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from fivefold.online import processes
 from loadtest.bench_parts import tools
@@ -56,6 +57,15 @@ class Host:
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
         assert found is not None
         return Weight(int(found[1]) * 1024, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM mean what Ctrl-C does: what was started is ended before this process is."""
+
+    def terminated(_signum: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminated)
 
 
 @contextlib.contextmanager

@@ -277,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.rounds < 1 or given.seconds < 1 or given.row_ms <= 0:
         parser.error("expected at least one round, one second and some milliseconds")
+    host.end_on_sigterm()
     try:
         found = measure(given.rounds, given.seconds, given.row_ms / 1000)
     except KeyboardInterrupt:

@@ -157,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.minutes < 4:
         parser.error("expected at least 4 minutes: quarters are compared")
+    host.end_on_sigterm()
     try:
         found = measure(given.minutes)
     except KeyboardInterrupt:
