@@ -121,7 +121,7 @@ def _start_serve(order: Order, arguments: Arguments, events: IO[str]) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     # Serve asks once a second whether the application runs.
-    client.CLIENT_POLLING_INTERVAL_S = 0.1  # type: ignore[attr-defined]
+    client.CLIENT_POLLING_INTERVAL_S = 0.1  # type: ignore[attr-defined]  # not exported by name
     options: dict[str, Any] = {
         "http_options": HTTPOptions(host=loopback.HOST, port=order.http_port),
         "grpc_options": gRPCOptions(

@@ -33,7 +33,7 @@ def listen_on_loopback_if_asked() -> None:
     default_impl.add_grpc_address = _add_port  # type: ignore[assignment]  # it ignores what this returns
     replica = sys.modules.get("ray.serve._private.replica")
     if replica is not None:
-        replica.add_port_to_grpc_server = _add_port  # type: ignore[attr-defined]
+        replica.add_port_to_grpc_server = _add_port  # type: ignore[attr-defined]  # a module found by name
 
 
 def _as_given(host: str) -> str:
