@@ -7,7 +7,7 @@ or parsed JSON values alone). Declared numeric dtypes do not bind: values decide
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -59,12 +59,12 @@ class Tensors:
             for name in (field.name, *field.aliases):
                 self._names[name] = index
         self._defaults = Defaults(self.fields)
-        self._plain = _plain_reader(self.fields[0]) if len(self.fields) == 1 else None
+        self._plain = _Plain.of(self.fields)
 
     def read(self, tensors: Sequence[Tensor], *, max_rows: int | None = None, max_depth: int = MAX_DEPTH) -> Reading:
         """Read tensors; raises `ContractError` `too_large` above `max_rows`, `malformed` for what is not JSON."""
         if self._plain is not None and len(tensors) == 1:
-            reading = self._plain(tensors[0], max_rows)
+            reading = self._plain.read(tensors[0], max_rows)
             if reading is not None:
                 return reading
         given: dict[int, Tensor] = {}
@@ -102,6 +102,17 @@ class Tensors:
             else:
                 arrays[field.name] = self._defaults.column(index, rows)
         return findings.reading(Columns(self.fields, arrays, rows))
+
+    @property
+    def plain(self) -> bool:
+        """Whether the only field is an array of plain numbers, so that `read_numbers` may accept."""
+        return self._plain is not None
+
+    def read_numbers(
+        self, name: str, dtype: str, shape: tuple[int, ...], numbers: list[float], *, max_rows: int | None = None
+    ) -> Reading | None:
+        """Read the one tensor's JSON numbers, already decoded and flat: it accepts, or leaves it to `read`."""
+        return None if self._plain is None else self._plain.accept(name, dtype, shape, numbers, max_rows)
 
     def _rows(self, tensors: Sequence[Tensor]) -> int:
         return next((t.shape[0] for t in tensors if t.shape and t.shape[0] >= 0 and t.name in self._names), 0)
@@ -167,40 +178,75 @@ class Tensors:
         return f"expected data flat or nested as shape {list(tensor.shape)}" if flat is None else flat
 
 
-def _plain_reader(field: Field) -> Callable[[Tensor, int | None], Reading | None] | None:
+class _Plain:
     """The short way for the most common contract, one array of plain numbers: it accepts, or leaves it to `read`."""
-    if field.kind != "float" or not field.shape or field.nullable or field.allow_nan or field.enum is not None:
-        return None
-    fields, name, shape, dtype = (field,), field.name, field.shape, np.dtype(field.dtype)
-    assert field.interval is not None
-    low, high = field.interval
 
-    def read(tensor: Tensor, max_rows: int | None) -> Reading | None:
-        data, rows = tensor.data, tensor.shape[0] if tensor.shape else -1
-        if tensor.name != name or tensor.shape[1:] != shape or rows < 1 or (max_rows is not None and rows > max_rows):
+    def __init__(self, field: Field) -> None:
+        assert field.interval is not None
+        self._field, self._fields, self._dtype = field, (field,), np.dtype(field.dtype)
+        self._low, self._high = field.interval
+
+    @classmethod
+    def of(cls, fields: Sequence[Field]) -> _Plain | None:
+        """For these fields; None where there are several, or the one knows more than numbers and their bounds."""
+        if len(fields) != 1:
+            return None
+        field = fields[0]
+        if field.kind != "float" or not field.shape or field.nullable or field.allow_nan or field.enum is not None:
+            return None
+        return cls(field)
+
+    def accept(
+        self, name: str, dtype: str, shape: tuple[int, ...], numbers: list[float], max_rows: int | None
+    ) -> Reading | None:
+        """The tensor of JSON numbers, given flat."""
+        if not self._fits(name, dtype, shape, max_rows):
+            return None
+        return self._numbers(numbers, shape)
+
+    def read(self, tensor: Tensor, max_rows: int | None) -> Reading | None:
+        """The tensor, as text or as an array."""
+        data, shape = tensor.data, tensor.shape
+        if not self._fits(tensor.name, tensor.dtype, shape, max_rows):
             return None
         if isinstance(data, JsonText):
-            numbers = _plain_numbers(data.text, tensor.shape)
-            if not numbers or len(numbers) != rows * field.size:
-                return None
-            # Beyond a few, an array is sooner made and reduced than a list is walked through twice.
-            exact = np.fromiter(numbers, np.float64, len(numbers)) if len(numbers) > FEW else None
-            least, most = (min(numbers), max(numbers)) if exact is None else (exact.min(), exact.max())
-            # JSON has no NaN, and what lies within bounds of the dtype's own rounds to something within them.
-            if least < low or most > high:
-                return None
-            values = np.array(numbers, dtype) if exact is None else exact.astype(dtype, copy=False)
-        elif not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or data.size != rows * field.size:
+            return self._numbers(_plain_numbers(data.text, shape), shape)
+        if not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or data.size != shape[0] * self._field.size:
             return None
-        else:
-            few = plain_numbers(field, data)
-            values = narrow(data, dtype) if few is None else few
-            # NaN and the infinities fail this too.
-            if few is None and not (values.min() >= low and values.max() <= high):
-                return None
-        return Reading(Columns(fields, {name: values.reshape(tensor.shape)}, rows), rows, (), np.zeros(rows, np.bool_))
+        few = plain_numbers(self._field, data)
+        values = narrow(data, self._dtype) if few is None else few
+        # NaN and the infinities fail this too.
+        if few is None and not (values.min() >= self._low and values.max() <= self._high):
+            return None
+        return self._reading(values, shape)
 
-    return read
+    def _fits(self, name: str, dtype: str, shape: tuple[int, ...], max_rows: int | None) -> bool:
+        rows = shape[0] if shape else -1
+        return (
+            name == self._field.name
+            and shape[1:] == self._field.shape
+            and rows >= 1
+            and (max_rows is None or rows <= max_rows)
+            and dtype in _NUMBERS
+        )
+
+    def _numbers(self, numbers: list[float] | None, shape: tuple[int, ...]) -> Reading | None:
+        if not numbers or len(numbers) != shape[0] * self._field.size:
+            return None
+        # Beyond a few, an array is sooner made and reduced than a list is walked through twice.
+        exact = np.fromiter(numbers, np.float64, len(numbers)) if len(numbers) > FEW else None
+        least, most = (min(numbers), max(numbers)) if exact is None else (exact.min(), exact.max())
+        # JSON has no NaN, and what lies within bounds of the dtype's own rounds to something within them.
+        if least < self._low or most > self._high:
+            return None
+        return self._reading(
+            np.array(numbers, self._dtype) if exact is None else exact.astype(self._dtype, copy=False), shape
+        )
+
+    def _reading(self, values: Array, shape: tuple[int, ...]) -> Reading:
+        rows = shape[0]
+        columns = Columns(self._fields, {self._field.name: values.reshape(shape)}, rows)
+        return Reading(columns, rows, (), np.zeros(rows, np.bool_))
 
 
 def _plain_numbers(text: bytes | memoryview, shape: tuple[int, ...]) -> list[float] | None:
@@ -256,8 +302,11 @@ def _blank(field: Field, rows: int) -> Array:
     return np.zeros((rows, *field.shape), field.numpy_dtype)
 
 
+_NUMBERS = frozenset((*INTEGERS, *FLOATS))
+
+
 def _family(dtype: str) -> str:
-    return "number" if dtype in INTEGERS or dtype in FLOATS else dtype
+    return "number" if dtype in _NUMBERS else dtype
 
 
 _FAMILIES = {

@@ -19,7 +19,7 @@ from fivefold.core.errors import ContractError, ProtocolError
 from fivefold.core.readers.tensors import JsonText, Tensor
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
-from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Request, parse
+from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Plain, Request, parse, parse_plain
 from fivefold.online.oip import NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.online.serving import Answer, Call, Model
 from fivefold.online.settings import OnlineSettings
@@ -54,6 +54,10 @@ class V2:
 
         def decode(model: Model) -> Reading:
             whole = body()
+            if length is None and model.tensors.plain:
+                reading = self._plain(model, whole, asked)
+                if reading is not None:
+                    return reading
             if length == 0:
                 request, tensors = _raw_only(model, whole)
             else:
@@ -62,6 +66,21 @@ class V2:
             return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
 
         return decode, lambda answer: _encode(answer, *asked[0], call)
+
+    def _plain(self, model: Model, whole: bytes, asked: list[_Asked]) -> Reading | None:
+        """The most common request in one pass: one tensor of numbers, nothing raw. None where it is another one."""
+        request = parse_plain(whole)
+        if request is None:
+            return None
+        _refuse_foreign(request)
+        (item,) = request.inputs
+        dtype = dtype_of(item.datatype, f"inputs.{shown_name(item.name)}")
+        if item.datatype in RAW_ONLY:
+            return None
+        reading = model.tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
+        if reading is not None:
+            asked.append((request.id, _outputs(model, request)))
+        return reading
 
     def _read(self, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):
@@ -141,7 +160,7 @@ def _elements(shape: tuple[int, ...], path: str) -> int:
     return count
 
 
-def _refuse_foreign(request: Request) -> None:
+def _refuse_foreign(request: Request | Plain) -> None:
     """Other servers' extensions that change what an answer means must not be passed over in silence."""
     for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
         for part in parts:
@@ -151,7 +170,7 @@ def _refuse_foreign(request: Request) -> None:
                     raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
 
 
-def _outputs(model: Model, request: Request) -> list[tuple[Field, bool]]:
+def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]:
     """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
     default = request.parameters.get("binary_data_output", False)
     _boolean(default, "parameters.binary_data_output")

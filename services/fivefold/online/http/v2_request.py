@@ -51,7 +51,36 @@ class Request(msgspec.Struct, gc=False):
     outputs: list[Output] = []
 
 
+class Numbers(msgspec.Struct, gc=False):
+    """One tensor whose data is a flat list of numbers, decoded with the request instead of after it."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[float]
+    parameters: dict[str, Parameter] = {}
+
+
+class Plain(msgspec.Struct, gc=False):
+    """A request of such tensors."""
+
+    inputs: list[Numbers]
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, Parameter] = {}
+    outputs: list[Output] = []
+
+
 _decode = msgspec.json.Decoder(Request).decode
+_decode_plain = msgspec.json.Decoder(Plain).decode
+
+
+def parse_plain(text: bytes) -> Plain | None:
+    """A request of one tensor that is numbers alone; None for anything else, which `parse` then reads."""
+    try:
+        plain = _decode_plain(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return plain if len(plain.inputs) == 1 and not plain.inputs[0].parameters else None
 
 
 def parse(text: bytes, max_depth: int) -> Request:
