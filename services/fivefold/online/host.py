@@ -16,6 +16,7 @@ module must not postpone its annotations: Ray reads `build`'s as a class.
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -225,6 +226,10 @@ class Online:
             _door.listen_grpc(grpc_listen)
         if http_socket:
             _door.listen_http(http_socket)
+        # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
+        # with one bundle), in which nobody is answered.
+        gc.collect()
+        gc.freeze()
 
     def __serve_build_asgi_app__(self) -> Any:
         """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
