@@ -153,7 +153,7 @@ async def serve(answers: dict[str, dict[str, str]]) -> None:
     for name in ("grpc", "stream"):
         if name in answers:
             body = base64.b64decode(answers[name]["body"])
-            servers[name] = await loop.create_server(lambda body=body: Grpc(body), "127.0.0.1", 0)  # type: ignore[misc]
+            servers[name] = await loop.create_server(lambda body=body: Grpc(body), "127.0.0.1", 0)  # type: ignore[misc]  # a lambda with a default
     print(json.dumps({name: server.sockets[0].getsockname()[1] for name, server in servers.items()}), flush=True)
     await asyncio.Event().wait()
 

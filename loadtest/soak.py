@@ -27,8 +27,10 @@ from loadtest.scenario import GRPC, REST, Scenario
 
 CALLERS: Final = 16
 HALF: Final = 0.5
-MINUTE: Final = 57.0
-"""Seconds of load in a minute; the rest is the generator's start."""
+MINUTE: Final = 52.0
+"""Seconds of load in a minute that are counted; the rest is the generator's start and `OPENING`."""
+OPENING: Final = 5.0
+"""Seconds before, at the same rate: the generator opens its connections, which is not what an hour is about."""
 WARM: Final = 0.1
 """The share of the minutes that do not count."""
 MIX: Final = dict.fromkeys((*REST, *GRPC), 1.0)
@@ -36,7 +38,11 @@ MIX: Final = dict.fromkeys((*REST, *GRPC), 1.0)
 
 @dataclass(frozen=True)
 class Minute:
-    """One minute: latency in milliseconds, resident bytes, open handles; `wrong` counts lost answers too."""
+    """One minute: latency in milliseconds, resident bytes, open handles.
+
+    `wrong` counts wrong answers and lost ones, `left_out` what the generator could not ask in time, because everything
+    that may be in flight was waiting, or because it was held up itself.
+    """
 
     p50: float
     p99: float
@@ -44,6 +50,7 @@ class Minute:
     handles: float
     requests: int
     wrong: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,26 +105,31 @@ class Finding:
             lines.append(
                 f"| {measure.title} | {measure.text(first)} | {measure.text(last)} | {ratio} | {measure.most:.2f} |"
             )
-        total, wrong = sum(minute.requests for minute in self.minutes), sum(minute.wrong for minute in self.minutes)
+        total = sum(minute.requests for minute in self.minutes)
+        wrong = sum(minute.wrong for minute in self.minutes)
+        left_out = [minute.left_out for minute in self.minutes if minute.left_out]
+        said = f", {sum(left_out):,} more not asked in time in {len(left_out)} of the minutes" if left_out else ""
         return (
             "\n".join(lines)
             + f"\n\n{len(self.minutes)} minutes at {self.rate:,.0f} requests a second, half of the capacity, all five "
-            f"transports: {total:,} requests, {wrong:,} without a right answer."
+            f"transports: {total:,} requests, {wrong:,} without a right answer{said}."
         )
 
 
 def scenario(rate: float, seconds: float) -> Scenario:
     """Every transport in equal parts, nothing invalid."""
-    return Scenario.of_profile("steady", rate=rate, seconds=seconds, mix=MIX, invalid=0.0, warm_seconds=0.0)
+    return Scenario.of_profile("steady", rate=rate, seconds=seconds, mix=MIX, invalid=0.0, warm_seconds=OPENING)
 
 
 def minute(target: Target, rate: float, seconds: float) -> Minute:
     """Load for a minute, then weigh."""
     outcome = target.run(scenario(rate, seconds))
     weight = target.host.weigh()
-    wrong = outcome.errors + outcome.dropped + outcome.unsent
+    wrong, left_out = outcome.errors, outcome.dropped + outcome.unsent
+    if wrong:
+        say(f"    wrong: {dict(outcome.codes)}")
     return Minute(
-        outcome.latency.p(50), outcome.latency.p(99), weight.resident, weight.handles, outcome.requests, wrong
+        outcome.latency.p(50), outcome.latency.p(99), weight.resident, weight.handles, outcome.requests, wrong, left_out
     )
 
 
@@ -138,7 +150,9 @@ def measure(minutes: int, seconds: float = MINUTE) -> Finding:
                 out.append(minute(target, rate, seconds))
                 now = out[-1]
                 cells = [measure.text(measure.of(now)) for measure in MEASURES]
-                say(f"{index + 1:3} {'  '.join(cells)}  {now.requests:,} requests, {now.wrong} wrong")
+                say(
+                    f"{index + 1:3} {'  '.join(cells)}  {now.requests:,} requests, {now.wrong} wrong, {now.left_out} left out"
+                )
                 if seconds == MINUTE:
                     time.sleep(max(0.0, 60.0 - (time.monotonic() - began)))
             return Finding(rate, out)

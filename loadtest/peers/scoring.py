@@ -37,7 +37,7 @@ class Scorer:
 
     def __call__(self, block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Probabilities, float32 of shape [rows, 2], of float32 rows of shape [rows, 30]."""
-        return self._run(self._outputs, {self._input: block})[0]  # type: ignore[no-any-return]
+        return self._run(self._outputs, {self._input: block})[0]  # type: ignore[no-any-return]  # ONNX runtime is untyped
 
 
 def ports() -> tuple[int, int]:
