@@ -150,9 +150,8 @@ def measure(minutes: int, seconds: float = MINUTE) -> Finding:
                 out.append(minute(target, rate, seconds))
                 now = out[-1]
                 cells = [measure.text(measure.of(now)) for measure in MEASURES]
-                say(
-                    f"{index + 1:3} {'  '.join(cells)}  {now.requests:,} requests, {now.wrong} wrong, {now.left_out} left out"
-                )
+                counts = f"{now.requests:,} requests, {now.wrong} wrong, {now.left_out} left out"
+                say(f"{index + 1:3} {'  '.join(cells)}  {counts}")
                 if seconds == MINUTE:
                     time.sleep(max(0.0, 60.0 - (time.monotonic() - began)))
             return Finding(rate, out)
