@@ -80,10 +80,18 @@ def answer(status: str) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Edit the file named by `-f`, tie HAProxy's life to its parent's, and become HAProxy."""
+    """Edit the file named by `-f`, tie HAProxy's life to its parent's, and become HAProxy.
+
+    Without a file (`-v`) only the latter two.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    path = Path(argv[argv.index("-f") + 1])
+    if "-f" in argv[:-1]:
+        _prepare(Path(argv[argv.index("-f") + 1]))
+    os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
+
+
+def _prepare(path: Path) -> None:
     for status in ANSWERS:
         (path.parent / f"{status}.http").write_bytes(answer(status).encode())
     config = path.read_text()
@@ -97,7 +105,6 @@ def main(argv: list[str]) -> None:
     )
     if edited != config:
         path.write_text(edited)
-    os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
 
 
 if __name__ == "__main__":

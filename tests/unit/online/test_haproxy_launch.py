@@ -128,3 +128,13 @@ def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
 
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "503.http").read_text().startswith("HTTP/1.1 503")
+
+
+def test_without_a_file_it_is_haproxy() -> None:
+    """Who asks for its version gets it."""
+    launcher = Path(haproxy_launch.__file__)
+    run = subprocess.run(
+        ["python3", "-I", "-S", launcher, get_haproxy_binary(), "-v"], capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.startswith("HAProxy version")
