@@ -30,6 +30,9 @@ AUTHORITY = ROOT / ".cache" / "kind" / "ca.crt"
 SLOW = 900.0
 """Seconds that a command or a wait may take: machines that run clusters for tests are small and busy."""
 
+_OURS = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS", "BUNDLE", "VERSION", "DELIVERY", "VALUES")
+"""What `make e2e` itself was told, and would hand down to every target that a test types."""
+
 T = TypeVar("T")
 
 
@@ -40,10 +43,11 @@ def command(
 
     Fails with everything that was printed where the program fails, unless `check` is false.
     """
+    outer = {name: value for name, value in os.environ.items() if name not in _OURS}
     done = subprocess.run(
         [str(word) for word in words],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=outer | environment,
         input=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if errors else subprocess.PIPE,
