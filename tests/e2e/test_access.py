@@ -106,8 +106,10 @@ def test_a_client_that_trusts_others_refuses_the_gateway() -> None:
 
 
 def test_the_certificate_is_for_the_hosts_that_were_asked_for() -> None:
-    """A client that trusts the authority but knows the gateway by another name refuses it too: it is shown a certificate
-    of the gateway's own, or one of the release's that is for other names."""
+    """A client that trusts the authority but knows the gateway by another name refuses it too.
+
+    It is shown a certificate of the gateway's own, or the release's, which is for other names.
+    """
     host, port = cluster.ADDRESS.split(":")
     with (
         socket.create_connection((host, int(port)), DEADLINE) as plain,
