@@ -33,7 +33,8 @@ EXIT: dict[str, int] = {
     **dict.fromkeys(("request_timeout", "headers_too_large", "rate_limited", "not_ready", "overloaded"), 5),
     "deadline_exceeded": 5,
     "cancelled": 130,
-    "model_failed": 1,
+    **dict.fromkeys(("run_conflict", "too_many_bad_rows"), 3),
+    **dict.fromkeys(("model_failed", "storage_failed", "worker_lost"), 1),
     "internal": 1,
 }
 """Exit status of each error code. 0 is success, 2 also a command line that cannot be parsed, 130 also Ctrl-C."""
