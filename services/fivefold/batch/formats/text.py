@@ -70,7 +70,9 @@ class TextFile:
         try:
             with self._open(source) as (stream, offset):
                 length = None
-                if not source.compressed:
+                if source.compressed:
+                    yield self._nothing([])
+                else:
                     stream.seek(part.start)
                     offset, length = part.start, part.end - part.start
                 for block in scan.blocks(stream, quotes=self.quotes, offset=offset, length=length):
