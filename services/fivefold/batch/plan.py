@@ -58,6 +58,8 @@ class Plan:
     sources: tuple[Source, ...]
     fragments: tuple[Fragment, ...]
     ignored: tuple[str, ...] = field(default=())
+    order: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for at the first start, so that a later one can ask for the same."""
 
     @property
     def rows(self) -> int | None:
@@ -73,6 +75,7 @@ class Plan:
                 "format": 1,
                 "run_id": self.run_id,
                 "facts": self.facts,
+                "order": self.order,
                 "ignored": self.ignored,
                 "sources": self.sources,
                 "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
@@ -84,12 +87,13 @@ class Plan:
         """A plan that was kept."""
         kept = msgspec.json.decode(data, type=_Kept)
         fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
-        return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored))
+        return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order)
 
 
 class _Kept(msgspec.Struct):
     run_id: str
     facts: dict[str, Any]
+    order: dict[str, Any]
     ignored: list[str]
     sources: list[Source]
     fragments: list[tuple[str, int, Range]]

@@ -89,6 +89,11 @@ class FragmentScorer:
             part.unlink(missing_ok=True)
             quarantine.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Let go of the model and of what is unfinished."""
+        self._scorer.close()
+        self._scratch.close()
+
     def _standing(self, ours: Record) -> Record:
         theirs = self._ledger.record(ours.fragment)
         if theirs is None or (theirs.sha256, theirs.quarantine_sha256) != (ours.sha256, ours.quarantine_sha256):

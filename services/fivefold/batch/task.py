@@ -62,6 +62,12 @@ class Worker:
 
         return _outcome(work)
 
+    def close(self) -> None:
+        """Let go of the model and of unfinished files."""
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None
+
     def _open(self) -> None:
         from fivefold.core.scorer import Scorer
         from fivefold.delivery.fetch import fetch
