@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import shutil
-import sys
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +41,18 @@ class Crew:
         self._others: list[int] = []
 
     def __enter__(self) -> Crew:
+        handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        finally:
+            # Ray takes SIGTERM for itself, and would end without a word.
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+
+    def _start(self) -> Crew:
         if self._local:
             self._directory = _directory()
             _environment()
@@ -87,11 +99,6 @@ class Crew:
             self._working[actor.open.remote()] = (actor, None)
 
     @property
-    def hired(self) -> int:
-        """Workers that are idle, at work or on their way."""
-        return len(self._idle) + len(self._working)
-
-    @property
     def idle(self) -> bool:
         """Whether somebody waits for a fragment."""
         return bool(self._idle)
@@ -121,11 +128,6 @@ class Crew:
                 self._idle.append(actor)
             yield fragment, outcome
 
-    def processes(self) -> list[int]:
-        """The ids of the processes that are idle, for tests that kill them."""
-        ids: list[int] = self._ray.get([actor.process.remote() for actor in self._idle])
-        return ids
-
 
 def _directory() -> Path:
     # A socket's name may have 107 bytes, and Ray's take about 70.
@@ -150,6 +152,3 @@ def _environment() -> None:
             "RAY_DISABLE_IMPORT_WARNING": "1",
         }
     )
-    if "ray" in sys.modules:
-        # Ray reads some of them when it is imported.
-        logging.getLogger("fivefold").debug("ray was imported before its environment was set")

@@ -10,11 +10,13 @@ import hashlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from fivefold.batch import formats
 from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
@@ -24,7 +26,10 @@ from fivefold.batch.places import Scratch, storing
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed
-from fivefold.core.scorer import Scorer
+
+if TYPE_CHECKING:
+    # With it comes the model runtime, which a run that is finished does not need.
+    from fivefold.core.scorer import Scorer
 
 
 @dataclass(slots=True)
@@ -159,7 +164,10 @@ class FragmentScorer:
         nothing = piece.columns.slice(0, 0)
         return Columns.concat(parts) if parts else self._scorer.score(nothing), kept
 
-    def _halves(self, columns: Columns, first: int, error: FivefoldError, failed: dict[int, FivefoldError]):  # type: ignore[no-untyped-def]  # an iterator of columns
+    def _halves(
+        self, columns: Columns, first: int, error: FivefoldError, failed: dict[int, FivefoldError]
+    ) -> Iterator[Columns]:
+        """The answers to all rows but those that fail alone."""
         if columns.rows == 1:
             failed[first] = error
             return
@@ -193,12 +201,10 @@ def _values(columns: Columns, row: int) -> dict[str, object]:
     return columns.slice(row, row + 1).to_records()[0]
 
 
-def _keep(values: object, good: np.ndarray) -> object:  # type: ignore[type-arg]  # a mask
-    import pyarrow as pa
-
+def _keep(values: Any, good: Any) -> Any:
+    """The carried values of the rows that a mask selects."""
     if isinstance(values, pa.Array):
         return values.filter(pa.array(good))
-    assert isinstance(values, list)
     return [value for value, keep in zip(values, good.tolist(), strict=True) if keep]
 
 

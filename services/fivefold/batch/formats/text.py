@@ -161,3 +161,13 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
+
+
+def too_long(most: int) -> ContractError:
+    """The error of a line that is not read to its end."""
+    return ContractError("too_large", f"expected a line of at most {most:,} bytes, got a longer one")
+
+
+def in_order(faults: list[Fault]) -> list[Fault]:
+    """Faults by row."""
+    return sorted(faults, key=lambda fault: fault.row)
