@@ -54,10 +54,10 @@ class Crew:
 
     def _start(self) -> Crew:
         if self._local:
-            self._directory = _directory()
-            _environment()
             processes.adopt_orphans()
             self._others = processes.descendants()
+            self._directory = _directory()
+            _environment()
         import ray
 
         self._ray = ray

@@ -150,6 +150,7 @@ class _Run:
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._begun = time.monotonic()
+        self._working = 0.0
 
     def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
         """Do what the ledger lacks, and publish."""
@@ -166,6 +167,7 @@ class _Run:
             ignored_columns=list(self._plan.ignored),
         )
         self._breaker.meanwhile(self._bad)
+        working = 0.0
         if missing:
             if crew is None:
                 from fivefold.batch.crew import Crew
@@ -173,10 +175,18 @@ class _Run:
                 crew = Crew
             with crew(self._task, self._settings.workers, len(missing)) as hands:
                 self._work(hands, deque(missing))
+                working = time.monotonic() - self._working if self._working else 0.0
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
         seconds = time.monotonic() - self._begun
-        made = report(self._plan, self._records, resumed=resumed, seconds=seconds, output=self._ledger.place.url)
+        made = report(
+            self._plan,
+            self._records,
+            resumed=resumed,
+            seconds=seconds,
+            working=working,
+            output=self._ledger.place.url,
+        )
         standing = publish(self._ledger, made)
         self._progress.tell(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
@@ -198,6 +208,7 @@ class _Run:
         if record is not None:
             self._count(record)
             return
+        self._working = self._working or time.monotonic()
         most = self._breaker.most
         crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
 
