@@ -150,7 +150,7 @@ class _Run:
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._begun = time.monotonic()
-        self._working = 0.0
+        self._working = self._ended = 0.0
 
     def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
         """Do what the ledger lacks, and publish."""
@@ -169,13 +169,16 @@ class _Run:
         self._breaker.meanwhile(self._bad)
         working = 0.0
         if missing:
-            if crew is None:
-                from fivefold.batch.crew import Crew
+            if self._settings.engine == "ray-data" and crew is None:
+                self._stream(missing)
+            else:
+                if crew is None:
+                    from fivefold.batch.crew import Crew
 
-                crew = Crew
-            with crew(self._task, self._settings.workers, len(missing)) as hands:
-                self._work(hands, deque(missing))
-                working = time.monotonic() - self._working if self._working else 0.0
+                    crew = Crew
+                with crew(self._task, self._settings.workers, len(missing)) as hands:
+                    self._work(hands, deque(missing))
+            working = self._ended - self._working
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
         seconds = time.monotonic() - self._begun
@@ -200,6 +203,19 @@ class _Run:
             for fragment, outcome in crew.wait(POLL_SECONDS):
                 self._take(crew, waiting, fragment, outcome)
             self._progress.tell(self._records)
+        self._ended = time.monotonic()
+
+    def _stream(self, fragments: list[Fragment]) -> None:
+        from fivefold.batch.ray_data import RayData
+
+        with RayData(self._task, self._settings.workers, len(fragments)) as engine:
+            self._working = time.monotonic()
+            for record in engine.work(fragments):
+                self._check_stop()
+                if record is not None:
+                    self._count(record)
+                self._progress.tell(self._records)
+            self._ended = time.monotonic()
 
     def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
