@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.batch.commands import environment, started, until
 from tests.unit.batch.world import run
 
 from fivefold.batch import backfill
@@ -153,3 +156,33 @@ def test_a_backfill_does_what_is_missing(folder: Path) -> None:
     assert [day.state for day in work().days.values()] == ["published", "waiting", "published"]
     assert (folder / "out" / "ds=2026-01-01" / "run.json").stat().st_mtime_ns == before
     assert "20" in backfill.row(first.days["2026-01-03"])
+
+
+@pytest.mark.host
+@pytest.mark.full
+def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
+    """Killed in the middle and started again, it has done every day once."""
+    names = days("2026-03-01", "2026-03-30")
+    for index, name in enumerate(names):
+        home = folder / "data" / f"ds={name}"
+        home.mkdir()
+        (home / "a.jsonl").write_text('{"a": 1, "note": "x"}\n' * (index + 1))
+    words = ["--from", names[0], "--to", names[-1], "--model", "model", "--input", "data/ds={ds}/*"]
+    line = [sys.executable, "-m", "fivefold.cli", "batch", "backfill", *words, "--output", "out/ds={ds}", "--workers", "1"]
+
+    def published() -> int:
+        return len(list(folder.glob("out/*/_SUCCESS")))
+
+    with started([*line, "--max-parallel", "2"]) as process:
+        until(lambda: published() >= 6, 240)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("out/*/_SUCCESS")}
+    done = subprocess.run(
+        [*line, "--max-parallel", "2", "--only-missing"], capture_output=True, text=True, env=environment(), timeout=280
+    )
+
+    assert done.returncode == 0, done.stderr
+    table = [row.split() for row in done.stdout.splitlines()[1:]]
+    assert [(row[0], row[1], int(row[2])) for row in table] == [
+        (name, "published", index + 1) for index, name in enumerate(names)
+    ]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
