@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 from fivefold.batch import plan as planning
 from fivefold.batch import sources as inputs
 from fivefold.batch.breaker import Breaker
+from fivefold.batch.formats.piece import Check, nothing
 from fivefold.batch.ledger import REPORT, Ledger, Record
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
@@ -70,21 +71,26 @@ class Result:
     scored_now: int
 
 
-def prepare(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> tuple[Ledger, Plan, Bundle]:
+def prepare(
+    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing
+) -> tuple[Ledger, Plan, Bundle]:
     """The plan of a run, kept beside its output; nothing is scored and nothing is started.
 
     Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
     """
-    bundle = fetch(order.model, delivery)
+    bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
     files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
     ledger = Ledger(place(order.output, clear=settings.store_http))
+    inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
+    if inside is not None:
+        raise RunFailed("run_conflict", "the output would be among the input", path=inside)
     facts = planning.facts(bundle, settings)
     standing = ledger.plan()
     if standing is None:
         made = replace(
-            planning.make(files, facts, planning.needs(bundle, settings)),
+            planning.make(files, facts, planning.needs(bundle, settings), check),
             order=asdict(order.absolute()) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
@@ -119,7 +125,7 @@ def score(
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
     with _signals() as stop:
-        ledger, plan, bundle = prepare(order, settings, delivery)
+        ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
         if ledger.published:
             return Result(_standing_report(ledger), 0)
         run = _Run(order, settings, delivery, ledger, plan, bundle, Progress(plan, out, metrics), stop)
@@ -296,6 +302,11 @@ class Stop:
     def __call__(self, *_: object) -> None:
         """A signal handler."""
         self.asked = True
+
+    def check(self) -> None:
+        """Raise `Interrupted` before anything is scored."""
+        if self.asked:
+            raise Interrupted("cancelled", "stopped while the input was looked through")
 
 
 @contextlib.contextmanager
