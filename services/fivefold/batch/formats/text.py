@@ -41,7 +41,7 @@ class TextFile:
             for block in scan.blocks(stream, quotes=self.quotes, offset=offset):
                 check()
                 ends = block.ends
-                if start < 0:
+                if start < 0 and (len(ends) or not self.headed):
                     start = block.offset
                     if self.headed:
                         # The header is no row.
@@ -77,7 +77,7 @@ class TextFile:
                     stream.seek(part.start)
                     offset, length = part.start, part.end - part.start
                 for block in scan.blocks(stream, quotes=self.quotes, offset=offset, length=length):
-                    first, skip = int(skip), False
+                    first, skip = int(skip), skip and not len(block.starts)
                     for begin in range(first, len(block.starts), self.needs.chunk_rows):
                         end = min(begin + self.needs.chunk_rows, len(block.starts))
                         yield self._piece(source, Part(block, begin, end, row, line))
