@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fivefold.batch import plan as planning
 from fivefold.batch import sources as inputs
+from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
 from fivefold.batch.ledger import REPORT, Ledger, Record
@@ -83,6 +84,7 @@ def prepare(
     Layout.of(bundle.contract, bundle.name, settings.columns)
     files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
     ledger = Ledger(place(order.output, clear=settings.store_http))
+    tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
     if inside is not None:
         raise RunFailed("run_conflict", "the output would be among the input", path=inside)
@@ -188,6 +190,7 @@ class _Run:
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
         seconds = time.monotonic() - self._begun
+        self._into_tables()
         made = report(
             self._plan,
             self._records,
@@ -210,6 +213,14 @@ class _Run:
                 self._take(crew, waiting, fragment, outcome)
             self._progress.tell(self._records)
         self._ended = time.monotonic()
+
+    def _into_tables(self) -> None:
+        settings, place = self._settings, self._ledger.place
+        if settings.delta:
+            options = {"allow_http": "true"} if settings.store_http else {}
+            tables.to_delta(table_url(settings.delta), place, self._plan, self._records, options)
+        if settings.iceberg:
+            tables.to_iceberg(settings.iceberg, place, self._plan, self._records)
 
     def _stream(self, fragments: list[Fragment]) -> None:
         from fivefold.batch.ray_data import RayData
@@ -279,6 +290,11 @@ class _Run:
                 f"stopped with {len(self._records)} of {len(self._plan.fragments)} fragments finished",
                 help="run the same command again: it goes on from there",
             )
+
+
+def table_url(delta: str) -> str:
+    """A Delta table's directory as an absolute path, a URL as it is."""
+    return _absolute(delta.removeprefix("file://")) if delta else ""
 
 
 def _absolute(path: str) -> str:

@@ -47,6 +47,12 @@ class BatchSettings:
     digest_inputs: bool = False
     """Tell local files apart by their content instead of size and time of change."""
 
+    delta: str = ""
+    """Publish into this Delta table too, in whose directory the output lies."""
+
+    iceberg: str = ""
+    """Publish into this Iceberg table too: CATALOG.NAMESPACE.TABLE."""
+
     engine: str = "ledger"
     """What does the work: `ledger` (fused workers), or `ray-data` for who builds pipelines of it. Same results."""
 
@@ -63,6 +69,8 @@ class BatchSettings:
             raise SettingsError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if not isfinite(self.max_bad_fraction) or not 0 <= self.max_bad_fraction <= 1:
             raise SettingsError(f"max_bad_fraction: expected 0 to 1, got {self.max_bad_fraction}")
+        if self.iceberg and self.iceberg.count(".") < 2:
+            raise SettingsError(f"iceberg: expected CATALOG.NAMESPACE.TABLE, got {self.iceberg!r}")
         at_least = {"workers": 0, "fragment_bytes": 1, "chunk_rows": 1, "attempts": 1, "max_bad_rows": 0}
         for name, low in at_least.items():
             value = getattr(self, name)
