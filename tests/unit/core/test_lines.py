@@ -45,6 +45,27 @@ def test_bad_lines_cost_only_themselves() -> None:
     ]
 
 
+def test_one_line_that_only_the_exact_reader_can_tell_costs_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all that were decoded with it."""
+    fields = contract([field("a", "int8")], [field("y")]).inputs
+    lines = [f'{{"a": {row % 100}}}' for row in range(1000)]
+    lines[700] = '{"a": 99999999999999999999}'
+    exactly: list[int] = []
+    real = Lines._exactly
+
+    def counted(self: Lines, text: bytes, places: object, rows: list[int]) -> Read:
+        exactly.append(len(rows))
+        return real(self, text, places, rows)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(Lines, "_exactly", counted)
+    found = read(lines, fields)
+
+    assert [(row, error.code, error.path) for row, error in found.refused] == [(700, "out_of_range", "inputs.a[0]")]
+    assert found.rows.tolist() == [row for row in range(1000) if row != 700]
+    assert found.columns["a"].tolist() == [row % 100 for row in range(1000) if row != 700]
+    assert exactly[0] <= 128
+
+
 def test_a_record_over_two_lines_is_two_bad_lines() -> None:
     """Even beside a line with two records, which would make the number right again."""
     found = read(['{"a": 1,', '"b": "x"}', '{"a": 2} {"a": 3}', '{"a": 4}'])
