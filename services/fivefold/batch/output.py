@@ -58,7 +58,9 @@ class Layout:
         names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in contract.outputs)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ContractInvalid(f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns")
+            raise ContractInvalid(
+                f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns"
+            )
         return cls(model, f"{contract.name}@{contract.version}", kept, foreign, contract.outputs)
 
 

@@ -7,13 +7,14 @@ for), the entity tag in an object store. What is inside of a file is left to `fo
 from __future__ import annotations
 
 import bz2
+import contextlib
 import glob
 import gzip
 import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,19 +73,23 @@ class Source:
         tag = self.identity.partition("etag:")[2] or None
         return stores.ObjectFile(self.url, self.size, tag, clear)
 
-    def text(self, clear: bool = False) -> IO[bytes]:
-        """The bytes behind the compression."""
-        file: Any = self.open(clear)
-        if self.compressed == ".gz":
-            return gzip.GzipFile(fileobj=file)
-        if self.compressed == ".bz2":
-            return bz2.BZ2File(file)
-        if self.compressed == ".zst":
-            import pyarrow as pa
+    @contextlib.contextmanager
+    def text(self, clear: bool = False) -> Iterator[Any]:
+        """The bytes behind the compression, as a file with `read` and `peek`."""
+        with self.open(clear) as file:
+            if self.compressed == ".gz":
+                with gzip.GzipFile(fileobj=file) as inflated:
+                    yield inflated
+            elif self.compressed == ".bz2":
+                with bz2.BZ2File(file) as unpacked:
+                    yield unpacked
+            elif self.compressed == ".zst":
+                import pyarrow as pa
 
-            inflated: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-            return inflated
-        return file  # type: ignore[no-any-return]  # a file, whoever made it
+                with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
+                    yield io.BufferedReader(stream)
+            else:
+                yield file
 
 
 def find(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> list[Source]:

@@ -22,7 +22,9 @@ from fivefold.core.errors import FivefoldError, RunFailed, Unavailable
 from fivefold.delivery.settings import DeliverySettings
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
-ADDRESS_HELP = f"give --address http://HOST:8265, or set {ADDRESS}; RAY_AUTH_MODE=token with RAY_AUTH_TOKEN is Ray's login"
+ADDRESS_HELP = (
+    f"give --address http://HOST:8265, or set {ADDRESS}; RAY_AUTH_MODE=token with RAY_AUTH_TOKEN is Ray's login"
+)
 
 ENDED = ("FAILED", "STOPPED")
 
@@ -59,7 +61,9 @@ def submit(name: str, command: Sequence[str], *, address: str | None, metadata: 
         jobs = {job.submission_id: str(job.status.value) for job in client.list_jobs() if job.submission_id}
     except Exception as err:
         raise _refused(err) from err
-    attempts = {int(id.removeprefix(prefix)): id for id in jobs if id.startswith(prefix) and id[len(prefix) :].isdigit()}
+    attempts = {
+        int(id.removeprefix(prefix)): id for id in jobs if id.startswith(prefix) and id[len(prefix) :].isdigit()
+    }
     last = max(attempts, default=0)
     if last and jobs[attempts[last]] not in ENDED:
         return Submitted(attempts[last], False, jobs[attempts[last]])

@@ -112,4 +112,3 @@ def _outcome(work: Callable[[], Record | None]) -> Outcome:
     except Exception:
         error = InternalError("internal", "a defect of fivefold stopped the run")
         return Outcome(None, error, traceback.format_exc())
-

@@ -14,7 +14,16 @@ from fivefold.batch.sources import _matcher, find, format_of
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files at some depths."""
-    for name in ("a.csv", "b/c.parquet", "b/d.jsonl.gz", "b/_e.csv", "b/.f.csv", "_g/h.csv", "b/i/j.ndjson", "readme.md"):
+    for name in (
+        "a.csv",
+        "b/c.parquet",
+        "b/d.jsonl.gz",
+        "b/_e.csv",
+        "b/.f.csv",
+        "_g/h.csv",
+        "b/i/j.ndjson",
+        "readme.md",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     monkeypatch.chdir(tmp_path)

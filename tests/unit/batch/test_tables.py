@@ -34,7 +34,9 @@ def test_a_delta_table(tmp_path: Path, noted: Path, data: Path) -> None:
         assert DeltaTable(str(table)).version() == before
 
     rows = DeltaTable(str(table)).to_pyarrow_table().sort_by("_row").to_pylist()
-    assert [(row["_row"], row["said"]) for row in rows] == [(row, f"n{row}") for row in range(500) for _ in ("one", "two")]
+    assert [(row["_row"], row["said"]) for row in rows] == [
+        (row, f"n{row}") for row in range(500) for _ in ("one", "two")
+    ]
 
 
 def test_an_iceberg_table(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
