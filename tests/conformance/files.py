@@ -139,6 +139,9 @@ def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
     except msgspec.MsgspecError:
         return None
     header = list(records[0])
+    if not header or (len(header) == 1 and any(bytes(record.get(header[0], b"")) == b"null" for record in records)):
+        # Without a column there is no row, and an empty line is none either.
+        return None
     for row, record in zip(rows, records, strict=True):
         # A name that is repeated, or absent from one of several rows, has no cell.
         if (

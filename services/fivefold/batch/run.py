@@ -162,8 +162,7 @@ class _Run:
 
     def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
         """Do what the ledger lacks, and publish."""
-        # Beside what it gives, this removes what dead runs have left unfinished.
-        self._ledger.place.scratch().close()
+        self._tidy()
         self._records = self._ledger.records(self._plan)
         resumed = sum(record.rows for record in self._records.values())
         missing = [fragment for fragment in self._plan.fragments if fragment.id not in self._records]
@@ -177,15 +176,12 @@ class _Run:
         self._breaker.meanwhile(self._bad)
         working = 0.0
         if missing:
-            if self._settings.engine == "ray-data" and crew is None:
-                self._stream(missing)
-            else:
-                if crew is None:
-                    from fivefold.batch.crew import Crew
-
-                    crew = Crew
-                with crew(self._task, self._settings.workers, len(missing)) as hands:
-                    self._work(hands, deque(missing))
+            try:
+                self._score(missing, crew)
+            finally:
+                # What ended the run is worth more than what could not be removed.
+                with contextlib.suppress(RunFailed):
+                    self._tidy()
             working = self._ended - self._working
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
@@ -213,6 +209,21 @@ class _Run:
                 self._take(crew, waiting, fragment, outcome)
             self._progress.tell(self._records)
         self._ended = time.monotonic()
+
+    def _score(self, missing: list[Fragment], crew: Callable[[Task, int, int], Crew | Alone] | None) -> None:
+        if self._settings.engine == "ray-data" and crew is None:
+            self._stream(missing)
+            return
+        if crew is None:
+            from fivefold.batch.crew import Crew
+
+            crew = Crew
+        with crew(self._task, self._settings.workers, len(missing)) as hands:
+            self._work(hands, deque(missing))
+
+    def _tidy(self) -> None:
+        """Remove what dead processes have left unfinished, which a new directory for such files does."""
+        self._ledger.place.scratch().close()
 
     def _into_tables(self) -> None:
         settings, place = self._settings, self._ledger.place
