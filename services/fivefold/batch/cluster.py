@@ -52,7 +52,8 @@ class Cluster:
 
             self.ray = ray
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
-            self.size = self._capped(int(ray.cluster_resources().get("CPU", 1)))
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types
+            self.size = self._capped(int(resources.get("CPU", 1)))
             return
         processes.adopt_orphans()
         self._others = processes.descendants()

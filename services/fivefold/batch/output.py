@@ -79,7 +79,9 @@ class Sink(Protocol):
 
 def sink(format: str, path: Path, layout: Layout) -> Sink:
     """A new file of a format."""
-    return {"parquet": ParquetSink, "csv": CsvSink, "jsonl": JsonSink}[format](path, layout)
+    kinds: dict[str, type[ParquetSink] | type[CsvSink] | type[JsonSink]]
+    kinds = {"parquet": ParquetSink, "csv": CsvSink, "jsonl": JsonSink}
+    return kinds[format](path, layout)
 
 
 class ParquetSink:

@@ -139,7 +139,7 @@ class Directory:
 
 
 class Bucket:
-    """A prefix in an object store. A put is atomic there; unfinished files lie in this machine's temporary directory."""
+    """A prefix in an object store, where a put is atomic; unfinished files lie in the machine's temporary directory."""
 
     def __init__(self, url: str, clear: bool) -> None:
         self.url = url.rstrip("/")

@@ -98,7 +98,7 @@ class Progress:
             self._line("progress", found.to_json())
         self._out.flush()
         if self._metrics is not None:
-            self._metrics.tell(found, records, last=last)
+            self._metrics.tell(found, last=last)
 
     def _line(self, event: str, rest: Mapping[str, Any]) -> None:
         line = {"event": event, "run_id": self._plan.run_id[:16], **rest}
@@ -143,7 +143,7 @@ class Metrics:
         self._pushed = 0.0
         self.failed = ""
 
-    def tell(self, state: State, records: Mapping[str, Record], *, last: bool) -> None:
+    def tell(self, state: State, *, last: bool) -> None:
         """Write or push what is finished."""
         if not last and time.monotonic() - self._pushed < PUSH_SECONDS:
             return

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fivefold.batch import stores
@@ -57,7 +57,7 @@ class Source:
         """The stored bytes. Raises `RunFailed` `run_conflict` where the file is no longer the one that was planned."""
         if self.local:
             with storing(self.url):
-                file = Path(self.url).open("rb", buffering=READ_BYTES)
+                file = Path(self.url).open("rb", buffering=READ_BYTES)  # noqa: SIM115  # the caller closes it
                 stat = os.fstat(file.fileno())
             if not self.identity.startswith(("sha256:", _identity(stat))):
                 file.close()
@@ -116,7 +116,7 @@ def format_of(url: str) -> tuple[str, str] | None:
     """Format and compression by the name's suffixes, None for another name."""
     name = url.lower()
     compressed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
-    suffix = os.path.splitext(name.removesuffix(compressed))[1]
+    suffix = PurePosixPath(name.removesuffix(compressed)).suffix
     format = SUFFIXES.get(suffix)
     if format is None or (format == "parquet" and compressed):
         return None
@@ -126,10 +126,11 @@ def format_of(url: str) -> tuple[str, str] | None:
 def _known(url: str) -> tuple[str, str]:
     found = format_of(url)
     if found is None:
-        suffix = os.path.splitext(url)[1]
+        suffix = PurePosixPath(url).suffix
+        known = f"{', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)})"
         raise ProtocolError(
             "unsupported_media_type",
-            f"expected a file of {', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)}), got {suffix or 'no suffix'}",
+            f"expected a file of {known}, got {suffix or 'no suffix'}",
             path=url,
             help=nearest(suffix, SUFFIXES),
         )
@@ -146,7 +147,7 @@ def _files(pattern: str, digests: bool) -> Iterable[Source]:
             if format_of(file.name) and not any(part[0] in "._" for part in file.relative_to(path).parts)
         ]
     else:
-        names = [str(path)] if path.exists() else glob.glob(bare, recursive=True)
+        names = [str(path)] if path.exists() else glob.glob(bare, recursive=True)  # noqa: PTH207  # absolute patterns too
     for name in sorted(names):
         absolute = Path(name).absolute()
         if absolute.is_dir():

@@ -112,7 +112,7 @@ def add_what(parser: Parser) -> None:
         action="append",
         nargs="+",
         required=True,
-        help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; text also compressed; s3:// and gs:// too",
+        help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; compressed text; s3:// and gs:// too",
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
@@ -152,7 +152,7 @@ def add_how(parser: Parser) -> None:
 EXAMPLES = (
     "fivefold score --model bundles/demo --input 'data/*.parquet' --output scores",
     "fivefold score --model bundles/demo --input data.csv.gz --output scores --format csv --columns id,name",
-    "fivefold score --model s3://models/demo.tar#sha256=DIGEST --input 's3://data/ds=2026-01-01/*' --output s3://scores/a",
+    "fivefold score --model s3://models/demo.tar#sha256=DIGEST --input 's3://data/day/*' --output s3://scores/day",
     "fivefold score --model bundles/demo --input data --output scores      the same again goes on where it stopped",
 )
 

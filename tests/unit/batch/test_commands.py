@@ -127,7 +127,8 @@ def test_a_command_line_asks_for_the_same_run(folder: Path) -> None:
     from fivefold.cli import _parser
     from fivefold.commands.score import asked
 
-    line = "score --model model --input a b --input c --output out --format csv --columns x,y --max-bad-fraction 0.5 --max-bad-rows 7"
+    line = "score --model model --input a b --input c --output out --format csv --columns x,y"
+    line += " --max-bad-fraction 0.5 --max-bad-rows 7 --delta d --engine ray-data"
     first = asked(_parser().parse_args([*line.split(), "--workers", "3", "--strict-columns", "--fragment-bytes", "9"]))
     assert first is not None
     second = asked(_parser().parse_args(words(first[0], first[1])))
@@ -204,7 +205,7 @@ def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
     def published() -> int:
         return len(list(folder.glob("out/*/_SUCCESS")))
 
-    with started([*line, "--max-parallel", "2"]) as process:
+    with started([*line, "--max-parallel", "2"]):
         until(lambda: published() >= 6, 240)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("out/*/_SUCCESS")}
     done = subprocess.run(

@@ -42,7 +42,7 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
 
     words = ["--model", str(noted), "--input", str(home), "--output", str(tmp_path / "two"), "--columns", "id,a"]
     words += ["--fragment-bytes", "3000", "--max-bad-fraction", "0.5", "--engine", "ray-data", "--json"]
-    code = "import os, sys; os.environ['FIVEFOLD_CHUNK_ROWS'] = '64'; from fivefold.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import os, sys; os.environ['FIVEFOLD_CHUNK_ROWS'] = '64'; from fivefold.cli import main; sys.exit(main())"
     report = finish([sys.executable, "-c", code, "score", *words])
 
     assert files(tmp_path / "two") == files(tmp_path / "one")

@@ -6,6 +6,7 @@ when it has been read. What a record is, and what is in it, is left to `csv` and
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from fivefold.core.errors import ContractError
 BOM = b"\xef\xbb\xbf"
 
 
-class TextFile:
+class TextFile(abc.ABC):
     """A format of records in text; `quotes` and `headed` say which, `_piece` reads some records of a block."""
 
     quotes = False
@@ -64,7 +65,12 @@ class TextFile:
             out.append(Range(start, offset, row, rows, first_line))
         return out
 
-    def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
+    def read(
+        self,
+        source: Source,
+        part: Range,
+        torn: frozenset[int] = frozenset(),  # noqa: ARG002  # text has no units
+    ) -> Iterator[Piece]:
         """The rows of a range; one that only the end of a broken stream would tell is one fault."""
         row, line, offset = part.row, part.line, part.start
         skip = self.headed and bool(source.compressed)
@@ -91,11 +97,13 @@ class TextFile:
             error = ContractError("malformed", reason)
             yield self._nothing([Fault(row, error, None, line + 1, offset)])
 
+    @abc.abstractmethod
     def _piece(self, source: Source, part: Part) -> Piece:
-        raise NotImplementedError  # each format's own
+        """Some records of a block as a piece."""
 
+    @abc.abstractmethod
     def _nothing(self, faults: list[Fault]) -> Piece:
-        raise NotImplementedError  # each format's own
+        """No rows, and faults."""
 
     @contextlib.contextmanager
     def _open(self, source: Source) -> Iterator[tuple[Any, int]]:
