@@ -238,6 +238,7 @@ class _Run:
 
         with RayData(self._task, self._settings.workers, len(fragments)) as engine:
             self._working = time.monotonic()
+            self._progress.working()
             for record in engine.work(fragments):
                 self._check_stop()
                 if record is not None:
@@ -252,7 +253,9 @@ class _Run:
         if record is not None:
             self._count(record)
             return
-        self._working = self._working or time.monotonic()
+        if not self._working:
+            self._working = time.monotonic()
+            self._progress.working()
         most = self._breaker.most
         crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
 
