@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fivefold.cluster import rayjob
-from tests.chart.rendering import CHART, JOB, KUBERNETES, Release, helm, objects, template, typed
+from tests.chart.rendering import CHART, JOB, KUBERNETES, ROOT, Release, helm, objects, template, typed
 
 DIGEST = "a" * 64
 ENABLED = ("batch", "batch-volume")
@@ -56,7 +56,7 @@ def test_a_run_has_a_cluster_of_its_own_and_tries_again() -> None:
     assert run["metadata"]["name"] == "fivefold-batch-20260301-0200"
     assert spec["submissionMode"] == "HTTPMode"
     assert spec["shutdownAfterJobFinishes"] is True
-    assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (60, 7200, 1)
+    assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (60, 7200, 2)
     assert cluster["authOptions"] == {"mode": "token", "secretName": "fivefold-ray-token"}
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     assert cluster["workerGroupSpecs"][0]["rayStartParams"]["num-cpus"] == "8"
@@ -190,6 +190,17 @@ def test_names_are_short_enough_whatever_the_release_is_called(name: str) -> Non
     assert len(made) <= KUBERAYS_LIMIT
     assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", made)
     assert "--" not in made
+
+
+def test_the_readmes_values_are_taken() -> None:
+    """As they stand there, beside what has to be given."""
+    readme = (ROOT / "README.md").read_text()
+    (block,) = [text for text in re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL) if "batch:" in text]
+    done = template((CHART / "ci" / "default.yaml").read_text() + block)
+
+    assert done.returncode == 0, done.stderr
+    made = rayjob.rayjob(manifest_of(done.stdout), JOB, dt.UTC)
+    assert "--input 's3://data/2026-02-28/*.parquet' --output 's3://scores/2026-02-28'" in made["spec"]["entrypoint"]
 
 
 def manifest_of(text: str) -> dict[str, Any]:
