@@ -88,7 +88,9 @@ class Release:
 
     def runs(self) -> list[dict[str, Any]]:
         """The RayJob that `JOB` makes of the chart's manifest, where there is one."""
-        manifests = [json.loads(item["data"]["rayjob.json"]) for item in self.of("ConfigMap") if "rayjob.json" in item["data"]]
+        manifests = [
+            json.loads(item["data"]["rayjob.json"]) for item in self.of("ConfigMap") if "rayjob.json" in item["data"]
+        ]
         return [rayjob.rayjob(manifest, JOB, dt.UTC) for manifest in manifests]
 
     def run_groups(self) -> dict[str, dict[str, Any]]:

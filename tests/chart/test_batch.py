@@ -35,7 +35,7 @@ def test_nothing_is_made_unless_values_say_so() -> None:
 
 
 def test_the_command_reaches_its_program_word_for_word() -> None:
-    """Through the shell that Ray starts it with: blanks, quotes and wild cards stay what they are; dates are filled in."""
+    """Through the shell that Ray starts it with: blanks, quotes and wild cards stay; dates are filled in."""
     (run,) = Release("batch").runs()
 
     assert shlex.split(run["spec"]["entrypoint"]) == [
@@ -127,9 +127,7 @@ def test_the_pods_of_a_run_have_its_account_machines_and_variables() -> None:
     account = release.one("ServiceAccount", "fivefold-batch")
 
     assert {head.service_account_name, worker.service_account_name} == {account["metadata"]["name"]}
-    assert account["metadata"]["annotations"] == {
-        "eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/batch"
-    }
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/batch"}
     assert worker.node_selector == {"pool": "batch"}
     assert [each.value for each in worker.tolerations] == ["batch"]
     assert head.node_selector is None
@@ -142,11 +140,11 @@ def test_the_pods_of_a_run_have_its_account_machines_and_variables() -> None:
 
 
 def test_without_a_bundle_of_its_own_a_run_has_the_one_that_is_served() -> None:
-    """Out of its image here: copied for head and workers, verified by whoever opens it, signed where keys are trusted."""
+    """Out of its image here: copied for head and workers, verified where it is opened, signed if keys are trusted."""
     release = Release("batch-volume")
     (run,) = release.runs()
 
-    assert "--model /bundles/images/0 " in run["spec"]["entrypoint"].replace("'", "")
+    assert "--model /bundles/images/0 " in run["spec"]["entrypoint"]
     for pod in pods(release):
         (copy,) = pod.init_containers
         mounts = {mount.mount_path: mount.name for mount in pod.containers[0].volume_mounts}
@@ -195,7 +193,8 @@ def test_names_are_short_enough_whatever_the_release_is_called(name: str) -> Non
 def test_the_readmes_values_are_taken() -> None:
     """As they stand there, beside what has to be given."""
     readme = (ROOT / "README.md").read_text()
-    (block,) = [text for text in re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL) if "batch:" in text]
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (block,) = [text for text in blocks if "batch:" in text]
     done = template((CHART / "ci" / "default.yaml").read_text() + block)
 
     assert done.returncode == 0, done.stderr

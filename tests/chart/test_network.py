@@ -74,7 +74,7 @@ def test_the_operator_reaches_the_head_of_a_run_and_nothing_else_does() -> None:
 
 
 def test_runs_reach_what_the_values_say() -> None:
-    """Object stores are among `networkPolicy.egress`, for the pods that read and write; the CronJob's has the API alone."""
+    """Object stores are among `networkPolicy.egress`, for pods that read and write; the CronJob's has the API alone."""
     policies = Release("batch").policies()
 
     assert selects(policies["egress"], BATCH)

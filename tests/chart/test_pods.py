@@ -39,7 +39,7 @@ def test_every_container_says_what_it_needs_and_gets(scenario: str) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_pod_has_an_account_that_it_does_not_need(scenario: str) -> None:
-    """A token is mounted where the Kubernetes API is called: by what makes Secrets or runs, and by a head that scales."""
+    """A token is mounted where the Kubernetes API is called: to make Secrets or runs, and by a head that scales."""
     release = Release(scenario)
     scales = release.cluster().get("enableInTreeAutoscaling", False)
     for name, pod in release.pods():

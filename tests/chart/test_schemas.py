@@ -30,9 +30,7 @@ def test_rendered_objects_fit_their_schemas(scenario: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(
-        [*(ROOT / "k8s" / "examples").glob("*.yaml"), *(ROOT / "k8s" / "kind" / f"{name}.yaml" for name in KIND)]
-    ),
+    sorted([*(ROOT / "k8s" / "examples").glob("*.yaml"), *(ROOT / "k8s" / "kind" / f"{name}.yaml" for name in KIND)]),
     ids=lambda path: path.name,
 )
 def test_objects_beside_the_chart_fit_their_schemas(path: Path) -> None:

@@ -5,6 +5,7 @@ What a run writes is compared with what this machine writes for the same files w
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
 import json
@@ -42,6 +43,7 @@ BAD = 3
 """Rows that the contract refuses."""
 
 CRON = f"{cluster.NAME}-batch"
+OF_CRON = ("-l", "app.kubernetes.io/component=batch")
 
 
 def _image() -> str:
@@ -57,7 +59,7 @@ def _rows(count: int, first: int = 0) -> pa.Table:
 
 @pytest.fixture(scope="module", autouse=True)
 def volume() -> Iterator[None]:
-    """The volume with a bundle and files to score, and nothing of an earlier run; at the end no pod of a run is left."""
+    """The volume with a bundle and files to score, and nothing of an earlier run; at the end no run is left."""
     _clear()
     # Runs write as a user of their own, whose files this one may not be able to remove.
     inside = ("in", "out", "models", "nightly")
@@ -192,8 +194,7 @@ def _forwarded(service: str) -> Iterator[str]:
 def test_a_job_is_submitted_from_outside_with_the_token() -> None:
     """Through the port that kubectl opens, to the cluster that the run has left: the same run again scores nothing."""
     ray = _status()["rayClusterName"]
-    secret = f"kubectl --context {cluster.CONTEXT} -n {cluster.NAME} get secret {ray} -o jsonpath='{{.data.auth_token}}'"
-    token = cluster.command("bash", "-c", f"{secret} | base64 -d").strip()
+    token = base64.b64decode(cluster.kubectl("get", "secret", ray, "-o", "jsonpath={.data.auth_token}")).decode()
     # Quotes and all: what Ray's own command joins again, the head's shell takes apart.
     entrypoint = re.search(r"entrypoint: >-\n(.*?)\n  #", _example(), re.DOTALL)
     assert entrypoint
@@ -229,7 +230,7 @@ def test_the_cron_job_starts_a_run_for_yesterday(figures: Report) -> None:
     cluster.until("the Job", lambda: _job("succeeded") == "1" or _job("failed") == "1")
     seconds = time.monotonic() - begun
     said = cluster.kubectl("logs", f"job/{CRON}-now")
-    (run,) = json.loads(cluster.kubectl("get", "rayjob", "-l", "app.kubernetes.io/component=batch", "-o", "json"))["items"]
+    (run,) = json.loads(cluster.kubectl("get", "rayjob", *OF_CRON, "-o", "json"))["items"]
     day = run["metadata"]["annotations"][rayjob.DATE]
 
     assert _job("succeeded") == "1", said
@@ -249,7 +250,7 @@ def test_a_run_goes_with_its_job() -> None:
 
     cluster.until(
         "the RayJob to go",
-        lambda: not cluster.kubectl("get", "rayjob", "-l", "app.kubernetes.io/component=batch", "-o", "name").strip(),
+        lambda: not cluster.kubectl("get", "rayjob", *OF_CRON, "-o", "name").strip(),
     )
 
 

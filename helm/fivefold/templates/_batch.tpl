@@ -29,9 +29,10 @@ app.kubernetes.io/component: batch-start
 {{- $images | toJson }}
 {{- end }}
 
-{{/* A word that the shell, which Ray starts a job's command with, takes as it is. */}}
+{{/* A word as the shell that Ray starts a job's command with takes it for one. */}}
 {{- define "fivefold.word" -}}
-'{{ toString . | replace "'" "'\\''" }}'
+{{- $word := toString . }}
+{{- if regexMatch "^[A-Za-z0-9_@%+=:,./-]+$" $word }}{{ $word }}{{ else }}'{{ $word | replace "'" "'\\''" }}'{{ end }}
 {{- end }}
 
 {{/* The command as Ray's job has it. As many workers as there are cores once every pod is there: after the loss of a head

@@ -1,9 +1,9 @@
 """The RayJob of a scheduled run: made from a manifest when its Job's time has come, once, and watched to its end.
 
-A CronJob makes Jobs, and what runs on Ray is a RayJob. So the Job's pod makes one, and stays until it has ended: that no
-two runs overlap, how many are kept and who hears of a failure then holds for the run, and not for its beginning alone.
-The time that the Job was meant for is in the RayJob's name, so a second pod of the Job, after a drained node, finds what
-the first one made and watches on. The RayJob belongs to its Job and goes with it.
+A CronJob makes Jobs, and what runs on Ray is a RayJob. So the Job's pod makes one, and stays until it has ended: that
+no two runs overlap, how many are kept and who hears of a failure then holds for the run, not for its beginning alone.
+The time that the Job was meant for is in the RayJob's name, so a second pod of the Job, after a drained node, finds
+what the first one made and watches on. The RayJob belongs to its Job and goes with it.
 
 What is in the manifest is left to the chart, how a run goes on after a fault to KubeRay and to the run's own ledger.
 """
@@ -41,10 +41,8 @@ class NotDone(Exception):
     """A run has ended, and not by having done its work; the message says how, and what it said last."""
 
 
-def run(
-    api: Api, manifest: Mapping[str, Any], job: str, zone: dt.tzinfo, seconds: float = SECONDS
-) -> Iterator[str]:
-    """Make the RayJob for the Job of that name, or take the one that is there, and give a sentence for each of its states.
+def run(api: Api, manifest: Mapping[str, Any], job: str, zone: dt.tzinfo, seconds: float = SECONDS) -> Iterator[str]:
+    """Make the RayJob for the Job of that name, or take the one that is there; a sentence for each state it comes to.
 
     Ends when the run has done its work. Raises `NotDone` where it has ended otherwise, and `ApiError`.
     """
