@@ -36,7 +36,7 @@ DATA = cluster.ROOT / ".cache" / "kind" / "data"
 
 EXAMPLE = cluster.ROOT / "k8s" / "examples" / "batch-run.yaml"
 RUN = "score-once"
-FILES, ROWS = 100, 20_000
+FILES, ROWS = 100, 100_000
 """Each file is one fragment, and a run lasts long enough to be met in the middle."""
 
 BAD = 3
