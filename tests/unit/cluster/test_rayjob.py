@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.unit.cluster.kubernetes import Cluster, running
 
+from fivefold.cli import main
 from fivefold.cluster import rayjob
 from fivefold.cluster.api import Api, ApiError
 
@@ -192,3 +194,57 @@ def test_what_the_api_says_against_a_run_is_passed_on(world: tuple[Cluster, Api]
 
     with pytest.raises(ApiError, match=f"rayjobs: 403 Forbidden: {NAME} is none of yours"):
         run(api)
+
+
+def command(
+    world: tuple[Cluster, Api], directory: Path, patched: pytest.MonkeyPatch, *more: str, manifest: str = ""
+) -> int:
+    """`fivefold cluster rayjob` in a pod of this cluster."""
+    patched.setattr(Api, "of_pod", lambda: world[1])
+    (directory / "rayjob.json").write_text(manifest or json.dumps(MANIFEST))
+    return main(["cluster", "rayjob", "--manifest", str(directory / "rayjob.json"), "--job", JOB, *more])
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "words"),
+    [
+        (DONE, 0, ""),
+        ({"jobDeploymentStatus": "Failed", "message": "exit code 3"}, 1, "goes on from there"),
+        (403, 5, "KubeRay"),
+    ],
+)
+def test_the_exit_status_tells_a_failed_run_from_an_api_that_does_not_answer(
+    world: tuple[Cluster, Api],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: dict[str, Any] | int,
+    status: int,
+    words: str,
+) -> None:
+    """The Job's policy goes by it: another pod may reach the API, and changes nothing about a run that failed."""
+    monkeypatch.setattr(rayjob, "FAILURES", 1)
+    world[0].course = [state]
+
+    assert command(world, tmp_path, monkeypatch, "--time-zone", "Europe/Berlin") == status
+    said = capsys.readouterr()
+    assert f"{NAME}: made, for 2026-01-30" in said.out
+    assert words in said.err
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/City", "../etc/passwd", "Europe"])
+def test_a_time_zone_that_is_none_is_refused(
+    world: tuple[Cluster, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Before anything is made, and for good."""
+    assert command(world, tmp_path, monkeypatch, "--time-zone", zone) == 2
+    assert not world[0].asked
+
+
+def test_a_manifest_that_is_none_is_refused(
+    world: tuple[Cluster, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Likewise, with its file's name."""
+    assert command(world, tmp_path, monkeypatch, manifest="kind: RayJob") == 2
+    assert "rayjob.json" in capsys.readouterr().err
+    assert not world[0].asked
