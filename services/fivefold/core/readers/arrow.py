@@ -70,10 +70,11 @@ class Arrow:
         if not _same_family(field, kind):
             every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {kind}")
             return None
+        if not values.null_count:
+            return column(findings, index, _source(field, values, None))
         nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
         refuse_nulls(findings, index, nulls)
-        source = _source(field, values, nulls)
-        return column(findings, index, source, nulls if nulls.any() else None)
+        return column(findings, index, _source(field, values, nulls), nulls)
 
     def _shaped(self, findings: Findings, index: int, values: Any) -> Array | None:
         """A list column: all of it at once where its lists are as long as the contract says, else row by row."""
@@ -158,8 +159,8 @@ def _same_family(field: Field, kind: Any) -> bool:
     )
 
 
-def _source(field: Field, values: Any, nulls: Array) -> Array:
-    """A typed numpy array with something harmless under the nulls."""
+def _source(field: Field, values: Any, nulls: Array | None) -> Array:
+    """A typed numpy array with something harmless under the nulls; None where there are none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -168,13 +169,17 @@ def _source(field: Field, values: Any, nulls: Array) -> Array:
         # A decimal becomes binary64 like every other number: a fraction of it still decides what an integer is.
         values = values.cast(pa.float64(), safe=False)
     if field.numeric or field.kind == "bool":
-        if nulls.any():
+        if nulls is not None and nulls.any():
             values = pc.fill_null(values, False if field.kind == "bool" else 0)
         source = np.asarray(values.to_numpy(zero_copy_only=False))
-        if field.kind == "float" and nulls.any():
+        if field.kind == "float" and nulls is not None and nulls.any():
             # In a nullable float null is NaN; what stands under a refused null does not matter.
             source = np.where(nulls, np.nan, source.astype(np.float64, copy=False))
         return source
     out = np.empty(len(values), object)
-    out[:] = values.to_pylist()
+    try:
+        out[:] = values.to_pylist()
+    except UnicodeDecodeError:
+        # A file may call text what is none: as bytes, each cell is told apart by the law.
+        out[:] = values.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
     return out
