@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest import document, hardware
 from loadtest.batch_parts import answers, command, data, writing
 from loadtest.batch_parts.answers import Differs

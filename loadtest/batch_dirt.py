@@ -1,6 +1,6 @@
 """One row in a hundred spoiled, twelve kinds in each format: whether each is found where it is, and nothing else.
 
-    python -m loadtest.batch_dirt [--rows 600_000] [--formats jsonl csv parquet] [--write docs/measurements.md] [--quick]
+    python -m loadtest.batch_dirt [--rows 600_000] [--formats F …] [--write docs/measurements.md] [--quick]
 
 Files are made from a seed together with the truth about them: file, row, line, byte, code, field. They are scored in
 small fragments, the quarantine is held against the truth and the answers against the model's own arithmetic. Then the
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest import document
 from loadtest.batch_bench import CACHE, positive
 from loadtest.batch_parts import command, dirt, finding, outputs
@@ -76,9 +76,9 @@ class Trial:
 
     def run(self, output: Path, *more: str) -> Ran:
         """One run into a directory."""
-        program = command.score(self._bundle, self.dirty.directory, output, self._workers, "--columns", dirt.KEY, *more)
-        told = {"FIVEFOLD_FRAGMENT_BYTES": str(FRAGMENT_BYTES)}
-        ran = Command(program, self._scratch / f"{self.dirty.format}.txt", told).wait()
+        options = ["--columns", dirt.KEY, "--fragment-bytes", str(FRAGMENT_BYTES), *more]
+        program = command.score(self._bundle, self.dirty.directory, output, self._workers, *options)
+        ran = Command(program, self._scratch / f"{self.dirty.format}.txt").wait()
         processes.sweep()
         return ran
 

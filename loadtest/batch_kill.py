@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest import document
 from loadtest.batch_bench import CACHE, positive
 from loadtest.batch_parts import command, data, kills, outputs

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest.bench_parts import tools
 
 LOOK_SECONDS: Final = 0.25

@@ -35,7 +35,7 @@ class Kill:
 
 
 def draw(seed: int, count: int, gap: float, start: float) -> list[Kill]:
-    """So many kills, on average `gap` seconds of work apart, of which a start takes `start` seconds; half are drivers."""
+    """So many kills, half of them of drivers, on average `gap` seconds of work apart; a start takes `start` seconds."""
     dice = random.Random(seed)
     found = []
     for index in range(count):
@@ -104,7 +104,8 @@ class Finding:
         """Each thing that was wanted: in words, the goal, how it came out, whether it is met."""
         most = max(self.lost, default=0)
         sums = self.sums
-        slowest = None if None in self.orphans else max((each for each in self.orphans if each is not None), default=0.0)
+        known = [each for each in self.orphans if each is not None]
+        slowest = max(known, default=0.0) if len(known) == len(self.orphans) else None
         return [
             (
                 "files that differ from the uninterrupted run's",
