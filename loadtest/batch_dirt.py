@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,7 @@ TOO_LOW: Final = 0.005
 REFUSED: Final = 3
 """The exit status of a run that refuses too many rows."""
 
-SMALL_DISK, LARGE_DISK = "64k", "256m"
+LARGE_DISK: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,9 @@ class Trial:
     def on_a_full_disk(self) -> list[str] | None:
         """A disk that is too small, then a larger one; None where this process may not mount one."""
         output = self._output("disk")
-        with small_disk(output) as disk:
-            if not disk:
+        # Some fragments fit, all do not: a row of the answers takes more than so many bytes.
+        with small_disk(output, max(64 * 1024, self.dirty.rows * 8)) as disk:
+            if disk is None:
                 return None
             place = output / "out"
             ran = self.run(place)
@@ -133,7 +134,7 @@ class Trial:
                 wrong.append(f"a full disk is not named, with its path: {ran.said[-300:]}")
             if outputs.published(place):
                 wrong.append("a run on a full disk was published")
-            subprocess.run(["mount", "-o", f"remount,size={LARGE_DISK}", str(output)], check=True)
+            disk(LARGE_DISK)
             return wrong + self._goes_on(place, outputs.finished(place), outputs.stamps(place))
 
     def _output(self, name: str) -> Path:
@@ -141,18 +142,20 @@ class Trial:
 
 
 @contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[bool]:
-    """A disk of `SMALL_DISK` at a directory as long as the context lasts; False where there may be none."""
+def small_disk(directory: Path, size: int) -> Iterator[Callable[[int], object] | None]:
+    """A disk of so many bytes at a directory, as long as the context lasts, and what gives it another size.
+
+    None where this process may not mount one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(directory)]
-    mounted = (
-        hasattr(os, "geteuid")
-        and os.geteuid() == 0
-        and shutil.which("mount") is not None
-        and subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    )
+
+    def mount(*options: str) -> bool:
+        return subprocess.run(["mount", *options, str(directory)], capture_output=True, check=False).returncode == 0
+
+    allowed = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("mount") is not None
+    mounted = allowed and mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs")
     try:
-        yield mounted
+        yield (lambda other: mount("-o", f"remount,size={other}")) if mounted else None
     finally:
         if mounted:
             # Somebody may still hold a file there; the name is free at once.

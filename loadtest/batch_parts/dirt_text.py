@@ -68,7 +68,7 @@ def _json_line(row: Row, dice: random.Random) -> bytes:
         dice.shuffle(names)
     cells = {name: json.dumps(record[name], ensure_ascii=dice.random() < 0.5) for name in names}
     if dice.random() < 0.1:
-        cells["count"] = dice.choice((f"{row.count}.0", f"{row.count}e0", f"{row.count}0e-1"))
+        cells["count"] = dice.choice((f"{row.count}.0", f"{row.count}e0", f"{row.count}.0e0"))
     if row.note is None and dice.random() < 0.5:
         cells["note"] = "null"
     return "{{{}}}".format(", ".join(f'"{name}": {cell}' for name, cell in cells.items())).encode()
