@@ -1,4 +1,4 @@
-"""The parts of the measurements of batch: `loadtest.batch_bench`, `loadtest.batch_kill` and `loadtest.batch_dirt`.
+"""The parts of the measurements of batch: `loadtest.batch_bench`, `batch_kill`, `batch_backfill` and `batch_dirt`.
 
 data           rows and models that are the same on every machine
 command        one command while it runs: its time, its processes, its memory
