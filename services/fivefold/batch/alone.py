@@ -20,7 +20,6 @@ class Alone:
         self._worker = Worker(task)
         self._opened: Outcome | None = None
         self._work: tuple[Fragment, int, int | None] | None = None
-        self.hired = 0
 
     def __enter__(self) -> Alone:
         return self
@@ -40,8 +39,7 @@ class Alone:
         return self._opened is not None and self._work is None
 
     def hire(self, count: int) -> None:
-        """Be there."""
-        self.hired = 1
+        """It is there already."""
 
     def give(self, fragment: Fragment, attempt: int, most_bad: int | None) -> None:
         """The next fragment to score."""

@@ -10,6 +10,7 @@ makes it first wins; another attempt has made the same bytes.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +22,9 @@ FOLDER = "_ledger"
 PLAN = f"{FOLDER}/plan.json"
 REPORT = "run.json"
 SUCCESS = "_SUCCESS"
+
+THREADS = 16
+"""Records that are read at once: in an object store each is a journey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,10 @@ class Ledger:
     def records(self, plan: Plan) -> dict[str, Record]:
         """The records of the plan's fragments that are finished."""
         names = set(self.place.names(FOLDER))
-        found = {}
-        for fragment in plan.fragments:
-            if f"{fragment.id}.json" in names:
-                record = self.record(fragment.id)
-                if record is not None:
-                    found[fragment.id] = record
-        return found
+        finished = [fragment.id for fragment in plan.fragments if f"{fragment.id}.json" in names]
+        with ThreadPoolExecutor(THREADS) as threads:
+            found = zip(finished, threads.map(self.record, finished))
+            return {id: record for id, record in found if record is not None}
 
     @property
     def published(self) -> bool:

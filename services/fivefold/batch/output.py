@@ -94,8 +94,8 @@ class ParquetSink:
         layout = self._layout
         columns: dict[str, Any] = {
             ROW: pa.array(rows, pa.int64()),
-            MODEL: pa.repeat(layout.model, len(rows)),
-            CONTRACT: pa.repeat(layout.contract, len(rows)),
+            MODEL: _same(layout.model, len(rows)),
+            CONTRACT: _same(layout.contract, len(rows)),
         }
         columns |= {field.name: to_arrow(field, kept[field.name]) for field in layout.kept}
         columns |= {name: _plain(foreign[name]) for name in layout.foreign}
@@ -119,13 +119,15 @@ class ParquetSink:
         if self._writer is not None and not len(table):
             return
         if self._writer is None:
-            texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+            kinds = (pa.types.is_string, pa.types.is_dictionary)
+            texts = [field.name for field in table.schema if any(is_kind(field.type) for is_kind in kinds)]
             self._writer = pq.ParquetWriter(
                 str(self._path),
                 table.schema,
                 version="2.6",
                 compression="snappy",
                 use_dictionary=texts,
+                column_encoding={ROW: "DELTA_BINARY_PACKED"},
                 data_page_version="1.0",
                 data_page_size=1024 * 1024,
                 write_batch_size=1024,
@@ -317,6 +319,11 @@ def _cells(field: Field, array: Array) -> Any:
         return pa.array(json_values(field, array), pa.string())
     out = to_arrow(field, array)
     return out.cast(pa.float32()) if pa.types.is_float16(out.type) else out
+
+
+def _same(text: str, rows: int) -> Any:
+    """A column with the same text in every row."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
 
 
 def _plain(values: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from fivefold.batch import formats
-from fivefold.batch.formats.piece import Needs, Range
+from fivefold.batch.formats.piece import Check, Needs, Range, nothing
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
 from fivefold.core.bundle import Bundle
@@ -124,8 +124,9 @@ def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
     return Needs(bundle.contract.inputs, foreign, settings.strict_columns, settings.chunk_rows, settings.store_http)
 
 
-def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs) -> Plan:
-    """Look at every file and cut it. Raises `ContractError` for a file that cannot be scored at all."""
+def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, check: Check = nothing) -> Plan:
+    """Look at every file and cut it. Raises `ContractError` for a file that cannot be scored at all, and what `check`
+    raises, which is called now and then."""
     total = sum(source.size for source in sources)
     target = min(facts["fragment_bytes"], max(SMALLEST, total // SHARES))
     readers = {name: formats.of(name, needs) for name in {source.format for source in sources}}
@@ -134,7 +135,7 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs) -> P
         return readers[source.format].look(source)
 
     def cut(source: Source) -> Sequence[Range]:
-        return readers[source.format].cut(source, target)
+        return readers[source.format].cut(source, target, check)
 
     with ThreadPoolExecutor(THREADS) as threads:
         # All of the files' heads first: a run that cannot be done is refused before text is read.

@@ -32,8 +32,14 @@ def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
     return {"rows": rows, "scored": scored, "quarantined": quarantined}
 
 
-def report(plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: float, output: str) -> dict[str, Any]:
-    """What run.json says. `resumed` are rows that an earlier start had finished, `seconds` what this one took."""
+def report(
+    plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: float, working: float, output: str
+) -> dict[str, Any]:
+    """What run.json says.
+
+    `resumed` are rows that an earlier start had finished, `seconds` what this one took, `working` without the workers'
+    start.
+    """
     counts = totals(plan, records)
     codes: dict[str, int] = {}
     parts = []
@@ -68,7 +74,8 @@ def report(plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: 
         "codes": dict(sorted(codes.items())),
         **{name: plan.facts[name] for name in ("model", "version", "bundle", "contract")},
         "seconds": round(seconds, 3),
-        "rows_per_second": round(fresh / seconds) if seconds else 0,
+        "working_seconds": round(working, 3),
+        "rows_per_second": round(fresh / working) if working else 0,
         "resumed_rows": resumed,
         "worker_seconds": round(sum(records[fragment.id].seconds for fragment in plan.fragments), 3),
         "worker_peak_bytes": max((records[fragment.id].peak_bytes for fragment in plan.fragments), default=0),

@@ -25,7 +25,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fivefold.batch import plan as planning
 from fivefold.batch import sources as inputs
+from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
+from fivefold.batch.formats.piece import Check, nothing
 from fivefold.batch.ledger import REPORT, Ledger, Record
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
@@ -70,21 +72,27 @@ class Result:
     scored_now: int
 
 
-def prepare(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> tuple[Ledger, Plan, Bundle]:
+def prepare(
+    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing
+) -> tuple[Ledger, Plan, Bundle]:
     """The plan of a run, kept beside its output; nothing is scored and nothing is started.
 
     Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
     """
-    bundle = fetch(order.model, delivery)
+    bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
     files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
     ledger = Ledger(place(order.output, clear=settings.store_http))
+    tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
+    inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
+    if inside is not None:
+        raise RunFailed("run_conflict", "the output would be among the input", path=inside)
     facts = planning.facts(bundle, settings)
     standing = ledger.plan()
     if standing is None:
         made = replace(
-            planning.make(files, facts, planning.needs(bundle, settings)),
+            planning.make(files, facts, planning.needs(bundle, settings), check),
             order=asdict(order.absolute()) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
@@ -119,7 +127,7 @@ def score(
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
     with _signals() as stop:
-        ledger, plan, bundle = prepare(order, settings, delivery)
+        ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
         if ledger.published:
             return Result(_standing_report(ledger), 0)
         run = _Run(order, settings, delivery, ledger, plan, bundle, Progress(plan, out, metrics), stop)
@@ -150,6 +158,7 @@ class _Run:
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._begun = time.monotonic()
+        self._working = self._ended = 0.0
 
     def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
         """Do what the ledger lacks, and publish."""
@@ -166,17 +175,30 @@ class _Run:
             ignored_columns=list(self._plan.ignored),
         )
         self._breaker.meanwhile(self._bad)
+        working = 0.0
         if missing:
-            if crew is None:
-                from fivefold.batch.crew import Crew
+            if self._settings.engine == "ray-data" and crew is None:
+                self._stream(missing)
+            else:
+                if crew is None:
+                    from fivefold.batch.crew import Crew
 
-                crew = Crew
-            with crew(self._task, self._settings.workers, len(missing)) as hands:
-                self._work(hands, deque(missing))
+                    crew = Crew
+                with crew(self._task, self._settings.workers, len(missing)) as hands:
+                    self._work(hands, deque(missing))
+            working = self._ended - self._working
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
         seconds = time.monotonic() - self._begun
-        made = report(self._plan, self._records, resumed=resumed, seconds=seconds, output=self._ledger.place.url)
+        self._into_tables()
+        made = report(
+            self._plan,
+            self._records,
+            resumed=resumed,
+            seconds=seconds,
+            working=working,
+            output=self._ledger.place.url,
+        )
         standing = publish(self._ledger, made)
         self._progress.tell(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
@@ -190,6 +212,27 @@ class _Run:
             for fragment, outcome in crew.wait(POLL_SECONDS):
                 self._take(crew, waiting, fragment, outcome)
             self._progress.tell(self._records)
+        self._ended = time.monotonic()
+
+    def _into_tables(self) -> None:
+        settings, place = self._settings, self._ledger.place
+        if settings.delta:
+            options = {"allow_http": "true"} if settings.store_http else {}
+            tables.to_delta(table_url(settings.delta), place, self._plan, self._records, options)
+        if settings.iceberg:
+            tables.to_iceberg(settings.iceberg, place, self._plan, self._records)
+
+    def _stream(self, fragments: list[Fragment]) -> None:
+        from fivefold.batch.ray_data import RayData
+
+        with RayData(self._task, self._settings.workers, len(fragments)) as engine:
+            self._working = time.monotonic()
+            for record in engine.work(fragments):
+                self._check_stop()
+                if record is not None:
+                    self._count(record)
+                self._progress.tell(self._records)
+            self._ended = time.monotonic()
 
     def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
@@ -198,6 +241,7 @@ class _Run:
         if record is not None:
             self._count(record)
             return
+        self._working = self._working or time.monotonic()
         most = self._breaker.most
         crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
 
@@ -248,6 +292,11 @@ class _Run:
             )
 
 
+def table_url(delta: str) -> str:
+    """A Delta table's directory as an absolute path, a URL as it is."""
+    return _absolute(delta.removeprefix("file://")) if delta else ""
+
+
 def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)  # noqa: PTH100  # a pattern is no path yet
 
@@ -269,6 +318,11 @@ class Stop:
     def __call__(self, *_: object) -> None:
         """A signal handler."""
         self.asked = True
+
+    def check(self) -> None:
+        """Raise `Interrupted` before anything is scored."""
+        if self.asked:
+            raise Interrupted("cancelled", "stopped while the input was looked through")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from math import isfinite
 from fivefold.core.settings import SettingsError
 
 FORMATS = ("parquet", "csv", "jsonl")
+ENGINES = ("ledger", "ray-data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,15 @@ class BatchSettings:
     digest_inputs: bool = False
     """Tell local files apart by their content instead of size and time of change."""
 
+    delta: str = ""
+    """Publish into this Delta table too, in whose directory the output lies."""
+
+    iceberg: str = ""
+    """Publish into this Iceberg table too: CATALOG.NAMESPACE.TABLE."""
+
+    engine: str = "ledger"
+    """What does the work: `ledger` (fused workers), or `ray-data` for who builds pipelines of it. Same results."""
+
     attempts: int = 3
     """Workers that may die over one fragment before the run is given up."""
 
@@ -55,8 +65,12 @@ class BatchSettings:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise SettingsError(f"format: expected one of {', '.join(FORMATS)}, got {self.format!r}")
+        if self.engine not in ENGINES:
+            raise SettingsError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if not isfinite(self.max_bad_fraction) or not 0 <= self.max_bad_fraction <= 1:
             raise SettingsError(f"max_bad_fraction: expected 0 to 1, got {self.max_bad_fraction}")
+        if self.iceberg and self.iceberg.count(".") < 2:
+            raise SettingsError(f"iceberg: expected CATALOG.NAMESPACE.TABLE, got {self.iceberg!r}")
         at_least = {"workers": 0, "fragment_bytes": 1, "chunk_rows": 1, "attempts": 1, "max_bad_rows": 0}
         for name, low in at_least.items():
             value = getattr(self, name)

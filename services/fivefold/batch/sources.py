@@ -62,8 +62,15 @@ class Source:
                 file.close()
                 raise stores.changed(self.url)
             return file
+        return io.BufferedReader(self._object(clear), stores.READ_BYTES)
+
+    def random(self, clear: bool = False) -> IO[bytes]:
+        """The stored bytes for a reader that goes to and fro and asks for what it wants; raises as `open` does."""
+        return self.open() if self.local else self._object(clear)  # type: ignore[return-value]  # it is read only
+
+    def _object(self, clear: bool) -> stores.ObjectFile:
         tag = self.identity.partition("etag:")[2] or None
-        return io.BufferedReader(stores.ObjectFile(self.url, self.size, tag, clear), stores.READ_BYTES)
+        return stores.ObjectFile(self.url, self.size, tag, clear)
 
     def text(self, clear: bool = False) -> IO[bytes]:
         """The bytes behind the compression."""

@@ -76,11 +76,11 @@ def submit(name: str, command: Sequence[str], *, address: str | None, metadata: 
 
 
 def _client(address: str | None) -> Any:
-    from ray.job_submission import JobSubmissionClient
-
     address = address or os.environ.get(ADDRESS)
     if not address:
         raise Unavailable("not_ready", "no cluster is named", help=ADDRESS_HELP)
+    from ray.job_submission import JobSubmissionClient
+
     try:
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError, OSError) as err:

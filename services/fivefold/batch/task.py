@@ -6,7 +6,6 @@ own process, and dies with the process that started it.
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,10 +100,6 @@ class TiedWorker(Worker):
 
             processes.die_with_parent()
         super().__init__(task)
-
-    def process(self) -> int:
-        """The id of this process."""
-        return os.getpid()
 
 
 def _outcome(work: Callable[[], Record | None]) -> Outcome:

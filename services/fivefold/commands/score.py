@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
     from fivefold.delivery.settings import DeliverySettings
 
-_SETTINGS = ("format", "strict_columns", "max_bad_fraction", "max_bad_rows", "workers", "fragment_bytes", "digest_inputs")
+_SETTINGS = ("format", "strict_columns", "max_bad_fraction", "max_bad_rows", "workers", "fragment_bytes", "digest_inputs", "engine", "delta", "iceberg")
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, DeliverySettings] | None:
@@ -47,6 +47,11 @@ def words(order: Order, settings: BatchSettings) -> list[str]:
         out += ["--max-bad-rows", str(settings.max_bad_rows)]
     if settings.workers:
         out += ["--workers", str(settings.workers)]
+    if settings.engine != "ledger":
+        out += ["--engine", settings.engine]
+    for name in ("delta", "iceberg"):
+        if getattr(settings, name):
+            out += [f"--{name}", getattr(settings, name)]
     for name in ("strict_columns", "digest_inputs"):
         if getattr(settings, name):
             out.append(f"--{name.replace('_', '-')}")
@@ -108,6 +113,9 @@ def add_what(parser: Parser) -> None:
     parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
     parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
     parser.add_argument("--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)")
+    parser.add_argument("--delta", metavar="TABLE", help="publish into this Delta table, in which the output lies, too")
+    parser.add_argument("--iceberg", metavar="TABLE", help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE")
+    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default ledger)")
     parser.add_argument(
         "--digest-inputs",
         action="store_true",

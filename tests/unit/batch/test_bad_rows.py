@@ -168,7 +168,7 @@ def test_a_torn_page_is_a_range_of_rows(tmp_path: Path, noted: Path) -> None:
     path = tmp_path / "a.parquet"
     numbers = [float(row % 90) + row / 1e6 for row in range(3000)]
     table = pa.table({"a": numbers, "note": ["x"] * 3000})
-    pq.write_table(table, path, row_group_size=1000, compression="none", use_dictionary=False, data_page_size=800, write_page_checksum=True)
+    pq.write_table(table, path, row_group_size=1000, compression="none", use_dictionary=False, data_page_size=800, write_batch_size=50, write_page_checksum=True)
     column = pq.ParquetFile(path).metadata.row_group(1).column(0)
     data = bytearray(path.read_bytes())
     # Behind the middle of the column's pages.

@@ -184,7 +184,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, noted: Path, data: Path,
 
     go(noted, data, tmp_path / "out", crew=Mortal)
 
-    assert sorted({record.attempt for record in records(tmp_path / "out")}) == [1, 2, 3]
+    assert sorted({record.attempt for record in records(tmp_path / "out")}) == [1, 3]
 
 
 def test_a_fragment_that_kills_its_workers_ends_the_run(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,8 @@ import pyarrow.csv
 import re2
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.jsonl import _in_order, too_long
 from fivefold.batch.formats.piece import Fault, Needs, Piece
-from fivefold.batch.formats.text import BOM, Part, TextFile
+from fivefold.batch.formats.text import BOM, Part, TextFile, in_order, too_long
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Columns
 from fivefold.core.contract import Field, nearest
@@ -35,6 +34,7 @@ _FLOAT = r"(?:-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+
 _INTEGER = r"(?:-?[1-9][0-9]{0,17}|0)"
 _QUOTED = r'"(?:[^"]|"")*"'
 _BARE = r'[^",\r\n]'
+_UNMARKED = r'[^",\r\n\x{FEFF}]'
 
 
 class Csv(TextFile):
@@ -136,7 +136,7 @@ class _Reader:
             name: pa.array([given[place][column] for place in good.tolist()], pa.string())
             for name, column in self._carried.items()
         }
-        return Piece(reading.columns, part.row + np.array(at, np.int64)[good], carried, _in_order(faults))
+        return Piece(reading.columns, part.row + np.array(at, np.int64)[good], carried, in_order(faults))
 
 
 class _Fast:
@@ -147,7 +147,7 @@ class _Fast:
         grammar, types, names = [], {}, []
         for at, name in enumerate(header):
             field = fields.get(name)
-            grammar.append(_grammar(field) if field else f"(?:{_QUOTED}|{_BARE}*)")
+            grammar.append(_grammar(field, at == 0))
             if field or name in needs.carried:
                 types[str(at)] = _arrow_type(field)
                 names.append(name)
@@ -165,7 +165,7 @@ class _Fast:
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
-        self._names = names
+        self._names, self._types = names, list(types.values())
         self._carried = [name for name in needs.carried if name in header]
         self._arrow = Arrow(needs.fields)
 
@@ -174,9 +174,10 @@ class _Fast:
         text, clean = self._clean(part, rows)
         table = self._parse(text) if len(clean) else None
         if table is None or table.num_rows != len(clean):
-            clean, table = clean[:0], pa.table({name: pa.array([], kind) for name, kind in self._types().items()})
-        batch = table.rename_columns(self._names).combine_chunks().to_batches(max_chunksize=None)
-        found = batch[0] if batch else pa.record_batch([column.combine_chunks() for column in table.columns], self._names)
+            clean, columns = clean[:0], [pa.array([], kind) for kind in self._types]
+        else:
+            columns = [column.combine_chunks() for column in table.columns]
+        found = pa.RecordBatch.from_arrays(columns, self._names)
         reading = self._arrow.read(found)
         carried = {name: found.column(self._names.index(name)) for name in self._carried}
         if reading.violations:
@@ -184,9 +185,6 @@ class _Fast:
             good = pa.array(~reading.bad)
             carried = {name: values.filter(good) for name, values in carried.items()}
         return clean, reading.columns, carried
-
-    def _types(self) -> dict[str, Any]:
-        return dict(self._convert.column_types)
 
     def _parse(self, text: bytes) -> Any:
         self._read.block_size = len(text) + 1
@@ -286,9 +284,13 @@ def _unreadable(raw: bytes, broken: bool) -> ContractError:
     return ContractError("malformed", "expected a line of CSV")
 
 
-def _grammar(field: Field) -> str:
+def _grammar(field: Field | None, first: bool) -> str:
+    """The cells that Arrow reads as we do; the first one of a record begins with no byte order mark."""
+    text = f"{_QUOTED}|{_UNMARKED if first else _BARE}{_BARE}*"
+    if field is None:
+        return f"(?:{text})?"
     if field.kind == "string":
-        cell = f"(?:{_QUOTED}|{_BARE}+)"
+        cell = f"(?:{text})"
     else:
         bare = {"float": _FLOAT, "int": _INTEGER, "bool": "(?:true|false)"}[field.kind]
         cell = f'(?:{bare}|"{bare}")'

@@ -8,9 +8,8 @@ import numpy as np
 
 from fivefold.batch.formats.piece import Fault, Needs, Piece
 from fivefold.batch.formats.scan import MAX_LINE
-from fivefold.batch.formats.text import Part, TextFile
+from fivefold.batch.formats.text import Part, TextFile, in_order, too_long
 from fivefold.batch.sources import Source
-from fivefold.core.errors import ContractError
 from fivefold.core.readers.lines import Lines
 
 
@@ -33,17 +32,8 @@ class JsonLines(TextFile):
         faults = [part.fault(int(rows[index]), error) for index, error in read.refused]
         faults += [part.fault(int(index), too_long(MAX_LINE)) for index in np.flatnonzero(part.broken)]
         carried = dict(zip(self.needs.carried, read.carried, strict=True))
-        return Piece(read.columns, part.row + rows[read.rows], carried, _in_order(faults))
+        return Piece(read.columns, part.row + rows[read.rows], carried, in_order(faults))
 
     def _nothing(self, faults: list[Fault]) -> Piece:
         read = self._lines.read(b"", [])
         return Piece(read.columns, read.rows, dict(zip(self.needs.carried, read.carried, strict=True)), faults)
-
-
-def too_long(most: int) -> ContractError:
-    """The error of a line that is not read to its end."""
-    return ContractError("too_large", f"expected a line of at most {most:,} bytes, got a longer one")
-
-
-def _in_order(faults: list[Fault]) -> list[Fault]:
-    return sorted(faults, key=lambda fault: fault.row)

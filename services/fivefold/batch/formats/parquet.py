@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats.csv import check_names
-from fivefold.batch.formats.piece import Fault, Needs, Piece, Range, Torn
+from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, nothing
 from fivefold.batch.sources import Source
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow
@@ -33,14 +33,15 @@ class Parquet:
 
     def look(self, source: Source) -> list[str]:
         """Check the schema."""
-        with source.open(self.needs.clear) as stream:
+        with source.random(self.needs.clear) as stream:
             return check_names(self._file(source, stream).schema_arrow.names, self.needs, source.url)
 
-    def cut(self, source: Source, target: int) -> Sequence[Range]:
+    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Row groups that follow each other, together about `target` bytes as stored."""
         out: list[Range] = []
         start = row = rows = size = 0
-        with source.open(self.needs.clear) as stream:
+        with source.random(self.needs.clear) as stream:
+            check()
             metadata = self._file(source, stream).metadata
             for group in range(metadata.num_row_groups):
                 about = metadata.row_group(group)
@@ -56,7 +57,7 @@ class Parquet:
     def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
         """The rows of some row groups; those in `torn` are one fault each."""
         row = part.row
-        with source.open(self.needs.clear) as stream:
+        with source.random(self.needs.clear) as stream:
             file = self._file(source, stream)
             names = [name for name in dict.fromkeys(file.schema_arrow.names) if name in self._known]
             for group in range(part.start, part.end):

@@ -5,7 +5,7 @@ Writing a fault down is left to `fivefold.batch.output`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,9 @@ from fivefold.batch.sources import Source
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
 from fivefold.core.errors import FivefoldError
+
+
+Check = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Needs:
     """Whether stores may be talked to without https."""
 
 
+def nothing() -> None:
+    """Nothing."""
+
+
 class Format(Protocol):
     """One format of files."""
 
@@ -80,8 +87,8 @@ class Format(Protocol):
         Raises `ContractError` where a required or carried column is missing, or the file is not one of the format.
         """
 
-    def cut(self, source: Source, target: int) -> Sequence[Range]:
-        """The whole file as ranges of about `target` bytes."""
+    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+        """The whole file as ranges of about `target` bytes. What `check` raises now and then ends it."""
 
     def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
         """The rows of a range, in order.

@@ -42,7 +42,7 @@ class Block:
 
     `starts` and `ends` are places in `data`, an end behind the line's end; `lines` counts line ends from the beginning
     of the block to each record; `broken` marks a record whose quotes, or whose length, make it none. The block covers
-    `size` bytes from `offset` on and `newlines` line ends, which are more than `data` has where a line was too long.
+    `size` bytes from `offset` on and `newlines` line ends; of a line that is too long, `data` has only the beginning.
     """
 
     data: bytes
@@ -208,5 +208,5 @@ def _pass_over(stream: IO[bytes], begun: bytes, offset: int, left: int | None) -
             break
     one, kept = np.ones(1, np.bool_), begun[:BLOCK]
     zero = np.zeros(1, np.int64)
-    block = Block(kept, offset, zero, np.array([len(kept)]), zero, one, size, int(bool(end)))
+    block = Block(kept, offset, zero, np.array([size]), zero, one, size, int(bool(end)))
     return block, chunk[end:] if end else b"", left

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.piece import Fault, Needs, Piece, Range
+from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, nothing
 from fivefold.batch.sources import Source
 from fivefold.core.errors import ContractError
 
@@ -30,7 +30,7 @@ class TextFile:
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
 
-    def cut(self, source: Source, target: int) -> Sequence[Range]:
+    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Ranges of about `target` bytes, each ending with a record."""
         if source.compressed:
             return [Range(0, source.size, 0, None)]
@@ -39,9 +39,10 @@ class TextFile:
         start, first_line = -1, 0
         with self._open(source) as (stream, offset):
             for block in scan.blocks(stream, quotes=self.quotes, offset=offset):
+                check()
                 ends = block.ends
-                if start < 0:
-                    start, ends = block.offset, ends
+                if start < 0 and (len(ends) or not self.headed):
+                    start = block.offset
                     if self.headed:
                         # The header is no row.
                         start, ends = block.offset + int(ends[0]), ends[1:]
@@ -76,7 +77,7 @@ class TextFile:
                     stream.seek(part.start)
                     offset, length = part.start, part.end - part.start
                 for block in scan.blocks(stream, quotes=self.quotes, offset=offset, length=length):
-                    first, skip = int(skip), False
+                    first, skip = int(skip), skip and not len(block.starts)
                     for begin in range(first, len(block.starts), self.needs.chunk_rows):
                         end = min(begin + self.needs.chunk_rows, len(block.starts))
                         yield self._piece(source, Part(block, begin, end, row, line))
@@ -161,3 +162,13 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
+
+
+def too_long(most: int) -> ContractError:
+    """The error of a line that is not read to its end."""
+    return ContractError("too_large", f"expected a line of at most {most:,} bytes, got a longer one")
+
+
+def in_order(faults: list[Fault]) -> list[Fault]:
+    """Faults by row."""
+    return sorted(faults, key=lambda fault: fault.row)

@@ -41,16 +41,15 @@ class Arrow:
         arrays = {}
         for index, field in enumerate(self.fields):
             present = [name for name in (field.name, *field.aliases) if name in names]
-            blank = np.zeros((rows, *field.shape), field.numpy_dtype)
             if len(present) > 1 or (present and names.count(present[0]) > 1):
                 findings.name("duplicate_field", index, field.name, range(rows), "given under two of its names")
-                arrays[field.name] = blank
+                arrays[field.name] = _blank(field, rows)
             elif present:
                 found = self._column(findings, index, batch.column(names.index(present[0])))
-                arrays[field.name] = blank if found is None else found
+                arrays[field.name] = _blank(field, rows) if found is None else found
             elif field.required:
                 findings.name("missing_field", index, field.name, range(rows), "expected a column, got nothing")
-                arrays[field.name] = blank
+                arrays[field.name] = _blank(field, rows)
             else:
                 arrays[field.name] = self._defaults.column(index, rows)
         return findings.reading(Columns(self.fields, arrays, rows))
@@ -124,6 +123,11 @@ class Arrow:
                     hidden[row] = True
             flat.extend(elements)
         return pa.array(flat, leaf)
+
+
+def _blank(field: Field, rows: int) -> Array:
+    """What stands in a column that was refused: never seen, since every one of its rows is bad."""
+    return np.zeros((rows, *field.shape), field.numpy_dtype)
 
 
 def _is_list(kind: Any) -> bool:

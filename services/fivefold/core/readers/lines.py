@@ -7,7 +7,7 @@ the caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from fivefold.core.contract import Field
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.records import Records, typed_rows
+
+FEW = 64
+"""Lines among which the typed reader does not look for the one that it cannot tell."""
 
 
 @dataclass(slots=True)
@@ -50,29 +53,32 @@ class Lines:
         """Read the lines of `text` at the given places (start, end), which cover all of it that is not blank."""
         if self._typed is None:
             return self._exactly(text, lines, range(len(lines)))
-        rows, instances = self._decode(text, lines)
-        reading = self._typed.read(instances) if instances else None
+        parts = list(self._accepted(*self._decode(text, lines)))
+        if len(parts) == 1 and len(parts[0].rows) == len(lines):
+            return parts[0]
+        left = np.ones(len(lines), np.bool_)
+        for part in parts:
+            left[part.rows] = False
+        rest = self._exactly(text, lines, np.flatnonzero(left).tolist())
+        if len(parts) == 1 and not len(rest.rows):
+            return Read(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
+        return _merged([*parts, rest])
+
+    def _accepted(self, rows: Array, instances: list[Any]) -> Iterator[Read]:
+        """The good ones of decoded lines; what the typed reader cannot tell is left out, with a few around it."""
+        assert self._typed is not None
+        if not instances:
+            return
+        reading = self._typed.read(instances)
         if reading is None:
-            return self._exactly(text, lines, range(len(lines)))
+            middle = len(instances) // 2
+            if middle >= FEW:
+                yield from self._accepted(rows[:middle], instances[:middle])
+                yield from self._accepted(rows[middle:], instances[middle:])
+            return
         good = rows[~reading.bad] if reading.violations else rows
         kept = (each for each, bad in zip(instances, reading.bad, strict=True) if not bad)
-        carried = _columns(map(self._typed.extra, kept), len(self.carried))
-        if len(good) == len(lines):
-            return Read(reading.columns, good, carried)
-        left = np.ones(len(lines), np.bool_)
-        left[good] = False
-        rest = self._exactly(text, lines, np.flatnonzero(left).tolist())
-        if not len(rest.rows):
-            return Read(reading.columns, good, carried, rest.refused)
-        everything = np.concatenate([good, rest.rows])
-        order = np.argsort(everything, kind="stable")
-        both = [[*ours, *theirs] for ours, theirs in zip(carried, rest.carried, strict=True)]
-        return Read(
-            Columns.concat([reading.columns, rest.columns]).take(order),
-            everything[order],
-            [[values[at] for at in order] for values in both],
-            rest.refused,
-        )
+        yield Read(reading.columns, good, _columns(map(self._typed.extra, kept), len(self.carried)))
 
     def _decode(self, text: bytes, lines: Sequence[tuple[int, int]]) -> tuple[Array, list[Any]]:
         """The lines that the typed decoder accepts, and which ones they are."""
@@ -119,6 +125,16 @@ class Lines:
         if not self.carried or not isinstance(value, dict):
             return value, [None] * len(self.carried)
         return value, [value.pop(name, None) for name in self.carried]
+
+
+def _merged(parts: Sequence[Read]) -> Read:
+    """All good lines of some readings in the lines' order."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    carried = [[value for values in column for value in values] for column in zip(*(part.carried for part in parts))]
+    refused = [each for part in parts for each in part.refused]
+    columns = Columns.concat([part.columns for part in parts]).take(order)
+    return Read(columns, rows[order], [[values[at] for at in order] for values in carried], refused)
 
 
 def _columns(rows: Any, count: int) -> list[list[Any]]:
