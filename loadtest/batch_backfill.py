@@ -2,9 +2,9 @@
 
     python -m loadtest.batch_backfill [--days 30] [--kills 2] [--rows 20_000] [--seed N] [--write FILE] [--quick]
 
-Every day has a folder of generated rows, one in a thousand of them out of range. `fivefold batch backfill` does two days
-at a time and is hit by kill -9 when some of them are published, at numbers drawn from the seed; the same command goes
-on. What was published before a kill must stay as it is, and the last table must tell of every day.
+Every day has a folder of generated rows, one in a thousand of them out of range. `fivefold batch backfill` does two
+days at a time and is hit by kill -9 when some of them are published, at numbers drawn from the seed; the same command
+goes on. What was published before a kill must stay as it is, and the last table must tell of every day.
 
 Exit status: 0 everything as it was wanted, 1 something was not, 2 it could not be measured, 130 after Ctrl-C.
 """
@@ -12,7 +12,7 @@ Exit status: 0 everything as it was wanted, 1 something was not, 2 it could not 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import random
 import re
@@ -32,7 +32,7 @@ from loadtest.batch_kill import BAD_EVERY
 from loadtest.batch_parts import command, data, outputs
 from loadtest.batch_parts.command import Command, Failed, say
 
-FIRST: Final = datetime.date(2026, 1, 1)
+FIRST: Final = dt.date(2026, 1, 1)
 PARALLEL: Final = 2
 _TOLD: Final = re.compile(r"^(\d{4}-\d\d-\d\d) +(\w+) +([\d,]+) +([\d,]+) +([\d,]+)", re.MULTILINE)
 
@@ -107,9 +107,7 @@ class Backfilling:
 
     def stamps(self) -> dict[str, tuple[int, int]]:
         """Every file of the published days."""
-        return {
-            f"{day.name}/{name}": stamp for day in self.published() for name, stamp in outputs.stamps(day).items()
-        }
+        return {f"{day.name}/{name}": stamp for day in self.published() for name, stamp in outputs.stamps(day).items()}
 
     def wrong(self, rows: int) -> list[str]:
         """The days whose rows are not all accounted for."""
@@ -126,13 +124,15 @@ def told(text: str, names: Sequence[str], rows: int) -> int:
     bad = rows // BAD_EVERY
     right = ("published", rows, rows - bad, bad)
     # A day is told when it begins and ends, too: what counts is what is said of it last.
-    last = {day: (state, *(int(each.replace(",", "")) for each in counts)) for day, state, *counts in _TOLD.findall(text)}
+    last = {
+        day: (state, *(int(each.replace(",", "")) for each in counts)) for day, state, *counts in _TOLD.findall(text)
+    }
     return sum(last.get(name) == right for name in names)
 
 
 def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Finding:
     """The whole measurement; says what it does."""
-    names = [(FIRST + datetime.timedelta(days=index)).isoformat() for index in range(days)]
+    names = [(FIRST + dt.timedelta(days=index)).isoformat() for index in range(days)]
     work = Backfilling(names, rows, scratch)
     moments = sorted(random.Random(seed).sample(range(1, days), count))
     say(f"{days} days of {rows:,} rows, to be killed when {', '.join(map(str, moments))} are published, seed {seed}")

@@ -98,7 +98,9 @@ class Bench:
         os.sync()
         bundle = self.bundles[model.name]
         program = who.command(bundle, rows, output, self.workers)
-        ran = command.Command(program, self._scratch / "log.txt", environment(who, bundle, rows, output, self.workers)).wait()
+        ran = command.Command(
+            program, self._scratch / "log.txt", environment(who, bundle, rows, output, self.workers)
+        ).wait()
         processes.sweep()
         if ran.status:
             raise Failed(f"{who.title} ended with {ran.status}:\n{ran.said}")
@@ -135,9 +137,7 @@ def demand(chosen: Sequence[Contender]) -> None:
     """Everything that has to be installed, before anything is made."""
     for who in chosen:
         if not who.python.is_file():
-            raise ToolMissing(
-                f"the environment of {who.title} is missing", f"make .cache/envs/{who.environment}/.done"
-            )
+            raise ToolMissing(f"the environment of {who.title} is missing", f"make .cache/envs/{who.environment}/.done")
     if any(who.name == "pyspark" for who in chosen) and shutil.which("java") is None:
         raise ToolMissing("PySpark needs Java, and there is none on PATH", "install a Java of 17 or newer")
 
@@ -206,7 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     names = [each.name for each in CONTENDERS if each is not FIVEFOLD]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
     parser.add_argument(
-        "--rows", type=positive, metavar="N", help=f"for the linear model, a quarter for the forest; {ROWS:,} if left out"
+        "--rows",
+        type=positive,
+        metavar="N",
+        help=f"for the linear model, a quarter for the forest; {ROWS:,} if left out",
     )
     parser.add_argument("--rounds", type=positive, default=5, metavar="K")
     parser.add_argument("--workers", type=positive, default=2, metavar="W", help="processes that score, of everybody")

@@ -64,7 +64,10 @@ class Finding:
 
     def misses(self) -> list[str]:
         """Everything that was wanted and is not so."""
-        return [f"{self.compared.format}: {each}" for each in (*self.compared.differences(), *self.limit, *(self.disk or ()))]
+        return [
+            f"{self.compared.format}: {each}"
+            for each in (*self.compared.differences(), *self.limit, *(self.disk or ()))
+        ]
 
 
 class Trial:
@@ -96,7 +99,9 @@ class Trial:
         ran = self.run(output, "--max-bad-fraction", str(TOO_LOW))
         wrong = []
         if ran.status != REFUSED:
-            wrong.append(f"with a limit of {TOO_LOW:.1%} the run ended with {ran.status}, not {REFUSED}: {ran.said[-300:]}")
+            wrong.append(
+                f"with a limit of {TOO_LOW:.1%} the run ended with {ran.status}, not {REFUSED}: {ran.said[-300:]}"
+            )
         if outputs.published(output):
             wrong.append("a run above its limit was published")
         kept = outputs.finished(output)
@@ -113,7 +118,9 @@ class Trial:
         if ran.status or not outputs.published(output):
             wrong.append(f"the stopped run does not go on: {ran.status}: {ran.said[-300:]}")
         after = outputs.stamps(output)
-        again = [name for name in before if outputs.fragment_of(Path(name).name) in kept and after.get(name) != before[name]]
+        again = [
+            name for name in before if outputs.fragment_of(Path(name).name) in kept and after.get(name) != before[name]
+        ]
         wrong += [f"{name} was written again" for name in again]
         differing = outputs.differing(outputs.digests(self._output("usual")), outputs.digests(output))
         return wrong + [f"{name} differs from the run that was not stopped" for name in differing]

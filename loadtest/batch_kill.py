@@ -83,7 +83,8 @@ class Killing:
                 planned.popleft()
                 died = kill.whom == DRIVER
                 watch.look(dead=died)
-                say(f"  {kill.whom} killed, {len(outputs.finished(output))} fragments are finished; {len(planned)} to go")
+                finished = len(outputs.finished(output))
+                say(f"  {kill.whom} killed, {finished} fragments are finished; {len(planned)} kills to go")
             if not died:
                 ran = running.wait()
                 _right(ran.status, ran.said)

@@ -59,7 +59,9 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=tools.direct() | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"} | dict(environment or {}),
+                env=tools.direct()
+                | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+                | dict(environment or {}),
                 cwd=log.parent,
                 start_new_session=True,
             )

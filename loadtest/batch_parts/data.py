@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,9 @@ def _forest(rows: Any, truth: Any) -> Any:
     return RandomForestRegressor(TREES, max_depth=DEPTH, random_state=0, n_jobs=1).fit(rows, truth)
 
 
-LINEAR: Final = Model("linear", f"A linear model of {len(FEATURES)} features, where reading and writing count", 1.0, _linear)
+LINEAR: Final = Model(
+    "linear", f"A linear model of {len(FEATURES)} features, where reading and writing count", 1.0, _linear
+)
 FOREST: Final = Model("forest", f"A forest of {TREES} trees, where the model counts", 0.25, _forest)
 MODELS: Final = (LINEAR, FOREST)
 
@@ -94,7 +97,7 @@ def rows(directory: Path, count: int, files: int = 0, bad_every: int = 0) -> Pat
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     edges = np.linspace(0, count, files + 1).astype(np.int64).tolist()
-    for index, (start, end) in enumerate(zip(edges, edges[1:])):
+    for index, (start, end) in enumerate(pairwise(edges)):
         block = _features(np.random.default_rng([7, index]), end - start)
         keys = np.arange(start, end)
         if bad_every:

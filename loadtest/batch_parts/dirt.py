@@ -157,7 +157,12 @@ def bundle(directory: Path) -> Path:
     from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
     from fivefold.core.contract import Contract
 
-    types = {"float64": TensorProto.DOUBLE, "int32": TensorProto.INT32, "bool": TensorProto.BOOL, "string": TensorProto.STRING}
+    types = {
+        "float64": TensorProto.DOUBLE,
+        "int32": TensorProto.INT32,
+        "bool": TensorProto.BOOL,
+        "string": TensorProto.STRING,
+    }
     nodes = [
         helper.make_node("Cast", ["count"], ["as_double"], to=TensorProto.DOUBLE),
         helper.make_node("Add", ["amount", "as_double"], ["score"]),

@@ -122,7 +122,14 @@ def _table(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    usual = {"amount": "float64", "count": "int32", "active": "bool", "site": "string", "code": "string", "note": "string"}
+    usual = {
+        "amount": "float64",
+        "count": "int32",
+        "active": "bool",
+        "site": "string",
+        "code": "string",
+        "note": "string",
+    }
     wanted = usual | dict(types)
     cells = [_bytes(row) for row in rows]
     for at, kind in spoiled.items():

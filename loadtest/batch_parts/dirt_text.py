@@ -24,7 +24,13 @@ def _file(path: Path, data: bytes) -> None:
 
 
 def _write(
-    format: str, directory: Path, rows: Sequence[Row], dice: random.Random, kinds: Sequence[Kind], good: Line, head: bytes
+    format: str,
+    directory: Path,
+    rows: Sequence[Row],
+    dice: random.Random,
+    kinds: Sequence[Kind],
+    good: Line,
+    head: bytes,
 ) -> Dirty:
     planted: list[Planted] = []
     answers: dict[int, float] = {}
@@ -156,7 +162,9 @@ CSV_KINDS: Final = (
     Kind("empty cell", "null_not_allowed", "count", _cell("count", "")),
     Kind("number for a boolean", "wrong_type", "active", _cell("active", "1")),
     Kind("not in the enum", "not_in_enum", "site", _cell("site", "middle")),
-    Kind("truncated line", "malformed", "", _csv_bytes(lambda line: line[: line.index(b",", line.index(b",") + 1) + 2])),
+    Kind(
+        "truncated line", "malformed", "", _csv_bytes(lambda line: line[: line.index(b",", line.index(b",") + 1) + 2])
+    ),
     Kind("extra cell", "malformed", "", _csv_bytes(lambda line: line + b",more")),
     Kind("bad UTF-8", "malformed", "", _csv_bytes(lambda line: _put(line, b"plain", b"\xff"))),
     Kind("byte order mark", "malformed", "", _csv_bytes(lambda line: BOM + line)),

@@ -66,7 +66,11 @@ class Comparison:
         """What is not as it should be, in words."""
         out = [f"planted, not found: {_said(each)}" for each in self.lost[:most]]
         out += [f"found, not planted: {_said(each)}" for each in self.made_up[:most]]
-        counts = {"without an answer": self.missing, "that should have no answer": self.extra, "answered wrongly": self.wrong}
+        counts = {
+            "without an answer": self.missing,
+            "that should have no answer": self.extra,
+            "answered wrongly": self.wrong,
+        }
         return out + [f"{count:,} rows {what}" for what, count in counts.items() if count]
 
 

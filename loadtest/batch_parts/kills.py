@@ -139,7 +139,12 @@ class Finding:
                 "never" if slowest is None else f"{slowest:.1f} s",
                 slowest is not None and slowest <= 10.0,
             ),
-            ("the finished run again: the whole command", "2 s", f"{self.rerun_seconds:.1f} s", self.rerun_seconds <= 2.0),
+            (
+                "the finished run again: the whole command",
+                "2 s",
+                f"{self.rerun_seconds:.1f} s",
+                self.rerun_seconds <= 2.0,
+            ),
             ("the finished run again: files written", "0", f"{len(self.rerun_written)}", not self.rerun_written),
             (
                 "two identical runs at once",
@@ -153,10 +158,11 @@ class Finding:
         """As Markdown."""
         lines = ["| | goal | measured |", "|--|--:|--:|"]
         lines += [f"| {what} | {goal} | {found} |" for what, goal, found, _ in self.judged()]
-        return (
-            "\n".join(lines) + f"\n\n{self.rows:,} rows in {self.fragments} fragments, {self.workers} workers; "
-            f"{self.drivers + self.worker_kills} kills, {self.drivers} of the driver and {self.worker_kills} of a worker, "
-            f"seed {self.seed}; {self.starts} starts until all of that was done. Uninterrupted it takes {self.seconds:.0f} s."
+        kills = self.drivers + self.worker_kills
+        return "\n".join(lines) + (
+            f"\n\n{self.rows:,} rows in {self.fragments} fragments, {self.workers} workers; {kills} kills, "
+            f"{self.drivers} of the driver and {self.worker_kills} of a worker, seed {self.seed}; {self.starts} starts "
+            f"until all of that was done. Uninterrupted it takes {self.seconds:.0f} s."
         )
 
     def misses(self) -> list[str]:

@@ -94,9 +94,11 @@ def untrue(output: Path) -> list[str]:
         parts = list(output.glob(f"part-{fragment}.*"))
         faults = output / QUARANTINE / f"part-{fragment}.jsonl"
         told = record["quarantine_sha256"] or None
-        if len(parts) != 1 or _sha256(parts[0]) != record["sha256"]:
-            out.append(fragment)
-        elif told != (_sha256(faults) if faults.is_file() else None):
+        if (
+            len(parts) != 1
+            or _sha256(parts[0]) != record["sha256"]
+            or told != (_sha256(faults) if faults.is_file() else None)
+        ):
             out.append(fragment)
     return out
 

@@ -17,17 +17,17 @@ class Model:
     def __init__(self) -> None:
         self.score = scorer()
 
-    def __call__(self, batch):  # noqa: ANN001, ANN204
+    def __call__(self, batch):
         """Score one batch, a table."""
         return _answer(self.score, batch)
 
 
-def stateless(batch):  # noqa: ANN001, ANN201
+def stateless(batch):
     """Score one batch, a table, with this process's model."""
     return _answer(scorer(), batch)
 
 
-def _answer(score, batch):  # noqa: ANN001, ANN202
+def _answer(score, batch):
     import pyarrow as pa
 
     return pa.Table.from_batches([answer(score, part) for part in batch.combine_chunks().to_batches()])
@@ -35,9 +35,7 @@ def _answer(score, batch):  # noqa: ANN001, ANN202
 
 if __name__ == "__main__":
     data, folder, workers = given()
-    ray.init(
-        address="local", num_cpus=workers, include_dashboard=False, logging_level="ERROR", log_to_driver=False
-    )
+    ray.init(address="local", num_cpus=workers, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     DataContext.get_current().enable_progress_bars = False
     rows = ray.data.read_parquet(str(data), columns=COLUMNS)
     if "--tasks" in sys.argv:

@@ -90,7 +90,9 @@ def test_rows_are_made_once_and_are_the_same_everywhere(tmp_path: Path) -> None:
     tables = [pq.read_table(path) for path in sorted(one.iterdir())]
 
     assert data.rows(tmp_path / "a", 1000, files=4, bad_every=100) == one
-    assert [path.read_bytes() for path in sorted(one.iterdir())] == [path.read_bytes() for path in sorted(two.iterdir())]
+    assert [path.read_bytes() for path in sorted(one.iterdir())] == [
+        path.read_bytes() for path in sorted(two.iterdir())
+    ]
     assert np.concatenate([table["id"].to_numpy() for table in tables]).tolist() == list(range(1000))
     bad = np.concatenate([table["f00"].to_numpy() for table in tables]) > data.LIMIT
     assert np.flatnonzero(bad).tolist() == list(range(99, 1000, 100))
@@ -140,7 +142,8 @@ def test_a_process_holds_the_model_when_it_has_mapped_the_runtime(tmp_path: Path
     assert command.holds_model(os.getpid())
     holding = "import onnxruntime; print('holds', flush=True); input()"
     alone = subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    parent = f"import subprocess, sys, onnxruntime; subprocess.run([sys.executable, '-c', {holding!r}], stdin=subprocess.PIPE)"
+    child = f"subprocess.run([sys.executable, '-c', {holding!r}], stdin=subprocess.PIPE)"
+    parent = f"import subprocess, sys, onnxruntime; {child}"
     both = Command([sys.executable, "-c", parent], tmp_path / "log")
     try:
         assert alone.stdout is not None

@@ -91,7 +91,10 @@ def test_a_run_finds_every_fault_where_it_is_and_answers_all_else(format: str, b
     assert outputs.untrue(output) == []
 
 
-TWO = (Planted("wrong type", "a.csv", 3, "wrong_type", "amount", line=5, offset=70), Planted("torn page", "b.parquet", 9, "malformed", rows=4))
+TWO = (
+    Planted("wrong type", "a.csv", 3, "wrong_type", "amount", line=5, offset=70),
+    Planted("torn page", "b.parquet", 9, "malformed", rows=4),
+)
 DIRTY = Dirty("csv", Path("rows"), 20, TWO, {row: float(row) for row in range(15)})
 RECORDS: list[dict[str, Any]] = [
     {"file": "/data/a.csv", "row": 3, "line": 5, "offset": 70, "code": "wrong_type", "path": "inputs.amount[0]"},
