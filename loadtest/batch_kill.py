@@ -78,7 +78,7 @@ class Killing:
             died = False
             while planned and not died:
                 kill = planned[0]
-                if not self._moment(running, kill) or not self._strike(running, kill):
+                if not self._moment(running, kill, watch) or not self._strike(running, kill):
                     break
                 planned.popleft()
                 died = kill.whom == DRIVER
@@ -91,9 +91,9 @@ class Killing:
                 watch.look(dead=False)
                 return watch
 
-    def _moment(self, running: Command, kill: Kill) -> bool:
+    def _moment(self, running: Command, kill: Kill, watch: Watch) -> bool:
         """Wait for the moment; False where the run is over before."""
-        if not kill.from_start and not running.until(lambda: bool(running.workers())):
+        if not kill.from_start and not running.until(watch.at_work, 0.02):
             return False
         if running.ended(kill.after):
             return False

@@ -93,12 +93,8 @@ def untrue(output: Path) -> list[str]:
     for fragment, record in records(output).items():
         parts = list(output.glob(f"part-{fragment}.*"))
         faults = output / QUARANTINE / f"part-{fragment}.jsonl"
-        told = record["quarantine_sha256"] or None
-        if (
-            len(parts) != 1
-            or _sha256(parts[0]) != record["sha256"]
-            or told != (_sha256(faults) if faults.is_file() else None)
-        ):
+        told = record["sha256"], record["quarantine_sha256"]
+        if len(parts) != 1 or told != (_sha256(parts[0]), _sha256(faults) if faults.is_file() else ""):
             out.append(fragment)
     return out
 
@@ -115,11 +111,17 @@ def stamps(output: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def being_written(output: Path) -> set[str]:
+    """The temporary files of answers."""
+    return {str(path.relative_to(output)) for path in (output / TEMPORARY).glob("*/*.part")}
+
+
 def unfinished(output: Path) -> set[str]:
-    """What was being written: temporary files of answers, and finished files whose fragment has no record."""
-    found = {str(path.relative_to(output)) for path in (output / TEMPORARY).glob("*/*.part")}
+    """What is not finished: temporary files of answers, and whole ones whose fragment has no record."""
     recorded = set(finished(output))
-    return found | {path.name for path in output.glob("part-*") if fragment_of(path.name) not in recorded}
+    return being_written(output) | {
+        path.name for path in output.glob("part-*") if fragment_of(path.name) not in recorded
+    }
 
 
 def fragment_of(name: str) -> str:

@@ -77,10 +77,12 @@ def test_what_was_being_written_when_the_driver_died_is_lost_once(tmp_path: Path
     (tmp_path / "_temporary" / "x" / "bb.part").write_bytes(b"half")
     (tmp_path / "part-cc.parquet").write_bytes(b"whole")
 
+    assert watch.at_work()
     watch.look(dead=True)
     watch.look(dead=True)
 
     assert watch.lost == [2, 0]
+    assert not watch.at_work()
     assert watch.again == set()
 
 
