@@ -119,9 +119,8 @@ def being_written(output: Path) -> set[str]:
 def unfinished(output: Path) -> set[str]:
     """What is not finished: temporary files of answers, and whole ones whose fragment has no record."""
     recorded = set(finished(output))
-    return being_written(output) | {
-        path.name for path in output.glob("part-*") if fragment_of(path.name) not in recorded
-    }
+    whole = {path.name for path in output.glob("part-*")}
+    return being_written(output) | {name for name in whole if fragment_of(name) not in recorded}
 
 
 def fragment_of(name: str) -> str:

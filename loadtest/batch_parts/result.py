@@ -84,14 +84,13 @@ class Result:
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
+    def tells(self, who: Contender, model: Model) -> bool:
+        """Whether there were rows enough to tell a program's rate from its start-up."""
+        return min(self.seconds[who.name, model.name]) >= SHORTEST * self.start(who, model)
+
     def too_short(self) -> list[str]:
-        """Who was done so soon that rates without start-up are noise."""
-        return [
-            f"{who.title}, {model.name}"
-            for model in self.models
-            for who in self.who
-            if min(self.seconds[who.name, model.name]) < SHORTEST * self.start(who, model)
-        ]
+        """Who was done too soon for that."""
+        return [f"{who.title}, {model.name}" for model in self.models for who in self.who if not self.tells(who, model)]
 
     def growth(self, model: Model) -> float | None:
         """A worker's peak memory with the whole input over that with the smaller one."""
@@ -104,7 +103,7 @@ class Result:
         for model in self.models:
             for who in self.who:
                 goal = who.goals.get(model.name)
-                if goal is not None:
+                if goal is not None and self.tells(FIVEFOLD, model) and self.tells(who, model):
                     ratio = self.ratio(who, model, started=True).median
                     out.append(
                         Judged(f"{model.name} ÷ {who.name}", f"{ratio:.2f}", f"at least {goal:g}", ratio >= goal)

@@ -8,7 +8,6 @@ from loadtest.batch_parts.contenders import FIVEFOLD, Contender
 from loadtest.batch_parts.data import Model
 from loadtest.batch_parts.result import Result
 from loadtest.bench_parts.forest import figure
-from loadtest.bench_parts.result import Ratio
 
 
 def markdown(result: Result) -> str:
@@ -23,17 +22,14 @@ def markdown(result: Result) -> str:
 def rates(result: Result, model: Model) -> str:
     """Rows a second with and without start-up, and Fivefold over each."""
     head = ["program", "rows/s", "Fivefold ÷ it", "start-up", "rows/s, start-up included", "Fivefold ÷ it"]
-    rows = [
-        [
-            _title(who),
-            f"{result.rate(who, model, started=True):,.0f}",
-            _ratio(who, result.ratio(who, model, started=True)),
-            f"{result.start(who, model):.1f} s",
-            f"{result.rate(who, model, started=False):,.0f}",
-            _ratio(who, result.ratio(who, model, started=False)),
-        ]
-        for who in result.who
-    ]
+    rows = []
+    for who in result.who:
+        told = [_cells(result, who, model, started=started) for started in (True, False)]
+        if not result.tells(who, model):
+            told[0] = ["–", "–"]
+        elif not result.tells(FIVEFOLD, model):
+            told[0][1] = "–"
+        rows.append([_title(who), *told[0], f"{result.start(who, model):.1f} s", *told[1]])
     return f"{table(head, rows)}\n\n{result.rows[model.name]:,} rows."
 
 
@@ -88,7 +84,10 @@ def _title(who: Contender) -> str:
     return f"**{who.title}**" if who is FIVEFOLD else who.title
 
 
-def _ratio(who: Contender, ratio: Ratio) -> str:
+def _cells(result: Result, who: Contender, model: Model, *, started: bool) -> list[str]:
+    """A program's rate, and Fivefold's over it."""
+    rate = f"{result.rate(who, model, started=started):,.0f}"
     if who is FIVEFOLD:
-        return "1"
-    return f"{figure(ratio.median)} ({figure(ratio.low)} to {figure(ratio.high)})"
+        return [rate, "1"]
+    ratio = result.ratio(who, model, started=started)
+    return [rate, f"{figure(ratio.median)} ({figure(ratio.low)} to {figure(ratio.high)})"]

@@ -67,10 +67,16 @@ def test_memory_that_grows_with_the_input_misses_its_goal() -> None:
     assert not result.judged()[-1].met
 
 
-def test_too_few_rows_are_told() -> None:
-    assert made(ours=[2.0], theirs=[3]).too_short() == []
-    assert made(ours=[1.9], theirs=[3]).too_short() == ["Fivefold, linear"]
-    assert "too few rows" in writing.verdicts(made(ours=[1.9], theirs=[3]))
+def test_too_few_rows_are_told_and_give_no_rate_without_start_up() -> None:
+    """What is left when the start-up is taken away would be noise: no rate, no ratio, no goal."""
+    enough, few = made(ours=[2.0], theirs=[3]), made(ours=[1.9], theirs=[3])
+
+    assert (enough.too_short(), few.too_short()) == ([], ["Fivefold, linear"])
+    assert "linear ÷ raydata" in writing.verdicts(enough)
+    assert "too few rows" in writing.verdicts(few)
+    assert "linear ÷ raydata" not in writing.verdicts(few)
+    assert "| **Fivefold** | – | – | 1.0 s | 526,316 | 1 |" in writing.rates(few, LINEAR)
+    assert "| Ray Data, `map_batches` with actors | 500,000 | – | 1.0 s |" in writing.rates(few, LINEAR)
 
 
 def test_the_tables_have_both_rates_and_the_memory() -> None:
