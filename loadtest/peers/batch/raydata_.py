@@ -37,7 +37,7 @@ if __name__ == "__main__":
     data, folder, workers = given()
     ray.init(address="local", num_cpus=workers, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     DataContext.get_current().enable_progress_bars = False
-    rows = ray.data.read_parquet(str(data), columns=COLUMNS)
+    rows = ray.data.read_parquet(str(data)).select_columns(COLUMNS)
     if "--tasks" in sys.argv:
         scored = rows.map_batches(stateless, batch_size=None, batch_format="pyarrow")
     else:
