@@ -53,7 +53,8 @@ def name_of(order: Order, settings: BatchSettings, delivery: DeliverySettings) -
 def submit(name: str, command: Sequence[str], *, address: str | None, metadata: dict[str, str]) -> Submitted:
     """Submit `python -m fivefold COMMAND` as the next attempt, unless one is on its way or has succeeded.
 
-    Raises `Unavailable` where the cluster does not answer, `AccessError` without its login, `RunFailed` where it refuses.
+    Raises `Unavailable` where the cluster does not answer, `AccessError` without its login, `RunFailed` where it
+    refuses.
     """
     client = _client(address)
     prefix = f"batch-{name}-a"

@@ -137,6 +137,7 @@ def test_a_command_line_asks_for_the_same_run(folder: Path) -> None:
 
 
 @pytest.mark.host
+@pytest.mark.full
 def test_a_backfill_does_what_is_missing(folder: Path) -> None:
     """A day that is done is left alone, one without input is named, and the table is true when it starts again."""
     run(folder / "model", folder / "data" / "ds=2026-01-01", folder / "out" / "ds=2026-01-01")
