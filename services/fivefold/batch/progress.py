@@ -72,6 +72,7 @@ class Progress:
         self._metrics = Metrics(plan, metrics) if metrics else None
         self._begun = self._told = time.monotonic()
         self._fresh = 0
+        self._unended = False
 
     def working(self) -> None:
         """The workers have started: speed is counted from here."""
@@ -82,6 +83,7 @@ class Progress:
         if self._bar:
             said = ", ".join(f"{key} {value}" for key, value in rest.items())
             self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if said else ''}{said}\n")
+            self._unended = False
         else:
             self._line(name, rest)
         self._out.flush()
@@ -99,12 +101,20 @@ class Progress:
         self._told = now
         found = state(self._plan, records, self._fresh, now - self._begun)
         if self._bar:
-            self._out.write(f"\r\x1b[K{bar(found)}{chr(10) if last else ''}")
+            self._out.write(f"\r\x1b[K{bar(found)}")
+            self._unended = True
         else:
             self._line("progress", found.to_json())
         self._out.flush()
         if self._metrics is not None:
             self._metrics.tell(found, last=last)
+
+    def end(self) -> None:
+        """Nothing more is told: what is said next stands on a line of its own."""
+        if self._unended:
+            self._out.write("\n")
+            self._out.flush()
+            self._unended = False
 
     def _line(self, event: str, rest: Mapping[str, Any]) -> None:
         line = {"event": event, "run_id": self._plan.run_id[:16], **rest}

@@ -130,8 +130,11 @@ def score(
         ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
         if ledger.published:
             return Result(_standing_report(ledger), 0)
-        run = _Run(order, settings, delivery, ledger, plan, bundle, Progress(plan, out, metrics), stop)
-        return run.run(crew)
+        progress = Progress(plan, out, metrics)
+        try:
+            return _Run(order, settings, delivery, ledger, plan, bundle, progress, stop).run(crew)
+        finally:
+            progress.end()
 
 
 class _Run:
@@ -342,7 +345,11 @@ class Stop:
 @contextlib.contextmanager
 def _signals() -> Iterator[Stop]:
     stop = Stop()
-    before = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
+    # Under nohup a hangup is nobody's wish to stop.
+    wanted = [
+        signum for signum in STOP_SIGNALS if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN
+    ]
+    before = {signum: signal.signal(signum, stop) for signum in wanted}
     try:
         yield stop
     finally:

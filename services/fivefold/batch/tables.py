@@ -55,7 +55,7 @@ def to_delta(table: str, place: Place, plan: Plan, records: Mapping[str, Record]
         if found.transaction_version(plan.run_id) is not None:
             return False
         now = int(time.time() * 1000)
-        actions = [
+        actions: list[Any] = [
             AddAction(f"{prefix}{name}", each.bytes, {}, now, True, json.dumps({"numRecords": each.scored}))
             for name, each in parts.items()
         ]

@@ -68,11 +68,15 @@ def _resume(arguments: argparse.Namespace) -> None:
 
 
 def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettings:
+    from dataclasses import fields
+
     from fivefold.batch.settings import BatchSettings
 
     given = {name: getattr(arguments, name) for name in ("max_bad_fraction", "max_bad_rows", "workers")}
     changed = {name: value for name, value in given.items() if value is not None}
-    return BatchSettings(**{**kept, "columns": tuple(kept["columns"]), **changed})
+    # What another version of fivefold has kept beside this is not asked for; that it is another one, the plan will say.
+    known = {field.name: kept[field.name] for field in fields(BatchSettings) if field.name in kept}
+    return BatchSettings(**{**known, "columns": tuple(kept["columns"]), **changed})
 
 
 def _backfill(arguments: argparse.Namespace) -> int:

@@ -137,6 +137,7 @@ def test_a_command_line_asks_for_the_same_run(folder: Path) -> None:
 
 
 @pytest.mark.host
+@pytest.mark.full
 def test_a_backfill_does_what_is_missing(folder: Path) -> None:
     """A day that is done is left alone, one without input is named, and the table is true when it starts again."""
     run(folder / "model", folder / "data" / "ds=2026-01-01", folder / "out" / "ds=2026-01-01")
@@ -181,6 +182,7 @@ def test_a_backfill_does_what_is_missing(folder: Path) -> None:
 
 @pytest.mark.host
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
     """Killed in the middle and started again, it has done every day once."""
     names = days("2026-03-01", "2026-03-30")
@@ -206,10 +208,10 @@ def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
         return len(list(folder.glob("out/*/_SUCCESS")))
 
     with started([*line, "--max-parallel", "2"]):
-        until(lambda: published() >= 6, 240)
+        until(lambda: published() >= 6, 400)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("out/*/_SUCCESS")}
     done = subprocess.run(
-        [*line, "--max-parallel", "2", "--only-missing"], capture_output=True, text=True, env=environment(), timeout=280
+        [*line, "--max-parallel", "2", "--only-missing"], capture_output=True, text=True, env=environment(), timeout=800
     )
 
     assert done.returncode == 0, done.stderr

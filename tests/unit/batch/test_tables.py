@@ -9,6 +9,8 @@ from tests.unit.batch.world import run
 
 from fivefold.core.errors import ProtocolError, RunFailed
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
