@@ -139,15 +139,30 @@ def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
     except msgspec.MsgspecError:
         return None
     header = list(records[0])
+    if not header or (len(header) == 1 and any(bytes(record.get(header[0], b"")) == b"null" for record in records)):
+        # Without a column there is no row, and an empty line is none either.
+        return None
     for row, record in zip(rows, records, strict=True):
         # A name that is repeated, or absent from one of several rows, has no cell.
-        if list(record) != header or len(loads(row)) != len(header) or row.count(b'":') > len(header) + row.count(b"{") - 1:
+        if (
+            list(record) != header
+            or len(loads(row)) != len(header)
+            or row.count(b'":') > len(header) + row.count(b"{") - 1
+        ):
             return None
         for name, raw in record.items():
             field, text = fields.get(name), bytes(raw)
             if field is None or b"\\u" in text or CELLS.search(name):
                 return None
-            kind = "text" if text[:1] == b'"' else "null" if text == b"null" else "bool" if text in (b"true", b"false") else "other"
+            kind = (
+                "text"
+                if text[:1] == b'"'
+                else "null"
+                if text == b"null"
+                else "bool"
+                if text in (b"true", b"false")
+                else "other"
+            )
             wanted = {"string": "text", "bytes": "text", "bool": "bool"}.get(field.kind, "other")
             if kind not in ("null", "other" if field.shape else wanted) or (field.shape and text[:1] != b"["):
                 return None

@@ -1,4 +1,4 @@
-"""A crew of one, in this process and without Ray: the same seam as `crew.Crew`, for tests and for programs of one's own.
+"""A crew of one, in this process and without Ray: the same seam as `crew.Crew`, for tests and programs of one's own.
 
 It cannot die apart from its caller, so nothing is ever lost.
 """
@@ -16,7 +16,7 @@ class Alone:
 
     size = 1
 
-    def __init__(self, task: Task, workers: int = 1, fragments: int = 1) -> None:
+    def __init__(self, task: Task, workers: int = 1, fragments: int = 1) -> None:  # noqa: ARG002  # the seam's
         self._worker = Worker(task)
         self._opened: Outcome | None = None
         self._work: tuple[Fragment, int, int | None] | None = None
@@ -45,7 +45,7 @@ class Alone:
         """The next fragment to score."""
         self._work = fragment, attempt, most_bad
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:
+    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:  # noqa: ARG002  # the seam's
         """Do what there is to do, however long it takes."""
         if self._opened is None:
             self._opened = self._worker.open()

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fivefold.core.errors import Unavailable
 from fivefold.local import processes
 
 ADDRESS = "RAY_ADDRESS"
@@ -52,7 +53,8 @@ class Cluster:
 
             self.ray = ray
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
-            self.size = self._capped(int(ray.cluster_resources().get("CPU", 1)))
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types
+            self.size = self._capped(int(resources.get("CPU", 1)))
             return
         processes.adopt_orphans()
         self._others = processes.descendants()
@@ -65,7 +67,12 @@ class Cluster:
         self.ray = ray
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.size = self._capped(cores)
-        local_ray.start(self.size, str(self._directory))
+        try:
+            local_ray.start(self.size, str(self._directory))
+        except Exception as err:  # Ray raises bare ones
+            said = (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
+            help = "where the machine is too busy to start it, run the same command again later"
+            raise Unavailable("not_ready", f"Ray does not start: {said}", help=help) from err
 
     def _capped(self, cores: int) -> int:
         return max(1, min(self._workers or cores, self._most))

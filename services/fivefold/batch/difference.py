@@ -115,7 +115,7 @@ def _next(tables: Iterator[pa.Table]) -> pa.Table | None:
 
 def _compare(out: Comparison, file: str, left: pa.Table, right: pa.Table) -> None:
     rows = [table.column(ROW).to_numpy() for table in (left, right)]
-    common, at, there = np.intersect1d(*rows, assume_unique=True, return_indices=True)
+    common, at, there = np.intersect1d(rows[0], rows[1], assume_unique=True, return_indices=True)
     out.both += len(common)
     out.only_first += len(rows[0]) - len(common)
     out.only_second += len(rows[1]) - len(common)

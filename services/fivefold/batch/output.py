@@ -58,7 +58,9 @@ class Layout:
         names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in contract.outputs)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ContractInvalid(f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns")
+            raise ContractInvalid(
+                f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns"
+            )
         return cls(model, f"{contract.name}@{contract.version}", kept, foreign, contract.outputs)
 
 
@@ -77,7 +79,9 @@ class Sink(Protocol):
 
 def sink(format: str, path: Path, layout: Layout) -> Sink:
     """A new file of a format."""
-    return {"parquet": ParquetSink, "csv": CsvSink, "jsonl": JsonSink}[format](path, layout)
+    kinds: dict[str, type[ParquetSink] | type[CsvSink] | type[JsonSink]]
+    kinds = {"parquet": ParquetSink, "csv": CsvSink, "jsonl": JsonSink}
+    return kinds[format](path, layout)
 
 
 class ParquetSink:

@@ -135,15 +135,11 @@ class Directory:
         """A directory beside the output, on the same disk; those whose run is dead are removed."""
         home = self.path / UNFINISHED
         with storing(home):
-            for old in home.glob("*/") if home.is_dir() else ():
-                with contextlib.suppress(OSError), (old / "lock").open("rb+") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(old, ignore_errors=True)
-            return Scratch(home / os.urandom(8).hex())
+            return _scratch(home)
 
 
 class Bucket:
-    """A prefix in an object store. A put is atomic there; unfinished files lie in this machine's temporary directory."""
+    """A prefix in an object store, where a put is atomic; unfinished files lie in the machine's temporary directory."""
 
     def __init__(self, url: str, clear: bool) -> None:
         self.url = url.rstrip("/")
@@ -198,7 +194,18 @@ class Bucket:
 
     def scratch(self) -> Scratch:
         """A directory for temporary files on this machine."""
-        return Scratch(Path(tempfile.gettempdir()) / f"fivefold-{UNFINISHED}" / os.urandom(8).hex())
+        home = Path(tempfile.gettempdir()) / f"fivefold-{os.getuid()}{UNFINISHED}"
+        with storing(home):
+            return _scratch(home)
+
+
+def _scratch(home: Path) -> Scratch:
+    """A new directory in `home`; those that nobody holds any more are removed."""
+    for old in home.glob("*/") if home.is_dir() else ():
+        with contextlib.suppress(OSError), (old / "lock").open("rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    return Scratch(home / os.urandom(8).hex())
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -21,7 +21,9 @@ from fivefold.batch.plan import Plan
 from fivefold.core import atomic
 from fivefold.core.telemetry import Telemetry
 
-EVERY_SECONDS = 1.0
+BAR_SECONDS, LINE_SECONDS = 1.0, 10.0
+"""Between two looks of a person, and two lines of a log."""
+
 BAR_CELLS = 24
 PUSH_SECONDS = 10.0
 
@@ -62,7 +64,7 @@ def state(plan: Plan, records: Mapping[str, Record], fresh_rows: int, seconds: f
 
 
 class Progress:
-    """Tells of one run's progress, at most once a second."""
+    """Tells of one run's progress, every second or every few."""
 
     def __init__(self, plan: Plan, out: IO[str], metrics: str = "") -> None:
         self._plan, self._out = plan, out
@@ -70,6 +72,10 @@ class Progress:
         self._metrics = Metrics(plan, metrics) if metrics else None
         self._begun = self._told = time.monotonic()
         self._fresh = 0
+
+    def working(self) -> None:
+        """The workers have started: speed is counted from here."""
+        self._begun = time.monotonic()
 
     def event(self, name: str, **rest: Any) -> None:
         """One line about something that happened."""
@@ -88,7 +94,7 @@ class Progress:
     def tell(self, records: Mapping[str, Record], *, last: bool = False) -> None:
         """Tell how far it is, if it is time."""
         now = time.monotonic()
-        if not last and now - self._told < EVERY_SECONDS:
+        if not last and now - self._told < (BAR_SECONDS if self._bar else LINE_SECONDS):
             return
         self._told = now
         found = state(self._plan, records, self._fresh, now - self._begun)
@@ -98,7 +104,7 @@ class Progress:
             self._line("progress", found.to_json())
         self._out.flush()
         if self._metrics is not None:
-            self._metrics.tell(found, records, last=last)
+            self._metrics.tell(found, last=last)
 
     def _line(self, event: str, rest: Mapping[str, Any]) -> None:
         line = {"event": event, "run_id": self._plan.run_id[:16], **rest}
@@ -143,7 +149,7 @@ class Metrics:
         self._pushed = 0.0
         self.failed = ""
 
-    def tell(self, state: State, records: Mapping[str, Record], *, last: bool) -> None:
+    def tell(self, state: State, *, last: bool) -> None:
         """Write or push what is finished."""
         if not last and time.monotonic() - self._pushed < PUSH_SECONDS:
             return

@@ -162,8 +162,7 @@ class _Run:
 
     def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
         """Do what the ledger lacks, and publish."""
-        # Beside what it gives, this removes what dead runs have left unfinished.
-        self._ledger.place.scratch().close()
+        self._tidy()
         self._records = self._ledger.records(self._plan)
         resumed = sum(record.rows for record in self._records.values())
         missing = [fragment for fragment in self._plan.fragments if fragment.id not in self._records]
@@ -177,15 +176,12 @@ class _Run:
         self._breaker.meanwhile(self._bad)
         working = 0.0
         if missing:
-            if self._settings.engine == "ray-data" and crew is None:
-                self._stream(missing)
-            else:
-                if crew is None:
-                    from fivefold.batch.crew import Crew
-
-                    crew = Crew
-                with crew(self._task, self._settings.workers, len(missing)) as hands:
-                    self._work(hands, deque(missing))
+            try:
+                self._score(missing, crew)
+            finally:
+                # What ended the run is worth more than what could not be removed.
+                with contextlib.suppress(RunFailed):
+                    self._tidy()
             working = self._ended - self._working
         counts = totals(self._plan, self._records)
         self._breaker.at_the_end(counts["quarantined"], counts["rows"])
@@ -214,6 +210,21 @@ class _Run:
             self._progress.tell(self._records)
         self._ended = time.monotonic()
 
+    def _score(self, missing: list[Fragment], crew: Callable[[Task, int, int], Crew | Alone] | None) -> None:
+        if self._settings.engine == "ray-data" and crew is None:
+            self._stream(missing)
+            return
+        if crew is None:
+            from fivefold.batch.crew import Crew
+
+            crew = Crew
+        with crew(self._task, self._settings.workers, len(missing)) as hands:
+            self._work(hands, deque(missing))
+
+    def _tidy(self) -> None:
+        """Remove what dead processes have left unfinished, which a new directory for such files does."""
+        self._ledger.place.scratch().close()
+
     def _into_tables(self) -> None:
         settings, place = self._settings, self._ledger.place
         if settings.delta:
@@ -227,6 +238,7 @@ class _Run:
 
         with RayData(self._task, self._settings.workers, len(fragments)) as engine:
             self._working = time.monotonic()
+            self._progress.working()
             for record in engine.work(fragments):
                 self._check_stop()
                 if record is not None:
@@ -241,7 +253,9 @@ class _Run:
         if record is not None:
             self._count(record)
             return
-        self._working = self._working or time.monotonic()
+        if not self._working:
+            self._working = time.monotonic()
+            self._progress.working()
         most = self._breaker.most
         crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
 

@@ -114,8 +114,8 @@ def too_many(bad: int, most: int | None) -> RunFailed:
     return RunFailed(
         "too_many_bad_rows",
         f"{bad:,} rows are quarantined{limit}",
-        help="look into quarantine/; then allow more with --max-bad-fraction or --max-bad-rows and run the same command "
-        "again: what is finished stays",
+        help="look into quarantine/; then allow more (--max-bad-fraction, --max-bad-rows) and run it again: what is "
+        "finished stays",
     )
 
 

@@ -7,15 +7,16 @@ for), the entity tag in an object store. What is inside of a file is left to `fo
 from __future__ import annotations
 
 import bz2
+import contextlib
 import glob
 import gzip
 import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fivefold.batch import stores
@@ -56,7 +57,7 @@ class Source:
         """The stored bytes. Raises `RunFailed` `run_conflict` where the file is no longer the one that was planned."""
         if self.local:
             with storing(self.url):
-                file = Path(self.url).open("rb", buffering=READ_BYTES)
+                file = Path(self.url).open("rb", buffering=READ_BYTES)  # noqa: SIM115  # the caller closes it
                 stat = os.fstat(file.fileno())
             if not self.identity.startswith(("sha256:", _identity(stat))):
                 file.close()
@@ -72,19 +73,23 @@ class Source:
         tag = self.identity.partition("etag:")[2] or None
         return stores.ObjectFile(self.url, self.size, tag, clear)
 
-    def text(self, clear: bool = False) -> IO[bytes]:
-        """The bytes behind the compression."""
-        file: Any = self.open(clear)
-        if self.compressed == ".gz":
-            return gzip.GzipFile(fileobj=file)
-        if self.compressed == ".bz2":
-            return bz2.BZ2File(file)
-        if self.compressed == ".zst":
-            import pyarrow as pa
+    @contextlib.contextmanager
+    def text(self, clear: bool = False) -> Iterator[Any]:
+        """The bytes behind the compression, as a file with `read` and `peek`."""
+        with self.open(clear) as file:
+            if self.compressed == ".gz":
+                with gzip.GzipFile(fileobj=file) as inflated:
+                    yield inflated
+            elif self.compressed == ".bz2":
+                with bz2.BZ2File(file) as unpacked:
+                    yield unpacked
+            elif self.compressed == ".zst":
+                import pyarrow as pa
 
-            inflated: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-            return inflated
-        return file  # type: ignore[no-any-return]  # a file, whoever made it
+                with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
+                    yield io.BufferedReader(stream)
+            else:
+                yield file
 
 
 def find(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> list[Source]:
@@ -111,7 +116,7 @@ def format_of(url: str) -> tuple[str, str] | None:
     """Format and compression by the name's suffixes, None for another name."""
     name = url.lower()
     compressed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
-    suffix = os.path.splitext(name.removesuffix(compressed))[1]
+    suffix = PurePosixPath(name.removesuffix(compressed)).suffix
     format = SUFFIXES.get(suffix)
     if format is None or (format == "parquet" and compressed):
         return None
@@ -121,10 +126,11 @@ def format_of(url: str) -> tuple[str, str] | None:
 def _known(url: str) -> tuple[str, str]:
     found = format_of(url)
     if found is None:
-        suffix = os.path.splitext(url)[1]
+        suffix = PurePosixPath(url).suffix
+        known = f"{', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)})"
         raise ProtocolError(
             "unsupported_media_type",
-            f"expected a file of {', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)}), got {suffix or 'no suffix'}",
+            f"expected a file of {known}, got {suffix or 'no suffix'}",
             path=url,
             help=nearest(suffix, SUFFIXES),
         )
@@ -141,7 +147,7 @@ def _files(pattern: str, digests: bool) -> Iterable[Source]:
             if format_of(file.name) and not any(part[0] in "._" for part in file.relative_to(path).parts)
         ]
     else:
-        names = [str(path)] if path.exists() else glob.glob(bare, recursive=True)
+        names = [str(path)] if path.exists() else glob.glob(bare, recursive=True)  # noqa: PTH207  # absolute patterns too
     for name in sorted(names):
         absolute = Path(name).absolute()
         if absolute.is_dir():

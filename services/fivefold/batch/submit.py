@@ -18,11 +18,13 @@ from typing import Any
 from fivefold.batch import stores
 from fivefold.batch.run import Order, prepare
 from fivefold.batch.settings import BatchSettings
-from fivefold.core.errors import FivefoldError, RunFailed, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable
 from fivefold.delivery.settings import DeliverySettings
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
-ADDRESS_HELP = f"give --address http://HOST:8265, or set {ADDRESS}; RAY_AUTH_MODE=token with RAY_AUTH_TOKEN is Ray's login"
+ADDRESS_HELP = (
+    f"give --address http://HOST:8265, or set {ADDRESS}; RAY_AUTH_MODE=token with RAY_AUTH_TOKEN is Ray's login"
+)
 
 ENDED = ("FAILED", "STOPPED")
 
@@ -51,7 +53,7 @@ def name_of(order: Order, settings: BatchSettings, delivery: DeliverySettings) -
 def submit(name: str, command: Sequence[str], *, address: str | None, metadata: dict[str, str]) -> Submitted:
     """Submit `python -m fivefold COMMAND` as the next attempt, unless one is on its way or has succeeded.
 
-    Raises `Unavailable` where the cluster does not answer, `RunFailed` where it refuses.
+    Raises `Unavailable` where the cluster does not answer, `AccessError` without its login, `RunFailed` where it refuses.
     """
     client = _client(address)
     prefix = f"batch-{name}-a"
@@ -59,7 +61,9 @@ def submit(name: str, command: Sequence[str], *, address: str | None, metadata: 
         jobs = {job.submission_id: str(job.status.value) for job in client.list_jobs() if job.submission_id}
     except Exception as err:
         raise _refused(err) from err
-    attempts = {int(id.removeprefix(prefix)): id for id in jobs if id.startswith(prefix) and id[len(prefix) :].isdigit()}
+    attempts = {
+        int(id.removeprefix(prefix)): id for id in jobs if id.startswith(prefix) and id[len(prefix) :].isdigit()
+    }
     last = max(attempts, default=0)
     if last and jobs[attempts[last]] not in ENDED:
         return Submitted(attempts[last], False, jobs[attempts[last]])
@@ -83,12 +87,20 @@ def _client(address: str | None) -> Any:
 
     try:
         return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, OSError) as err:
-        raise Unavailable("not_ready", f"{address} does not answer: {_first_line(err)}", help=ADDRESS_HELP) from err
+    except Exception as err:
+        raise _refused(err) from err
 
 
 def _refused(err: Exception) -> FivefoldError:
-    return RunFailed("run_conflict", f"the cluster refuses: {_first_line(err)}", help=ADDRESS_HELP)
+    """What the cluster's answer, or its silence, means; Ray's client raises bare exceptions for most of it."""
+    from ray.exceptions import AuthenticationError
+
+    said = _first_line(err)
+    if isinstance(err, AuthenticationError):
+        return AccessError("unauthenticated", f"the cluster refuses: {said}", help=ADDRESS_HELP)
+    if isinstance(err, OSError) or "Failed to connect" in said or "status code 5" in said:
+        return Unavailable("not_ready", f"the cluster does not answer: {said}", help=ADDRESS_HELP)
+    return RunFailed("run_conflict", f"the cluster refuses: {said}", help=ADDRESS_HELP)
 
 
 def _first_line(err: Exception) -> str:

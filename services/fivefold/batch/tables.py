@@ -112,7 +112,7 @@ def _schema(place: Place, name: str) -> Any:
 
 
 def _below(table: str, output: str) -> str | None:
-    """The output's path in the table's directory, with a `/` behind it unless it is that; None where it is not in it."""
+    """The output's path in the table's directory, with a `/` behind it unless it is that; None where it is outside."""
     table, output = table.rstrip("/"), output.rstrip("/")
     if output == table:
         return ""

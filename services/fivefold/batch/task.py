@@ -110,6 +110,5 @@ def _outcome(work: Callable[[], Record | None]) -> Outcome:
         error.__cause__ = None
         return Outcome(None, error, "".join(traceback.format_exception(cause)) if cause else "")
     except Exception:
-        error = InternalError("internal", "a defect of fivefold stopped the run")
-        return Outcome(None, error, traceback.format_exc())
-
+        defect = InternalError("internal", "a defect of fivefold stopped the run")
+        return Outcome(None, defect, traceback.format_exc())

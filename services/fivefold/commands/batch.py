@@ -56,7 +56,6 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _resume(arguments: argparse.Namespace) -> None:
     from fivefold.batch.run import Order, score
-    from fivefold.batch.settings import BatchSettings
     from fivefold.batch.status import status
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings

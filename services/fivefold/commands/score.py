@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
     from fivefold.delivery.settings import DeliverySettings
 
-_SETTINGS = ("format", "strict_columns", "max_bad_fraction", "max_bad_rows", "workers", "fragment_bytes", "digest_inputs", "engine", "delta", "iceberg")
+_SETTINGS = (
+    "format",
+    "strict_columns",
+    "max_bad_fraction",
+    "max_bad_rows",
+    "workers",
+    "fragment_bytes",
+    "digest_inputs",
+    "engine",
+    "delta",
+    "iceberg",
+)
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, DeliverySettings] | None:
@@ -75,7 +86,9 @@ def tell(result: Result, json: bool) -> None:
     """A finished run, for a person or a program."""
     report = result.report
     if json:
-        print_json({name: value for name, value in report.items() if name != "parts"} | {"scored_now": result.scored_now})
+        print_json(
+            {name: value for name, value in report.items() if name != "parts"} | {"scored_now": result.scored_now}
+        )
         return
     finished = "finished before, 0 rows scored now" if not result.scored_now and report["scored"] else "finished"
     print(f"{finished}: {report['output']}")
@@ -99,7 +112,7 @@ def add_what(parser: Parser) -> None:
         action="append",
         nargs="+",
         required=True,
-        help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; text also compressed; s3:// and gs:// too",
+        help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; compressed text; s3:// and gs:// too",
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
@@ -112,9 +125,13 @@ def add_what(parser: Parser) -> None:
     )
     parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
     parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
-    parser.add_argument("--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)")
+    parser.add_argument(
+        "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)"
+    )
     parser.add_argument("--delta", metavar="TABLE", help="publish into this Delta table, in which the output lies, too")
-    parser.add_argument("--iceberg", metavar="TABLE", help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE")
+    parser.add_argument(
+        "--iceberg", metavar="TABLE", help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE"
+    )
     parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default ledger)")
     parser.add_argument(
         "--digest-inputs",
@@ -135,7 +152,7 @@ def add_how(parser: Parser) -> None:
 EXAMPLES = (
     "fivefold score --model bundles/demo --input 'data/*.parquet' --output scores",
     "fivefold score --model bundles/demo --input data.csv.gz --output scores --format csv --columns id,name",
-    "fivefold score --model s3://models/demo.tar#sha256=DIGEST --input 's3://data/ds=2026-01-01/*' --output s3://scores/a",
+    "fivefold score --model s3://models/demo.tar#sha256=DIGEST --input 's3://data/day/*' --output s3://scores/day",
     "fivefold score --model bundles/demo --input data --output scores      the same again goes on where it stopped",
 )
 

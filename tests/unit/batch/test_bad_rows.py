@@ -123,9 +123,7 @@ PARQUET = {
 def test_bad_rows_of_parquet(tmp_path: Path, noted: Path) -> None:
     """The same, of columns: the row's number, and its values."""
     bad = place_faults(list(PARQUET), seed=7)
-    rows = [
-        PARQUET[bad[row]][0] if row in bad else (float(row % 90), float(row % 7), f"n{row}") for row in range(ROWS)
-    ]
+    rows = [PARQUET[bad[row]][0] if row in bad else (float(row % 90), float(row % 7), f"n{row}") for row in range(ROWS)]
     notes = pa.array([note if isinstance(note, bytes) else note.encode() for *_, note in rows], pa.binary())
     table = pa.table(
         {
@@ -145,7 +143,9 @@ def test_bad_rows_of_parquet(tmp_path: Path, noted: Path) -> None:
     for record in found:
         (a, _, _), code, path = PARQUET[bad[record["row"]]]
         assert (record["code"], record["path"]) == (code, path), bad[record["row"]]
-        assert record["raw"]["a"] == (a if a is None or abs(a) <= 1e300 else str(a).replace("nan", "NaN").replace("inf", "Infinity"))
+        assert record["raw"]["a"] == (
+            a if a is None or abs(a) <= 1e300 else str(a).replace("nan", "NaN").replace("inf", "Infinity")
+        )
     assert [(row["_row"], row["total"], row["said"]) for row in answers(tmp_path / "out")] == [
         (row, float(row % 90 + row % 7), f"n{row}") for row in range(ROWS) if row not in bad
     ]
@@ -168,7 +168,16 @@ def test_a_torn_page_is_a_range_of_rows(tmp_path: Path, noted: Path) -> None:
     path = tmp_path / "a.parquet"
     numbers = [float(row % 90) + row / 1e6 for row in range(3000)]
     table = pa.table({"a": numbers, "note": ["x"] * 3000})
-    pq.write_table(table, path, row_group_size=1000, compression="none", use_dictionary=False, data_page_size=800, write_batch_size=50, write_page_checksum=True)
+    pq.write_table(
+        table,
+        path,
+        row_group_size=1000,
+        compression="none",
+        use_dictionary=False,
+        data_page_size=800,
+        write_batch_size=50,
+        write_page_checksum=True,
+    )
     column = pq.ParquetFile(path).metadata.row_group(1).column(0)
     data = bytearray(path.read_bytes())
     # Behind the middle of the column's pages.

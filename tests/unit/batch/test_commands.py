@@ -37,7 +37,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: Path) -> Path
         ("score --model nowhere --input data --output out", 3, "cannot read nowhere", ""),
         ("score --model model --input none/* --output out", 3, "no file matches none/*", "quote the pattern"),
         ("score --model model --input data --output out --format xml", 2, "invalid choice", ""),
-        ("score --model model --input data --output out --max-bad-fraction 2", 2, "expected 0 to 1", "fivefold score --help"),
+        (
+            "score --model model --input data --output out --max-bad-fraction 2",
+            2,
+            "expected 0 to 1",
+            "fivefold score --help",
+        ),
         ("score --model model --input data --output out --columns a,a", 2, "stands twice", ""),
         ("score --model model --input data --output out --columns total", 3, "two columns 'total'", "leave total out"),
         ("batch status out", 3, "there is no run", "fivefold score --help"),
@@ -46,7 +51,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: Path) -> Path
         ("batch submit --model model --input data --output out", 5, "no cluster is named", "RAY_API_SERVER_ADDRESS"),
         ("batch backfill --from x --to y --model model --input {ds} --output {ds}", 2, "--from, --to", "2026-01-31"),
         ("batch backfill --from 2026-01-02 --to 2026-01-01 --model m --input {ds} --output {ds}", 2, "is before", ""),
-        ("batch backfill --from 2026-01-01 --to 2026-01-01 --model m --input a --output {ds}", 2, "have no {ds}", "for example"),
+        (
+            "batch backfill --from 2026-01-01 --to 2026-01-01 --model m --input a --output {ds}",
+            2,
+            "have no {ds}",
+            "for example",
+        ),
         ("batch", 2, "required", "fivefold batch --help"),
     ],
 )
@@ -117,7 +127,8 @@ def test_a_command_line_asks_for_the_same_run(folder: Path) -> None:
     from fivefold.cli import _parser
     from fivefold.commands.score import asked
 
-    line = "score --model model --input a b --input c --output out --format csv --columns x,y --max-bad-fraction 0.5 --max-bad-rows 7"
+    line = "score --model model --input a b --input c --output out --format csv --columns x,y"
+    line += " --max-bad-fraction 0.5 --max-bad-rows 7 --delta d --engine ray-data"
     first = asked(_parser().parse_args([*line.split(), "--workers", "3", "--strict-columns", "--fragment-bytes", "9"]))
     assert first is not None
     second = asked(_parser().parse_args(words(first[0], first[1])))
@@ -132,7 +143,17 @@ def test_a_backfill_does_what_is_missing(folder: Path) -> None:
     before = (folder / "out" / "ds=2026-01-01" / "run.json").stat().st_mtime_ns
 
     def work() -> Backfill:
-        command = ["score", "--model", "model", "--input", "data/ds={ds}/*", "--output", "out/ds={ds}", "--workers", "1"]
+        command = [
+            "score",
+            "--model",
+            "model",
+            "--input",
+            "data/ds={ds}/*",
+            "--output",
+            "out/ds={ds}",
+            "--workers",
+            "1",
+        ]
         return Backfill(
             days("2026-01-01", "2026-01-03"),
             command,
@@ -168,12 +189,23 @@ def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
         home.mkdir()
         (home / "a.jsonl").write_text('{"a": 1, "note": "x"}\n' * (index + 1))
     words = ["--from", names[0], "--to", names[-1], "--model", "model", "--input", "data/ds={ds}/*"]
-    line = [sys.executable, "-m", "fivefold.cli", "batch", "backfill", *words, "--output", "out/ds={ds}", "--workers", "1"]
+    line = [
+        sys.executable,
+        "-m",
+        "fivefold.cli",
+        "batch",
+        "backfill",
+        *words,
+        "--output",
+        "out/ds={ds}",
+        "--workers",
+        "1",
+    ]
 
     def published() -> int:
         return len(list(folder.glob("out/*/_SUCCESS")))
 
-    with started([*line, "--max-parallel", "2"]) as process:
+    with started([*line, "--max-parallel", "2"]):
         until(lambda: published() >= 6, 240)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("out/*/_SUCCESS")}
     done = subprocess.run(

@@ -60,7 +60,9 @@ def test_what_differs_is_told(tmp_path: Path, data: Path) -> None:
 
 def test_rows_that_only_one_has(tmp_path: Path, data: Path) -> None:
     """Because the other one has refused them."""
-    picky = OTHER.replace(b'(columns["a"] > 40) * 0.5', b"0").replace(b"total = ", b"assert (columns['a'] != 7).all(); total = ")
+    picky = OTHER.replace(b'(columns["a"] > 40) * 0.5', b"0").replace(
+        b"total = ", b"assert (columns['a'] != 7).all(); total = "
+    )
     run(write_python(tmp_path / "one").path, data, tmp_path / "first")
     run(write_python(tmp_path / "two", picky).path, data, tmp_path / "second", max_bad_fraction=0.5, fragment_bytes=900)
 

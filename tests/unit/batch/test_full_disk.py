@@ -29,7 +29,9 @@ except RunFailed as error:
 def test_a_full_disk_is_told_and_survived(tmp_path: Path, noted: Path, format: str) -> None:
     """The small fragment's files stay, of the large one nothing is left."""
     (tmp_path / "a.csv").write_text("a,note\n1,x\n")
-    (tmp_path / "b.csv").write_text("a,note\n" + "".join(f"{row % 90},{row * 7919 % 1000003}\n" for row in range(50_000)))
+    (tmp_path / "b.csv").write_text(
+        "a,note\n" + "".join(f"{row % 90},{row * 7919 % 1000003}\n" for row in range(50_000))
+    )
     output = tmp_path / "out"
 
     words = ["100000", str(noted), str(tmp_path / "*.csv"), str(output), format]

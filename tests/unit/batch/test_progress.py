@@ -94,13 +94,13 @@ def test_metrics_go_to_a_file_or_a_gateway(tmp_path: Path, finished: Plan) -> No
     thread.start()
     try:
         for target in (str(tmp_path / "batch.prom"), f"http://127.0.0.1:{server.server_port}"):
-            Metrics(finished, target).tell(state(finished, records, 10, 1.0), records, last=True)
+            Metrics(finished, target).tell(state(finished, records, 10, 1.0), last=True)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     gone = Metrics(finished, f"http://127.0.0.1:{server.server_port}")
-    gone.tell(state(finished, records, 10, 1.0), records, last=True)
+    gone.tell(state(finished, records, 10, 1.0), last=True)
 
     text = (tmp_path / "batch.prom").read_text()
     assert 'fivefold_rows_total{model="noted",outcome="scored",pattern="batch",version="1"} 9.0' in text

@@ -25,7 +25,14 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
     lines = [json.dumps({"id": [row], "a": row % 110, "note": None if row % 3 else "x"}) for row in rows]
     (home / "b.jsonl").write_text("\n".join(lines) + "\n")
     table = pa.table({"id": list(rows), "a": [row % 110 + 0.25 for row in rows], "note": ["x"] * 500})
-    pq.write_table(table, home / "c.parquet", row_group_size=100, write_page_checksum=True, compression="none", use_dictionary=False)
+    pq.write_table(
+        table,
+        home / "c.parquet",
+        row_group_size=100,
+        write_page_checksum=True,
+        compression="none",
+        use_dictionary=False,
+    )
     column = pq.ParquetFile(home / "c.parquet").metadata.row_group(2).column(1)
     data = bytearray((home / "c.parquet").read_bytes())
     data[column.data_page_offset + column.total_compressed_size // 2] ^= 255
@@ -35,7 +42,7 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
 
     words = ["--model", str(noted), "--input", str(home), "--output", str(tmp_path / "two"), "--columns", "id,a"]
     words += ["--fragment-bytes", "3000", "--max-bad-fraction", "0.5", "--engine", "ray-data", "--json"]
-    code = "import os, sys; os.environ['FIVEFOLD_CHUNK_ROWS'] = '64'; from fivefold.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import os, sys; os.environ['FIVEFOLD_CHUNK_ROWS'] = '64'; from fivefold.cli import main; sys.exit(main())"
     report = finish([sys.executable, "-c", code, "score", *words])
 
     assert files(tmp_path / "two") == files(tmp_path / "one")

@@ -53,7 +53,9 @@ def test_a_folder_of_files(tmp_path: Path, noted: Path, data: Path) -> None:
     assert report["contract"] == "noted@1.0"
     assert report["bundle"] == json.loads(json.dumps(status(str(tmp_path / "out")).report))["bundle"]
     assert report["rows_per_second"] > 0
-    assert [item["file"] for item in report["files"]] == [str(data / name) for name in ("a.csv", "b.jsonl", "c.parquet")]
+    assert [item["file"] for item in report["files"]] == [
+        str(data / name) for name in ("a.csv", "b.jsonl", "c.parquet")
+    ]
     assert (tmp_path / "out" / "_SUCCESS").read_bytes() == b""
     rows = answers(tmp_path / "out")
     assert [(row["_row"], row["total"], row["said"]) for row in rows] == [
@@ -145,7 +147,9 @@ def test_a_run_that_stopped_goes_on(tmp_path: Path, noted: Path, data: Path, mon
     assert status(str(tmp_path / "out")).state == "published"
 
 
-def test_what_dies_before_its_record_has_not_happened(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_dies_before_its_record_has_not_happened(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Files in place without a record are written anew; records without `_SUCCESS` are published."""
     run(noted, data, tmp_path / "whole", fragment_bytes=1000)
     go(noted, data, tmp_path / "out")
@@ -178,7 +182,9 @@ def test_unfinished_files_of_dead_runs_are_removed(tmp_path: Path, noted: Path, 
     assert (alive / "x.part").exists()
 
 
-def test_a_worker_that_dies_is_replaced(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_is_replaced(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its fragment is done by another one; the record says which attempt it was."""
     monkeypatch.setattr(Mortal, "deaths", {0: 2})
 
@@ -187,7 +193,9 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, noted: Path, data: Path,
     assert sorted({record.attempt for record in records(tmp_path / "out")}) == [1, 3]
 
 
-def test_a_fragment_that_kills_its_workers_ends_the_run(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fragment_that_kills_its_workers_ends_the_run(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With its name, after three of them; what is finished stays."""
     monkeypatch.setattr(Mortal, "deaths", {500: 99})
 
@@ -242,7 +250,9 @@ def test_a_digest_knows_a_file_that_was_copied(tmp_path: Path, noted: Path, data
     assert run(noted, data, tmp_path / "out", digest_inputs=True).scored_now == 0
 
 
-def test_two_identical_runs_at_once_publish_one_result(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_identical_runs_at_once_publish_one_result(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second begins when the first has done a few fragments, ends before it, and both give the same report."""
     inner: list[Any] = []
     real = scoring.FragmentScorer.score
@@ -299,7 +309,9 @@ def test_compressed_text_is_judged_at_the_end(tmp_path: Path, noted: Path) -> No
     """How many rows there are is not known before."""
     import gzip
 
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"a": 999, "note": "x"}\n' * 2 + b'{"a": 1, "note": "x"}\n' * 98))
+    (tmp_path / "a.jsonl.gz").write_bytes(
+        gzip.compress(b'{"a": 999, "note": "x"}\n' * 2 + b'{"a": 1, "note": "x"}\n' * 98)
+    )
 
     with pytest.raises(RunFailed, match=r"2 of 100 rows are quarantined \(2.00%\), and at most 1.00% may be"):
         run(noted, tmp_path / "a.jsonl.gz", tmp_path / "out")
@@ -351,8 +363,26 @@ def test_columns_come_along(tmp_path: Path, noted: Path) -> None:
     run(noted, tmp_path / "a.csv", tmp_path / "out", columns=("id", "note", "b"), format="jsonl")
 
     assert answers(tmp_path / "out") == [
-        {"_row": 0, "_model": "noted@1", "_contract": "noted@1.0", "note": None, "b": 0.5, "id": "x, y", "total": 1.5, "said": "none"},
-        {"_row": 1, "_model": "noted@1", "_contract": "noted@1.0", "note": "b", "b": 0.5, "id": None, "total": 2.5, "said": "b"},
+        {
+            "_row": 0,
+            "_model": "noted@1",
+            "_contract": "noted@1.0",
+            "note": None,
+            "b": 0.5,
+            "id": "x, y",
+            "total": 1.5,
+            "said": "none",
+        },
+        {
+            "_row": 1,
+            "_model": "noted@1",
+            "_contract": "noted@1.0",
+            "note": "b",
+            "b": 0.5,
+            "id": None,
+            "total": 2.5,
+            "said": "b",
+        },
     ]
 
 
@@ -369,7 +399,9 @@ def test_a_carried_column_and_an_answer_cannot_share_a_name(tmp_path: Path, note
         ("model.txt", ProtocolError, r"expected a file of \.parquet"),
     ],
 )
-def test_patterns_without_files(tmp_path: Path, noted: Path, pattern: str, kind: type[FivefoldError], sentence: str) -> None:
+def test_patterns_without_files(
+    tmp_path: Path, noted: Path, pattern: str, kind: type[FivefoldError], sentence: str
+) -> None:
     """Named as they were given."""
     (tmp_path / "model.txt").touch()
 
@@ -395,12 +427,16 @@ def test_nothing_to_score_is_a_run_too(tmp_path: Path, noted: Path) -> None:
 
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(b""))
 
-    report = run(noted, [str(tmp_path / "a.csv"), str(tmp_path / "b.jsonl"), str(tmp_path / "c.jsonl.gz")], tmp_path / "out").report
+    report = run(
+        noted, [str(tmp_path / "a.csv"), str(tmp_path / "b.jsonl"), str(tmp_path / "c.jsonl.gz")], tmp_path / "out"
+    ).report
     assert (report["rows"], report["scored"], report["quarantined"]) == (0, 0, 0)
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_an_input_that_changes_under_a_run_is_noticed(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_changes_under_a_run_is_noticed(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its fragments would not be those of the plan."""
     real = Alone.hire
 

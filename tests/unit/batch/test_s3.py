@@ -33,8 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         trial.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{trial.getsockname()[1]}"
     words = [program, "--access", ACCESS, "--secret", SECRET, "--port", address, "--quiet", "posix", str(root)]
-    sidecar = root.parent / f"{root.name}-meta"
-    sidecar.mkdir()
+    sidecar = tmp_path_factory.mktemp("about")
     words[-1:] = ["--sidecar", str(sidecar), str(root)]
     with (root.parent / "s3.log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)

@@ -29,7 +29,9 @@ def cut(data: bytes, *, quotes: bool, block: int = scan.BLOCK, start: int = 0) -
 
 
 text = st.text(st.sampled_from('ab,"\r\n é'), max_size=60)
-cells = st.lists(st.lists(st.text(st.sampled_from('ab, "\né'), max_size=5), min_size=2, max_size=3), min_size=1, max_size=6)
+cells = st.lists(
+    st.lists(st.text(st.sampled_from('ab, "\né'), max_size=5), min_size=2, max_size=3), min_size=1, max_size=6
+)
 
 
 @given(cells, st.integers(1, 9), st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
@@ -113,7 +115,7 @@ def test_records_that_are_not_broken_are_python_s(content: str) -> None:
         # A quote inside of a cell that does not begin with one is a quote.
         (b'5" pipe,1\n2,b\n', [(b'5" pipe,1\n', False), (b"2,b\n", False)]),
         (b'1,"a\nb"\n2,c\n', [(b'1,"a\nb"\n', False), (b"2,c\n", False)]),
-        (b'\n\r\n1,a\n\n2,b', [(b"1,a\n", False), (b"2,b", False)]),
+        (b"\n\r\n1,a\n\n2,b", [(b"1,a\n", False), (b"2,b", False)]),
     ],
 )
 def test_quotes_that_are_not_in_order(content: bytes, records: list[tuple[bytes, bool]]) -> None:

@@ -25,26 +25,32 @@ def test_a_delta_table(tmp_path: Path, noted: Path, data: Path) -> None:
     from deltalake import DeltaTable
 
     table = tmp_path / "table"
-    for name in ("one", "two"):
-        run(noted, data, table / "runs" / name, delta=str(table), fragment_bytes=2000)
+    for name, rows in (("one", 64), ("two", 65)):
+        settings = {"delta": str(table), "fragment_bytes": 2000, "chunk_rows": rows}
+        run(noted, data, table / "runs" / name, **settings)
         before = DeltaTable(str(table)).version()
         for file in ("run.json", "_SUCCESS"):
             (table / "runs" / name / file).unlink()
-        run(noted, data, table / "runs" / name, delta=str(table), fragment_bytes=2000)
+        run(noted, data, table / "runs" / name, **settings)
         assert DeltaTable(str(table)).version() == before
 
+    # The same run elsewhere is still the same run.
+    run(noted, data, table / "runs" / "again", **settings)
     rows = DeltaTable(str(table)).to_pyarrow_table().sort_by("_row").to_pylist()
-    assert [(row["_row"], row["said"]) for row in rows] == [(row, f"n{row}") for row in range(500) for _ in ("one", "two")]
+    assert [(row["_row"], row["said"]) for row in rows] == [
+        (row, f"n{row}") for row in range(500) for _ in ("one", "two")
+    ]
 
 
 def test_an_iceberg_table(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the catalog that pyiceberg's own variables name."""
-    from pyiceberg.catalog import load_catalog
-
     (tmp_path / "warehouse").mkdir()
     monkeypatch.setenv("PYICEBERG_CATALOG__HERE__TYPE", "sql")
     monkeypatch.setenv("PYICEBERG_CATALOG__HERE__URI", f"sqlite:///{tmp_path}/catalog.db")
     monkeypatch.setenv("PYICEBERG_CATALOG__HERE__WAREHOUSE", f"file://{tmp_path}/warehouse")
+    # It reads them when it is imported.
+    from pyiceberg.catalog import load_catalog
+
     out = tmp_path / "out"
     run(noted, data, out, iceberg="here.scores.noted", fragment_bytes=2000)
     for file in ("run.json", "_SUCCESS"):

@@ -42,7 +42,10 @@ def write_noted(directory: Path) -> Bundle:
         model={"model.onnx": MODEL},
         runtime="onnx",
         binding=Binding(
-            tuple(InputBinding(name, (name,), dtype) for name, dtype in (("a", "float32"), ("b", "float32"), ("note", "string"))),
+            tuple(
+                InputBinding(name, (name,), dtype)
+                for name, dtype in (("a", "float32"), ("b", "float32"), ("note", "string"))
+            ),
             (OutputBinding("total", "total"), OutputBinding("said", "said")),
         ),
         golden=([{"a": 1.0, "b": 2.0, "note": "x"}], [{"total": 3.0, "said": "x"}]),

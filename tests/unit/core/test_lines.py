@@ -33,7 +33,7 @@ def test_good_lines_are_columns() -> None:
 
 def test_bad_lines_cost_only_themselves() -> None:
     """Whether they break JSON or the contract; what only the exact reader accepts keeps its place."""
-    found = read(['{"a": 1}', '{"a": 11}', '{"a": [3]}', "[4, \"z\"]", '{"a"', '{"a": 5, "c": 1}', '{"a": 6}'])
+    found = read(['{"a": 1}', '{"a": 11}', '{"a": [3]}', '[4, "z"]', '{"a"', '{"a": 5, "c": 1}', '{"a": 6}'])
 
     assert found.rows.tolist() == [0, 3, 6]
     assert [record["a"] for record in found.columns.to_records()] == [1.0, 4.0, 6.0]
@@ -76,7 +76,9 @@ def test_a_record_over_two_lines_is_two_bad_lines() -> None:
 
 def test_carried_names_are_no_unknown_fields() -> None:
     """Their values come as JSON, absent ones as None, in the order of the good lines."""
-    found = read(['{"a": 1, "id": [7]}', '{"a": 99, "id": 8}', "[2, \"x\"]", '{"a": 3}', '{"id": "9", "a": 4}'], carried=("id",))
+    found = read(
+        ['{"a": 1, "id": [7]}', '{"a": 99, "id": 8}', '[2, "x"]', '{"a": 3}', '{"id": "9", "a": 4}'], carried=("id",)
+    )
 
     assert found.carried == [[[7], None, None, "9"]]
     assert found.rows.tolist() == [0, 2, 3, 4]

@@ -93,7 +93,9 @@ class _Reader:
         self._header = header
         self._carried = {name: header.index(name) for name in needs.carried if name in header}
         self._text = Text(needs.fields)
-        self._fast = None if any(field.shape or field.kind == "bytes" for field in needs.fields) else _Fast(header, needs)
+        self._fast = (
+            None if any(field.shape or field.kind == "bytes" for field in needs.fields) else _Fast(header, needs)
+        )
 
     def read(self, part: Part) -> Piece:
         whole = np.flatnonzero(~part.broken)
@@ -109,7 +111,10 @@ class _Reader:
             return Piece(columns, part.row + clean, carried, rest.faults)
         places = np.concatenate([part.row + clean, rest.places])
         order = np.argsort(places, kind="stable")
-        both = {name: pa.concat_arrays([values, rest.carried[name]]).take(pa.array(order)) for name, values in carried.items()}
+        both = {
+            name: pa.concat_arrays([values, rest.carried[name]]).take(pa.array(order))
+            for name, values in carried.items()
+        }
         return Piece(Columns.concat([columns, rest.columns]).take(order), places[order], both, rest.faults)
 
     def _exactly(self, part: Part, rows: Any) -> Piece:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fivefold.batch.formats.piece import Fault, Needs, Piece
@@ -20,12 +18,12 @@ class JsonLines(TextFile):
         super().__init__(needs)
         self._lines = Lines(needs.fields, needs.carried)
 
-    def look(self, source: Source) -> Sequence[str]:
+    def look(self, source: Source) -> list[str]:
         """Nothing is ignored, and nothing is known before a line is read."""
         source.open(self.needs.clear).close()
-        return ()
+        return []
 
-    def _piece(self, source: Source, part: Part) -> Piece:
+    def _piece(self, source: Source, part: Part) -> Piece:  # noqa: ARG002  # of CSV it decides the header
         rows = np.flatnonzero(~part.broken)
         text, places = part.text(rows)
         read = self._lines.read(text, places)

@@ -14,7 +14,6 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
 from fivefold.core.errors import FivefoldError
 
-
 Check = Callable[[], None]
 
 

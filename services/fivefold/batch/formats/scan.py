@@ -132,7 +132,8 @@ def _quoted(data: bytes, final: bool) -> tuple[Array, Array]:
         good = outside[: np.searchsorted(outside, odd, "right")]
         parts.append(good)
         at = int(good[-1]) if len(good) else at
-        singles, undecided = [], False
+        singles: list[int] = []
+        undecided = False
         # Odd quotes come in numbers: some more records one by one cost less than looking at all of the block again.
         while at < len(data) and len(singles) < _SINGLES and not undecided:
             end, is_broken = _one(data, at, final)

@@ -6,10 +6,11 @@ when it has been read. What a record is, and what is in it, is left to `csv` and
 
 from __future__ import annotations
 
-import io
+import abc
+import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from fivefold.core.errors import ContractError
 BOM = b"\xef\xbb\xbf"
 
 
-class TextFile:
+class TextFile(abc.ABC):
     """A format of records in text; `quotes` and `headed` say which, `_piece` reads some records of a block."""
 
     quotes = False
@@ -64,7 +65,12 @@ class TextFile:
             out.append(Range(start, offset, row, rows, first_line))
         return out
 
-    def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
+    def read(
+        self,
+        source: Source,
+        part: Range,
+        torn: frozenset[int] = frozenset(),  # noqa: ARG002  # text has no units
+    ) -> Iterator[Piece]:
         """The rows of a range; one that only the end of a broken stream would tell is one fault."""
         row, line, offset = part.row, part.line, part.start
         skip = self.headed and bool(source.compressed)
@@ -91,14 +97,20 @@ class TextFile:
             error = ContractError("malformed", reason)
             yield self._nothing([Fault(row, error, None, line + 1, offset)])
 
+    @abc.abstractmethod
     def _piece(self, source: Source, part: Part) -> Piece:
-        raise NotImplementedError  # each format's own
+        """Some records of a block as a piece."""
 
+    @abc.abstractmethod
     def _nothing(self, faults: list[Fault]) -> Piece:
-        raise NotImplementedError  # each format's own
+        """No rows, and faults."""
 
-    def _open(self, source: Source) -> _Opened:
-        return _Opened(source.text(self.needs.clear), self.headed)
+    @contextlib.contextmanager
+    def _open(self, source: Source) -> Iterator[tuple[Any, int]]:
+        """The text, behind the byte order mark that a header may have, and the place where that is."""
+        with source.text(self.needs.clear) as stream:
+            marked = self.headed and stream.peek(3)[:3] == BOM
+            yield stream, len(stream.read(3)) if marked else 0
 
 
 BROKEN_STREAM: tuple[type[BaseException], ...] = (EOFError, zlib.error, OSError)
@@ -145,23 +157,6 @@ class Part:
             self._block.offset + int(self.starts[index]),
             size,
         )
-
-
-class _Opened:
-    """A text file that stands behind its byte order mark, where it may have one, and where that is."""
-
-    def __init__(self, stream: IO[bytes], marked: bool) -> None:
-        self._stream: Any = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[arg-type]  # an Arrow file reads like one
-        self._marked = marked
-
-    def __enter__(self) -> tuple[Any, int]:
-        if self._marked and self._stream.peek(3)[:3] == BOM:
-            self._stream.read(3)
-            return self._stream, 3
-        return self._stream, 0
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
 
 
 def too_long(most: int) -> ContractError:

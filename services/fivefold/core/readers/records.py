@@ -229,7 +229,11 @@ def typed_rows(fields: tuple[Field, ...], extra: Sequence[str] = ()) -> TypedRow
     lows, highs = (low.tolist(), high.tolist()) if low is not None and high is not None else ([], [])
     width = len(fields)
     whole: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
-    astuple = (lambda row: whole(row)[:width]) if extra else whole
+
+    def of_fields(row: Any) -> tuple[Any, ...]:
+        return whole(row)[:width]
+
+    astuple = of_fields if extra else whole
 
     def read_block(instances: list[Any]) -> Reading:
         assert dtype is not None
