@@ -58,7 +58,8 @@ class Bench:
         self.chosen, self.workers, self._scratch = chosen, workers, scratch
         say("making rows and models, where they are not there yet")
         whole = data.rows(cache, rows)
-        self.nothing = data.rows(cache, NOTHING, files=1)
+        # As many files as make everybody start all workers.
+        self.nothing = data.rows(cache, NOTHING, files=8)
         self.inputs = {model.name: data.part(whole, model.share) for model in MODELS}
         self.bundles = {model.name: data.bundle(model, cache / "bundles") for model in MODELS}
         self.rows = {name: data.count(path) for name, path in self.inputs.items()}

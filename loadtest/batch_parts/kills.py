@@ -1,7 +1,7 @@
 """Who is killed when, and what a kill has cost.
 
-Moments are drawn beforehand from a seed. A worker is killed so many seconds after answers are being written, the driver
-so many seconds after that or, every fourth time, after its start. What a kill costs is read from the output directory:
+Moments are drawn beforehand from a seed. A worker is killed so many seconds after a fragment is in work, the driver so
+many seconds after that or, every fourth time, after its start. What a kill costs is read from the output directory:
 what was being written when everybody was dead is lost; what the ledger had then must never be written again.
 """
 
@@ -60,7 +60,7 @@ class Watch:
     _seen: set[str] = field(default_factory=set)
 
     def at_work(self) -> bool:
-        """Whether somebody is writing answers; what the dead have left does not count."""
+        """Whether a fragment is in work; what the dead have left does not count."""
         return bool(outputs.being_written(self.output) - self._seen)
 
     def look(self, *, dead: bool) -> None:

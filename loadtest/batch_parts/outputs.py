@@ -112,12 +112,16 @@ def stamps(output: Path) -> dict[str, tuple[int, int]]:
 
 
 def being_written(output: Path) -> set[str]:
-    """The temporary files of answers."""
-    return {str(path.relative_to(output)) for path in (output / TEMPORARY).glob("*/*.part")}
+    """The fragments in work, each below its worker's own directory.
+
+    The first refused row is seen before the first answers are, which wait for a whole row group.
+    """
+    found = (output / TEMPORARY).glob("*/*.*")
+    return {str(path.relative_to(output).with_suffix("")) for path in found}
 
 
 def unfinished(output: Path) -> set[str]:
-    """What is not finished: temporary files of answers, and whole ones whose fragment has no record."""
+    """What is not finished: the fragments in work, and the files of answers whose fragment has no record."""
     recorded = set(finished(output))
     whole = {path.name for path in output.glob("part-*")}
     return being_written(output) | {name for name in whole if fragment_of(name) not in recorded}

@@ -74,7 +74,8 @@ def test_what_was_being_written_when_the_driver_died_is_lost_once(tmp_path: Path
     watch = Watch(tmp_path)
     finish(tmp_path, "aa", b"1")
     (tmp_path / "_temporary" / "x").mkdir(parents=True)
-    (tmp_path / "_temporary" / "x" / "bb.part").write_bytes(b"half")
+    for name in ("lock", "bb.part", "bb.quarantine"):
+        (tmp_path / "_temporary" / "x" / name).write_bytes(b"half")
     (tmp_path / "part-cc.parquet").write_bytes(b"whole")
 
     assert watch.at_work()
