@@ -4,7 +4,9 @@
 for program in docker kind kubectl helm; do need "$program"; done
 docker info >/dev/null 2>&1 || die "Docker does not answer" "start it; docker info says why it does not"
 
-mkdir -p "$bundles"
+mkdir -p "$bundles" "$data"
+# Pods write into it as a user that this machine does not have.
+chmod 0777 "$data"
 if cluster_is_up; then
   say "the cluster $cluster is there already"
 else
@@ -29,7 +31,7 @@ helm --kube-context "$context" upgrade --install traefik "${source[@]}" --namesp
 kube create namespace "$namespace" --dry-run=client -o yaml | kube apply -f - >/dev/null
 # The pods of the chart run under the strictest of Kubernetes' own standards.
 kube label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null
-kube apply -f k8s/kind/bundles.yaml >/dev/null
+kube apply -f k8s/kind/bundles.yaml -f k8s/kind/data.yaml >/dev/null
 
 until_true 180 "KubeRay's operator" "kubectl --context $context describe deployment kuberay-operator" \
   kube rollout status deployment/kuberay-operator --timeout=1s

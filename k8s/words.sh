@@ -4,7 +4,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cluster=fivefold namespace=fivefold release=fivefold
 context=kind-$cluster
-bundles=.cache/kind/bundles
+bundles=.cache/kind/bundles data=.cache/kind/data
 started=$SECONDS
 
 say() { printf '%5ss  %s\n' $((SECONDS - started)) "$*"; }

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fivefold.core.bundle import Bundle
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest import hardware
 from loadtest.bench_parts import asking, tools, writing
 from loadtest.bench_parts.asking import Differs

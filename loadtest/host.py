@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest.bench_parts import tools
 
 START_SECONDS: Final = 180.0

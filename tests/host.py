@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fivefold.online import processes
+from fivefold.local import processes
 
 SERVICES = Path(__file__).parents[1] / "services"
 

@@ -1,5 +1,6 @@
 """What the README says is what happens: its blocks are run, its outputs are compared with the real ones."""
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import fivefold
+from fivefold.batch.alone import Alone
+from fivefold.batch.run import score
 from fivefold.cli import _parser
+from fivefold.commands import score as scoring
 from fivefold.guard.keyring import Keyring
 from fivefold.online.settings import OnlineSettings
 from tests.host import SERVICES, Host, running
@@ -138,6 +142,24 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with client(app) as asking:
         path = f"/scoring/v1/models/{asking.get('/scoring/v1/models').json()['models'][0]}:predict"
         assert asking.post(path, json={"instances": [{"age": 33, "visits": 7}]}).json()["predictions"]
+
+
+def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score command is one, and publishes; here without Ray, in this process."""
+    (words,) = [shlex.split(line)[1:] for line in block("sh", "fivefold score").splitlines() if line]
+    rows = fivefold.open(trained[0]).bundle.golden()[0].to_records()
+    (tmp_path / "data").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "a.parquet")
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "mine").symlink_to(trained[0])
+    monkeypatch.chdir(tmp_path)
+    asked = scoring.asked(_parser().parse_args(words))
+    assert asked is not None
+
+    report = score(*asked, out=io.StringIO(), crew=Alone).report
+
+    assert report["scored"] == len(rows)
+    assert (tmp_path / "scores" / "_SUCCESS").exists()
 
 
 def test_the_contract_is_one() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from fivefold.core.bundle import Bundle
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest.bench_parts import asking, tools
 from loadtest.bench_parts.asking import Ask, Differs, Question, Refuses
 from loadtest.bench_parts.contenders import PEERS, WORKLOADS, Contender

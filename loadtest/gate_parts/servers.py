@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fivefold.online import processes
+from fivefold.local import processes
 from loadtest.gate_parts.trees import Tree
 from loadtest.hotpath import ONE_FIELD, THIRTY_FIELDS
 

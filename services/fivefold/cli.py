@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
+from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
 from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
@@ -20,6 +21,7 @@ from fivefold.commands.doctor import add_doctor
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
+from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_export, add_serve
 from fivefold.commands.words import Parser, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
@@ -33,7 +35,8 @@ EXIT: dict[str, int] = {
     **dict.fromkeys(("request_timeout", "headers_too_large", "rate_limited", "not_ready", "overloaded"), 5),
     "deadline_exceeded": 5,
     "cancelled": 130,
-    "model_failed": 1,
+    **dict.fromkeys(("run_conflict", "too_many_bad_rows"), 3),
+    **dict.fromkeys(("model_failed", "storage_failed", "worker_lost"), 1),
     "internal": 1,
 }
 """Exit status of each error code. 0 is success, 2 also a command line that cannot be parsed, 130 also Ctrl-C."""
@@ -94,6 +97,7 @@ examples:
   fivefold demo bundles/demo                        train and pack a model on real data
   fivefold serve --model bundles/demo               REST on :8000, gRPC on :9000, a page at /
   fivefold pack model.joblib --contract contract.json --output bundles/mine
+  fivefold score --model bundles/demo --input 'data/*.parquet' --output scores
 
 exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the data, contract or bundle, 4 not allowed,
 5 try again later, 130 interrupted""",
@@ -102,6 +106,8 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_pack(commands)
     add_demo(commands)
     add_serve(commands)
+    add_score(commands)
+    add_batch(commands)
     add_export(commands)
     add_contract(commands)
     add_bundle(commands)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -11,12 +13,16 @@ from typing import Any
 import yaml
 from kubernetes import client
 
+from fivefold.cluster import rayjob
 from tests import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 KUBERNETES = "1.34.0"
+JOB = {"metadata": {"name": "fivefold-batch-1", "uid": "1", "creationTimestamp": "2026-03-01T02:00:00Z"}}
+"""A Job that a CronJob would make, for the last day of February."""
+
 APIS = ("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/PrometheusRule")
 
 _PARSE = client.ApiClient()
@@ -80,6 +86,33 @@ class Release:
         cluster = self.cluster()
         return {"head": cluster["headGroupSpec"], "worker": cluster["workerGroupSpecs"][0]}
 
+    def runs(self) -> list[dict[str, Any]]:
+        """The RayJob that `JOB` makes of the chart's manifest, where there is one."""
+        manifests = [
+            json.loads(item["data"]["rayjob.json"]) for item in self.of("ConfigMap") if "rayjob.json" in item["data"]
+        ]
+        return [rayjob.rayjob(manifest, JOB, dt.UTC) for manifest in manifests]
+
+    def run_groups(self) -> dict[str, dict[str, Any]]:
+        """Head and workers of a run's cluster, where there is one."""
+        clusters = [run["spec"]["rayClusterSpec"] for run in self.runs()]
+        return {
+            name: group
+            for cluster in clusters
+            for name, group in (("head", cluster["headGroupSpec"]), ("worker", cluster["workerGroupSpecs"][0]))
+        }
+
+    def templates(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What every pod is made of that the release makes, by name; not those of its own Pods."""
+        for name, group in self.groups().items():
+            yield name, group["template"]
+        for name, group in self.run_groups().items():
+            yield f"run-{name}", group["template"]
+        for job in self.of("Job"):
+            yield job["metadata"]["name"], job["spec"]["template"]
+        for job in self.of("CronJob"):
+            yield job["metadata"]["name"], job["spec"]["jobTemplate"]["spec"]["template"]
+
     def serve(self) -> dict[str, Any]:
         """Ray Serve's configuration."""
         found: dict[str, Any] = yaml.safe_load(self.one("RayService")["spec"]["serveConfigV2"])
@@ -87,10 +120,8 @@ class Release:
 
     def pods(self) -> Iterator[tuple[str, client.V1PodSpec]]:
         """Every pod that the release makes, by name."""
-        for name, group in self.groups().items():
-            yield name, typed(group["template"]["spec"], "V1PodSpec")
-        for job in self.of("Job"):
-            yield job["metadata"]["name"], typed(job["spec"]["template"]["spec"], "V1PodSpec")
+        for name, template in self.templates():
+            yield name, typed(template["spec"], "V1PodSpec")
         for pod in self.of("Pod"):
             yield pod["metadata"]["name"], typed(pod["spec"], "V1PodSpec")
 

@@ -13,6 +13,8 @@ ONLINE = {
     "app.kubernetes.io/instance": "fivefold",
     "app.kubernetes.io/component": "online",
 }
+BATCH = ONLINE | {"app.kubernetes.io/component": "batch"}
+START = ONLINE | {"app.kubernetes.io/component": "batch-start"}
 
 
 def ports(rule: client.V1NetworkPolicyIngressRule) -> set[tuple[int, int]]:
@@ -43,14 +45,58 @@ def test_ray_pods_reach_each_other_on_every_port_of_ray_and_on_no_other(scenario
         assert all(peer.namespace_selector is None for peer in getattr(rule, peers))
 
 
+def test_the_pods_of_runs_reach_each_other_and_those_that_serve_stay_apart() -> None:
+    """On Ray's own ports, which `ray start` is told, and on none of Serve's; each kind of pod reaches its own kind."""
+    release = Release("batch")
+    policy = release.policies()["batch-ray"]
+    expected: set[tuple[int, int]] = set()
+    for group in release.run_groups().values():
+        told = group["rayStartParams"]
+        expected |= {(int(told[name]),) * 2 for name in told if name.endswith("port") and "worker" not in name}
+        expected.add((int(told["min-worker-port"]), int(told["max-worker-port"])))
+
+    assert policy.spec.pod_selector.match_labels == BATCH
+    for rule, peers in ((policy.spec.ingress[0], "_from"), (policy.spec.egress[0], "to")):
+        assert ports(rule) == expected
+        assert [peer.pod_selector.match_labels for peer in getattr(rule, peers)] == [BATCH]
+
+
+def test_the_operator_reaches_the_head_of_a_run_and_nothing_else_does() -> None:
+    """It hands over the command; nobody scrapes, calls or submits from elsewhere."""
+    release = Release("batch")
+    policies = release.policies()
+    head = {**BATCH, "ray.io/node-type": "head"}
+
+    assert policies["batch-operator"].spec.pod_selector.match_labels == head
+    assert [ports(rule) for rule in policies["batch-operator"].spec.ingress] == [{(8265, 8265)}]
+    lets_in = {name for name, found in policies.items() if selects(found, BATCH) and found.spec.ingress}
+    assert lets_in == {"batch-ray"}
+
+
+def test_runs_reach_what_the_values_say() -> None:
+    """Object stores are among `networkPolicy.egress`, for pods that read and write; the CronJob's has the API alone."""
+    policies = Release("batch").policies()
+
+    assert selects(policies["egress"], BATCH)
+    starts = {name for name, found in policies.items() if selects(found, START) and found.spec.egress}
+    assert starts == {"dns", "batch-start"}
+    assert ports(policies["batch-start"].spec.egress[0]) == {(443, 443), (6443, 6443)}
+
+
+def selects(policy: client.V1NetworkPolicy, labels: dict[str, str]) -> bool:
+    """Whether a policy is about pods with these labels."""
+    selector = policy.spec.pod_selector
+    among = all(labels.get(each.key) in each.values for each in selector.match_expressions or [])
+    return among and (selector.match_labels or {}).items() <= labels.items()
+
+
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
 def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     """One policy names every pod and allows nothing; nobody but Ray's pods and the operator reaches the job API."""
     release = Release(scenario)
     policies = release.policies()
     deny = policies["deny"].spec
-    labels = [group["template"]["metadata"]["labels"] for group in release.groups().values()]
-    labels += [item["spec"]["template"]["metadata"]["labels"] for item in release.of("Job")]
+    labels = [template["metadata"]["labels"] for _, template in release.templates()]
     labels += [item["metadata"]["labels"] for item in release.of("Pod")]
 
     assert deny.policy_types == ["Ingress", "Egress"]
@@ -59,7 +105,7 @@ def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     assert all(deny.pod_selector.match_labels.items() <= found.items() for found in labels)
     dashboard = 8265
     reached = {name for name, found in policies.items() for rule in found.spec.ingress or [] if opens(rule, dashboard)}
-    assert reached == {"ray", "operator"}
+    assert reached == {"ray", "operator"} | ({"batch-ray", "batch-operator"} if release.runs() else set())
 
 
 def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
@@ -84,8 +130,9 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     policies = Release(scenario).policies()
     everywhere = {name for name, found in policies.items() for rule in found.spec.egress or [] if not rule.to}
 
-    assert everywhere <= {"secrets", "api", "egress"}
-    assert ("egress" in policies) == (scenario in {"two-models", "oidc", "autoscale"})
+    assert everywhere <= {"secrets", "api", "egress", "batch-start"}
+    assert ("egress" in policies) == (scenario in {"two-models", "oidc", "autoscale", "batch"})
+    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
     assert ("api" in policies) == (scenario == "autoscale")
     assert ("metrics" in policies) == (scenario == "monitoring")
 

@@ -11,14 +11,17 @@ from tests.chart import schemas
 from tests.chart.rendering import ROOT, SCENARIOS, Release
 
 pytestmark = pytest.mark.full
+KIND = ("bundles", "data")
+"""What `k8s/kind` has for Kubernetes itself."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_rendered_objects_fit_their_schemas(scenario: str) -> None:
-    """No field is unknown, none has another type, in no scenario."""
+    """No field is unknown, none has another type, in no scenario, nor in the RayJob that a Job makes."""
+    release = Release(scenario)
     found = {
         f"{item['kind']} {item['metadata']['name']}": said
-        for item in Release(scenario).objects
+        for item in [*release.objects, *release.runs()]
         if (said := schemas.errors(item))
     }
 
@@ -27,7 +30,7 @@ def test_rendered_objects_fit_their_schemas(scenario: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted([*(ROOT / "k8s" / "examples").glob("*.yaml"), ROOT / "k8s" / "kind" / "bundles.yaml"]),
+    sorted([*(ROOT / "k8s" / "examples").glob("*.yaml"), *(ROOT / "k8s" / "kind" / f"{name}.yaml" for name in KIND)]),
     ids=lambda path: path.name,
 )
 def test_objects_beside_the_chart_fit_their_schemas(path: Path) -> None:

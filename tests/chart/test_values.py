@@ -57,6 +57,16 @@ def test_helm_finds_nothing_to_say(scenario: str) -> None:
         (f"{MODEL}\ntls: {{source: certManager}}", "issuer"),
         (f"{MODEL}\nnetworkPolicy: {{callers: []}}", "callers"),
         (f"{MODEL}\nmonitoring: {{objective: {{seconds: 0.3}}}}", "seconds"),
+        (f"{MODEL}\nbatch: {{enabled: true, output: '/out/{{date}}'}}", "input"),
+        (f"{MODEL}\nbatch: {{enabled: true, input: [/in]}}", "output"),
+        (f"{MODEL}\nbatch: {{enabled: true, input: [/in], output: /out}}", "output"),
+        (f"{MODEL}\nbatch: {{input: ['/in/{{dat}}']}}", "input"),
+        (f"{MODEL}\nbatch: {{input: ['--output']}}", "input"),
+        (f"{MODEL}\nbatch: {{model: 's3://models/a.tar'}}", "model"),
+        (f"{MODEL}\nbatch: {{schedule: 'CRON_TZ=UTC 0 2 * * *'}}", "schedule"),
+        (f"{MODEL}\nbatch: {{timeZone: Local}}", "timeZone"),
+        (f"{MODEL}\nbatch: {{format: xlsx}}", "format"),
+        (f"{MODEL}\nbatch: {{columns: ['a,b']}}", "columns"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(values: str, word: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from fivefold.online import processes
+from fivefold.local import processes
 from tests import programs
 
 BIN = programs.environment("bentoml", "the exported BentoML service")

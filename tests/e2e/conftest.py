@@ -27,6 +27,7 @@ ORDER = (
     "test_clients",
     "test_chart",
     "test_examples",
+    "test_batch",
     "test_conformance",
     "test_upgrades",
     "test_faults",

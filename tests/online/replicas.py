@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fivefold.online import processes
+from fivefold.local import processes
 from tests.host import Host
 
 

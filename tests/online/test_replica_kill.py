@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from fivefold.core.bundle import Bundle
-from fivefold.online import processes
+from fivefold.local import processes
 from tests.host import Host, alive, running
 from tests.online.questions import Question, questions
 from tests.online.replicas import replicas

@@ -19,7 +19,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fivefold.online import processes
+from fivefold.local import processes
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from tests.host import Host, alive, launch, running, until_gone, until_ready
 from tests.online import slow

@@ -1,21 +1,26 @@
-{{/* How bundles come to where replicas open them. */}}
+{{/* How bundles come to where they are opened. Which are images is told by `images`, entries of `bundleImages`. */}}
 
-{{/* One init container for each bundle that is an image: it copies, the replica verifies. */}}
-{{- define "fivefold.bundleCopies" -}}
-{{- $copies := list }}
+{{/* The models that are images, with their place among online.models. */}}
+{{- define "fivefold.bundleImages" -}}
+{{- $images := list }}
 {{- range $index, $model := .Values.online.models }}
-{{- if $model.image }}
-{{- $copies = append $copies (dict "index" $index "image" $model.image) }}
+{{- with $model.image }}
+{{- $images = append $images (dict "index" $index "image" .) }}
 {{- end }}
 {{- end }}
-{{- if $copies }}
+{{- $images | toJson }}
+{{- end }}
+
+{{/* One init container for each: it copies, whoever opens the bundle verifies. */}}
+{{- define "fivefold.bundleCopies" -}}
+{{- with .images }}
 initContainers:
-  {{- range $copies }}
+  {{- range . }}
   - name: bundle-{{ .index }}
     image: {{ .image | quote }}
-    imagePullPolicy: {{ $.Values.image.pullPolicy }}
+    imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
     command: [cp, -R, /bundle/., /bundles/images/{{ .index }}]
-    securityContext: {{- include "fivefold.containerSecurity" $ | nindent 6 }}
+    securityContext: {{- include "fivefold.containerSecurity" $.root | nindent 6 }}
     resources:
       requests: {cpu: 50m, memory: 32Mi}
       limits: {cpu: "1", memory: 128Mi}
@@ -25,11 +30,15 @@ initContainers:
 {{- end }}
 {{- end }}
 
-{{- define "fivefold.replicaEnvironment" -}}
+{{- define "fivefold.bundleEnvironment" -}}
 - {name: FIVEFOLD_BUNDLE_CACHE, value: /bundles/cache}
 {{- if .Values.bundles.trustedKeysSecret }}
 - {name: FIVEFOLD_TRUSTED_KEYS, value: {{ join "," .Values.bundles.trustedKeys | quote }}}
 {{- end }}
+{{- end }}
+
+{{- define "fivefold.replicaEnvironment" -}}
+{{ include "fivefold.bundleEnvironment" . }}
 {{- range $name, $value := .Values.online.environment }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
@@ -37,7 +46,7 @@ initContainers:
 
 {{- define "fivefold.replicaMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{ include "fivefold.bundleMounts" . }}
+{{ include "fivefold.bundleMounts" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
 {{- if .Values.keys.enabled }}
 - {name: api-keys, mountPath: /etc/fivefold/keys, readOnly: true}
 {{- end }}
@@ -45,23 +54,23 @@ initContainers:
 
 {{- define "fivefold.bundleMounts" -}}
 - {name: bundle-cache, mountPath: /bundles/cache}
-{{- range $index, $model := .Values.online.models }}
-{{- if $model.image }}
-- {name: bundle-{{ $index }}, mountPath: /bundles/images/{{ $index }}}
+{{- range .images }}
+- {name: bundle-{{ .index }}, mountPath: /bundles/images/{{ .index }}}
 {{- end }}
-{{- end }}
-{{- if .Values.bundles.claim }}
+{{- with .root.Values.bundles }}
+{{- if .claim }}
 - {name: bundle-claim, mountPath: /bundles/claim, readOnly: true}
 {{- end }}
-{{- if .Values.bundles.trustedKeysSecret }}
+{{- if .trustedKeysSecret }}
 - {name: trusted-keys, mountPath: /etc/fivefold/trusted, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "fivefold.replicaVolumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 4Gi}
-{{ include "fivefold.bundleVolumes" . }}
+{{ include "fivefold.bundleVolumes" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
 {{- if .Values.keys.enabled }}
 - name: api-keys
   secret:
@@ -72,18 +81,16 @@ initContainers:
 
 {{- define "fivefold.bundleVolumes" -}}
 - name: bundle-cache
-  emptyDir: {sizeLimit: {{ .Values.bundles.cacheSize }}}
-{{- range $index, $model := .Values.online.models }}
-{{- if $model.image }}
-- name: bundle-{{ $index }}
-  emptyDir: {sizeLimit: {{ $.Values.bundles.cacheSize }}}
+  emptyDir: {sizeLimit: {{ .root.Values.bundles.cacheSize }}}
+{{- range .images }}
+- name: bundle-{{ .index }}
+  emptyDir: {sizeLimit: {{ $.root.Values.bundles.cacheSize }}}
 {{- end }}
-{{- end }}
-{{- with .Values.bundles.claim }}
+{{- with .root.Values.bundles.claim }}
 - name: bundle-claim
   persistentVolumeClaim: {claimName: {{ . | quote }}, readOnly: true}
 {{- end }}
-{{- with .Values.bundles.trustedKeysSecret }}
+{{- with .root.Values.bundles.trustedKeysSecret }}
 - name: trusted-keys
   secret: {secretName: {{ . | quote }}, defaultMode: 0440}
 {{- end }}

@@ -1,17 +1,8 @@
 {{/* What the objects of online serving share. */}}
 
-{{/* Ports of a Ray pod, by who has to reach them. Ray picks most of these at random unless it is told; a network policy
-     can only allow what is known. */}}
-{{- define "fivefold.rayPorts" -}}
-gcs: 6379
-nodeManager: 6380
-objectManager: 6381
-runtimeEnvAgent: 6382
-agentGrpc: 6383
-dashboard: 8265
-agentHttp: 52365
-metrics: 8080
-workers: [10002, 10201]
+{{/* Ports of a Ray pod that serves: Ray's own, and those that Serve takes by itself. */}}
+{{- define "fivefold.onlinePorts" -}}
+{{ include "fivefold.rayPorts" . }}
 fallbackHttp: 8500
 fallbackGrpc: 9500
 replicaHttp: [30000, 31000]
@@ -32,8 +23,8 @@ app.kubernetes.io/component: online
 {{- $models | toJson }}
 {{- end }}
 
-{{/* Environment of every Ray process; host.ENVIRONMENT comes first. */}}
-{{- define "fivefold.rayEnvironment" -}}
+{{/* Environment of every Ray process that serves; host.ENVIRONMENT comes first. */}}
+{{- define "fivefold.serveEnvironment" -}}
 - {name: RAY_SERVE_ENABLE_HA_PROXY, value: "1"}
 - {name: RAY_SERVE_THROUGHPUT_OPTIMIZED, value: "1"}
 - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: fivefold.online.host.middlewares}
@@ -48,10 +39,7 @@ app.kubernetes.io/component: online
 # Serve gives up a proxy that is not up by then; a busy node needs more than its 5 and 30 seconds.
 - {name: RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S, value: "60"}
 - {name: RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S, value: "60"}
-- {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ include "fivefold.drainSeconds" . | quote }}}
-- {name: RAY_AUTH_MODE, value: token}
-- {name: RAY_USAGE_STATS_ENABLED, value: "0"}
-- {name: HOME, value: /tmp}
+{{ include "fivefold.rayEnvironment" (dict "drain" (include "fivefold.drainSeconds" .)) }}
 {{- end }}
 
 {{/* How long a node may drain: its replicas' own time, and as much for their replacements to start. */}}
@@ -59,34 +47,11 @@ app.kubernetes.io/component: online
 {{ add .Values.online.drainSeconds 30 }}
 {{- end }}
 
-{{/* `ray start` as process 1: a shell in front of it would keep SIGTERM, and with it the drain, to itself. */}}
-{{- define "fivefold.rayCommand" -}}
-command: [/bin/bash, -c]
-args: ['ulimit -n 65536; eval "exec $KUBERAY_GEN_RAY_START_CMD"']
-{{- end }}
-
 {{/* Whether Ray adds and removes worker pods; then the head speaks to the Kubernetes API. */}}
 {{- define "fivefold.workersScale" -}}
 {{- if gt (int .Values.online.workers.maxCount) (int .Values.online.workers.count) }}true{{ end }}
 {{- end }}
 
-{{- define "fivefold.rayPod" -}}
-enableServiceLinks: false
-terminationGracePeriodSeconds: {{ add (include "fivefold.drainSeconds" . | int) 30 }}
-securityContext: {{- include "fivefold.podSecurity" . | nindent 2 }}
-{{ include "fivefold.pullSecrets" . }}
-{{- end }}
-
-{{- define "fivefold.rayStartParams" -}}
-{{- $ports := include "fivefold.rayPorts" . | fromYaml -}}
-node-manager-port: {{ $ports.nodeManager | quote }}
-object-manager-port: {{ $ports.objectManager | quote }}
-runtime-env-agent-port: {{ $ports.runtimeEnvAgent | quote }}
-dashboard-agent-grpc-port: {{ $ports.agentGrpc | quote }}
-dashboard-agent-listen-port: {{ $ports.agentHttp | quote }}
-metrics-export-port: {{ $ports.metrics | quote }}
-min-worker-port: {{ index $ports.workers 0 | quote }}
-max-worker-port: {{ index $ports.workers 1 | quote }}
-# Requests never pass through the object store; this is about the least that Ray accepts.
-object-store-memory: "83886080"
+{{- define "fivefold.onlinePod" -}}
+{{ include "fivefold.rayPod" (dict "root" . "grace" (add (include "fivefold.drainSeconds" . | int) 30)) }}
 {{- end }}

@@ -1,10 +1,12 @@
-"""The Kubernetes API as a pod sees it: read, make and change Secrets in its own namespace.
+"""The Kubernetes API as a pod sees it: read, make and change objects of a few kinds in its own namespace.
 
-Three calls need no client library. What is in the Secrets is left to `fivefold.cluster.secrets`.
+Three calls need no client library. What is in the objects is left to `fivefold.cluster.secrets` and `rayjob`, which of
+them the pod's account may touch to the chart's Roles.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import ssl
@@ -12,12 +14,24 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's token, its namespace and the API's certificate authority."""
 
 SECONDS = 20.0
+
+
+class Kind(NamedTuple):
+    """Where the API keeps the objects of a kind: their group with its version, and their name in the plural."""
+
+    group: str
+    plural: str
+
+
+SECRET = Kind("/api/v1", "secrets")
+JOB = Kind("/apis/batch/v1", "jobs")
+RAYJOB = Kind("/apis/ray.io/v1", "rayjobs")
 
 
 class ApiError(Exception):
@@ -50,31 +64,31 @@ class Api:
         place = f"[{host}]" if ":" in host else host
         return cls(f"https://{place}:{port}", namespace, account / "token", account / "ca.crt")
 
-    def secret(self, name: str) -> dict[str, Any] | None:
-        """A Secret as the API gives it, or None where there is none. Raises `ApiError`."""
+    def read(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        """An object as the API gives it, or None where there is none. Raises `ApiError`."""
         try:
-            return self._call("GET", name)
+            return self._call("GET", kind, name)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
 
-    def create(self, secret: dict[str, Any]) -> bool:
-        """Make a Secret; False where somebody else has made it meanwhile. Raises `ApiError`."""
+    def create(self, kind: Kind, item: dict[str, Any]) -> bool:
+        """Make an object; False where one of its name is there already. Raises `ApiError`."""
         try:
-            self._call("POST", "", secret)
+            self._call("POST", kind, "", item)
         except ApiError as error:
             if error.status == 409:
                 return False
             raise
         return True
 
-    def replace(self, secret: dict[str, Any]) -> None:
-        """Put a Secret in the place of the one that was read. Raises `ApiError`, where it has changed since, too."""
-        self._call("PUT", secret["metadata"]["name"], secret)
+    def replace(self, kind: Kind, item: dict[str, Any]) -> None:
+        """Put an object in the place of the one that was read. Raises `ApiError`, where it has changed since, too."""
+        self._call("PUT", kind, item["metadata"]["name"], item)
 
-    def _call(self, method: str, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        path = f"/api/v1/namespaces/{self.namespace}/secrets{name and '/'}{name}"
+    def _call(self, method: str, kind: Kind, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        path = f"{kind.group}/namespaces/{self.namespace}/{kind.plural}{name and '/'}{name}"
         headers = {"authorization": f"Bearer {self.token.read_text().strip()}", "content-type": "application/json"}
         request = urllib.request.Request(  # noqa: S310  # the cluster's own address
             self.url + path, json.dumps(body).encode() if body else None, headers, method=method
@@ -87,6 +101,17 @@ class Api:
                 return found
         except urllib.error.HTTPError as error:
             with error:
-                raise ApiError(f"{method} {path}: {error.code} {error.reason}", error.code) from None
-        except OSError as error:
+                raise ApiError(f"{method} {path}: {error.code} {error.reason}{_why(error)}", error.code) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # Also an answer that breaks off.
             raise ApiError(f"{method} {path}: {error}") from None
+
+
+def _why(error: urllib.error.HTTPError) -> str:
+    """What the API says beside its status: which field it does not like, or whom it does not let in."""
+    try:
+        said = json.load(error)
+    except (OSError, http.client.HTTPException, ValueError):
+        return ""
+    message = said.get("message") if isinstance(said, dict) else None
+    return f": {message}" if message else ""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fivefold.cluster import certificate
-from fivefold.cluster.api import Api
+from fivefold.cluster.api import SECRET, Api
 
 TOKEN_BYTES = 32
 
@@ -55,29 +55,29 @@ def _keys(api: Api, name: str) -> list[str]:
     from fivefold.guard import keys
 
     known, shown = f"{name}-api-keys", f"{name}-api-key"
-    if api.secret(known) is not None:
+    if api.read(SECRET, known) is not None:
         return [f"{known}: kept"]
     key, entry = keys.make("installed", ("infer",))
-    if not api.create(_secret(name, known, {"keys.json": keys.File(1, (entry,)).to_bytes()})):
+    if not api.create(SECRET, _secret(name, known, {"keys.json": keys.File(1, (entry,)).to_bytes()})):
         return [f"{known}: kept"]
-    old = api.secret(shown)
+    old = api.read(SECRET, shown)
     if old is None:
-        api.create(_secret(name, shown, {"key": key.encode()}))
+        api.create(SECRET, _secret(name, shown, {"key": key.encode()}))
     else:
         # Of keys that were deleted: it opens nothing any more.
-        api.replace(_secret(name, shown, {"key": key.encode()}, old["metadata"]["resourceVersion"]))
+        api.replace(SECRET, _secret(name, shown, {"key": key.encode()}, old["metadata"]["resourceVersion"]))
     return [f"{known}: made", f"{shown}: made"]
 
 
 def _certificate(api: Api, wanted: Wanted) -> str:
     name = f"{wanted.name}-tls"
-    found = api.secret(name)
+    found = api.read(SECRET, name)
     if found is None:
         return _missing(api, wanted, name, lambda: _pem(wanted.hosts), "kubernetes.io/tls")
     if certificate.stands(base64.b64decode(found.get("data", {}).get("tls.crt", "")), wanted.hosts):
         return f"{name}: kept"
     version = found["metadata"]["resourceVersion"]
-    api.replace(_secret(wanted.name, name, _pem(wanted.hosts), version, type="kubernetes.io/tls"))
+    api.replace(SECRET, _secret(wanted.name, name, _pem(wanted.hosts), version, type="kubernetes.io/tls"))
     return f"{name}: made anew for {', '.join(wanted.hosts)}"
 
 
@@ -87,7 +87,7 @@ def _pem(hosts: Sequence[str]) -> dict[str, bytes]:
 
 
 def _missing(api: Api, wanted: Wanted, name: str, make: Callable[[], Mapping[str, bytes]], type: str = "Opaque") -> str:
-    if api.secret(name) is None and api.create(_secret(wanted.name, name, make(), type=type)):
+    if api.read(SECRET, name) is None and api.create(SECRET, _secret(wanted.name, name, make(), type=type)):
         return f"{name}: made"
     return f"{name}: kept"
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from pathlib import Path
 from typing import Any
 
-from fivefold.commands.words import add, add_group, complain
+from fivefold.commands.words import USAGE, add, add_group, complain
 
 FAILED = 1
+UNREACHABLE = 5
+"""Another try may succeed."""
 
 
 def _secrets(arguments: argparse.Namespace) -> int:
@@ -40,6 +44,34 @@ def _call(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _rayjob(arguments: argparse.Namespace) -> int:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from fivefold.cluster import rayjob
+    from fivefold.cluster.api import Api, ApiError
+
+    try:
+        zone = ZoneInfo(arguments.time_zone)
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        complain(f"expected a time zone's name, got {arguments.time_zone!r}", "a name such as Etc/UTC or Europe/Berlin")
+        return USAGE
+    try:
+        manifest = json.loads(arguments.manifest.read_bytes())
+    except (OSError, ValueError) as error:
+        complain(f"{arguments.manifest} is no manifest: {error}", "the chart keeps it in a ConfigMap, as JSON")
+        return USAGE
+    try:
+        for sentence in rayjob.run(Api.of_pod(), manifest, arguments.job, zone):
+            print(sentence, flush=True)
+    except rayjob.NotDone as error:
+        complain(str(error), "what was finished is kept: a new Job of the same CronJob goes on from there")
+        return FAILED
+    except ApiError as error:
+        complain(str(error), "the pod's account has to make and read RayJobs and to read Jobs; is KubeRay installed?")
+        return UNREACHABLE
+    return 0
+
+
 def add_cluster(commands: Any) -> None:
     """Add `cluster`."""
     group = add_group(
@@ -68,3 +100,21 @@ def add_cluster(commands: Any) -> None:
     )
     call.add_argument("--http", required=True, metavar="URL")
     call.add_argument("--grpc", required=True, metavar="URL")
+    rayjob = add(
+        group,
+        "rayjob",
+        _rayjob,
+        "make the RayJob that a Job's time has come for, and wait until it has ended",
+        "fivefold cluster rayjob --manifest rayjob.json --job fivefold-batch-29430120 --time-zone Europe/Berlin",
+    )
+    rayjob.add_argument(
+        "--manifest",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="a RayJob as JSON; {date}, {year}, {month} and {day} in its command become those of the day before",
+    )
+    rayjob.add_argument("--job", required=True, metavar="NAME", help="the Job that asks for it, and will own it")
+    rayjob.add_argument(
+        "--time-zone", default="Etc/UTC", metavar="ZONE", help="where that day is over; default: %(default)s"
+    )

@@ -10,6 +10,7 @@
     ├── Unavailable          not ready, overloaded, rate limited        (admission)
     ├── Interrupted          deadline, cancellation, slow client        (waiting)
     ├── ModelFailed          the model raised or left its contract      (scoring)
+    ├── RunFailed            a run over files that cannot go on         (planning, storing, publishing)
     └── InternalError        a defect of ours; the text stays in the log
 
 An error carries a code from `CODES`, a sentence that says what was expected, what came and where, the path of the
@@ -205,6 +206,12 @@ class ModelFailed(FivefoldError):
     codes = ("model_failed",)
 
 
+class RunFailed(FivefoldError):
+    """A run over files that cannot go on; what it has finished stays, and `help` says how to go on from there."""
+
+    codes = ("run_conflict", "too_many_bad_rows", "storage_failed", "worker_lost")
+
+
 class InternalError(FivefoldError):
     """A defect of ours. The sentence is fixed: the exception's own text goes to the log with the request id."""
 
@@ -221,6 +228,7 @@ FAMILIES: tuple[type[FivefoldError], ...] = (
     Unavailable,
     Interrupted,
     ModelFailed,
+    RunFailed,
     InternalError,
 )
 CODES: tuple[str, ...] = tuple(code for family in FAMILIES for code in family.codes)

@@ -23,13 +23,12 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from fivefold.online import loopback, processes
+from fivefold.local import processes
+from fivefold.local import ray as local_ray
+from fivefold.online import loopback
 
 if TYPE_CHECKING:
     from fivefold.online.arguments import Arguments
-
-OBJECT_STORE_BYTES = 80 * 1024 * 1024
-"""Close to the least that Ray accepts; requests never pass through the store."""
 
 SERVE_WORKERS = 3
 """The processes that Serve needs beside the replicas: controller, fallback proxy, HAProxy's manager."""
@@ -152,35 +151,8 @@ def _start_serve(order: Order, arguments: Arguments, events: IO[str]) -> None:
 
 
 def _start_ray(order: Order, arguments: Arguments) -> None:
-    import ray
-    from ray._private import node, utils
-
-    loopback.node_on_loopback()
-    # A single machine's run has no dashboard, no autoscaling of machines, and its log files are read by nobody.
-    for part in ("start_api_server", "start_monitor", "start_log_monitor"):
-        setattr(node.Node, part, _leave_out)
-    # Without what the dashboard needs, Ray starts its agents in their smallest form.
-    utils.get_dashboard_dependency_error = _dashboard_is_left_out
-    ray.init(
-        address="local",
-        # What Ray starts in advance is a Python process for each of these.
-        num_cpus=SERVE_WORKERS + arguments.settings.min_replicas,
-        num_gpus=0,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _node_ip_address=loopback.HOST,
-        _temp_dir=order.directory,
-    )
-
-
-def _leave_out(*_: Any, **__: Any) -> None:
-    return None
-
-
-def _dashboard_is_left_out() -> ImportError:
-    return ImportError("a local run has no dashboard")
+    # What Ray starts in advance is a Python process for each of these.
+    local_ray.start(SERVE_WORKERS + arguments.settings.min_replicas, order.directory)
 
 
 def _controller_is_up() -> bool:

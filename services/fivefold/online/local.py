@@ -30,7 +30,8 @@ from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online import banner, claims, handover, processes
+from fivefold.local import processes
+from fivefold.online import banner, claims, handover
 from fivefold.online.engine import Order
 
 if TYPE_CHECKING:

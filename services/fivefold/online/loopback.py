@@ -2,8 +2,8 @@
 
 Ray resolves a node address of 127.0.0.1 to the machine's own, and binds the gRPC servers of replicas and proxies to
 `[::]`; one of those unpickles what it is sent. No setting changes either, so the functions that do it are replaced: in
-the process that starts Ray (`node_on_loopback`) and in those that serve (`listen_on_loopback_if_asked`). HAProxy's own
-ports are `haproxy_launch`'s. On a cluster none of this applies. A test lists the sockets of a real run.
+the process that starts Ray (`fivefold.local.ray`) and, here, in those that serve. HAProxy's own ports are
+`haproxy_launch`'s. On a cluster none of this applies. A test lists the sockets of a real run.
 """
 
 from __future__ import annotations
@@ -17,13 +17,6 @@ HOST = "127.0.0.1"
 VARIABLE = "FIVEFOLD_LOOPBACK"
 
 
-def node_on_loopback() -> None:
-    """Let `ray.init(_node_ip_address="127.0.0.1")` mean what it says."""
-    from ray._private import services
-
-    services.resolve_ip_for_localhost = _as_given
-
-
 def listen_on_loopback_if_asked() -> None:
     """In a replica or a proxy of a local run: bind every gRPC server that is started from here on to loopback."""
     if os.environ.get(VARIABLE) != "1":
@@ -34,10 +27,6 @@ def listen_on_loopback_if_asked() -> None:
     replica = sys.modules.get("ray.serve._private.replica")
     if replica is not None:
         replica.add_port_to_grpc_server = _add_port  # type: ignore[attr-defined]  # a module found by name
-
-
-def _as_given(host: str) -> str:
-    return host
 
 
 def _add_port(server: Any, address: str) -> int:

@@ -1,4 +1,4 @@
-"""A Kubernetes API with one namespace's Secrets in it, over real HTTP: what `fivefold.cluster.api` asks of one."""
+"""A Kubernetes API with one namespace's objects in it, over real HTTP: what `fivefold.cluster.api` asks of one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from fivefold.cluster.api import Api
+from fivefold.cluster.api import JOB, RAYJOB, SECRET, Api, Kind
 
-PATH = "/api/v1/namespaces/scores/secrets"
+Objects = dict[str, dict[str, Any]]
 
 
 class Cluster:
-    """The Secrets by name, what was asked, and an account's token that is expected."""
+    """Objects by name, what was asked, and an account's token that is expected.
+
+    `course` has what an operator would write into a RayJob's status, one more at each question for it; a number in it
+    is a status of HTTP with which that question fails.
+    """
 
     def __init__(self) -> None:
-        self.secrets: dict[str, dict[str, Any]] = {}
+        self.secrets: Objects = {}
+        self.jobs: Objects = {}
+        self.rayjobs: Objects = {}
+        self.course: list[dict[str, Any] | int] = []
         self.asked: list[str] = []
         self.token = "first"
         self.forbidden: set[str] = set()
@@ -27,14 +34,20 @@ class Cluster:
 
     def answer(self, method: str, path: str, token: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What the API answers to one call."""
-        name = path.removeprefix(PATH).lstrip("/") or body.get("metadata", {}).get("name", "")
+        held_in, name = self._place(path)
+        name = name or body.get("metadata", {}).get("name", "")
         self.asked.append(f"{method} {name}")
         if token != f"Bearer {self.token}":
             return 401, {}
-        if name in self.forbidden or not path.startswith(PATH):
-            return 403, {}
-        held = self.secrets.get(name)
+        if name in self.forbidden or held_in is None:
+            return 403, {"kind": "Status", "message": f"{name} is none of yours"}
+        held = held_in.get(name)
         if method == "GET":
+            if held and held_in is self.rayjobs and self.course:
+                state = self.course.pop(0)
+                if isinstance(state, int):
+                    return state, {}
+                held["status"] = state
             return (200, held) if held else (404, {})
         if method == "POST" and held:
             return 409, {}
@@ -42,8 +55,19 @@ class Cluster:
             return 409, {}
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
-        self.secrets[name] = body
+        held_in[name] = body
         return 201, body
+
+    def _place(self, path: str) -> tuple[Objects | None, str]:
+        """The objects that a path is about, and the name in it."""
+        for kind, objects in ((SECRET, self.secrets), (JOB, self.jobs), (RAYJOB, self.rayjobs)):
+            if path.startswith(begin := _collection(kind)):
+                return objects, path.removeprefix(begin).lstrip("/")
+        return None, ""
+
+
+def _collection(kind: Kind) -> str:
+    return f"{kind.group}/namespaces/scores/{kind.plural}"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cluster.kubernetes import Cluster, running
 
-from fivefold.cluster.api import Api, ApiError
+from fivefold.cluster.api import SECRET, Api, ApiError
 from fivefold.cluster.secrets import Wanted, ensure
 from fivefold.guard import keys
 
@@ -98,13 +98,13 @@ def test_what_others_give_is_not_made(world: tuple[Cluster, Api]) -> None:
 def test_a_replaced_token_is_used_at_the_next_call(world: tuple[Cluster, Api]) -> None:
     """The kubelet writes a new token into the same file."""
     cluster, api = world
-    assert api.secret("fivefold-tls") is None
+    assert api.read(SECRET, "fivefold-tls") is None
     cluster.token = "second"
     with pytest.raises(ApiError, match="401"):
-        api.secret("fivefold-tls")
+        api.read(SECRET, "fivefold-tls")
     api.token.write_text("second")
 
-    assert api.secret("fivefold-tls") is None
+    assert api.read(SECRET, "fivefold-tls") is None
 
 
 def test_a_refusal_names_the_call_and_no_token(world: tuple[Cluster, Api]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.host import launch
 
-from fivefold.online import processes
+from fivefold.local import processes
 from fivefold.online.local import Stop
 
 

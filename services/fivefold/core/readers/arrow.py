@@ -41,16 +41,15 @@ class Arrow:
         arrays = {}
         for index, field in enumerate(self.fields):
             present = [name for name in (field.name, *field.aliases) if name in names]
-            blank = np.zeros((rows, *field.shape), field.numpy_dtype)
             if len(present) > 1 or (present and names.count(present[0]) > 1):
                 findings.name("duplicate_field", index, field.name, range(rows), "given under two of its names")
-                arrays[field.name] = blank
+                arrays[field.name] = _blank(field, rows)
             elif present:
                 found = self._column(findings, index, batch.column(names.index(present[0])))
-                arrays[field.name] = blank if found is None else found
+                arrays[field.name] = _blank(field, rows) if found is None else found
             elif field.required:
                 findings.name("missing_field", index, field.name, range(rows), "expected a column, got nothing")
-                arrays[field.name] = blank
+                arrays[field.name] = _blank(field, rows)
             else:
                 arrays[field.name] = self._defaults.column(index, rows)
         return findings.reading(Columns(self.fields, arrays, rows))
@@ -70,10 +69,11 @@ class Arrow:
         if not _same_family(field, kind):
             every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {kind}")
             return None
+        if not values.null_count:
+            return column(findings, index, _source(field, values, None))
         nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
         refuse_nulls(findings, index, nulls)
-        source = _source(field, values, nulls)
-        return column(findings, index, source, nulls if nulls.any() else None)
+        return column(findings, index, _source(field, values, nulls), nulls)
 
     def _shaped(self, findings: Findings, index: int, values: Any) -> Array | None:
         """A list column: all of it at once where its lists are as long as the contract says, else row by row."""
@@ -125,6 +125,11 @@ class Arrow:
         return pa.array(flat, leaf)
 
 
+def _blank(field: Field, rows: int) -> Array:
+    """What stands in a column that was refused: never seen, since every one of its rows is bad."""
+    return np.zeros((rows, *field.shape), field.numpy_dtype)
+
+
 def _is_list(kind: Any) -> bool:
     import pyarrow as pa
 
@@ -158,8 +163,8 @@ def _same_family(field: Field, kind: Any) -> bool:
     )
 
 
-def _source(field: Field, values: Any, nulls: Array) -> Array:
-    """A typed numpy array with something harmless under the nulls."""
+def _source(field: Field, values: Any, nulls: Array | None) -> Array:
+    """A typed numpy array with something harmless under the nulls; None where there are none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -168,13 +173,17 @@ def _source(field: Field, values: Any, nulls: Array) -> Array:
         # A decimal becomes binary64 like every other number: a fraction of it still decides what an integer is.
         values = values.cast(pa.float64(), safe=False)
     if field.numeric or field.kind == "bool":
-        if nulls.any():
+        if nulls is not None and nulls.any():
             values = pc.fill_null(values, False if field.kind == "bool" else 0)
         source = np.asarray(values.to_numpy(zero_copy_only=False))
-        if field.kind == "float" and nulls.any():
+        if field.kind == "float" and nulls is not None and nulls.any():
             # In a nullable float null is NaN; what stands under a refused null does not matter.
             source = np.where(nulls, np.nan, source.astype(np.float64, copy=False))
         return source
     out = np.empty(len(values), object)
-    out[:] = values.to_pylist()
+    try:
+        out[:] = values.to_pylist()
+    except UnicodeDecodeError:
+        # A file may call text what is none: as bytes, each cell is told apart by the law.
+        out[:] = values.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
     return out

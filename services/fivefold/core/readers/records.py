@@ -7,6 +7,7 @@ accept: whatever it refuses is read again exactly, and that reading gives the co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from operator import le
 from typing import Any
@@ -35,7 +36,7 @@ class Records:
             for name in (field.name, *field.aliases):
                 self._names[name] = index
         self._defaults = Defaults(self.fields)
-        self._fast = _fast_reader(self.fields)
+        self._fast = _body_reader(self.fields)
 
     def read_json(
         self, body: bytes | memoryview, *, max_rows: int | None = None, max_depth: int = MAX_DEPTH
@@ -157,8 +158,45 @@ class Defaults:
         return Columns(self.fields, arrays, 0)
 
 
-def _fast_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int | None], Reading | None] | None:
+def _body_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int | None], Reading | None] | None:
     """The typed reader of V1 bodies, or None where a field has no typed form (bytes)."""
+    typed = typed_rows(fields)
+    if typed is None:
+        return None
+    row_type, read_rows = typed.row, typed.read
+    envelope = msgspec.defstruct("Envelope", [("instances", list[row_type])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    decode: Callable[[bytes | memoryview], Any] = msgspec.json.Decoder(envelope).decode
+    defaults = Defaults(fields)
+
+    def read(body: bytes | memoryview, max_rows: int | None) -> Reading | None:
+        try:
+            instances = decode(body).instances
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        refuse_rows(len(instances), max_rows)
+        return read_rows(instances) if instances else Reading(defaults.empty(), 0)
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class TypedRows:
+    """Rows as a typed decoder makes them: `row` is the type of one, `read` makes columns of at least one.
+
+    What `read` accepts is as the exact reader has it; it gives None where only that one can tell. `extra` gives the
+    values of the names beside the fields that were allowed, in their order, `msgspec.UNSET` for an absent one.
+    """
+
+    row: type
+    read: Callable[[list[Any]], Reading | None]
+    extra: Callable[[Any], tuple[Any, ...]]
+
+
+def typed_rows(fields: tuple[Field, ...], extra: Sequence[str] = ()) -> TypedRows | None:
+    """The typed form of rows under the fields, or None where a field has none (bytes).
+
+    `extra` are names beside the fields (and their aliases) that a row may carry, with any value.
+    """
     if any(field.kind == "bytes" for field in fields):
         return None
     members: list[Any] = []
@@ -173,10 +211,10 @@ def _fast_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int
             members.append((f"f{index}", kind))
         else:
             members.append((f"f{index}", kind | msgspec.UnsetType, msgspec.UNSET))
+    members += [(f"x{index}", Any, msgspec.UNSET) for index in range(len(extra))]
     rename = {f"f{index}": field.name for index, field in enumerate(fields)}
+    rename |= {f"x{index}": name for index, name in enumerate(extra)}
     row_type = msgspec.defstruct("Row", members, rename=rename, forbid_unknown_fields=True, gc=False, kw_only=True)
-    envelope = msgspec.defstruct("Envelope", [("instances", list[row_type])], forbid_unknown_fields=True)  # type: ignore[valid-type]
-    decode: Callable[[bytes | memoryview], Any] = msgspec.json.Decoder(envelope).decode
     defaults = Defaults(fields)
     names = tuple(field.name for field in fields)
     one_dtype = {field.dtype for field in fields}
@@ -189,8 +227,13 @@ def _fast_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int
     nullable = any(field.nullable for field in fields)
     low, high = _block_limits(fields, dtype) if dtype else (None, None)
     lows, highs = (low.tolist(), high.tolist()) if low is not None and high is not None else ([], [])
-    astuple = msgspec.structs.astuple
     width = len(fields)
+    whole: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
+
+    def of_fields(row: Any) -> tuple[Any, ...]:
+        return whole(row)[:width]
+
+    astuple = of_fields if extra else whole
 
     def read_block(instances: list[Any]) -> Reading:
         assert dtype is not None
@@ -227,17 +270,7 @@ def _fast_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int
             arrays[field.name] = array
         return findings.reading(Columns(fields, arrays, rows))
 
-    def read(body: bytes | memoryview, max_rows: int | None) -> Reading | None:
-        try:
-            instances = decode(body).instances
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return None
-        refuse_rows(len(instances), max_rows)
-        if not instances:
-            return Reading(defaults.empty(), 0)
-        return read_block(instances) if blocked else read_columns(instances)
-
-    return read
+    return TypedRows(row_type, read_block if blocked else read_columns, lambda row: whole(row)[width:])
 
 
 def _block_limits(fields: Sequence[Field], dtype: np.dtype[Any]) -> tuple[Array, Array]:

@@ -43,6 +43,10 @@ GRPC_STATUS: Final[dict[str, grpc.StatusCode]] = {
     "deadline_exceeded": grpc.StatusCode.DEADLINE_EXCEEDED,
     "cancelled": grpc.StatusCode.CANCELLED,
     "model_failed": grpc.StatusCode.INTERNAL,
+    "run_conflict": grpc.StatusCode.FAILED_PRECONDITION,
+    "too_many_bad_rows": grpc.StatusCode.FAILED_PRECONDITION,
+    "storage_failed": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "worker_lost": grpc.StatusCode.INTERNAL,
     "internal": grpc.StatusCode.INTERNAL,
 }
 """Every code of `fivefold.core.errors.CODES` -> the gRPC status that carries it."""

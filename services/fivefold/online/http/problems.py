@@ -22,6 +22,7 @@ HTTP_STATUS: Final[dict[str, int]] = {
     **dict.fromkeys(VIOLATION_CODES, 422),
     "contract_invalid": 422,
     "bundle_invalid": 422,
+    "too_many_bad_rows": 422,
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
@@ -31,6 +32,7 @@ HTTP_STATUS: Final[dict[str, int]] = {
     "not_acceptable": 406,
     "request_timeout": 408,
     "contract_unsupported": 409,
+    "run_conflict": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
@@ -38,11 +40,13 @@ HTTP_STATUS: Final[dict[str, int]] = {
     # Not in any registry: nginx's status for a client that has hung up. It is counted and never arrives.
     "cancelled": 499,
     "model_failed": 500,
+    "worker_lost": 500,
     "internal": 500,
     "not_implemented": 501,
     "not_ready": 503,
     "overloaded": 503,
     "deadline_exceeded": 504,
+    "storage_failed": 507,
 }
 """Every code of `fivefold.core.errors.CODES` -> the HTTP status that carries it."""
 

@@ -2,7 +2,7 @@
 
 Ray, Serve and HAProxy start a dozen processes between them, some of which outlive their parents. On Linux a process can
 adopt such orphans, so the children it has at the end are exactly what its run has left; elsewhere only the direct
-children are known. When to end a run, and how gently, is left to `local` and `engine`.
+children are known. When to end a run, and how gently, is left to who started it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 SWEEP_SECONDS = 15.0
@@ -24,6 +26,16 @@ SWEEP_SECONDS = 15.0
 def adopt_orphans() -> bool:
     """Become the parent of every descendant whose own parent dies. False where the system cannot do that."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> bool:
+    """Be killed when the process dies that started this one. False where the system cannot do that."""
+    parent = os.getppid()
+    tied = _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if tied and os.getppid() != parent:
+        # It died before the system knew.
+        os._exit(1)
+    return tied
 
 
 def descendants(root: int | None = None) -> list[int]:
@@ -42,15 +54,15 @@ def descendants(root: int | None = None) -> list[int]:
     return found
 
 
-def sweep(seconds: float = SWEEP_SECONDS) -> list[int]:
-    """Kill every descendant and collect it, until none is left; returns the ids that were left after `seconds`.
+def sweep(seconds: float = SWEEP_SECONDS, *, keep: Collection[int] = ()) -> list[int]:
+    """Kill every descendant but `keep` and collect it, until none is left; the ids that were left after `seconds`.
 
     A process forks while it is being killed, so one pass is not enough: after `adopt_orphans` whatever a killed process
     leaves becomes a child of this one and is met in the next pass.
     """
     deadline = time.monotonic() + seconds
     while True:
-        left = descendants()
+        left = [pid for pid in descendants() if pid not in keep]
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

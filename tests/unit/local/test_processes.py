@@ -23,7 +23,7 @@ time.sleep(600 if "stay" in sys.argv else 0)
 
 _SWEEPER = f"""
 import subprocess, sys, time
-from fivefold.online import processes
+from fivefold.local import processes
 assert processes.adopt_orphans()
 subprocess.Popen([sys.executable, "-c", {_ORPHANS!r}]).wait()
 subprocess.Popen([sys.executable, "-c", {_ORPHANS!r}, "stay"])
@@ -51,7 +51,7 @@ def test_sweep_ends_children_and_orphans_alike() -> None:
 
 
 def test_descendants_of_a_process_do_not_include_others() -> None:
-    from fivefold.online import processes
+    from fivefold.local import processes
 
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:
         try:

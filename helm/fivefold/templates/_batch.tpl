@@ -1,0 +1,158 @@
+{{/* What the objects of batch scoring share, and the RayJob that a scheduled run becomes. */}}
+
+{{/* A RayJob's name has 47 characters at most; the time that a run is for takes the last 14. */}}
+{{- define "fivefold.batchName" -}}
+{{ include "fivefold.name" . | trunc 27 | trimSuffix "-" }}-batch
+{{- end }}
+
+{{- define "fivefold.batchSelector" -}}
+{{ include "fivefold.selector" . }}
+app.kubernetes.io/component: batch
+{{- end }}
+
+{{- define "fivefold.batchStartSelector" -}}
+{{ include "fivefold.selector" . }}
+app.kubernetes.io/component: batch-start
+{{- end }}
+
+{{- define "fivefold.batchModel" -}}
+{{ .Values.batch.model | default (include "fivefold.models" . | fromJsonArray | first) }}
+{{- end }}
+
+{{/* The image that the bundle comes in, where the first of online.models is one and none is named. */}}
+{{- define "fivefold.batchImages" -}}
+{{- $first := index .Values.online.models 0 }}
+{{- $images := list }}
+{{- if and (not .Values.batch.model) $first.image }}
+{{- $images = append $images (dict "index" 0 "image" $first.image) }}
+{{- end }}
+{{- $images | toJson }}
+{{- end }}
+
+{{/* A word as the shell that Ray starts a job's command with takes it for one. */}}
+{{- define "fivefold.word" -}}
+{{- $word := toString . }}
+{{- if regexMatch "^[A-Za-z0-9_@%+=:,./-]+$" $word }}{{ $word }}{{ else }}'{{ $word | replace "'" "'\\''" }}'{{ end }}
+{{- end }}
+
+{{/* The command as Ray's job has it. As many workers as there are cores once every pod is there: after the loss of a head
+     a run may go on before they are. */}}
+{{- define "fivefold.batchCommand" -}}
+{{- $batch := .Values.batch }}
+{{- $words := list "--model" (include "fivefold.batchModel" .) "--input" }}
+{{- $words = concat $words $batch.input (list "--output" $batch.output "--format" $batch.format) }}
+{{- with $batch.columns }}{{ $words = concat $words (list "--columns" (join "," .)) }}{{ end }}
+{{- $words = concat $words (list "--max-bad-fraction" $batch.maxBadFraction) }}
+{{- $words = concat $words (list "--workers" (mul $batch.workers.count $batch.workers.cpus)) }}
+{{- $said := list "fivefold batch run" }}
+{{- range $words }}{{ $said = append $said (include "fivefold.word" .) }}{{ end }}
+{{- join " " $said }}
+{{- end }}
+
+{{/* Over HTTP it is the operator that hands the command to the head, and again to the head that follows a lost one, where the
+     run goes on from its ledger. A submitter's pod would need confining, a way to the head and the token, and gives up
+     after its third lost connection. What a failed command said last is in the RayJob's status either way. */}}
+{{- define "fivefold.batchJob" -}}
+{{- $batch := .Values.batch }}
+{{- $ports := include "fivefold.rayPorts" . | fromYaml }}
+apiVersion: ray.io/v1
+kind: RayJob
+metadata:
+  name: {{ include "fivefold.batchName" . }}
+  labels: {{- include "fivefold.batchSelector" . | nindent 4 }}
+spec:
+  entrypoint: {{ include "fivefold.batchCommand" . | toJson }}
+  submissionMode: HTTPMode
+  # A cluster of its own for each try: what was finished before is in the ledger.
+  shutdownAfterJobFinishes: true
+  ttlSecondsAfterFinished: {{ $batch.ttlSecondsAfterFinished }}
+  activeDeadlineSeconds: {{ $batch.activeDeadlineSeconds }}
+  backoffLimit: {{ $batch.backoffLimit }}
+  rayClusterSpec:
+    rayVersion: {{ .Values.online.rayVersion | quote }}
+    authOptions:
+      mode: token
+      secretName: {{ include "fivefold.tokenSecret" . }}
+    headGroupSpec:
+      serviceType: ClusterIP
+      rayStartParams: {{- include "fivefold.rayStartParams" . | nindent 8 }}
+        # The command itself runs there and plans; nobody scores beside it.
+        num-cpus: "0"
+        port: {{ $ports.gcs | quote }}
+        dashboard-port: {{ $ports.dashboard | quote }}
+        dashboard-host: "0.0.0.0"
+      template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-head" "of" $batch.head "ports" (list "gcs" "dashboard" "metrics")) | nindent 8 }}
+    workerGroupSpecs:
+      - groupName: scores
+        replicas: {{ $batch.workers.count }}
+        minReplicas: {{ $batch.workers.count }}
+        maxReplicas: {{ $batch.workers.count }}
+        rayStartParams: {{- include "fivefold.rayStartParams" . | nindent 10 }}
+          num-cpus: {{ $batch.workers.cpus | quote }}
+        template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-worker" "of" $batch.workers "ports" (list "metrics")) | nindent 10 }}
+{{- end }}
+
+{{/* A pod of Ray: the head's lists, plans and keeps the ledger, the workers' read and write; so both see bundle and data.
+     `of`: resources, and where there are some, nodeSelector and tolerations. */}}
+{{- define "fivefold.batchPod" -}}
+{{- $root := .root }}
+{{- $batch := $root.Values.batch }}
+{{- $ports := include "fivefold.rayPorts" $root | fromYaml }}
+{{- $bundles := dict "root" $root "images" (include "fivefold.batchImages" $root | fromJsonArray) }}
+metadata:
+  labels: {{- include "fivefold.batchSelector" $root | nindent 4 }}
+  annotations:
+    ray.io/overwrite-container-cmd: "true"
+spec:
+  # A worker that ends leaves one fragment, which another one takes up: nothing is worth waiting for.
+  {{- include "fivefold.rayPod" (dict "root" $root "grace" 30) | nindent 2 }}
+  serviceAccountName: {{ include "fivefold.batchName" $root }}
+  automountServiceAccountToken: false
+  {{- with .of.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .of.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- include "fivefold.bundleCopies" $bundles | nindent 2 }}
+  containers:
+    - name: {{ .name }}
+      image: {{ include "fivefold.image" $root | quote }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      {{- include "fivefold.rayCommand" $root | nindent 6 }}
+      env: {{- include "fivefold.rayEnvironment" (dict "drain" 5) | nindent 8 }}
+        {{- include "fivefold.bundleEnvironment" $root | nindent 8 }}
+        {{- range $name, $value := $batch.environment }}
+        - {name: {{ $name }}, value: {{ $value | quote }}}
+        {{- end }}
+      {{- with compact (list $root.Values.bundles.credentialsSecret $batch.credentialsSecret) | uniq }}
+      envFrom:
+        {{- range . }}
+        - secretRef: {name: {{ . | quote }}}
+        {{- end }}
+      {{- end }}
+      ports:
+        {{- range .ports }}
+        - {name: {{ . }}, containerPort: {{ get $ports . }}, protocol: TCP}
+        {{- end }}
+      securityContext: {{- include "fivefold.containerSecurity" $root | nindent 8 }}
+      resources: {{- toYaml .of.resources | nindent 8 }}
+      startupProbe: {{- include "fivefold.rayProbe" (dict "failures" 60 "period" 2) | nindent 8 }}
+      livenessProbe: {{- include "fivefold.rayProbe" (dict "failures" 12 "period" 10) | nindent 8 }}
+      readinessProbe: {{- include "fivefold.rayProbe" (dict "failures" 6 "period" 5) | nindent 8 }}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        {{- include "fivefold.bundleMounts" $bundles | nindent 8 }}
+        {{- if $batch.claim }}
+        - {name: data, mountPath: /data}
+        {{- end }}
+  volumes:
+    # Unfinished files of a run whose output is in an object store lie here.
+    - name: tmp
+      emptyDir: {sizeLimit: 16Gi}
+    {{- include "fivefold.bundleVolumes" $bundles | nindent 4 }}
+    {{- with $batch.claim }}
+    - name: data
+      persistentVolumeClaim: {claimName: {{ . | quote }}}
+    {{- end }}
+{{- end }}

@@ -1,0 +1,51 @@
+{{/* What every Ray pod has, whatever it is there for. */}}
+
+{{/* Ports of a Ray pod, by who has to reach them. Ray picks most of these at random unless it is told; a network policy
+     can only allow what is known. */}}
+{{- define "fivefold.rayPorts" -}}
+gcs: 6379
+nodeManager: 6380
+objectManager: 6381
+runtimeEnvAgent: 6382
+agentGrpc: 6383
+dashboard: 8265
+agentHttp: 52365
+metrics: 8080
+workers: [10002, 10201]
+{{- end }}
+
+{{- define "fivefold.rayStartParams" -}}
+{{- $ports := include "fivefold.rayPorts" . | fromYaml -}}
+node-manager-port: {{ $ports.nodeManager | quote }}
+object-manager-port: {{ $ports.objectManager | quote }}
+runtime-env-agent-port: {{ $ports.runtimeEnvAgent | quote }}
+dashboard-agent-grpc-port: {{ $ports.agentGrpc | quote }}
+dashboard-agent-listen-port: {{ $ports.agentHttp | quote }}
+metrics-export-port: {{ $ports.metrics | quote }}
+min-worker-port: {{ index $ports.workers 0 | quote }}
+max-worker-port: {{ index $ports.workers 1 | quote }}
+# Neither requests nor rows pass through the object store; this is about the least that Ray accepts.
+object-store-memory: "83886080"
+{{- end }}
+
+{{/* `ray start` as process 1: a shell in front of it would keep SIGTERM, and with it the drain, to itself. */}}
+{{- define "fivefold.rayCommand" -}}
+command: [/bin/bash, -c]
+args: ['ulimit -n 65536; eval "exec $KUBERAY_GEN_RAY_START_CMD"']
+{{- end }}
+
+{{/* `drain`: seconds that a node which is told to end may take for what runs on it. */}}
+{{- define "fivefold.rayEnvironment" -}}
+- {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ .drain | quote }}}
+- {name: RAY_AUTH_MODE, value: token}
+- {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+- {name: HOME, value: /tmp}
+{{- end }}
+
+{{/* `grace`: seconds until the kubelet kills; longer than the drain. */}}
+{{- define "fivefold.rayPod" -}}
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ .grace }}
+securityContext: {{- include "fivefold.podSecurity" .root | nindent 2 }}
+{{ include "fivefold.pullSecrets" .root }}
+{{- end }}

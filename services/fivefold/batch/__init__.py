@@ -1,0 +1,17 @@
+"""Batch: files in, files out, every row accounted for.
+
+    settings     what a run may be told
+    places       directories and buckets: where files are read and output is written
+    sources      patterns -> the files of a run, each with its identity
+    formats/     Parquet, CSV, JSON lines: cutting a file, reading a piece of it
+    plan         files -> fragments, and the identity of the run
+    score        one fragment: read, check, score, write; no more of it in memory than a chunk
+    output       the files that a fragment becomes
+    ledger       one record a finished fragment, created once: what a run resumes from
+    crew         the workers, Ray actors; a dead one is replaced
+    run          the whole: plan, crew, breaker, publishing
+    progress     what a person or a program sees of it
+
+What a value may be is core's, bundles come by `fivefold.delivery`. A run holds no state but its output directory, so
+any machine that sees that can go on with it.
+"""

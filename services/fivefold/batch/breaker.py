@@ -1,0 +1,52 @@
+"""The breaker: how many rows may be quarantined before a run is not worth publishing.
+
+A share is judged at the end, and before it only where the share of the whole input is exceeded already, whatever is
+still to come; a number of rows acts at once. Counting is left to `run`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fivefold.batch.score import too_many
+from fivefold.core.errors import RunFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The limits of one run over `rows` rows, None where that is not known before the end."""
+
+    max_bad_fraction: float
+    max_bad_rows: int | None
+    rows: int | None
+
+    @property
+    def most(self) -> int | None:
+        """Quarantined rows above which there is no need to wait for the end; None where nothing is known yet."""
+        share = None if self.rows is None else self._share(self.rows)
+        limits = [limit for limit in (share, self.max_bad_rows) if limit is not None]
+        return min(limits, default=None)
+
+    def meanwhile(self, bad: int) -> None:
+        """Raise `RunFailed` where the limit is exceeded already."""
+        if self.most is not None and bad > self.most:
+            raise too_many(bad, self.most)
+
+    def at_the_end(self, bad: int, rows: int) -> None:
+        """Raise `RunFailed` where more than the share of all rows, or more than the number, is quarantined."""
+        if bad > self._share(rows):
+            raise _too_large_a_share(bad, rows, self.max_bad_fraction)
+        self.meanwhile(bad)
+
+    def _share(self, rows: int) -> int:
+        """The most rows that are not strictly more than the share."""
+        most = math.floor(rows * self.max_bad_fraction)
+        # A product of binary fractions may fall just short of the whole number that is meant (0.29 * 100).
+        return most + 1 if rows and (most + 1) / rows <= self.max_bad_fraction else most
+
+
+def _too_large_a_share(bad: int, rows: int, limit: float) -> RunFailed:
+    found = too_many(bad, None)
+    message = f"{bad:,} of {rows:,} rows are quarantined ({bad / rows:.2%}), and at most {limit:.2%} may be"
+    return RunFailed(found.code, message, help=found.help)

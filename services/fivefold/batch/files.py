@@ -1,0 +1,108 @@
+"""A fragment's files while they are written, and how they come to count: put in their place, then recorded, once.
+
+Unfinished files stand in a run's scratch directory and are nobody's. What is written into them is left to `score`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import sys
+import time
+from pathlib import Path
+
+from fivefold.batch.formats.piece import Piece
+from fivefold.batch.ledger import Ledger, Record, part_name, quarantine_name
+from fivefold.batch.output import Layout, Quarantine, Sink, sink
+from fivefold.batch.places import Scratch
+from fivefold.batch.plan import Fragment
+from fivefold.core.columns import Columns
+from fivefold.core.errors import RunFailed
+
+
+class FragmentFiles:
+    """The answers and the quarantine of one fragment."""
+
+    def __init__(self, fragment: Fragment, ledger: Ledger, scratch: Scratch, layout: Layout, format: str) -> None:
+        self._fragment, self._ledger, self._layout, self._format = fragment, ledger, layout, format
+        self._part, self._refused = (scratch.path / f"{fragment.id}.{kind}" for kind in ("part", "quarantine"))
+        self._started = time.perf_counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._refused.unlink(missing_ok=True)
+        self.scored = 0
+        self._answers: Sink = sink(self._format, self._part, self._layout)
+        self._faults = Quarantine(self._refused, self._fragment.source.url)
+        self._empty = True
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that were refused so far."""
+        return self._faults.rows
+
+    def write(self, piece: Piece, answers: Columns) -> None:
+        """Add a piece and the answers to its good rows."""
+        if len(piece.places) or self._empty:
+            self._answers.write(piece.places, piece.columns, piece.carried, answers)
+            self._empty = False
+        self._faults.write(piece.faults)
+        self.scored += len(piece.places)
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self._answers.abandon()
+        self._faults.close()
+        self._begin()
+
+    def finish(self, attempt: int) -> Record:
+        """Put the files in place, make the record, and give the one that stands.
+
+        Raises `RunFailed` `run_conflict` where somebody else's bytes differ.
+        """
+        self._answers.close()
+        self._faults.close()
+        standing = self._ledger.record(self._fragment.id)
+        if standing is not None:
+            return standing
+        record = Record(
+            self._fragment.id,
+            self.scored + self.quarantined,
+            self.scored,
+            self.quarantined,
+            self._faults.codes,
+            self._part.stat().st_size,
+            _sha256(self._part),
+            _sha256(self._refused) if self.quarantined else "",
+            attempt,
+            round(time.perf_counter() - self._started, 3),
+            peak_memory(),
+        )
+        place = self._ledger.place
+        if self.quarantined:
+            place.put(self._refused, quarantine_name(record.fragment))
+        place.put(self._part, part_name(record.fragment, self._format))
+        if self._ledger.finish(record):
+            return record
+        theirs = self._ledger.record(record.fragment)
+        if theirs is None or (theirs.sha256, theirs.quarantine_sha256) != (record.sha256, record.quarantine_sha256):
+            raise RunFailed("run_conflict", f"{self._fragment.name} came out twice, with other bytes")
+        return theirs
+
+    def abandon(self) -> None:
+        """Let go of the files and remove what is not in its place."""
+        self._answers.abandon()
+        self._faults.close()
+        for path in (self._part, self._refused):
+            path.unlink(missing_ok=True)
+
+
+def peak_memory() -> int:
+    """Bytes that this process has had resident at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,307 @@
+"""CSV (RFC 4180, comma, UTF-8, a header): cells by Arrow's parser where a grammar says that it reads them as we do.
+
+A regular expression of the contract's own describes the rows whose cells mean the same to Arrow and to core's reader
+of cells; it may only accept. Every other row, and every row that then breaks the contract, is cut into cells here and
+read by that reader alone. A byte order mark before the header is passed over; before any other record it is a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import re2
+
+from fivefold.batch.formats import scan
+from fivefold.batch.formats.piece import Fault, Needs, Piece
+from fivefold.batch.formats.text import BOM, Part, TextFile, in_order, too_long
+from fivefold.batch.sources import Source
+from fivefold.core.columns import Columns
+from fivefold.core.contract import Field, nearest
+from fivefold.core.errors import ContractError
+from fivefold.core.readers.arrow import Arrow
+from fivefold.core.readers.text import Text
+
+_CELL = re.compile(rb'(?:"((?:[^"]++|"")*+)"|([^",\n][^,\n]*+|))(,|\Z)')
+
+# JSON's numbers, as far as Arrow's are the same: neither a bare -0, which is an integer without a sign, nor so many
+# digits that one of the two would round them otherwise.
+_FLOAT = r"(?:-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+-]?[0-9]{1,2})|-?[1-9][0-9]{0,18}|0)"
+_INTEGER = r"(?:-?[1-9][0-9]{0,17}|0)"
+_QUOTED = r'"(?:[^"]|"")*"'
+_BARE = r'[^",\r\n]'
+_UNMARKED = r'[^",\r\n\x{FEFF}]'
+
+
+class Csv(TextFile):
+    """Reads CSV files; a column that no field answers to, and that is not carried, is ignored."""
+
+    quotes = True
+    headed = True
+
+    def __init__(self, needs: Needs) -> None:
+        super().__init__(needs)
+        self._text = Text(needs.fields)
+        self._readers: dict[tuple[str, ...], _Reader] = {}
+        self._headers: dict[str, tuple[str, ...]] = {}
+
+    def look(self, source: Source) -> list[str]:
+        """Check the header."""
+        header = self._header(source)
+        ignored = check_names(header, self.needs, source.url)
+        doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
+        if doubled is not None:
+            raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
+        return ignored
+
+    def _header(self, source: Source) -> tuple[str, ...]:
+        if source.url not in self._headers:
+            try:
+                with self._open(source) as (stream, offset):
+                    block = next(scan.blocks(stream, quotes=True, offset=offset), None)
+            except (EOFError, OSError) as err:
+                raise ContractError("malformed", f"the file cannot be read: {err}", path=source.url) from err
+            if block is None or not len(block.starts):
+                raise ContractError("malformed", "expected a header, got an empty file", path=source.url)
+            cells = _cells(block.data[block.starts[0] : block.ends[0]])
+            if cells is None or block.broken[0]:
+                raise ContractError("malformed", "the header is no line of CSV in UTF-8", path=source.url)
+            self._headers[source.url] = tuple(cell or "" for cell in cells)
+        return self._headers[source.url]
+
+    def _piece(self, source: Source, part: Part) -> Piece:
+        header = self._header(source)
+        reader = self._readers.get(header)
+        if reader is None:
+            reader = self._readers[header] = _Reader(header, self.needs)
+        return reader.read(part)
+
+    def _nothing(self, faults: list[Fault]) -> Piece:
+        carried = {name: pa.array([], pa.string()) for name in self.needs.carried}
+        columns = self._text.read([field.name for field in self.needs.fields], []).columns
+        return Piece(columns, np.zeros(0, np.int64), carried, faults)
+
+
+class _Reader:
+    """Reads records under one header."""
+
+    def __init__(self, header: tuple[str, ...], needs: Needs) -> None:
+        self._header = header
+        self._carried = {name: header.index(name) for name in needs.carried if name in header}
+        self._text = Text(needs.fields)
+        self._fast = (
+            None if any(field.shape or field.kind == "bytes" for field in needs.fields) else _Fast(header, needs)
+        )
+
+    def read(self, part: Part) -> Piece:
+        whole = np.flatnonzero(~part.broken)
+        if self._fast is None:
+            return self._exactly(part, np.arange(len(part)))
+        clean, columns, carried = self._fast.read(part, whole)
+        if len(clean) == len(part):
+            return Piece(columns, part.row + clean, carried)
+        left = np.ones(len(part), np.bool_)
+        left[clean] = False
+        rest = self._exactly(part, np.flatnonzero(left))
+        if not len(rest.places):
+            return Piece(columns, part.row + clean, carried, rest.faults)
+        places = np.concatenate([part.row + clean, rest.places])
+        order = np.argsort(places, kind="stable")
+        both = {
+            name: pa.concat_arrays([values, rest.carried[name]]).take(pa.array(order))
+            for name, values in carried.items()
+        }
+        return Piece(Columns.concat([columns, rest.columns]).take(order), places[order], both, rest.faults)
+
+    def _exactly(self, part: Part, rows: Any) -> Piece:
+        """Some records, by the reader of cells."""
+        faults: list[Fault] = []
+        given: list[list[str | None]] = []
+        at: list[int] = []
+        for index in rows.tolist():
+            raw = part.raw(index)
+            cells = None if part.broken[index] or raw.startswith(BOM) else _cells(raw)
+            if cells is None:
+                faults.append(part.fault(index, _unreadable(raw, bool(part.broken[index]))))
+            else:
+                given.append(cells)
+                at.append(index)
+        reading = self._text.read(self._header, given)
+        for place in np.flatnonzero(reading.bad).tolist():
+            try:
+                self._text.read(self._header, [given[place]]).accept()
+            except ContractError as error:
+                faults.append(part.fault(at[place], error))
+        good = np.flatnonzero(~reading.bad)
+        carried = {
+            name: pa.array([given[place][column] for place in good.tolist()], pa.string())
+            for name, column in self._carried.items()
+        }
+        return Piece(reading.columns, part.row + np.array(at, np.int64)[good], carried, in_order(faults))
+
+
+class _Fast:
+    """Reads the records that Arrow's parser understands as core does."""
+
+    def __init__(self, header: tuple[str, ...], needs: Needs) -> None:
+        fields = {name: field for field in needs.fields for name in (field.name, *field.aliases)}
+        grammar, types, names = [], {}, []
+        for at, name in enumerate(header):
+            field = fields.get(name)
+            grammar.append(_grammar(field, at == 0))
+            if field or name in needs.carried:
+                types[str(at)] = _arrow_type(field)
+                names.append(name)
+        options = re2.Options()
+        options.max_mem = 64 << 20
+        options.log_errors = False
+        self._rows = re2.compile(f"(?:{','.join(grammar)}\r?\n)*".encode(), options)
+        self._read = pa.csv.ReadOptions(use_threads=False, column_names=[str(at) for at in range(len(header))])
+        self._convert = pa.csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            null_values=[""],
+            true_values=["true"],
+            false_values=["false"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+        self._names, self._types = names, list(types.values())
+        self._carried = [name for name in needs.carried if name in header]
+        self._arrow = Arrow(needs.fields)
+
+    def read(self, part: Part, rows: Any) -> tuple[Any, Columns, dict[str, Any]]:
+        """The indexes of the records that are good, their columns, and their carried cells."""
+        text, clean = self._clean(part, rows)
+        table = self._parse(text) if len(clean) else None
+        if table is None or table.num_rows != len(clean):
+            clean, columns = clean[:0], [pa.array([], kind) for kind in self._types]
+        else:
+            columns = [column.combine_chunks() for column in table.columns]
+        found = pa.RecordBatch.from_arrays(columns, self._names)
+        reading = self._arrow.read(found)
+        carried = {name: found.column(self._names.index(name)) for name in self._carried}
+        if reading.violations:
+            clean = clean[~reading.bad]
+            good = pa.array(~reading.bad)
+            carried = {name: values.filter(good) for name, values in carried.items()}
+        return clean, reading.columns, carried
+
+    def _parse(self, text: bytes) -> Any:
+        self._read.block_size = len(text) + 1
+        parse = pa.csv.ParseOptions(newlines_in_values=b'"' in text, ignore_empty_lines=False)
+        try:
+            return pa.csv.read_csv(
+                pa.BufferReader(text), read_options=self._read, parse_options=parse, convert_options=self._convert
+            )
+        except pa.ArrowInvalid:
+            return None
+
+    def _clean(self, part: Part, rows: Any) -> tuple[bytes, Any]:
+        """The text of the records that the grammar knows, and which ones they are."""
+        text, places = part.text(rows)
+        if text and not text.endswith(b"\n"):
+            text += b"\n"
+        ends = np.array([end for _, end in places], np.int64)
+        if len(ends):
+            ends[-1] = len(text)
+        at, parts, odd = 0, [], []
+        while at < len(text):
+            match = self._rows.match(text, at)
+            stop = match.end() if match else at
+            if stop > at:
+                parts.append(text[at:stop])
+            if stop == len(text):
+                break
+            index = int(np.searchsorted(ends, stop, "right"))
+            odd.append(index)
+            at = int(ends[index])
+        return (text if not odd else b"".join(parts)), np.delete(rows, odd) if odd else rows
+
+
+def check_names(names: Sequence[str], needs: Needs, url: str) -> list[str]:
+    """The columns of a table that are ignored. Raises `ContractError` for one that is missing, or not allowed."""
+    for field in needs.fields:
+        here = [name for name in (field.name, *field.aliases) if name in names]
+        if not here and field.required:
+            raise ContractError(
+                "missing_field",
+                f"{url}: expected a column {field.name!r}, got none of that name",
+                path=f"inputs.{field.name}",
+                help=nearest(field.name, names),
+            )
+        if len(here) > 1:
+            raise ContractError(
+                "duplicate_field", f"{url}: {' and '.join(here)} are one field", path=f"inputs.{field.name}"
+            )
+    for name in needs.carried:
+        if name not in names:
+            raise ContractError(
+                "missing_field", f"{url}: expected a column {name!r} to carry, got none", help=nearest(name, names)
+            )
+    known = {name for field in needs.fields for name in (field.name, *field.aliases)} | set(needs.carried)
+    ignored = [name for name in dict.fromkeys(names) if name not in known]
+    if ignored and needs.strict:
+        raise ContractError(
+            "unknown_field",
+            f"{url}: no such field",
+            path=f"inputs.{ignored[0]}",
+            help=nearest(ignored[0], known) or f"carry it: --columns {ignored[0]}",
+        )
+    return ignored
+
+
+def _cells(record: bytes) -> list[str | None] | None:
+    """A record's cells: None for an empty one without quotes; None for all where it is no CSV or no UTF-8."""
+    line = record[:-1] if record.endswith(b"\n") else record
+    line = line[:-1] if line.endswith(b"\r") else line
+    out: list[str | None] = []
+    at = 0
+    while True:
+        match = _CELL.match(line, at)
+        if match is None:
+            return None
+        quoted, bare, more = match.groups()
+        try:
+            out.append(quoted.decode().replace('""', '"') if quoted is not None else bare.decode() or None)
+        except UnicodeDecodeError:
+            return None
+        if not more:
+            return out
+        at = match.end()
+
+
+def _unreadable(raw: bytes, broken: bool) -> ContractError:
+    if len(raw) >= scan.MAX_LINE:
+        return too_long(scan.MAX_LINE)
+    if broken:
+        return ContractError("malformed", "expected a line of CSV, got a quote that is not closed where its cell ends")
+    if raw.startswith(BOM):
+        return ContractError("malformed", "expected a line of CSV, got a byte order mark first")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as err:
+        return ContractError("malformed", f"expected UTF-8, got another byte at offset {err.start} of the line")
+    return ContractError("malformed", "expected a line of CSV")
+
+
+def _grammar(field: Field | None, first: bool) -> str:
+    """The cells that Arrow reads as we do; the first one of a record begins with no byte order mark."""
+    text = f"{_QUOTED}|{_UNMARKED if first else _BARE}{_BARE}*"
+    if field is None:
+        return f"(?:{text})?"
+    if field.kind == "string":
+        cell = f"(?:{text})"
+    else:
+        bare = {"float": _FLOAT, "int": _INTEGER, "bool": "(?:true|false)"}[field.kind]
+        cell = f'(?:{bare}|"{bare}")'
+    return f"{cell}?" if field.nullable else cell
+
+
+def _arrow_type(field: Field | None) -> Any:
+    kinds = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
+    return kinds[field.kind] if field else pa.string()

@@ -1,0 +1,129 @@
+"""Parquet: row groups, read a chunk at a time, judged as Arrow columns by the core's own reader.
+
+A page that cannot be read makes its whole row group one fault: rows behind it cannot be told apart. Decoding is
+pyarrow's; the values' law is core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fivefold.batch.formats.csv import check_names
+from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, nothing
+from fivefold.batch.sources import Source
+from fivefold.core.errors import ContractError
+from fivefold.core.readers.arrow import Arrow
+
+BUFFER = 1024 * 1024
+"""Bytes of a column that are read ahead: a row group is never held whole."""
+
+
+class Parquet:
+    """Reads Parquet files; a column that no field answers to, and that is not carried, is ignored."""
+
+    def __init__(self, needs: Needs) -> None:
+        self.needs = needs
+        self._arrow = Arrow(needs.fields)
+        self._known = {name for field in needs.fields for name in (field.name, *field.aliases)} | set(needs.carried)
+
+    def look(self, source: Source) -> list[str]:
+        """Check the schema."""
+        with source.random(self.needs.clear) as stream:
+            return check_names(self._file(source, stream).schema_arrow.names, self.needs, source.url)
+
+    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+        """Row groups that follow each other, together about `target` bytes as stored."""
+        out: list[Range] = []
+        start = row = rows = size = 0
+        with source.random(self.needs.clear) as stream:
+            check()
+            metadata = self._file(source, stream).metadata
+            for group in range(metadata.num_row_groups):
+                about = metadata.row_group(group)
+                rows += about.num_rows
+                size += sum(about.column(column).total_compressed_size for column in range(about.num_columns))
+                if size >= target:
+                    out.append(Range(start, group + 1, row, rows))
+                    start, row, rows, size = group + 1, row + rows, 0, 0
+            if rows:
+                out.append(Range(start, metadata.num_row_groups, row, rows))
+        return out
+
+    def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
+        """The rows of some row groups; those in `torn` are one fault each."""
+        row = part.row
+        with source.random(self.needs.clear) as stream:
+            file = self._file(source, stream)
+            names = [name for name in dict.fromkeys(file.schema_arrow.names) if name in self._known]
+            for group in range(part.start, part.end):
+                rows = file.metadata.row_group(group).num_rows
+                if group in torn:
+                    yield self._torn(file, group, row, rows)
+                else:
+                    yield from self._group(file, group, names, row)
+                row += rows
+
+    def _file(self, source: Source, stream: IO[bytes]) -> Any:
+        try:
+            # A local file is read by Arrow itself, without the interpreter between.
+            file: Any = source.url if source.local else stream
+            return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as err:
+            reason = str(err).splitlines()[0][:300]
+            raise ContractError("malformed", f"expected a Parquet file: {reason}", path=source.url) from err
+
+    def _group(self, file: Any, group: int, names: list[str], row: int) -> Iterator[Piece]:
+        batches = file.iter_batches(self.needs.chunk_rows, row_groups=[group], columns=names, use_threads=False)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as err:
+                raise Torn(group, str(err).splitlines()[0][:300]) from err
+            if batch is None:
+                return
+            yield self._piece(batch, row)
+            row += batch.num_rows
+
+    def _piece(self, batch: Any, row: int) -> Piece:
+        reading = self._arrow.read(batch)
+        places = np.arange(row, row + batch.num_rows)
+        carried = {name: batch.column(name) for name in self.needs.carried}
+        if not reading.violations:
+            return Piece(reading.columns, places, carried)
+        faults = []
+        for index in np.flatnonzero(reading.bad).tolist():
+            one = batch.slice(index, 1)
+            try:
+                self._arrow.read(one).accept()
+            except ContractError as error:
+                faults.append(Fault(row + index, error, values_of(one)))
+        good = pa.array(~reading.bad)
+        carried = {name: values.filter(good) for name, values in carried.items()}
+        return Piece(reading.columns, places[~reading.bad], carried, faults)
+
+    def _torn(self, file: Any, group: int, row: int, rows: int) -> Piece:
+        schema = file.schema_arrow
+        empty = pa.record_batch(
+            [pa.array([], schema.field(name).type) for name in schema.names if name in self._known],
+            [name for name in schema.names if name in self._known],
+        )
+        error = ContractError("malformed", f"row group {group} cannot be read, {rows} rows")
+        carried = {name: empty.column(name) for name in self.needs.carried}
+        columns = self._arrow.read(empty).columns
+        return Piece(columns, np.zeros(0, np.int64), carried, [Fault(row, error, rows=rows)])
+
+
+def values_of(batch: Any) -> dict[str, Any]:
+    """The values of a batch's one row, by column; bytes where text is none."""
+    out = {}
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            out[name] = values[0].as_py()
+        except UnicodeDecodeError:
+            out[name] = values.cast(pa.large_string()).view(pa.large_binary())[0].as_py()
+    return out

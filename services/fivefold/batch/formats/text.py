@@ -1,0 +1,169 @@
+"""What CSV and JSON lines share: a text file is scanned once, cut between records, and read block by block.
+
+Uncompressed text is cut into ranges that each stand alone; compressed text is one, and how many rows it has is known
+when it has been read. What a record is, and what is in it, is left to `csv` and `jsonl`.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fivefold.batch.formats import scan
+from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, nothing
+from fivefold.batch.sources import Source
+from fivefold.core.errors import ContractError
+
+BOM = b"\xef\xbb\xbf"
+
+
+class TextFile(abc.ABC):
+    """A format of records in text; `quotes` and `headed` say which, `_piece` reads some records of a block."""
+
+    quotes = False
+    headed = False
+
+    def __init__(self, needs: Needs) -> None:
+        self.needs = needs
+
+    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+        """Ranges of about `target` bytes, each ending with a record."""
+        if source.compressed:
+            return [Range(0, source.size, 0, None)]
+        out: list[Range] = []
+        row = line = rows = 0
+        start, first_line = -1, 0
+        with self._open(source) as (stream, offset):
+            for block in scan.blocks(stream, quotes=self.quotes, offset=offset):
+                check()
+                ends = block.ends
+                if start < 0 and (len(ends) or not self.headed):
+                    start = block.offset
+                    if self.headed:
+                        # The header is no row.
+                        start, ends = block.offset + int(ends[0]), ends[1:]
+                        first_line = line + int(block.data.count(b"\n", 0, int(block.ends[0])))
+                counted = 0
+                while True:
+                    at = int(np.searchsorted(ends, start + target - block.offset))
+                    if at >= len(ends):
+                        break
+                    end = block.offset + int(ends[at])
+                    out.append(Range(start, end, row, rows + at + 1 - counted, first_line))
+                    row += rows + at + 1 - counted
+                    rows, counted, start = 0, at + 1, end
+                    first_line = line + block.data.count(b"\n", 0, int(ends[at]))
+                rows += len(ends) - counted
+                line += block.newlines
+                offset = block.offset + block.size
+        if rows:
+            out.append(Range(start, offset, row, rows, first_line))
+        return out
+
+    def read(
+        self,
+        source: Source,
+        part: Range,
+        torn: frozenset[int] = frozenset(),  # noqa: ARG002  # text has no units
+    ) -> Iterator[Piece]:
+        """The rows of a range; one that only the end of a broken stream would tell is one fault."""
+        row, line, offset = part.row, part.line, part.start
+        skip = self.headed and bool(source.compressed)
+        try:
+            with self._open(source) as (stream, offset):
+                length = None
+                if source.compressed:
+                    yield self._nothing([])
+                else:
+                    stream.seek(part.start)
+                    offset, length = part.start, part.end - part.start
+                for block in scan.blocks(stream, quotes=self.quotes, offset=offset, length=length):
+                    first, skip = int(skip), skip and not len(block.starts)
+                    for begin in range(first, len(block.starts), self.needs.chunk_rows):
+                        end = min(begin + self.needs.chunk_rows, len(block.starts))
+                        yield self._piece(source, Part(block, begin, end, row, line))
+                        row += end - begin
+                    line += block.newlines
+                    offset = block.offset + block.size
+        except BROKEN_STREAM as err:
+            if not source.compressed:
+                raise
+            reason = f"expected {source.compressed[1:]}, got a stream that breaks off: {err}"
+            error = ContractError("malformed", reason)
+            yield self._nothing([Fault(row, error, None, line + 1, offset)])
+
+    @abc.abstractmethod
+    def _piece(self, source: Source, part: Part) -> Piece:
+        """Some records of a block as a piece."""
+
+    @abc.abstractmethod
+    def _nothing(self, faults: list[Fault]) -> Piece:
+        """No rows, and faults."""
+
+    @contextlib.contextmanager
+    def _open(self, source: Source) -> Iterator[tuple[Any, int]]:
+        """The text, behind the byte order mark that a header may have, and the place where that is."""
+        with source.text(self.needs.clear) as stream:
+            marked = self.headed and stream.peek(3)[:3] == BOM
+            yield stream, len(stream.read(3)) if marked else 0
+
+
+BROKEN_STREAM: tuple[type[BaseException], ...] = (EOFError, zlib.error, OSError)
+
+
+class Part:
+    """Records `begin` to `end` of a block; the first is `row` of the file, the block begins with `line`."""
+
+    def __init__(self, block: scan.Block, begin: int, end: int, row: int, line: int) -> None:
+        self.row = row
+        self.starts = block.starts[begin:end]
+        self.ends = block.ends[begin:end]
+        self.broken = block.broken[begin:end]
+        self._block, self._line, self._begin = block, line, begin
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def raw(self, index: int) -> bytes:
+        """A record as it stands, its line's end included."""
+        return self._block.data[self.starts[index] : self.ends[index]]
+
+    def text(self, rows: Any) -> tuple[bytes, list[tuple[int, int]]]:
+        """Some records (a rising array of indexes) as one text, and where each stands in it."""
+        starts, ends = self.starts[rows], self.ends[rows]
+        if not len(rows):
+            return b"", []
+        if len(rows) == len(self) and bool((starts[1:] == ends[:-1]).all()):
+            base = int(starts[0])
+            return self._block.data[base : int(ends[-1])], list(zip((starts - base).tolist(), (ends - base).tolist()))
+        data = self._block.data
+        joined = b"".join(data[start:end] for start, end in zip(starts.tolist(), ends.tolist()))
+        places = np.cumsum(ends - starts)
+        return joined, list(zip((places - (ends - starts)).tolist(), places.tolist()))
+
+    def fault(self, index: int, error: ContractError) -> Fault:
+        """A record that is quarantined."""
+        size = int(self.ends[index] - self.starts[index])
+        return Fault(
+            self.row + index,
+            error,
+            self.raw(index).rstrip(b"\r\n"),
+            self._line + int(self._block.lines[self._begin + index]) + 1,
+            self._block.offset + int(self.starts[index]),
+            size,
+        )
+
+
+def too_long(most: int) -> ContractError:
+    """The error of a line that is not read to its end."""
+    return ContractError("too_large", f"expected a line of at most {most:,} bytes, got a longer one")
+
+
+def in_order(faults: list[Fault]) -> list[Fault]:
+    """Faults by row."""
+    return sorted(faults, key=lambda fault: fault.row)

@@ -1,0 +1,184 @@
+"""The plan of a run: its files cut into fragments, and what makes it the run that it is.
+
+A fragment's id is the digest of its file's URL and identity and of its range; the run's id is that of its fragments and
+of everything else that decides a byte of the output. The plan is kept beside the output, so that a later start need not
+read text again to know where it was cut. Doing the work is left to `run`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from fivefold.batch import formats
+from fivefold.batch.formats.piece import Check, Needs, Range, nothing
+from fivefold.batch.settings import BatchSettings
+from fivefold.batch.sources import Source
+from fivefold.core.bundle import Bundle
+
+REVISION = 1
+"""Raised by a change of this code that changes a byte of the output."""
+
+SMALLEST = 8 * 1024 * 1024
+"""Bytes below which a fragment is not made smaller to occupy more workers."""
+
+SHARES = 32
+"""Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together."""
+
+THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A range of a file: what one worker scores as one."""
+
+    id: str
+    source: Source
+    range: Range
+
+    @property
+    def name(self) -> str:
+        """How a message names it."""
+        return f"fragment {self.id}, {self.source.url} from row {self.range.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it starts. `facts` are what decides the output beside the input; `ignored` the columns of tables
+    that nobody asked for."""
+
+    run_id: str
+    facts: Mapping[str, Any]
+    sources: tuple[Source, ...]
+    fragments: tuple[Fragment, ...]
+    ignored: tuple[str, ...] = field(default=())
+    order: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for at the first start, so that a later one can ask for the same."""
+
+    @property
+    def rows(self) -> int | None:
+        """The rows of the input; None where only reading compressed text will tell."""
+        counts = [fragment.range.rows for fragment in self.fragments]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    def to_bytes(self) -> bytes:
+        """As it is kept."""
+        place = {source.url: index for index, source in enumerate(self.sources)}
+        return msgspec.json.encode(
+            {
+                "format": 1,
+                "run_id": self.run_id,
+                "facts": self.facts,
+                "order": self.order,
+                "ignored": self.ignored,
+                "sources": self.sources,
+                "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan:
+        """A plan that was kept."""
+        kept = msgspec.json.decode(data, type=_Kept)
+        fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
+        return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order)
+
+
+class _Kept(msgspec.Struct):
+    run_id: str
+    facts: dict[str, Any]
+    order: dict[str, Any]
+    ignored: list[str]
+    sources: list[Source]
+    fragments: list[tuple[str, int, Range]]
+
+
+def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
+    """What decides the output of a run beside its input, as JSON values."""
+    return {
+        "model": bundle.name,
+        "version": bundle.version,
+        "bundle": bundle.digest,
+        "contract": f"{bundle.contract.name}@{bundle.contract.version}",
+        "contract_sha256": bundle.contract.digest,
+        "format": settings.format,
+        "columns": list(settings.columns),
+        "strict_columns": settings.strict_columns,
+        "fragment_bytes": settings.fragment_bytes,
+        "chunk_rows": settings.chunk_rows,
+        "revision": REVISION,
+        "code": {name: _version(name) for name in ("fivefold", "numpy", "onnxruntime", "pyarrow")},
+    }
+
+
+def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
+    """What a run wants of its files."""
+    known = {name for field in bundle.contract.inputs for name in (field.name, *field.aliases)}
+    foreign = tuple(name for name in settings.columns if name not in known)
+    return Needs(bundle.contract.inputs, foreign, settings.strict_columns, settings.chunk_rows, settings.store_http)
+
+
+def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, check: Check = nothing) -> Plan:
+    """Look at every file and cut it. Raises `ContractError` for a file that cannot be scored at all, and what `check`
+    raises, which is called now and then."""
+    total = sum(source.size for source in sources)
+    target = min(facts["fragment_bytes"], max(SMALLEST, total // SHARES))
+    readers = {name: formats.of(name, needs) for name in {source.format for source in sources}}
+
+    def looked(source: Source) -> Sequence[str]:
+        return readers[source.format].look(source)
+
+    def cut(source: Source) -> Sequence[Range]:
+        return readers[source.format].cut(source, target, check)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        # All of the files' heads first: a run that cannot be done is refused before text is read.
+        ignored = tuple(dict.fromkeys(name for names in threads.map(looked, sources) for name in names))
+        ranges = list(threads.map(cut, sources))
+    fragments = tuple(
+        Fragment(_id(source, part), source, part) for source, parts in zip(sources, ranges) for part in parts
+    )
+    run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
+    return Plan(run_id, facts, tuple(sources), fragments, ignored)
+
+
+def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:
+    """What another run than the kept one this is, or None where it is that one."""
+    for name, value in facts.items():
+        if kept.facts.get(name) != value:
+            return f"{name.replace('_', ' ')}: {_said(kept.facts.get(name))} there, {_said(value)} here"
+    if kept.sources == tuple(sources):
+        return None
+    there = {source.url: source for source in kept.sources}
+    here = {source.url: source for source in sources}
+    for url in sorted({*there, *here}):
+        if there.get(url) != here.get(url):
+            word = "is not among its files" if url not in there else "is missing" if url not in here else "has changed"
+            return f"{url} {word}"
+    return None
+
+
+def _said(value: Any) -> str:
+    text = msgspec.json.encode(value).decode() if not isinstance(value, str) else value
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _id(source: Source, part: Range) -> str:
+    return _digest([source.url, source.identity, part.start, part.end])[:16]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,99 @@
+"""Publishing: once every row is accounted for, the report and then `_SUCCESS`, each created once.
+
+Two runs that finish together both come here; the first report stands, and readers that wait for `_SUCCESS` never see a
+part of a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, part_name, quarantine_name
+from fivefold.batch.plan import Plan
+from fivefold.core.errors import InternalError
+
+
+def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
+    """Rows, scored and quarantined of a whole run. Raises `InternalError` where they do not add up."""
+    rows = scored = quarantined = 0
+    for fragment in plan.fragments:
+        record = records[fragment.id]
+        planned = record.rows if fragment.range.rows is None else fragment.range.rows
+        if record.rows != planned or record.scored + record.quarantined != record.rows:
+            raise InternalError(
+                "internal",
+                f"{fragment.name}: {planned} rows in, {record.scored} scored and {record.quarantined} quarantined",
+            )
+        rows += record.rows
+        scored += record.scored
+        quarantined += record.quarantined
+    return {"rows": rows, "scored": scored, "quarantined": quarantined}
+
+
+def report(
+    plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: float, working: float, output: str
+) -> dict[str, Any]:
+    """What run.json says.
+
+    `resumed` are rows that an earlier start had finished, `seconds` what this one took, `working` without the workers'
+    start.
+    """
+    counts = totals(plan, records)
+    codes: dict[str, int] = {}
+    parts = []
+    files: dict[str, dict[str, Any]] = {
+        source.url: {"file": source.url, "identity": source.identity, "rows": 0, "scored": 0, "quarantined": 0}
+        for source in plan.sources
+    }
+    for fragment in plan.fragments:
+        record = records[fragment.id]
+        part = {
+            "part": part_name(fragment.id, plan.facts["format"]),
+            "file": fragment.source.url,
+            "row": fragment.range.row,
+            "rows": record.rows,
+            "scored": record.scored,
+            "quarantined": record.quarantined,
+            "bytes": record.bytes,
+            "sha256": record.sha256,
+        }
+        if record.quarantined:
+            part["quarantine"] = quarantine_name(fragment.id)
+        parts.append(part)
+        for name in ("rows", "scored", "quarantined"):
+            files[fragment.source.url][name] += part[name]
+        for code, count in record.codes.items():
+            codes[code] = codes.get(code, 0) + count
+    fresh = counts["rows"] - resumed
+    return {
+        "format": 1,
+        "run_id": plan.run_id,
+        **counts,
+        "codes": dict(sorted(codes.items())),
+        **{name: plan.facts[name] for name in ("model", "version", "bundle", "contract")},
+        "seconds": round(seconds, 3),
+        "working_seconds": round(working, 3),
+        "rows_per_second": round(fresh / working) if working else 0,
+        "resumed_rows": resumed,
+        "worker_seconds": round(sum(records[fragment.id].seconds for fragment in plan.fragments), 3),
+        "worker_peak_bytes": max((records[fragment.id].peak_bytes for fragment in plan.fragments), default=0),
+        "output": output,
+        "output_format": plan.facts["format"],
+        "columns": plan.facts["columns"],
+        "ignored_columns": list(plan.ignored),
+        "files": list(files.values()),
+        "parts": parts,
+    }
+
+
+def publish(ledger: Ledger, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the run visible, and give the report that stands."""
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    ledger.place.create(REPORT, text.encode("utf-8", "backslashreplace"))
+    ledger.place.create(SUCCESS, b"")
+    standing = ledger.place.read(REPORT)
+    assert standing is not None
+    out: dict[str, Any] = json.loads(standing)
+    return out

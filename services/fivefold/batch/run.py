@@ -1,0 +1,357 @@
+"""A run from its first file to `_SUCCESS`: plan, resume, work, account, publish.
+
+    find the files ─> is it the run that stands here? ─> finished: say so
+                                                      ─> begun: go on with what the ledger lacks
+                                                      ─> another one: refuse
+                                                      ─> none: plan it
+    give fragments to workers ─> records ─> breaker ─> every row accounted for ─> run.json, _SUCCESS
+
+The only state is in the output place, so a driver that dies loses nothing but the fragments in work, and two that do
+the same share it. What is done to a fragment is `score`'s matter, who does it `crew`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from fivefold.batch import plan as planning
+from fivefold.batch import sources as inputs
+from fivefold.batch import tables
+from fivefold.batch.breaker import Breaker
+from fivefold.batch.formats.piece import Check, nothing
+from fivefold.batch.ledger import REPORT, Ledger, Record
+from fivefold.batch.output import Layout
+from fivefold.batch.places import place
+from fivefold.batch.plan import Fragment, Plan
+from fivefold.batch.progress import Progress
+from fivefold.batch.publish import publish, report, totals
+from fivefold.batch.settings import BatchSettings
+from fivefold.batch.task import Outcome, Task
+from fivefold.core.bundle import Bundle
+from fivefold.core.errors import Interrupted, RunFailed
+from fivefold.delivery.fetch import fetch
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
+
+if TYPE_CHECKING:
+    from fivefold.batch.alone import Alone
+    from fivefold.batch.crew import Crew
+
+POLL_SECONDS = 0.25
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be scored, and where to: a bundle's reference, patterns of files, an output directory or URL."""
+
+    model: str
+    inputs: tuple[str, ...]
+    output: str
+
+    def absolute(self) -> Order:
+        """The same order for a process with another working directory."""
+        model = str(Reference.parse(self.model).absolute())
+        return Order(model, tuple(map(_absolute, self.inputs)), _absolute(self.output))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run: the report that stands, and the rows that this start has scored (0 for one that was finished)."""
+
+    report: dict[str, Any]
+    scored_now: int
+
+
+def prepare(
+    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing
+) -> tuple[Ledger, Plan, Bundle]:
+    """The plan of a run, kept beside its output; nothing is scored and nothing is started.
+
+    Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
+    the formats raise for a bundle, patterns and files that are no good.
+    """
+    bundle = fetch(order.model, delivery, check=check)
+    Layout.of(bundle.contract, bundle.name, settings.columns)
+    files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    ledger = Ledger(place(order.output, clear=settings.store_http))
+    tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
+    inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
+    if inside is not None:
+        raise RunFailed("run_conflict", "the output would be among the input", path=inside)
+    facts = planning.facts(bundle, settings)
+    standing = ledger.plan()
+    if standing is None:
+        made = replace(
+            planning.make(files, facts, planning.needs(bundle, settings), check),
+            order=asdict(order.absolute()) | {"settings": asdict(settings)},
+        )
+        if ledger.keep(made):
+            return ledger, made, bundle
+        standing = ledger.plan()
+        assert standing is not None
+    other = planning.difference(standing, files, facts)
+    if other is not None:
+        raise RunFailed(
+            "run_conflict",
+            f"another run stands here: {other}",
+            path=ledger.place.url,
+            help="name another output directory, or remove this one",
+        )
+    return ledger, standing, bundle
+
+
+def score(
+    order: Order,
+    settings: BatchSettings | None = None,
+    delivery: DeliverySettings | None = None,
+    *,
+    out: IO[str],
+    metrics: str = "",
+    crew: Callable[[Task, int, int], Crew | Alone] | None = None,
+) -> Result:
+    """Run until the output is published; `out` gets the progress.
+
+    Raises `RunFailed` where the run cannot go on, `Interrupted` `cancelled` after SIGINT, SIGTERM or SIGHUP, and what
+    `prepare` raises. What is finished by then stays, and the same call goes on from there. Only the main thread may
+    call this: it sets signal handlers.
+    """
+    settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
+    with _signals() as stop:
+        ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
+        if ledger.published:
+            return Result(_standing_report(ledger), 0)
+        progress = Progress(plan, out, metrics)
+        try:
+            return _Run(order, settings, delivery, ledger, plan, bundle, progress, stop).run(crew)
+        finally:
+            progress.end()
+
+
+class _Run:
+    """One start of a run."""
+
+    def __init__(
+        self,
+        order: Order,
+        settings: BatchSettings,
+        delivery: DeliverySettings,
+        ledger: Ledger,
+        plan: Plan,
+        bundle: Bundle,
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        self._settings, self._ledger, self._plan = settings, ledger, plan
+        self._progress, self._stop = progress, stop
+        # A worker has another directory.
+        delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
+        model = str(Reference.parse(order.model).absolute())
+        self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
+        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows)
+        self._records: dict[str, Record] = {}
+        self._lost: dict[str, int] = {}
+        self._begun = time.monotonic()
+        self._working = self._ended = 0.0
+
+    def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
+        """Do what the ledger lacks, and publish."""
+        self._tidy()
+        self._records = self._ledger.records(self._plan)
+        resumed = sum(record.rows for record in self._records.values())
+        missing = [fragment for fragment in self._plan.fragments if fragment.id not in self._records]
+        self._progress.event(
+            "resumed" if resumed else "started",
+            fragments=len(self._plan.fragments),
+            finished=len(self._records),
+            rows=self._plan.rows,
+            ignored_columns=list(self._plan.ignored),
+        )
+        self._breaker.meanwhile(self._bad)
+        working = 0.0
+        if missing:
+            try:
+                self._score(missing, crew)
+            finally:
+                # What ended the run is worth more than what could not be removed.
+                with contextlib.suppress(RunFailed):
+                    self._tidy()
+            working = self._ended - self._working
+        counts = totals(self._plan, self._records)
+        self._breaker.at_the_end(counts["quarantined"], counts["rows"])
+        seconds = time.monotonic() - self._begun
+        self._into_tables()
+        made = report(
+            self._plan,
+            self._records,
+            resumed=resumed,
+            seconds=seconds,
+            working=working,
+            output=self._ledger.place.url,
+        )
+        standing = publish(self._ledger, made)
+        self._progress.tell(self._records, last=True)
+        return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
+
+    def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
+        crew.hire(min(crew.size, len(waiting)))
+        while waiting or crew.busy:
+            self._check_stop()
+            while waiting and crew.idle:
+                self._give(crew, waiting)
+            for fragment, outcome in crew.wait(POLL_SECONDS):
+                self._take(crew, waiting, fragment, outcome)
+            self._progress.tell(self._records)
+        self._ended = time.monotonic()
+
+    def _score(self, missing: list[Fragment], crew: Callable[[Task, int, int], Crew | Alone] | None) -> None:
+        if self._settings.engine == "ray-data" and crew is None:
+            self._stream(missing)
+            return
+        if crew is None:
+            from fivefold.batch.crew import Crew
+
+            crew = Crew
+        with crew(self._task, self._settings.workers, len(missing)) as hands:
+            self._work(hands, deque(missing))
+
+    def _tidy(self) -> None:
+        """Remove what dead processes have left unfinished, which a new directory for such files does."""
+        self._ledger.place.scratch().close()
+
+    def _into_tables(self) -> None:
+        settings, place = self._settings, self._ledger.place
+        if settings.delta:
+            options = {"allow_http": "true"} if settings.store_http else {}
+            tables.to_delta(table_url(settings.delta), place, self._plan, self._records, options)
+        if settings.iceberg:
+            tables.to_iceberg(settings.iceberg, place, self._plan, self._records)
+
+    def _stream(self, fragments: list[Fragment]) -> None:
+        from fivefold.batch.ray_data import RayData
+
+        with RayData(self._task, self._settings.workers, len(fragments)) as engine:
+            self._working = time.monotonic()
+            self._progress.working()
+            for record in engine.work(fragments):
+                self._check_stop()
+                if record is not None:
+                    self._count(record)
+                self._progress.tell(self._records)
+            self._ended = time.monotonic()
+
+    def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
+        fragment = waiting.popleft()
+        # Another start of the same run may have done it meanwhile.
+        record = self._ledger.record(fragment.id)
+        if record is not None:
+            self._count(record)
+            return
+        if not self._working:
+            self._working = time.monotonic()
+            self._progress.working()
+        most = self._breaker.most
+        crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
+
+    def _take(
+        self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None, outcome: Outcome | None
+    ) -> None:
+        if outcome is None:
+            self._replace(crew, waiting, fragment)
+        elif outcome.error is not None:
+            if outcome.trace:
+                self._progress.event("failed", fragment=fragment.id if fragment else "", exception=outcome.trace)
+            raise outcome.error
+        elif outcome.record is not None:
+            self._count(outcome.record)
+
+    def _replace(self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None) -> None:
+        """A worker has died; over a fragment, or before it had one."""
+        key, name = (fragment.id, fragment.name) if fragment else ("", "the model, while it was opened")
+        self._lost[key] = lost = self._lost.get(key, 0) + 1
+        self._progress.event("worker_died", fragment=key, times=lost)
+        if lost >= self._settings.attempts:
+            raise RunFailed(
+                "worker_lost",
+                f"{lost} workers died over {name}",
+                path=fragment.source.url if fragment else "",
+                help="it may need more memory than there is: a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is "
+                "finished stays",
+            )
+        if fragment is not None:
+            waiting.appendleft(fragment)
+        crew.hire(1)
+
+    def _count(self, record: Record) -> None:
+        self._records[record.fragment] = record
+        self._progress.finished(record, self._records)
+        self._breaker.meanwhile(self._bad)
+
+    @property
+    def _bad(self) -> int:
+        return sum(record.quarantined for record in self._records.values())
+
+    def _check_stop(self) -> None:
+        if self._stop.asked:
+            raise Interrupted(
+                "cancelled",
+                f"stopped with {len(self._records)} of {len(self._plan.fragments)} fragments finished",
+                help="run the same command again: it goes on from there",
+            )
+
+
+def table_url(delta: str) -> str:
+    """A Delta table's directory as an absolute path, a URL as it is."""
+    return _absolute(delta.removeprefix("file://")) if delta else ""
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100  # a pattern is no path yet
+
+
+def _standing_report(ledger: Ledger) -> dict[str, Any]:
+    text = ledger.place.read(REPORT)
+    if text is None:
+        raise FileNotFoundError(2, "the run is published without a report", f"{ledger.place.url}/{REPORT}")
+    out: dict[str, Any] = json.loads(text)
+    return out
+
+
+class Stop:
+    """Whether the user asked for the end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, *_: object) -> None:
+        """A signal handler."""
+        self.asked = True
+
+    def check(self) -> None:
+        """Raise `Interrupted` before anything is scored."""
+        if self.asked:
+            raise Interrupted("cancelled", "stopped while the input was looked through")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Stop]:
+    stop = Stop()
+    # Under nohup a hangup is nobody's wish to stop.
+    wanted = [
+        signum for signum in STOP_SIGNALS if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN
+    ]
+    before = {signum: signal.signal(signum, stop) for signum in wanted}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

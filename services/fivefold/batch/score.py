@@ -1,0 +1,130 @@
+"""One fragment: read, check, score, write, a chunk at a time; then its files are put in place and its record is made.
+
+Nothing of it is held but the chunk in work. A row that the model fails on is found by halving and quarantined alone.
+Which fragment is whose is left to `run`; what dies in between has left nothing that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from fivefold.batch import formats
+from fivefold.batch.files import FragmentFiles
+from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
+from fivefold.batch.ledger import Ledger, Record
+from fivefold.batch.output import Layout
+from fivefold.batch.places import Scratch, storing
+from fivefold.batch.plan import Fragment
+from fivefold.core.columns import Columns
+from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed
+
+if TYPE_CHECKING:
+    # With it comes the model runtime, which a run that is finished does not need.
+    from fivefold.core.scorer import Scorer
+
+
+class FragmentScorer:
+    """Scores fragments with one opened model into one place."""
+
+    def __init__(
+        self, scorer: Scorer, ledger: Ledger, scratch: Scratch, needs: Needs, layout: Layout, format: str
+    ) -> None:
+        self._scorer, self._ledger, self._scratch = scorer, ledger, scratch
+        self._needs, self._layout, self._format = needs, layout, format
+        self._readers: dict[str, Format] = {}
+
+    def score(self, fragment: Fragment, *, attempt: int = 1, most_bad: int | None = None) -> Record:
+        """Score a fragment, put its files in place and make its record; gives the record that stands.
+
+        Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, `storage_failed` where the output
+        cannot be written.
+        """
+        torn: frozenset[int] = frozenset()
+        with storing(self._ledger.place.url):
+            files = FragmentFiles(fragment, self._ledger, self._scratch, self._layout, self._format)
+            try:
+                while True:
+                    try:
+                        self._write(fragment, files, torn, most_bad)
+                        return files.finish(attempt)
+                    except Torn as err:
+                        # Rows before the tear are out already, so the fragment is begun anew without that unit.
+                        torn |= {err.unit}
+                        files.restart()
+            finally:
+                files.abandon()
+
+    def close(self) -> None:
+        """Let go of the model and of what is unfinished."""
+        self._scorer.close()
+        self._scratch.close()
+
+    def _write(self, fragment: Fragment, files: FragmentFiles, torn: frozenset[int], most_bad: int | None) -> None:
+        reader = self._readers.get(fragment.source.format)
+        if reader is None:
+            reader = self._readers[fragment.source.format] = formats.of(fragment.source.format, self._needs)
+        for piece in reader.read(fragment.source, fragment.range, torn):
+            files.write(*answered(self._scorer, piece))
+            if most_bad is not None and files.quarantined > most_bad:
+                raise too_many(files.quarantined, most_bad)
+
+
+def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
+    """The piece without the rows that the model fails on, which are its faults now, and the answers to the others."""
+    try:
+        return piece, scorer.score(piece.columns)
+    except (ModelFailed, ContractError) as error:
+        failed: dict[int, FivefoldError] = {}
+        parts = list(_halves(scorer, piece.columns, 0, error, failed))
+    good = np.ones(len(piece.places), np.bool_)
+    good[list(failed)] = False
+    faults = [Fault(int(piece.places[row]), error, _values(piece.columns, row)) for row, error in failed.items()]
+    kept = Piece(
+        piece.columns.take(good),
+        piece.places[good],
+        {name: _keep(values, good) for name, values in piece.carried.items()},
+        sorted([*piece.faults, *faults], key=lambda fault: fault.row),
+    )
+    return kept, Columns.concat(parts) if parts else scorer.score(kept.columns)
+
+
+def _halves(
+    scorer: Scorer, columns: Columns, first: int, error: FivefoldError, failed: dict[int, FivefoldError]
+) -> Iterator[Columns]:
+    """The answers to all rows but those that fail alone."""
+    if columns.rows == 1:
+        failed[first] = error
+        return
+    middle = columns.rows // 2
+    for start, stop in ((0, middle), (middle, columns.rows)):
+        half = columns.slice(start, stop)
+        try:
+            yield scorer.score(half)
+        except (ModelFailed, ContractError) as again:
+            yield from _halves(scorer, half, first + start, again, failed)
+
+
+def too_many(bad: int, most: int | None) -> RunFailed:
+    """The error of a run that refuses more rows than it may."""
+    limit = f", and at most {most:,} may be" if most is not None else ""
+    return RunFailed(
+        "too_many_bad_rows",
+        f"{bad:,} rows are quarantined{limit}",
+        help="look into quarantine/; then allow more (--max-bad-fraction, --max-bad-rows) and run it again: what is "
+        "finished stays",
+    )
+
+
+def _values(columns: Columns, row: int) -> dict[str, Any]:
+    return columns.slice(row, row + 1).to_records()[0]
+
+
+def _keep(values: Any, good: Any) -> Any:
+    """The carried values of the rows that a mask selects."""
+    if isinstance(values, pa.Array):
+        return values.filter(pa.array(good))
+    return [value for value, keep in zip(values, good.tolist(), strict=True) if keep]

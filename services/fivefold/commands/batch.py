@@ -1,0 +1,218 @@
+"""`fivefold batch`: run, submit, status, resume, backfill and diff."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fivefold.commands import score as scoring
+from fivefold.commands.words import USAGE, add, add_group, add_json, complain, print_json
+
+if TYPE_CHECKING:
+    from fivefold.batch.settings import BatchSettings
+
+
+def _clear() -> bool:
+    from fivefold.batch.settings import BatchSettings
+    from fivefold.core.settings import read
+
+    return read(BatchSettings).store_http
+
+
+def _submit(arguments: argparse.Namespace) -> int | None:
+    from fivefold.batch import submit
+
+    what = scoring.asked(arguments)
+    if what is None:
+        return USAGE
+    order, settings, delivery = what
+    name = submit.name_of(order, settings, delivery)
+    metadata = {"run": name, "output": order.output}
+    job = submit.submit(name, scoring.words(order, settings), address=arguments.address, metadata=metadata)
+    if arguments.json:
+        print_json({"submission_id": job.id, "submitted": job.fresh, "status": job.state})
+    else:
+        print(job.id if job.fresh else f"{job.id} is there already: {job.state.lower()}")
+    return None
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from fivefold.batch.status import status
+
+    found = status(arguments.output, clear=_clear())
+    if arguments.json:
+        print_json({**asdict(found), "report": None if found.report is None else {"file": "run.json"}})
+        return
+    print(f"{found.state}: run {found.run_id[:16]}, {found.fragments:,} of {found.of:,} fragments")
+    total = f" of {found.rows_total:,}" if found.rows_total is not None else ""
+    print(f"rows      {found.rows:,}{total}, {found.scored:,} scored, {found.quarantined:,} quarantined")
+    if found.codes:
+        print("refused   " + ", ".join(f"{code} {count:,}" for code, count in sorted(found.codes.items())))
+
+
+def _resume(arguments: argparse.Namespace) -> None:
+    from fivefold.batch.run import Order, score
+    from fivefold.batch.status import status
+    from fivefold.core.settings import read
+    from fivefold.delivery.settings import DeliverySettings
+
+    kept = status(arguments.output, clear=_clear()).order
+    order = Order(kept["model"], tuple(kept["inputs"]), kept["output"])
+    settings = _as_kept(kept["settings"], arguments)
+    result = score(order, settings, read(DeliverySettings), out=sys.stderr, metrics=arguments.metrics or "")
+    scoring.tell(result, arguments.json)
+
+
+def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettings:
+    from dataclasses import fields
+
+    from fivefold.batch.settings import BatchSettings
+
+    given = {name: getattr(arguments, name) for name in ("max_bad_fraction", "max_bad_rows", "workers")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    # What another version of fivefold has kept beside this is not asked for; that it is another one, the plan will say.
+    known = {field.name: kept[field.name] for field in fields(BatchSettings) if field.name in kept}
+    return BatchSettings(**{**known, "columns": tuple(kept["columns"]), **changed})
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    from fivefold.batch import backfill
+
+    what = scoring.asked(arguments)
+    if what is None:
+        return USAGE
+    order, settings, _ = what
+    mark = f"{{{arguments.partition}}}"
+    try:
+        names = backfill.days(arguments.first, arguments.last)
+    except ValueError as err:
+        complain(f"--from, --to: {err}", "days are written 2026-01-31")
+        return USAGE
+    if mark not in order.output or not any(mark in pattern for pattern in order.inputs):
+        complain(f"--input and --output have no {mark}", f"for example --output 'scores/{arguments.partition}={mark}'")
+        return USAGE
+    asked_to_stop: list[int] = []
+    before = {
+        signum: signal.signal(signum, lambda number, _: asked_to_stop.append(number))
+        for signum in (signal.SIGINT, signal.SIGTERM)
+    }
+    print(backfill.HEAD)
+    try:
+        work = backfill.Backfill(
+            names,
+            scoring.words(order, settings),
+            order.output,
+            partition=arguments.partition,
+            max_parallel=arguments.max_parallel,
+            only_missing=arguments.only_missing,
+            clear=settings.store_http,
+            log=sys.stderr,
+            stopped=lambda: bool(asked_to_stop),
+        )
+        done = work.run()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    for day in work.days.values():
+        print(backfill.row(day))
+    if asked_to_stop:
+        complain("stopped", "run the same command again: it goes on from there")
+        return 130
+    return 0 if done else 1
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fivefold.batch.difference import compare
+
+    found = compare(arguments.first, arguments.second, clear=_clear())
+    if arguments.json:
+        print_json({**asdict(found), "same": found.same})
+        return 0 if found.same else 1
+    only = f", {found.only_first:,} only in the first, {found.only_second:,} only in the second"
+    print(f"rows      {found.both:,} in both{only if found.only_first or found.only_second else ''}")
+    print(f"differ    {found.differing:,}")
+    for name, column in found.columns.items():
+        print(f"column    {name}: {column.rows:,} rows, at most by {column.largest:g}")
+    if found.only_columns:
+        print(f"columns   in only one: {', '.join(found.only_columns)}")
+    if found.first:
+        one, other = found.first["values"]
+        print(f"first     {found.first['file']} row {found.first['row']}, {found.first['column']}: {one!r}, {other!r}")
+    return 0 if found.same else 1
+
+
+def add_batch(commands: Any) -> None:
+    """Add `batch` and its commands."""
+    group = add_group(
+        commands,
+        "batch",
+        "run, submit, watch and compare runs over files",
+        "fivefold batch status scores",
+        "fivefold batch resume scores",
+    )
+    run = add(group, "run", scoring.score, "the same as fivefold score", *scoring.EXAMPLES[:1])
+    scoring.add_what(run)
+    scoring.add_how(run)
+    submit = add(
+        group,
+        "submit",
+        _submit,
+        "run it as a job of a Ray cluster; the same run is one job, however often it is submitted",
+        "fivefold batch submit --address http://127.0.0.1:8265 --model s3://models/demo.tar#sha256=DIGEST "
+        "--input 's3://data/*.parquet' --output s3://scores/today",
+    )
+    scoring.add_what(submit)
+    submit.add_argument("--address", metavar="URL", help="the cluster's dashboard; or RAY_API_SERVER_ADDRESS")
+    add_json(submit)
+    status = add(group, "status", _status, "how far a run is", "fivefold batch status scores --json")
+    status.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
+    add_json(status)
+    resume = add(
+        group,
+        "resume",
+        _resume,
+        "go on with a run as it was asked for at first",
+        "fivefold batch resume scores",
+        "fivefold batch resume scores --max-bad-fraction 0.05      more may be quarantined than it said then",
+    )
+    resume.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
+    resume.add_argument("--max-bad-fraction", metavar="SHARE", type=float, help="instead of what it was")
+    resume.add_argument("--max-bad-rows", metavar="N", type=int, help="instead of what it was")
+    resume.add_argument("--workers", metavar="N", type=int, help="instead of what it was")
+    scoring.add_how(resume)
+    _add_backfill(group)
+    diff = add(
+        group,
+        "diff",
+        _diff,
+        "compare two runs over the same files, row by row; exit 1 where they differ",
+        "fivefold batch diff scores/old scores/new",
+    )
+    diff.add_argument("first", metavar="FIRST")
+    diff.add_argument("second", metavar="SECOND")
+    add_json(diff)
+
+
+def _add_backfill(group: Any) -> None:
+    backfill = add(
+        group,
+        "backfill",
+        _backfill,
+        "a run for each day of a range, and a table of what became of them",
+        "fivefold batch backfill --from 2026-01-01 --to 2026-01-31 --partition ds --model bundles/demo "
+        "--input 'data/ds={ds}/*.parquet' --output 'scores/ds={ds}'",
+    )
+    scoring.add_what(backfill)
+    backfill.add_argument("--from", dest="first", metavar="DAY", required=True, help="the first day, as 2026-01-01")
+    backfill.add_argument("--to", dest="last", metavar="DAY", required=True, help="the last day")
+    backfill.add_argument(
+        "--partition", metavar="NAME", default="ds", help="{NAME} in --input and --output is the day (default ds)"
+    )
+    backfill.add_argument("--max-parallel", metavar="N", type=int, default=1, help="days at the same time (default 1)")
+    backfill.add_argument("--only-missing", action="store_true", help="leave days alone that are published")

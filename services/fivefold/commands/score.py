@@ -1,0 +1,164 @@
+"""`fivefold score`: files in, files out; the work is `fivefold.batch`'s."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
+
+if TYPE_CHECKING:
+    from fivefold.batch.run import Order, Result
+    from fivefold.batch.settings import BatchSettings
+    from fivefold.delivery.settings import DeliverySettings
+
+_SETTINGS = (
+    "format",
+    "strict_columns",
+    "max_bad_fraction",
+    "max_bad_rows",
+    "workers",
+    "fragment_bytes",
+    "digest_inputs",
+    "engine",
+    "delta",
+    "iceberg",
+)
+
+
+def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, DeliverySettings] | None:
+    """What a command line asks for, None after saying what is wrong with it."""
+    from fivefold.batch.run import Order
+    from fivefold.batch.settings import BatchSettings
+    from fivefold.core.settings import SettingsError, read
+    from fivefold.delivery.settings import DeliverySettings
+
+    given = {name: getattr(arguments, name) for name in _SETTINGS}
+    columns = None if arguments.columns is None else tuple(filter(None, arguments.columns.split(",")))
+    try:
+        settings = read(BatchSettings, columns=columns, **given)
+        delivery = read(DeliverySettings)
+    except SettingsError as err:
+        complain(str(err), "fivefold score --help")
+        return None
+    inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
+    return Order(arguments.model, inputs, arguments.output), settings, delivery
+
+
+def words(order: Order, settings: BatchSettings) -> list[str]:
+    """The command line that asks for a run, for another process."""
+    out = ["score", "--model", order.model, "--output", order.output, "--format", settings.format]
+    for pattern in order.inputs:
+        out += ["--input", pattern]
+    if settings.columns:
+        out += ["--columns", ",".join(settings.columns)]
+    out += ["--max-bad-fraction", repr(settings.max_bad_fraction), "--fragment-bytes", str(settings.fragment_bytes)]
+    if settings.max_bad_rows is not None:
+        out += ["--max-bad-rows", str(settings.max_bad_rows)]
+    if settings.workers:
+        out += ["--workers", str(settings.workers)]
+    if settings.engine != "ledger":
+        out += ["--engine", settings.engine]
+    for name in ("delta", "iceberg"):
+        if getattr(settings, name):
+            out += [f"--{name}", getattr(settings, name)]
+    for name in ("strict_columns", "digest_inputs"):
+        if getattr(settings, name):
+            out.append(f"--{name.replace('_', '-')}")
+    return out
+
+
+def score(arguments: argparse.Namespace) -> int | None:
+    """Score, and say what became of it."""
+    from fivefold.batch.run import score
+
+    what = asked(arguments)
+    if what is None:
+        return USAGE
+    order, settings, delivery = what
+    result = score(order, settings, delivery, out=sys.stderr, metrics=arguments.metrics or "")
+    tell(result, arguments.json)
+    return None
+
+
+def tell(result: Result, json: bool) -> None:
+    """A finished run, for a person or a program."""
+    report = result.report
+    if json:
+        print_json(
+            {name: value for name, value in report.items() if name != "parts"} | {"scored_now": result.scored_now}
+        )
+        return
+    finished = "finished before, 0 rows scored now" if not result.scored_now and report["scored"] else "finished"
+    print(f"{finished}: {report['output']}")
+    print(f"rows      {report['rows']:,} in, {report['scored']:,} scored, {report['quarantined']:,} quarantined")
+    if report["codes"]:
+        print("refused   " + ", ".join(f"{code} {count:,}" for code, count in report["codes"].items()))
+    if report["ignored_columns"]:
+        print(f"ignored   columns {', '.join(report['ignored_columns'])}")
+    print(f"model     {report['model']}@{report['version']}, bundle {report['bundle']}")
+    print(f"time      {report['seconds']:,} s, {report['rows_per_second']:,} rows/s")
+
+
+def add_what(parser: Parser) -> None:
+    """The options that say what is scored, and how."""
+    parser.add_argument(
+        "--model", metavar="REFERENCE", required=True, help="a bundle: a directory, a .tar, or a URL with its digest"
+    )
+    parser.add_argument(
+        "--input",
+        metavar="PATTERN",
+        action="append",
+        nargs="+",
+        required=True,
+        help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; compressed text; s3:// and gs:// too",
+    )
+    parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
+    parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
+    parser.add_argument("--columns", metavar="NAMES", help="input columns that the output carries, with commas between")
+    parser.add_argument(
+        "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"
+    )
+    parser.add_argument(
+        "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
+    )
+    parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
+    parser.add_argument(
+        "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)"
+    )
+    parser.add_argument("--delta", metavar="TABLE", help="publish into this Delta table, in which the output lies, too")
+    parser.add_argument(
+        "--iceberg", metavar="TABLE", help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE"
+    )
+    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default ledger)")
+    parser.add_argument(
+        "--digest-inputs",
+        action="store_true",
+        default=None,
+        help="tell local files apart by content instead of size and time",
+    )
+
+
+def add_how(parser: Parser) -> None:
+    """The options of a run that this process does itself."""
+    parser.add_argument(
+        "--metrics", metavar="FILE|URL", help="write metrics to a textfile, or push them to a Prometheus gateway"
+    )
+    add_json(parser)
+
+
+EXAMPLES = (
+    "fivefold score --model bundles/demo --input 'data/*.parquet' --output scores",
+    "fivefold score --model bundles/demo --input data.csv.gz --output scores --format csv --columns id,name",
+    "fivefold score --model s3://models/demo.tar#sha256=DIGEST --input 's3://data/day/*' --output s3://scores/day",
+    "fivefold score --model bundles/demo --input data --output scores      the same again goes on where it stopped",
+)
+
+
+def add_score(commands: Any) -> None:
+    """Add `score`."""
+    parser = add(commands, "score", score, "score files into files, with every row accounted for", *EXAMPLES)
+    add_what(parser)
+    add_how(parser)

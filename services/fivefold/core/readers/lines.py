@@ -1,0 +1,146 @@
+"""JSON lines to columns: one record a line, and a line that cannot be read is its own matter alone.
+
+Lines are decoded together by the typed decoder, which may only accept; each line that it refuses, or whose values break
+the contract, is read again by itself, exactly. Cutting bytes into lines, and what becomes of a refused one, is left to
+the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Field
+from fivefold.core.errors import ContractError
+from fivefold.core.readers.exact_json import loads
+from fivefold.core.readers.records import Records, typed_rows
+
+FEW = 64
+"""Lines among which the typed reader does not look for the one that it cannot tell."""
+
+
+@dataclass(slots=True)
+class Read:
+    """What became of some lines.
+
+    `columns` holds the good ones, `rows` their positions among the lines (int64, rising), `carried` a list of values
+    for each carried name, None for an absent one; `refused` gives the error of each other line, paths as of a request
+    with this one row.
+    """
+
+    columns: Columns
+    rows: Array
+    carried: list[list[Any]]
+    refused: list[tuple[int, ContractError]] = field(default_factory=list)
+
+
+class Lines:
+    """Reads lines under a list of fields; `carried` are names beside them that a record may have."""
+
+    def __init__(self, fields: Sequence[Field], carried: Sequence[str] = ()) -> None:
+        self.fields = tuple(fields)
+        self.carried = tuple(carried)
+        self._records = Records(self.fields)
+        self._typed = typed_rows(self.fields, self.carried)
+        self._decoder: Any = msgspec.json.Decoder(self._typed.row) if self._typed else None
+
+    def read(self, text: bytes, lines: Sequence[tuple[int, int]]) -> Read:
+        """Read the lines of `text` at the given places (start, end), which cover all of it that is not blank."""
+        if self._typed is None:
+            return self._exactly(text, lines, range(len(lines)))
+        parts = list(self._accepted(*self._decode(text, lines)))
+        if len(parts) == 1 and len(parts[0].rows) == len(lines):
+            return parts[0]
+        left = np.ones(len(lines), np.bool_)
+        for part in parts:
+            left[part.rows] = False
+        rest = self._exactly(text, lines, np.flatnonzero(left).tolist())
+        if len(parts) == 1 and not len(rest.rows):
+            return Read(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
+        return _merged([*parts, rest])
+
+    def _accepted(self, rows: Array, instances: list[Any]) -> Iterator[Read]:
+        """The good ones of decoded lines; what the typed reader cannot tell is left out, with a few around it."""
+        assert self._typed is not None
+        if not instances:
+            return
+        reading = self._typed.read(instances)
+        if reading is None:
+            middle = len(instances) // 2
+            if middle >= FEW:
+                yield from self._accepted(rows[:middle], instances[:middle])
+                yield from self._accepted(rows[middle:], instances[middle:])
+            return
+        good = rows[~reading.bad] if reading.violations else rows
+        kept = (each for each, bad in zip(instances, reading.bad, strict=True) if not bad)
+        yield Read(reading.columns, good, _columns(map(self._typed.extra, kept), len(self.carried)))
+
+    def _decode(self, text: bytes, lines: Sequence[tuple[int, int]]) -> tuple[Array, list[Any]]:
+        """The lines that the typed decoder accepts, and which ones they are."""
+        decode = self._decoder.decode
+        # Each for itself: the decoder of lines would take two values in a line, and one over two.
+        pieces = text.removesuffix(b"\n").split(b"\n")
+        if len(pieces) == len(lines):
+            try:
+                return np.arange(len(lines)), list(map(decode, pieces))
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                pass
+        rows, found = [], []
+        for row, (start, end) in enumerate(lines):
+            try:
+                found.append(decode(text[start:end]))
+                rows.append(row)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                continue
+        return np.array(rows, np.int64), found
+
+    def _exactly(self, text: bytes, lines: Sequence[tuple[int, int]], rows: Sequence[int]) -> Read:
+        """Some of the lines, each by itself."""
+        values: list[Any] = []
+        extras: list[list[Any]] = []
+        good: list[int] = []
+        refused: list[tuple[int, ContractError]] = []
+        for row in rows:
+            start, end = lines[row]
+            try:
+                value, extra = self._one(text[start:end])
+                self._records.read([value]).accept()
+            except ContractError as error:
+                refused.append((row, error))
+                continue
+            values.append(value)
+            extras.append(extra)
+            good.append(row)
+        columns = self._records.read(values).accept()
+        return Read(columns, np.array(good, np.int64), _columns(extras, len(self.carried)), refused)
+
+    def _one(self, line: bytes) -> tuple[Any, list[Any]]:
+        value = loads(line)
+        if not self.carried or not isinstance(value, dict):
+            return value, [None] * len(self.carried)
+        return value, [value.pop(name, None) for name in self.carried]
+
+
+def _merged(parts: Sequence[Read]) -> Read:
+    """All good lines of some readings in the lines' order."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    carried = [[value for values in column for value in values] for column in zip(*(part.carried for part in parts))]
+    refused = [each for part in parts for each in part.refused]
+    columns = Columns.concat([part.columns for part in parts]).take(order)
+    return Read(columns, rows[order], [[values[at] for at in order] for values in carried], refused)
+
+
+def _columns(rows: Any, count: int) -> list[list[Any]]:
+    """Rows of values as columns of them; what was absent is None."""
+    out: list[list[Any]] = [[] for _ in range(count)]
+    if count:
+        for row in rows:
+            for values, value in zip(out, row, strict=True):
+                values.append(None if value is msgspec.UNSET else value)
+    return out

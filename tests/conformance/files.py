@@ -1,0 +1,178 @@
+"""The driver of batch: each case as a file of one of the three formats, scored, and read back from the output.
+
+What a file cannot say is left out of `asks`; README.md lists it. A row is judged alone there, so a case that is refused
+is asked where it has one row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fivefold.batch import formats
+from fivefold.batch.formats.piece import Needs
+from fivefold.batch.ledger import Ledger
+from fivefold.batch.output import Layout
+from fivefold.batch.places import Directory
+from fivefold.batch.plan import Fragment
+from fivefold.batch.score import FragmentScorer
+from fivefold.batch.sources import find
+from fivefold.core.contract import Contract
+from fivefold.core.errors import ContractError, FivefoldError
+from fivefold.core.readers.arrow import Arrow
+from fivefold.core.readers.exact_json import loads
+from fivefold.core.scorer import Scorer
+from tests.conformance.cases import Case, load_contract
+from tests.conformance.drivers import Outcome, Refusal, _batch, _tabular, lists, refusal
+
+CELLS = re.compile(r'[",\r\n]')
+
+
+class Files:
+    """JSON lines and CSV of a case's records, Parquet of its typed values."""
+
+    transport = "files"
+
+    def __init__(self, scorers: Callable[[str], Scorer], directory: Path) -> None:
+        self.scorers, self.directory = scorers, directory
+        self._count = itertools.count()
+
+    def asks(self, case: Case) -> Iterator[str]:
+        """The formats that can say the case."""
+        if case.limits.max_rows is not None or case.limits.max_depth is not None:
+            return
+        rows = _records(case)
+        if rows and (case.refused is None or len(rows) == 1):
+            yield "jsonl"
+            if _header(load_contract(case.contract), rows) is not None:
+                yield "csv"
+        if case.binary is not None and _tabular(load_contract(case.contract), case):
+            batch = _batch(load_contract(case.contract), case)
+            if batch is not None and batch.num_rows and (case.refused is None or batch.num_rows == 1):
+                yield "parquet"
+
+    def ask(self, case: Case, spelling: str) -> Outcome | Refusal:
+        """Write the file, score it, read what came of it."""
+        contract = load_contract(case.contract)
+        home = self.directory / str(next(self._count))
+        home.mkdir()
+        try:
+            path = home / f"a.{spelling}"
+            self._write(case, contract, path)
+            return self._scored(contract, self.scorers(case.contract), path)
+        except FivefoldError as error:
+            return refusal(error)
+        finally:
+            shutil.rmtree(home)
+
+    def _write(self, case: Case, contract: Contract, path: Path) -> None:
+        if path.suffix == ".parquet":
+            pq.write_table(pa.Table.from_batches([_batch(contract, case)]), path)
+            return
+        rows = _records(case)
+        assert rows is not None
+        if path.suffix == ".jsonl":
+            path.write_bytes(b"".join(row + b"\n" for row in rows))
+            return
+        header = _header(contract, rows)
+        assert header is not None
+        lines = [",".join(_cell(row, name) for name in header) for row in map(_raw, rows)]
+        path.write_text("\n".join([",".join(header), *lines]) + "\n", encoding="utf-8", newline="")
+
+    def _scored(self, contract: Contract, scorer: Scorer, path: Path) -> Outcome | Refusal:
+        (source,) = find([str(path)])
+        needs = Needs(contract.inputs)
+        reader = formats.of(source.format, needs)
+        reader.look(source)
+        (part,) = reader.cut(source, 1 << 30)
+        place = Directory(str(path.parent / "out"))
+        layout = Layout.of(contract, scorer.bundle.name, [])
+        scratch = place.scratch()
+        FragmentScorer(scorer, Ledger(place), scratch, needs, layout, "parquet").score(Fragment("all", source, part))
+        scratch.close()
+        bad = place.read("quarantine/part-all.jsonl")
+        if bad is not None:
+            (record,) = [json.loads(line) for line in bad.splitlines()]
+            return Refusal(tuple((item["code"], item["path"]) for item in record.get("details", [record])))
+        table = pq.read_table(path.parent / "out" / "part-all.parquet").select([f.name for f in contract.outputs])
+        outputs = Arrow(contract.outputs).read(table.combine_chunks().to_batches()[0]).accept()
+        return Outcome(lists(contract.outputs, outputs))
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    instances: list[msgspec.Raw]
+
+
+def _records(case: Case) -> list[bytes] | None:
+    """The text of each record, None where the body is no list of some that each stand in one line."""
+    if case.records is None:
+        return None
+    try:
+        loads(case.records)
+        rows = [bytes(row) for row in msgspec.json.decode(case.records, type=_Body).instances]
+    except (ContractError, msgspec.MsgspecError, UnicodeError):
+        return None
+    return None if any(b"\n" in row or b"\r" in row for row in rows) else rows
+
+
+def _raw(row: bytes) -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+
+
+def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
+    """The columns of a CSV file that says the same, None where there is none.
+
+    A cell has no type of its own: text for a number, or a number for text, would be read as what the field wants.
+    """
+    fields = {name: field for field in contract.inputs for name in (field.name, *field.aliases)}
+    try:
+        records = [_raw(row) for row in rows]
+    except msgspec.MsgspecError:
+        return None
+    header = list(records[0])
+    if not header or (len(header) == 1 and any(bytes(record.get(header[0], b"")) == b"null" for record in records)):
+        # Without a column there is no row, and an empty line is none either.
+        return None
+    for row, record in zip(rows, records, strict=True):
+        # A name that is repeated, or absent from one of several rows, has no cell.
+        if (
+            list(record) != header
+            or len(loads(row)) != len(header)
+            or row.count(b'":') > len(header) + row.count(b"{") - 1
+        ):
+            return None
+        for name, raw in record.items():
+            field, text = fields.get(name), bytes(raw)
+            if field is None or b"\\u" in text or CELLS.search(name):
+                return None
+            kind = (
+                "text"
+                if text[:1] == b'"'
+                else "null"
+                if text == b"null"
+                else "bool"
+                if text in (b"true", b"false")
+                else "other"
+            )
+            wanted = {"string": "text", "bytes": "text", "bool": "bool"}.get(field.kind, "other")
+            if kind not in ("null", "other" if field.shape else wanted) or (field.shape and text[:1] != b"["):
+                return None
+    return header
+
+
+def _cell(record: dict[str, msgspec.Raw], name: str) -> str:
+    text = bytes(record[name]).decode()
+    if text == "null":
+        return ""
+    value: Any = loads(text.encode()) if text[:1] == '"' else None
+    shown = text if value is None else value
+    return '"' + shown.replace('"', '""') + '"' if value is not None or CELLS.search(shown) else shown
