@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fivefold.core.errors import Unavailable
+from fivefold.core.errors import Unavailable, first_line
 from fivefold.local import processes
 
 ADDRESS = "RAY_ADDRESS"
@@ -70,9 +70,8 @@ class Cluster:
         try:
             local_ray.start(self.size, str(self._directory))
         except Exception as err:  # Ray raises bare ones
-            said = (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
             help = "where the machine is too busy to start it, run the same command again later"
-            raise Unavailable("not_ready", f"Ray does not start: {said}", help=help) from err
+            raise Unavailable("not_ready", f"Ray does not start: {first_line(err)}", help=help) from err
 
     def _capped(self, cores: int) -> int:
         return max(1, min(self._workers or cores, self._most))

@@ -10,6 +10,8 @@ makes it first wins; another attempt has made the same bytes.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -82,6 +84,14 @@ class Ledger:
     def published(self) -> bool:
         """Whether the run is finished and readers may have it."""
         return self.place.read(SUCCESS) is not None
+
+
+def codes(records: Iterable[Record]) -> dict[str, int]:
+    """Quarantined rows by code, sorted by code."""
+    total: Counter[str] = Counter()
+    for record in records:
+        total.update(record.codes)
+    return dict(sorted(total.items()))
 
 
 def part_name(fragment: str, format: str) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, part_name, quarantine_name
+from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, codes, part_name, quarantine_name
 from fivefold.batch.plan import Plan
 from fivefold.core.errors import InternalError
 
@@ -41,7 +41,6 @@ def report(
     start.
     """
     counts = totals(plan, records)
-    codes: dict[str, int] = {}
     parts = []
     files: dict[str, dict[str, Any]] = {
         source.url: {"file": source.url, "identity": source.identity, "rows": 0, "scored": 0, "quarantined": 0}
@@ -64,14 +63,12 @@ def report(
         parts.append(part)
         for name in ("rows", "scored", "quarantined"):
             files[fragment.source.url][name] += part[name]
-        for code, count in record.codes.items():
-            codes[code] = codes.get(code, 0) + count
     fresh = counts["rows"] - resumed
     return {
         "format": 1,
         "run_id": plan.run_id,
         **counts,
-        "codes": dict(sorted(codes.items())),
+        "codes": codes(records[fragment.id] for fragment in plan.fragments),
         **{name: plan.facts[name] for name in ("model", "version", "bundle", "contract")},
         "seconds": round(seconds, 3),
         "working_seconds": round(working, 3),

@@ -15,10 +15,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from fivefold.batch.plan import Fragment, Plan
 from fivefold.batch.progress import Progress
 from fivefold.batch.publish import publish, report, totals
 from fivefold.batch.settings import BatchSettings
+from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import Interrupted, RunFailed
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from fivefold.batch.crew import Crew
 
 POLL_SECONDS = 0.25
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def score(
     call this: it sets signal handlers.
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
-    with _signals() as stop:
+    with stopping() as stop:
         ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
         if ledger.published:
             return Result(_standing_report(ledger), 0)
@@ -324,34 +323,3 @@ def _standing_report(ledger: Ledger) -> dict[str, Any]:
         raise FileNotFoundError(2, "the run is published without a report", f"{ledger.place.url}/{REPORT}")
     out: dict[str, Any] = json.loads(text)
     return out
-
-
-class Stop:
-    """Whether the user asked for the end."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self, *_: object) -> None:
-        """A signal handler."""
-        self.asked = True
-
-    def check(self) -> None:
-        """Raise `Interrupted` before anything is scored."""
-        if self.asked:
-            raise Interrupted("cancelled", "stopped while the input was looked through")
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Stop]:
-    stop = Stop()
-    # Under nohup a hangup is nobody's wish to stop.
-    wanted = [
-        signum for signum in STOP_SIGNALS if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN
-    ]
-    before = {signum: signal.signal(signum, stop) for signum in wanted}
-    try:
-        yield stop
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, Ledger
+from fivefold.batch.ledger import REPORT, Ledger, codes
 from fivefold.batch.places import place
 from fivefold.core.errors import NotFound
 
@@ -37,10 +37,6 @@ def status(output: str, *, clear: bool = False) -> Status:
         raise NotFound("not_found", "there is no run", path=ledger.place.url, help="start one: fivefold score --help")
     records = ledger.records(plan)
     text = ledger.place.read(REPORT) if ledger.published else None
-    codes: dict[str, int] = {}
-    for record in records.values():
-        for code, count in record.codes.items():
-            codes[code] = codes.get(code, 0) + count
     return Status(
         plan.run_id,
         "published" if text is not None else "unfinished",
@@ -50,7 +46,7 @@ def status(output: str, *, clear: bool = False) -> Status:
         plan.rows,
         sum(record.scored for record in records.values()),
         sum(record.quarantined for record in records.values()),
-        codes,
+        codes(records.values()),
         json.loads(text) if text is not None else None,
         dict(plan.order),
     )

@@ -18,7 +18,7 @@ from typing import Any
 from fivefold.batch import stores
 from fivefold.batch.run import Order, prepare
 from fivefold.batch.settings import BatchSettings
-from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable, first_line
 from fivefold.delivery.settings import DeliverySettings
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
@@ -96,13 +96,9 @@ def _refused(err: Exception) -> FivefoldError:
     """What the cluster's answer, or its silence, means; Ray's client raises bare exceptions for most of it."""
     from ray.exceptions import AuthenticationError
 
-    said = _first_line(err)
+    said = first_line(err)
     if isinstance(err, AuthenticationError):
         return AccessError("unauthenticated", f"the cluster refuses: {said}", help=ADDRESS_HELP)
     if isinstance(err, OSError) or "Failed to connect" in said or "status code 5" in said:
         return Unavailable("not_ready", f"the cluster does not answer: {said}", help=ADDRESS_HELP)
     return RunFailed("run_conflict", f"the cluster refuses: {said}", help=ADDRESS_HELP)
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:300]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fivefold.batch.ledger import Record, part_name
 from fivefold.batch.places import Place
 from fivefold.batch.plan import Plan
-from fivefold.core.errors import ProtocolError, RunFailed
+from fivefold.core.errors import ProtocolError, RunFailed, first_line
 
 RUN_ID = "run_id"
 """The property of an Iceberg snapshot, and the application id of a Delta transaction is its value."""
@@ -95,9 +95,10 @@ def _refusing(table: str, commit: Callable[[], bool]) -> bool:
     try:
         return commit()
     except Exception as err:  # the libraries raise a dozen unrelated classes
-        said = (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
         help = "the run is scored; once the table takes it, the same command publishes it"
-        raise RunFailed("storage_failed", f"the table cannot be written: {said}", path=table, help=help) from err
+        raise RunFailed(
+            "storage_failed", f"the table cannot be written: {first_line(err)}", path=table, help=help
+        ) from err
 
 
 def _parts(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +80,7 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from fivefold.batch import backfill
+    from fivefold.batch.stop import stopping
 
     what = scoring.asked(arguments)
     if what is None:
@@ -95,13 +95,8 @@ def _backfill(arguments: argparse.Namespace) -> int:
     if mark not in order.output or not any(mark in pattern for pattern in order.inputs):
         complain(f"--input and --output have no {mark}", f"for example --output 'scores/{arguments.partition}={mark}'")
         return USAGE
-    asked_to_stop: list[int] = []
-    before = {
-        signum: signal.signal(signum, lambda number, _: asked_to_stop.append(number))
-        for signum in (signal.SIGINT, signal.SIGTERM)
-    }
     print(backfill.HEAD)
-    try:
+    with stopping() as stop:
         work = backfill.Backfill(
             names,
             scoring.words(order, settings),
@@ -111,15 +106,12 @@ def _backfill(arguments: argparse.Namespace) -> int:
             only_missing=arguments.only_missing,
             clear=settings.store_http,
             log=sys.stderr,
-            stopped=lambda: bool(asked_to_stop),
+            stopped=lambda: stop.asked,
         )
         done = work.run()
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
     for day in work.days.values():
         print(backfill.row(day))
-    if asked_to_stop:
+    if stop.asked:
         complain("stopped", "run the same command again: it goes on from there")
         return 130
     return 0 if done else 1

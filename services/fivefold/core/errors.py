@@ -159,6 +159,12 @@ class BundleInvalid(FivefoldError):
         return _rebuild_invalid, (type(self), self.message, self.path, self.help)
 
 
+def first_line(err: BaseException) -> str:
+    """What a library's exception says first, at most 300 characters; the name of its class where it says nothing."""
+    text = str(err).strip()
+    return text.splitlines()[0][:300] if text else type(err).__name__
+
+
 def _rebuild_invalid(cls: Any, message: str, path: str, help: str | None) -> Any:
     return cls(message, path=path, help=help)
 

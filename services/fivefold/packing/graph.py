@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.errors import BundleInvalid
+from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.needs import need
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -97,7 +97,7 @@ def load(raw: bytes, name: str) -> Any:
         model = onnx.load_model_from_string(raw)
         onnx.checker.check_model(model)
     except Exception as err:  # protobuf and the checker raise types of their own, which change between versions
-        raise BundleInvalid(f"{name} is not a valid ONNX model: {_first_line(err)}") from err
+        raise BundleInvalid(f"{name} is not a valid ONNX model: {first_line(err)}") from err
     return model
 
 
@@ -233,8 +233,3 @@ def lints(model: Any) -> list[str]:
         f"operators of {name!r} do not run in browsers; export without a runtime's optimisation" for name in strange
     ]
     return out
-
-
-def _first_line(err: BaseException) -> str:
-    text = str(err).strip()
-    return text.splitlines()[0][:300] if text else type(err).__name__
