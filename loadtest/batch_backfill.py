@@ -16,16 +16,13 @@ import datetime as dt
 import os
 import random
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fivefold.local import processes
 from loadtest import document
 from loadtest.batch_bench import CACHE, positive
 from loadtest.batch_kill import BAD_EVERY
@@ -181,19 +178,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--kills: expected fewer than there are days, got {count} of {days}")
     seed = given.seed if given.seed is not None else random.randrange(10_000)
     command.ready()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="backfill-", dir=CACHE))
     try:
-        found = measure(days, given.rows, count, seed, scratch)
+        with command.scratch(CACHE, "backfill-") as scratch:
+            found = measure(days, given.rows, count, seed, scratch)
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
     except Failed as error:
         print(f"error: {error}\nhelp: the kills were those of --seed {seed}", file=sys.stderr)
         return 2
-    finally:
-        processes.sweep()
-        shutil.rmtree(scratch, ignore_errors=True)
     print(found.table())
     if given.write:
         document.put(given.write, "batch-backfill", found.table())

@@ -19,7 +19,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -166,12 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     rounds = 1 if given.quick else given.rounds
     command.ready()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Outputs on the inputs' own disk, not in a temporary directory that may be memory.
-    scratch = Path(tempfile.mkdtemp(prefix="out-", dir=CACHE))
     try:
-        demand(chosen)
-        result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
+        with command.scratch(CACHE, "out-") as scratch:
+            demand(chosen)
+            result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
@@ -181,9 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Differs, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    finally:
-        processes.sweep()
-        shutil.rmtree(scratch, ignore_errors=True)
     print(writing.markdown(result))
     say(writing.verdicts(result))
     KEPT.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,19 +229,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rows % UNIT:
         parser.error(f"--rows: expected a multiple of {UNIT:,}, so that every kind is there equally")
     command.ready()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="dirt-", dir=CACHE))
     try:
-        found = measure(given.formats, rows, given.seed, given.workers, scratch)
+        with command.scratch(CACHE, "dirt-") as scratch:
+            found = measure(given.formats, rows, given.seed, given.workers, scratch)
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    finally:
-        processes.sweep()
-        shutil.rmtree(scratch, ignore_errors=True)
     text = report(found)
     print(text)
     if given.write:

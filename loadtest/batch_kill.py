@@ -16,7 +16,6 @@ import argparse
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -209,20 +208,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     count = given.kills or (4 if given.quick else 20)
     seed = given.seed if given.seed is not None else random.randrange(10_000)
     command.ready()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="kill-", dir=CACHE))
     try:
-        fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
-        found = measure(rows, fragments, count, seed, given.workers, scratch)
+        with command.scratch(CACHE, "kill-") as scratch:
+            fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
+            found = measure(rows, fragments, count, seed, given.workers, scratch)
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
     except Failed as error:
         print(f"error: {error}\nhelp: the kills were those of --seed {seed}", file=sys.stderr)
         return 2
-    finally:
-        processes.sweep()
-        shutil.rmtree(scratch, ignore_errors=True)
     print(found.table())
     if given.write:
         document.put(given.write, "batch-kill", found.table())

@@ -10,11 +10,13 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -185,6 +187,21 @@ def ready() -> None:
     """Whatever this process starts, and whatever that leaves, is ended by `processes.sweep`; SIGTERM is Ctrl-C."""
     signal.signal(signal.SIGTERM, terminated)
     processes.adopt_orphans()
+
+
+@contextlib.contextmanager
+def scratch(parent: Path, prefix: str) -> Iterator[Path]:
+    """A directory for outputs, on the inputs' own disk rather than in a temporary one that may be memory.
+
+    When the `with` ends, so does everything that was started in it, and the directory is gone.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield directory
+    finally:
+        processes.sweep()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def say(line: str) -> None:
