@@ -295,6 +295,8 @@ def until_refused(address: str) -> None:
             socket.create_connection((where, int(port)), SECONDS).close()
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:  # it was in the queue of a listener that closed
+            pass
         assert time.monotonic() < end
         time.sleep(0.005)
 
