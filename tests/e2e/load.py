@@ -209,6 +209,16 @@ class Load:
         """Wait until every caller has had so many right answers from now on."""
         until_steady(self, len(self._threads), strokes)
 
+    def until_from(self, bundle: str, seconds: float = 120.0) -> None:
+        """Wait until unary calls have been answered by this bundle alone for a while.
+
+        Not at once when its replicas are ready: a connection that the gateway has kept to the proxy's process of
+        before its last reload is good for one more answer, and that process knows the replicas of then.
+        """
+        cluster.until(
+            "answers of the new bundle alone", lambda: self.course().of(*UNARY).bundles() == {bundle}, seconds
+        )
+
     def _ask(self, name: str, index: int, performer: Any) -> None:
         asked = self._large if name == "large" else self._small
         rows = itertools.islice(itertools.cycle(asked), index, None)
