@@ -39,6 +39,11 @@ ORDER = (
 SECONDS = 1800
 """The longest that one test may take, the bringing up included."""
 
+TELLING = 5
+"""Of how many failing tests it is shown what runs in the cluster."""
+
+_TOLD = pytest.StashKey[int]()
+
 NEEDS = ("docker", "kind", "kubectl", "helm")
 
 
@@ -76,7 +81,10 @@ def _line(item: pytest.Item) -> int:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, pytest.TestReport, Any]:
     """What runs in the cluster, and what its pods have said, below a test that failed."""
     report = yield
-    if report.failed and item.path.parent == Path(__file__).parent and call.when in ("setup", "call"):
+    ours = report.failed and item.path.parent == Path(__file__).parent and call.when in ("setup", "call")
+    # Where one cause fails hundreds, the first few tell it.
+    item.session.stash[_TOLD] = told = item.session.stash.get(_TOLD, 0) + ours
+    if ours and told <= TELLING:
         for target, variables in (("status", {}), ("logs", {"TAIL": "25"})):
             report.sections.append((f"make {target}", cluster.make(target, check=False, **variables)[-20_000:]))
     return report

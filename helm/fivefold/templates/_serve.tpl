@@ -25,9 +25,11 @@
     "defaults" $online.defaults
     "settings" (merge $settings $online.settings)
     "num_cpus" $online.replicas.cpus }}
+{{- /* The gateway shall be the one that gives an idle connection up, or it may send a request on one that is being closed.
+Traefik does so after 90 s, Google's load balancer after 600 s. */}}
 {{- dict
     "proxy_location" "EveryNode"
-    "http_options" (dict "host" "0.0.0.0" "port" 8000)
+    "http_options" (dict "host" "0.0.0.0" "port" 8000 "keep_alive_timeout_s" 620)
     "grpc_options" (dict "port" 9000 "grpc_servicer_functions" (list "fivefold.online.host.grpc_services"))
     "logging_config" (dict "encoding" "JSON" "log_level" "WARNING" "enable_access_log" false)
     "applications" (list (dict
