@@ -13,7 +13,7 @@ from tests.e2e.report import Report
 pytestmark = pytest.mark.e2e
 
 SCALES = (
-    "--set online.replicas.min=1 --set online.replicas.max=2 --set-json online.settings.target_ongoing_requests=0.5 "
+    "--set online.replicas.min=1 --set online.replicas.max=2 --set-json online.settings.target_ongoing_requests=0.3 "
     "--set online.settings.upscale_delay=5 --set online.settings.downscale_delay=15"
 )
 BUSY = {"http": 2, "grpc": 2, "large": 6}
