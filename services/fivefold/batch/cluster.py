@@ -78,13 +78,13 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         """Nothing of it is left when this returns."""
+        if self.ray is not None:
+            # While its servers live: at the end of the process Ray would look for them for seconds.
+            self.ray.shutdown()
         if self.local:
-            # Ray's own farewell takes seconds, and nothing that it would keep is wanted.
             processes.sweep(keep=self._others)
             if self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
-        elif self.ray is not None:
-            self.ray.shutdown()
 
 
 def _directory() -> Path:
