@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from ray.serve._private import constants
 
@@ -82,16 +80,12 @@ def test_every_ray_process_has_the_environment_of_the_host(scenario: str) -> Non
 def test_an_idle_connection_is_never_closed_under_the_gateway() -> None:
     """By HAProxy's process of before a reload least of all: a request that is just being sent on it would be lost."""
     release = Release("default")
-    names = {item["name"] for group in release.groups().values() for item in _environment(group)}
+    pods = [typed(group["template"]["spec"], "V1PodSpec") for group in release.groups().values()]
+    names = {item.name for pod in pods for item in pod.containers[0].env}
 
     assert "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S" not in names
     # Longer than gateways keep them.
     assert release.serve()["http_options"]["keep_alive_timeout_s"] > 600
-
-
-def _environment(group: dict[str, Any]) -> list[dict[str, Any]]:
-    environment: list[dict[str, Any]] = group["template"]["spec"]["containers"][0]["env"]
-    return environment
 
 
 def test_probes_ask_what_they_are_named_for() -> None:

@@ -164,7 +164,8 @@ def _body_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int
     if typed is None:
         return None
     row_type, read_rows = typed.row, typed.read
-    envelope = msgspec.defstruct("Envelope", [("instances", list[row_type])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    members = [("instances", list[row_type])]  # type: ignore[valid-type]  # made at run time
+    envelope = msgspec.defstruct("Envelope", members, forbid_unknown_fields=True)
     decode: Callable[[bytes | memoryview], Any] = msgspec.json.Decoder(envelope).decode
     defaults = Defaults(fields)
 
