@@ -114,7 +114,11 @@ class ObjectFile(io.RawIOBase):
         if self._tag:
             options["if_match"] = self._tag
         with speaking_of(self._url):
-            data = bytes(self._store.get(self._key, options=options).bytes())
+            result = self._store.get(self._key, options=options)
+            # Not every server that speaks a store's protocol heeds the condition, and some quote the tag only here.
+            if self._tag and (result.meta["e_tag"] or "").strip('"') != self._tag.strip('"'):
+                raise changed(self._url)
+            data = bytes(result.bytes())
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -1,16 +1,15 @@
-"""Bundles to score with, and the program that speaks S3."""
+"""Bundles to score with, and the object stores that this machine has."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from tests import programs
+from tests import buckets, programs
 from tests.unit.batch.world import write_noted
 
-collect_ignore_glob = []
-if programs.needed("versitygw", "runs over S3") is None:
-    collect_ignore_glob.append("test_s3.py")
+STORES = [scheme for scheme, name in buckets.PROGRAMS.items() if programs.needed(name, f"runs over {scheme}://")]
+collect_ignore_glob = [] if STORES else ["test_stores.py"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A bundle as a `.tar`, a server that has it, and the program that speaks S3."""
+"""A bundle as a `.tar`, a server that has it, and the programs that speak S3 and GCS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests import programs
+from tests import buckets, programs
 from tests.unit.core.bundles import write_sum
 from tests.unit.delivery.shelf import Shelf, shelf
 
@@ -16,8 +16,9 @@ from fivefold.core.bundle import sign
 from fivefold.delivery.settings import DeliverySettings
 
 collect_ignore_glob = []
-if programs.needed("versitygw", "bundles from S3") is None:
-    collect_ignore_glob.append("test_s3.py")
+for scheme, program in buckets.PROGRAMS.items():
+    if programs.needed(program, f"bundles from {scheme}://") is None:
+        collect_ignore_glob.append(f"test_{scheme}.py")
 
 
 @dataclass(frozen=True)

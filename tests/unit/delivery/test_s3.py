@@ -2,80 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests import buckets
 from tests.unit.delivery.conftest import Packed
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
 
-ACCESS, SECRET = "someone", "something-secret"
-
 
 @pytest.fixture(scope="module")
-def endpoint(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server whose bucket `models` has the bundle at `a b/sum.tar`."""
-    program = os.environ.get("FIVEFOLD_VERSITYGW") or shutil.which("versitygw")
-    assert program
-    root = tmp_path_factory.mktemp("s3")
-    (root / "models" / "a b").mkdir(parents=True)
-    (root / "models" / "a b" / "sum.tar").write_bytes(packed.tar)
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{trial.getsockname()[1]}"
-    line = [
-        program,
-        "--access",
-        ACCESS,
-        "--secret",
-        SECRET,
-        "--port",
-        address,
-        "--quiet",
-        "posix",
-        "--nometa",
-        str(root),
-    ]
-    with (root.parent / "s3.log").open("wb") as log:
-        process = subprocess.Popen(line, stdout=log, stderr=log)
-    try:
-        until_open(address, process)
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def until_open(address: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens."""
-    host, port = address.split(":")
-    deadline = time.monotonic() + 60
-    while True:
-        with socket.socket() as trial:
-            if trial.connect_ex((host, int(port))) == 0:
-                return
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def variables(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """How to find a server whose bucket `models` has the bundle at `a b/sum.tar`."""
+    home = tmp_path_factory.mktemp("s3")
+    with buckets.s3(home) as variables:
+        (home / "root" / "models" / "a b").mkdir(parents=True)
+        (home / "root" / "models" / "a b" / "sum.tar").write_bytes(packed.tar)
+        yield variables
 
 
 @pytest.fixture(autouse=True)
-def account(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def account(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual variables, and none of the machine's own."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    buckets.chosen(monkeypatch, variables)
 
 
 @pytest.fixture
