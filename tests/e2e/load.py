@@ -233,7 +233,7 @@ class Load:
                 except httpx.HTTPError as error:
                     failure = type(error).__name__
                 except grpc.RpcError as error:
-                    failure = f"{error.code().name}: {(error.details() or '').partition(':')[0][:60]}"
+                    failure = f"{error.code().name}: {(error.details() or '')[:70]}"
                 self._asks.append(Ask(name, index, begun, time.monotonic(), bundle, failure))
                 every = self._every[name]
                 self._over.wait(every - (time.monotonic() - begun) % every)

@@ -14,6 +14,7 @@ Ray writes the configuration anew before every start and reload; what it cannot 
   answer, and everything would go by the fallback proxy for seconds. One that has gone in truth fails its checks.
 - Nothing is logged per request.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
+- With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`haproxy_front`), which no reload touches.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
   together with the replicas' own ports.
 
@@ -24,6 +25,7 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,6 +80,12 @@ def edit(
     return config
 
 
+def grpc_address(config: str) -> str:
+    """Where Ray wants gRPC; empty where it wants none."""
+    found = re.search(r"(?m)^frontend grpc_frontend\n(?:(?!\s*bind ).*\n)*\s*bind (\S+)", config)
+    return found[1] if found else ""
+
+
 _BACKEND = re.compile(r"(?m)^backend (\S+)\n((?:[ \t].*\n|\n)*)")
 _REPLICA = re.compile(r"(?m)^[ \t]+server SERVE_REPLICA_\S+ .*\n")
 
@@ -115,11 +123,30 @@ def main(argv: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     if "-f" in argv[:-1]:
-        _prepare(Path(argv[argv.index("-f") + 1]))
+        path = Path(argv[argv.index("-f") + 1])
+        front = os.environ.get("FIVEFOLD_GRPC_FRONT") == "1" and "-c" not in argv
+        rays = grpc_address(path.read_text()) if front else ""
+        behind = path.with_name("grpc.sock")
+        _prepare(path, grpc=f"unix@{behind}" if rays else os.environ.get("FIVEFOLD_BIND_GRPC", ""))
+        if rays:
+            script = Path(__file__).with_name("haproxy_front.py")
+            words: list[str | Path] = [
+                sys.executable,
+                "-I",
+                "-S",
+                script,
+                argv[0],
+                path.parent,
+                rays,
+                behind,
+                str(os.getppid()),
+            ]
+            with path.open() as config:
+                subprocess.run(words, stdin=config, check=True)  # noqa: S603  # our own script
     os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
 
 
-def _prepare(path: Path) -> None:
+def _prepare(path: Path, grpc: str) -> None:
     for status in ANSWERS:
         (path.parent / f"{status}.http").write_bytes(answer(status).encode())
     config = path.read_text()
@@ -130,7 +157,7 @@ def _prepare(path: Path) -> None:
         body_seconds=int(os.environ.get("FIVEFOLD_BODY_SECONDS", "30")),
         loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
         http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
-        grpc=os.environ.get("FIVEFOLD_BIND_GRPC", ""),
+        grpc=grpc,
     )
     if edited != config:
         path.write_text(edited)

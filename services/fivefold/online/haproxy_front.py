@@ -1,0 +1,128 @@
+"""A HAProxy before Ray Serve's own, for gRPC behind a gateway: its connections outlive every reload.
+
+    python -I -S haproxy_front.py REAL_HAPROXY DIRECTORY BIND SOCKET PARENT < RAYS_CONFIGURATION
+
+Ray replaces HAProxy whenever a replica comes or goes, and the process that goes says GOAWAY on its HTTP/2 connections.
+Whoever sends a call in that moment has to ask again on another connection. gRPC's own clients and HAProxy do; a gateway
+on Go's `net/http` cannot, because it has closed the call's body by then ("cannot rewind body after connection loss"),
+and answers 500: seen once in some thousand calls of an upgrade on a busy cluster. So the gateway's connections end at a
+HAProxy that is never reloaded, BIND, and Ray's own listens at SOCKET behind it. A call takes a hop more.
+
+The command returns when the front listens, and leaves its keeper behind, one for each PARENT, Ray's proxy actor: the
+keeper starts the front again should it die, and both end with the parent. Limits are those of Ray's configuration, and
+DIRECTORY holds the error answers. Like `haproxy_launch`, which starts this, it imports nothing of the package.
+"""
+
+import ctypes
+import fcntl
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LOCK = "front.lock"
+"""Held by the keeper, whose parent it names."""
+
+AGAIN_SECONDS = 0.25
+"""Before a front that has died is started again, and between two looks whether one listens."""
+
+START_SECONDS = 20.0
+
+_LIMIT = re.compile(r"(?m)^[ \t]+((?:maxconn|nbthread|tune\.\S+) \d+)$")
+_WHOLE = re.compile(r"(?m)^[ \t]+(http-request wait-for-body .*)$")
+
+
+def config(rays: str, directory: str, bind: str, server: str) -> str:
+    """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `haproxy_launch` has
+    edited it. What is read whole there is read whole here, or it could not be asked again."""
+    limits = "".join(f"    {line}\n" for line in _LIMIT.findall(rays.partition("\ndefaults")[0]))
+    whole = "".join(f"    {line}\n" for line in _WHOLE.findall(rays))
+    answers = "".join(f"    errorfile {status} {directory}/{status}.http\n" for status in (408, 502, 503, 504))
+    return f"""global
+{limits}defaults
+    mode http
+    timeout connect 250ms
+    timeout client 3600s
+    timeout server 3600s
+    option abortonclose
+    option http-no-delay
+    option redispatch 1
+    retry-on conn-failure empty-response
+    retries 8
+{answers}frontend grpc
+    bind {bind} proto h2
+{whole}    default_backend rays
+backend rays
+    http-reuse always
+    server rays unix@{server} proto h2
+"""
+
+
+def main(argv: list[str]) -> None:
+    """See that the front is kept, and return when it listens."""
+    binary, directory, bind, server, parent = argv
+    home = Path(directory)
+    if _kept(home, parent):
+        return
+    written = home / "front.cfg"
+    written.write_text(config(sys.stdin.read(), directory, bind, server))
+    if os.fork() == 0:
+        os.setsid()
+        _keep([binary, "-db", "-f", str(written)], home, int(parent))
+        os._exit(0)
+    host, _, port = bind.rpartition(":")
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as trial:
+            if trial.connect_ex((host.replace("*", "") or "127.0.0.1", int(port))) == 0:
+                return
+        time.sleep(0.01)
+    sys.exit(f"no front at {bind} after {START_SECONDS:.0f} s")
+
+
+def _kept(home: Path, parent: str) -> bool:
+    with (home / LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            return lock.read() == parent
+        return False
+
+
+def _keep(command: list[str], home: Path, parent: int) -> None:
+    try:
+        watched = os.pidfd_open(parent)
+    except ProcessLookupError:
+        return
+    with (home / LOCK).open("a+") as lock:
+        # The keeper of a parent before this one ends as soon as it has seen that one end.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(parent))
+        lock.flush()
+        while not _wait(watched, 0):
+            front = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_me)  # noqa: S603  # HAProxy
+            fronts = os.pidfd_open(front.pid)
+            if _wait(watched, None, fronts) or _wait(watched, AGAIN_SECONDS):
+                front.kill()
+            front.wait()
+            os.close(fronts)
+
+
+def _wait(watched: int, seconds: float | None, *others: int) -> bool:
+    """Whether that process has ended, after waiting for it or one of the others for so long."""
+    return watched in select.select([watched, *others], [], [], seconds)[0]
+
+
+def _die_with_me() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
