@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from fivefold.core.errors import Unavailable, first_line
 from fivefold.local import processes
+from fivefold.local.scratch import Scratch, short
 
 ADDRESS = "RAY_ADDRESS"
 """The variable by which Ray tells a job of its cluster."""
@@ -31,7 +30,7 @@ class Cluster:
         self.ray: Any = None
         self.size = 0
         self._workers, self._most = workers, most
-        self._directory: Path | None = None
+        self._scratch: Scratch | None = None
         self._others: list[int] = []
 
     def __enter__(self) -> Cluster:
@@ -58,7 +57,7 @@ class Cluster:
             return
         processes.adopt_orphans()
         self._others = processes.descendants()
-        self._directory = _directory()
+        self._scratch = short("fivefold-")
         _environment()
         import ray
 
@@ -68,7 +67,7 @@ class Cluster:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.size = self._capped(cores)
         try:
-            local_ray.start(self.size, str(self._directory))
+            local_ray.start(self.size, str(self._scratch.path))
         except Exception as err:  # Ray raises bare ones
             help = "where the machine is too busy to start it, run the same command again later"
             raise Unavailable("not_ready", f"Ray does not start: {first_line(err)}", help=help) from err
@@ -83,15 +82,8 @@ class Cluster:
             self.ray.shutdown()
         if self.local:
             processes.sweep(keep=self._others)
-            if self._directory is not None:
-                shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def _directory() -> Path:
-    # A socket's name may have 107 bytes, and Ray's take about 70.
-    preferred = tempfile.gettempdir()
-    parent = preferred if len(preferred) <= 8 else "/tmp"  # noqa: S108  # what is made in it is private
-    return Path(tempfile.mkdtemp(prefix="fivefold-", dir=parent))
+            if self._scratch is not None:
+                self._scratch.close()
 
 
 def _environment() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from fivefold.batch.formats.piece import Piece
 from fivefold.batch.ledger import Ledger, Record, part_name, quarantine_name
 from fivefold.batch.output import Layout, Quarantine, Sink, sink
-from fivefold.batch.places import Scratch
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
 from fivefold.core.errors import RunFailed
+from fivefold.local.scratch import Scratch
 
 
 class FragmentFiles:

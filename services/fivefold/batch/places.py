@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import IO, Any, Protocol
 
 from fivefold.batch import stores
 from fivefold.core.errors import RunFailed
+from fivefold.local.scratch import Scratch
 
 UNFINISHED = "_temporary"
 
@@ -50,28 +49,6 @@ class Place(Protocol):
 def place(url: str, *, clear: bool = False) -> Place:
     """The place that a path or URL names."""
     return Bucket(url, clear) if stores.is_remote(url) else Directory(url)
-
-
-class Scratch:
-    """A directory for unfinished files, locked as long as this object's process lives."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        while True:
-            # Another run that ends or begins may remove the parent, or this one before it is locked.
-            with contextlib.suppress(FileNotFoundError):
-                path.mkdir(parents=True, exist_ok=True)
-                self._lock = (path / "lock").open("wb")
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
-                if os.path.samestat((path / "lock").stat(), os.fstat(self._lock.fileno())):
-                    return
-
-    def close(self) -> None:
-        """Remove the directory and what is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
-        with contextlib.suppress(OSError):
-            self.path.parent.rmdir()
 
 
 class Directory:
@@ -135,7 +112,7 @@ class Directory:
         """A directory beside the output, on the same disk; those whose run is dead are removed."""
         home = self.path / UNFINISHED
         with storing(home):
-            return _scratch(home)
+            return _Unfinished(home)
 
 
 class Bucket:
@@ -196,16 +173,17 @@ class Bucket:
         """A directory for temporary files on this machine."""
         home = Path(tempfile.gettempdir()) / f"fivefold-{os.getuid()}{UNFINISHED}"
         with storing(home):
-            return _scratch(home)
+            return _Unfinished(home)
 
 
-def _scratch(home: Path) -> Scratch:
-    """A new directory in `home`; those that nobody holds any more are removed."""
-    for old in home.glob("*/") if home.is_dir() else ():
-        with contextlib.suppress(OSError), (old / "lock").open("rb+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(old, ignore_errors=True)
-    return Scratch(home / os.urandom(8).hex())
+class _Unfinished(Scratch):
+    """The last one removes the place for them, too."""
+
+    def close(self) -> None:
+        """Remove the directory."""
+        super().close()
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

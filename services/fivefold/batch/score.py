@@ -17,10 +17,11 @@ from fivefold.batch.files import FragmentFiles
 from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
 from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout
-from fivefold.batch.places import Scratch, storing
+from fivefold.batch.places import storing
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed
+from fivefold.local.scratch import Scratch
 
 if TYPE_CHECKING:
     # With it comes the model runtime, which a run that is finished does not need.

@@ -1,4 +1,4 @@
-"""What a local run claims of the machine: two addresses, a block of ports, a directory and an environment.
+"""What a local run claims of the machine: two addresses, a block of ports and an environment.
 
 Nothing of it is shared with another run, so several can live side by side. Starting what uses it is left to `local` and
 `engine`, what goes on inside the block of ports to Ray Serve.
@@ -13,7 +13,6 @@ import secrets
 import shlex
 import socket
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,13 +75,6 @@ def port_block(wanted: set[int]) -> tuple[socket.socket, int]:
             continue
         return mark, base
     raise PortTaken(f"no {BLOCK} free ports in a row between {FIRST_PORT} and {LAST_PORT}")
-
-
-def new_directory() -> Path:
-    """A directory for the run. A socket's name may have 107 bytes, and Serve's take 99 beside the parent's."""
-    preferred = tempfile.gettempdir()
-    parent = preferred if len(preferred) <= 8 else "/tmp"  # noqa: S108  # what is made in it is private
-    return Path(tempfile.mkdtemp(prefix="fivefold-", dir=parent))
 
 
 def direct(settings: OnlineSettings) -> bool:

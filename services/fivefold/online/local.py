@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
+from fivefold.local.scratch import short
 from fivefold.online import banner, claims, handover
 from fivefold.online.engine import Order
 
@@ -120,7 +120,8 @@ class Run:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._begun = time.monotonic()
         self._mark, self._base = claims.port_block({address(self._settings.http)[1], address(self._settings.grpc)[1]})
-        self._directory = claims.new_directory()
+        self._scratch = short("fivefold-")
+        self._directory = self._scratch.path
         self._log_path = self._directory / "requests.log"
         self._log = self._log_path.open("a+", encoding="utf-8", errors="replace")
         self._keeper: handover.Keeper | None = None
@@ -179,7 +180,7 @@ class Run:
         if self._events is not None:
             self._events.close()
         self._mark.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._scratch.close()
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
 

@@ -169,12 +169,12 @@ def test_unfinished_files_of_dead_runs_are_removed(tmp_path: Path, noted: Path, 
     """And those of a run that lives are not."""
     import fcntl
 
-    dead, alive = (tmp_path / "out" / "_temporary" / name for name in ("dead", "alive"))
+    dead, alive = (tmp_path / "out" / "_temporary" / name for name in ("thisdied", "thatlive"))
     for home in (dead, alive):
         home.mkdir(parents=True)
-        (home / "lock").touch()
+        (home / ".lock").touch()
         (home / "x.part").write_text("half")
-    with (alive / "lock").open() as lock:
+    with (alive / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         run(noted, data, tmp_path / "out")
 

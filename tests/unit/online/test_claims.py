@@ -2,7 +2,7 @@
 
 import os
 import socket
-import stat
+from pathlib import Path
 
 import pytest
 
@@ -48,39 +48,25 @@ def test_a_block_keeps_away_from_the_ports_that_were_asked_for() -> None:
         assert base == claims.FIRST_PORT
 
 
-def test_the_directory_is_private_and_its_name_short() -> None:
-    """It holds what starts HAProxy, and sockets whose names have to fit."""
-    directory = claims.new_directory()
-
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert len(str(directory)) <= 26
-    directory.rmdir()
-
-
-def test_ray_variables_of_the_user_do_not_leak_into_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_variables_of_the_user_do_not_leak_into_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is set up for a cluster still gets its own local Ray."""
     monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
     monkeypatch.setenv("FIVEFOLD_MARK", "kept")
-    directory = claims.new_directory()
 
-    found = claims.environment(directory, 20_000, OnlineSettings())
+    found = claims.environment(tmp_path, 20_000, OnlineSettings())
 
     assert "RAY_ADDRESS" not in found
     assert found["FIVEFOLD_MARK"] == "kept"
     assert found["RAY_USAGE_STATS_ENABLED"] == "0"
     assert os.access(found["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
-    for file in directory.iterdir():
-        file.unlink()
-    directory.rmdir()
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_one_replica_answers_itself_and_more_share_the_proxy(replicas: int) -> None:
+def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, replicas: int) -> None:
     """Whoever it is has the addresses that were asked for; beside one replica the proxy's are in the run's block."""
     settings = OnlineSettings(http="127.0.0.1:8001", grpc="127.0.0.1:9001", max_replicas=replicas)
-    directory = claims.new_directory()
 
-    found = claims.environment(directory, 20_000, settings)
+    found = claims.environment(tmp_path, 20_000, settings)
 
     bound = found["FIVEFOLD_BIND_HTTP"], found["FIVEFOLD_BIND_GRPC"]
     assert bound == claims.proxy_addresses(settings, 20_000)
@@ -88,15 +74,12 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(replicas: int) -> N
         1: (True, "127.0.0.1:20006", "127.0.0.1:20005"),
         2: (False, "127.0.0.1:8001", "127.0.0.1:9001"),
     }[replicas]
-    (directory / "haproxy").unlink()
-    directory.rmdir()
 
 
-def test_the_proxys_own_doors_are_nobody_elses_ports() -> None:
+def test_the_proxys_own_doors_are_nobody_elses_ports(tmp_path: Path) -> None:
     """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
-    directory = claims.new_directory()
-    found = claims.environment(directory, 20_000, settings)
+    found = claims.environment(tmp_path, 20_000, settings)
 
     doors = {int(each.rpartition(":")[2]) for each in claims.proxy_addresses(settings, 20_000)}
 
@@ -109,8 +92,6 @@ def test_the_proxys_own_doors_are_nobody_elses_ports() -> None:
     for protocol in ("HTTP", "GRPC"):
         first, last = (ports[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
         assert not doors & set(range(first, last))
-    (directory / "haproxy").unlink()
-    directory.rmdir()
 
 
 def test_an_address_that_is_claimed_is_nobody_elses() -> None:
