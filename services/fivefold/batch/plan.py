@@ -1,8 +1,8 @@
 """The plan of a run: its files cut into fragments, and what makes it the run that it is.
 
-A fragment's id is the digest of its file's URL and identity and of its range; the run's id is that of its fragments and
-of everything else that decides a byte of the output. The plan is kept beside the output, so that a later start need not
-read text again to know where it was cut. Doing the work is left to `run`.
+A fragment's id is its number and the digest of its file's URL and identity and of its range; the run's id is that of
+its fragments and of everything else that decides a byte of the output. The plan is kept beside the output, so that a
+later start need not read text again to know where it was cut. Doing the work is left to `run`.
 """
 
 from __future__ import annotations
@@ -141,9 +141,8 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
         # All of the files' heads first: a run that cannot be done is refused before text is read.
         ignored = tuple(dict.fromkeys(name for names in threads.map(looked, sources) for name in names))
         ranges = list(threads.map(cut, sources))
-    fragments = tuple(
-        Fragment(_id(source, part), source, part) for source, parts in zip(sources, ranges) for part in parts
-    )
+    pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
+    fragments = tuple(Fragment(_id(index, *piece), *piece) for index, piece in enumerate(pieces))
     run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
     return Plan(run_id, facts, tuple(sources), fragments, ignored)
 
@@ -169,8 +168,9 @@ def _said(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _id(source: Source, part: Range) -> str:
-    return _digest([source.url, source.identity, part.start, part.end])[:16]
+def _id(index: int, source: Source, part: Range) -> str:
+    # In front, so that names of output files sort as the input does.
+    return f"{index:05d}-{_digest([source.url, source.identity, part.start, part.end])[:16]}"
 
 
 def _digest(value: Any) -> str:
