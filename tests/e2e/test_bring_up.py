@@ -22,7 +22,7 @@ def _standing() -> dict[str, Any]:
             kept[name] = about["resourceVersion"]
         elif item["kind"] in ("RayService", "Gateway"):
             kept[name] = about["generation"]
-        elif item["kind"] == "Pod" and "ray.io/node-type" in about["labels"]:
+        elif item["kind"] == "Pod" and "ray.io/node-type" in about["labels"] and "deletionTimestamp" not in about:
             kept[name] = about["uid"]
     return kept
 
