@@ -212,7 +212,7 @@ class _Workshop:
         return best
 
     def _try(self, original: Original, form: Form) -> _Trial:
-        raw = form.model if isinstance(form.model, bytes) else form.model.SerializeToString(deterministic=True)
+        raw = form.model if isinstance(form.model, bytes) else graph.encoded(form.model)
         ports = graph.ports(graph.load(raw, "the converted model"))
         binding = infer(self._law, *ports, Bind({**form.feeds, **self._said.inputs}, self._said.outputs))
         with self._scorer({MODEL: raw}, "onnx", binding, None) as scorer:

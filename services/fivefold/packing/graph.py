@@ -55,6 +55,17 @@ class Port:
         return f"{self.name}: {self.dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
 
 
+def encoded(model: Any) -> bytes:
+    """The bytes of a converted model, the same whenever it is converted: converters list the operator sets as they come
+    out of a Python set, and one that hashes by address gives another order now and then. Sorts them in the model."""
+    onnx = need("onnx")
+    versions = sorted((opset.domain, opset.version) for opset in model.opset_import)
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(*version) for version in versions)
+    raw: bytes = model.SerializeToString(deterministic=True)
+    return raw
+
+
 @contextlib.contextmanager
 def plain_numbers() -> Iterator[None]:
     """While it holds, numpy scalars in node attributes become Python's own.
