@@ -148,7 +148,8 @@ def test_a_process_holds_the_model_when_it_has_mapped_the_runtime(tmp_path: Path
     assert command.holds_model(os.getpid())
     holding = "import onnxruntime; print('holds', flush=True); input()"
     alone = subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child = f"subprocess.run([sys.executable, '-c', {holding!r}], stdin=subprocess.PIPE)"
+    # Its input stays open until its parent is gone.
+    child = f"subprocess.Popen([sys.executable, '-c', {holding!r}], stdin=subprocess.PIPE).wait()"
     parent = f"import subprocess, sys, onnxruntime; {child}"
     both = Command([sys.executable, "-c", parent], tmp_path / "log")
     try:
