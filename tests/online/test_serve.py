@@ -19,6 +19,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from fivefold.core.bundle import Bundle
+from fivefold.core.contract import Contract
 from fivefold.local import processes
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from tests.host import Host, alive, launch, running, until_gone, until_ready
@@ -28,6 +30,19 @@ from tests.online.replicas import replicas
 pytestmark = pytest.mark.host
 
 WATCH = "/grpc.health.v1.Health/Watch"
+
+# Opens in the command that serves, and in no replica of it.
+LICENSED = b"""
+import os
+
+if "FIVEFOLD_BIND_GRPC" in os.environ:
+    raise RuntimeError("no licence on this machine")
+
+
+class Licensed:
+    def predict(self, columns):
+        return {"b": columns["a"]}
+"""
 
 
 def ask(host: Host, path: str, body: Any = None, timeout: float = 60) -> tuple[int, dict[str, str], Any]:
@@ -402,6 +417,27 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
     assert status == (-signal.SIGKILL if victim == "serve" else 1)
     if victim == "engine":
         assert "the server ended by itself" in host.printed()
+
+
+def test_a_replica_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -> None:
+    """What is well here and fails there cannot be seen before; Serve itself only says that it has failed."""
+    written = Bundle.write(
+        tmp_path / "licensed",
+        contract=Contract.from_json(
+            b"""{"format": 1, "name": "licensed", "version": "1.0.0",
+             "inputs": [{"name": "a", "dtype": "float64"}], "outputs": [{"name": "b", "dtype": "float64"}]}"""
+        ),
+        model={"model/licensed.py": LICENSED},
+        runtime="python",
+        entry="licensed:Licensed",
+        golden=([{"a": 1.0}], [{"b": 1.0}]),
+        tolerance=0.0,
+    )
+
+    host = launch([written.path], tmp_path / "host")
+
+    assert host.wait(150) == 1
+    assert "no licence on this machine" in host.printed()
 
 
 @pytest.mark.parametrize(

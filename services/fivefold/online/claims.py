@@ -28,6 +28,9 @@ BLOCK = 160
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Where blocks lie: below the ports that Linux hands out by itself."""
 
+FREE_PORTS = range(12_000, 20_000)
+"""Where port 0 is looked for: the system's own choice could go to one of Ray's many sockets before a replica has it."""
+
 
 class PortTaken(Exception):
     """A port that the run needs belongs to somebody else; the message names it and says what to do."""
@@ -36,21 +39,30 @@ class PortTaken(Exception):
 def free_address(text: str, option: str) -> str:
     """The address, with a free port in place of port 0; raises `PortTaken` where somebody listens there already."""
     host, port = address(text, option)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as trial:
+    trouble = None
+    for chosen in [port] if port else random.sample(FREE_PORTS, 100):
+        trouble = _trouble(host, chosen)
+        if trouble is None:
+            return f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"
+    if isinstance(trouble, PermissionError):
+        raise PortTaken(f"port {port} on {host} needs more rights\nhelp: {option} {host}:8000")
+    assert trouble is not None
+    raise PortTaken(
+        f"port {port} on {host} is taken ({os.strerror(trouble.errno or 0)})\n"
+        f"help: end what listens there, or say {option} HOST:PORT (port 0 takes a free one)"
+    )
+
+
+def _trouble(host: str, port: int) -> OSError | None:
+    """Why the port cannot be bound."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
         # As HAProxy does: a port with old connections still closing is free.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
-        except PermissionError:
-            raise PortTaken(f"port {port} on {host} needs more rights\nhelp: {option} {host}:8000") from None
         except OSError as error:
-            raise PortTaken(
-                f"port {port} on {host} is taken ({os.strerror(error.errno or 0)})\n"
-                f"help: end what listens there, or say {option} HOST:PORT (port 0 takes a free one)"
-            ) from None
-        port = trial.getsockname()[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return error
+    return None
 
 
 def port_block(wanted: set[int]) -> tuple[socket.socket, int]:

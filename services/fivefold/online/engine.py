@@ -75,9 +75,24 @@ def main(argv: list[str]) -> None:
             stopping.wait()
             _drain(order)
         except Exception as error:
-            _say(events, "failed", error=str(error).strip())
+            _say(events, "failed", error=_reason(error))
             status = 1
     _end(order, status)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, with the last line of what Serve says of the replicas that did not start."""
+    said = str(error).strip()
+    with contextlib.suppress(Exception):  # there may be no Serve to ask
+        from ray import serve
+
+        from fivefold.online import host
+
+        found = serve.status().applications[host.NAME].deployments[host.DEPLOYMENT]
+        lines = [line.strip() for line in found.message.splitlines() if line.strip()]
+        if lines:
+            said += f"\n{lines[-1]}"
+    return said
 
 
 def _wait_for_end(order: Order, stopping: threading.Event, ready: threading.Event) -> None:
