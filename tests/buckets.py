@@ -41,11 +41,11 @@ def store(scheme: str, home: Path) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def s3(home: Path) -> Iterator[dict[str, str]]:
-    """By versitygw; what lies in `home/root/BUCKET` is an object."""
-    (home / "root" / "data").mkdir(parents=True)
+    """By versitygw; what lies in `objects/BUCKET` there is an object."""
+    (home / "objects" / "data").mkdir(parents=True)
     (home / "about").mkdir()
     words = ["--access", ACCESS, "--secret", SECRET, "--quiet", "--port", address := free()]
-    with started("s3", home, [*words, "posix", "--sidecar", str(home / "about"), str(home / "root")], address):
+    with started("s3", home, [*words, "posix", "--sidecar", str(home / "about"), str(home / "objects")], address):
         yield {
             "AWS_ENDPOINT_URL": f"http://{address}",
             "AWS_ACCESS_KEY_ID": ACCESS,

@@ -57,7 +57,7 @@ class Cluster:
             return
         processes.adopt_orphans()
         self._others = processes.descendants()
-        self._scratch = short("fivefold-")
+        self._scratch = short()
         _environment()
         import ray
 

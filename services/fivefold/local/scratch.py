@@ -39,11 +39,11 @@ class Scratch:
         self._lock.close()
 
 
-def short(prefix: str) -> Scratch:
+def short() -> Scratch:
     """A directory with a short path, for Ray: a socket's name may have 107 bytes, and Ray's take up to 99 of them after
     the parent's."""
     preferred = tempfile.gettempdir()
-    return Scratch(Path(preferred if len(preferred) <= 8 else "/tmp"), prefix)  # noqa: S108  # what is made in it is private
+    return Scratch(Path(preferred if len(preferred) <= 8 else "/tmp"), "fivefold-")  # noqa: S108  # what is made in it is private
 
 
 def _sweep(home: Path, prefix: str) -> None:

@@ -76,14 +76,19 @@ def edit(
         config = re.sub(r"(?m)^(\s*bind) \*?:(\d+)\s*$", r"\1 127.0.0.1:\2", config)
     for frontend, bind in (("http_frontend", http), ("grpc_frontend", grpc)):
         if bind:
-            config = re.sub(rf"(?m)^(frontend {frontend}\n(?:(?!\s*bind ).*\n)*\s*bind) \S+", rf"\1 {bind}", config)
+            config = re.sub(_bind(frontend), rf"\g<1>{bind}", config)
     return config
 
 
 def grpc_address(config: str) -> str:
     """Where Ray wants gRPC; empty where it wants none."""
-    found = re.search(r"(?m)^frontend grpc_frontend\n(?:(?!\s*bind ).*\n)*\s*bind (\S+)", config)
-    return found[1] if found else ""
+    found = re.search(_bind("grpc_frontend"), config)
+    return found[2] if found else ""
+
+
+def _bind(frontend: str) -> str:
+    """A pattern for where a frontend listens: all before the address, and the address."""
+    return rf"(?m)^(frontend {frontend}\n(?:(?!\s*bind ).*\n)*\s*bind )(\S+)"
 
 
 _BACKEND = re.compile(r"(?m)^backend (\S+)\n((?:[ \t].*\n|\n)*)")
@@ -123,33 +128,18 @@ def main(argv: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     if "-f" in argv[:-1]:
-        path = Path(argv[argv.index("-f") + 1])
-        front = os.environ.get("FIVEFOLD_GRPC_FRONT") == "1" and "-c" not in argv
-        rays = grpc_address(path.read_text()) if front else ""
-        behind = path.with_name("grpc.sock")
-        _prepare(path, grpc=f"unix@{behind}" if rays else os.environ.get("FIVEFOLD_BIND_GRPC", ""))
-        if rays:
-            script = Path(__file__).with_name("haproxy_front.py")
-            words: list[str | Path] = [
-                sys.executable,
-                "-I",
-                "-S",
-                script,
-                argv[0],
-                path.parent,
-                rays,
-                behind,
-                str(os.getppid()),
-            ]
-            with path.open() as config:
-                subprocess.run(words, stdin=config, check=True)  # noqa: S603  # our own script
+        _prepare(Path(argv[argv.index("-f") + 1]), argv[0], front="-c" not in argv)
     os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
 
 
-def _prepare(path: Path, grpc: str) -> None:
+def _prepare(path: Path, binary: str, front: bool) -> None:
+    """Edit the file, and start what stands before this HAProxy where that is wanted and `front` says that it runs."""
     for status in ANSWERS:
         (path.parent / f"{status}.http").write_bytes(answer(status).encode())
     config = path.read_text()
+    grpc = os.environ.get("FIVEFOLD_BIND_GRPC", "")
+    door = grpc_address(config) if front and os.environ.get("FIVEFOLD_GRPC_FRONT") == "1" else ""
+    behind = path.with_name("grpc.sock")
     last = path.with_name(path.name + ".last")
     edited = edit(
         keep(config, last.read_text() if last.exists() else ""),
@@ -157,11 +147,25 @@ def _prepare(path: Path, grpc: str) -> None:
         body_seconds=int(os.environ.get("FIVEFOLD_BODY_SECONDS", "30")),
         loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
         http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
-        grpc=grpc,
+        grpc=f"unix@{behind}" if door else grpc,
     )
     if edited != config:
         path.write_text(edited)
     last.write_text(edited)
+    if door:
+        script = Path(__file__).with_name("haproxy_front.py")
+        words = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(script),
+            binary,
+            str(path.parent),
+            door,
+            str(behind),
+            str(os.getppid()),
+        ]
+        subprocess.run(words, input=edited, text=True, check=True)  # noqa: S603  # our own script
 
 
 if __name__ == "__main__":

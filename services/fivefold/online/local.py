@@ -120,7 +120,7 @@ class Run:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._begun = time.monotonic()
         self._mark, self._base = claims.port_block({address(self._settings.http)[1], address(self._settings.grpc)[1]})
-        self._scratch = short("fivefold-")
+        self._scratch = short()
         self._directory = self._scratch.path
         self._log_path = self._directory / "requests.log"
         self._log = self._log_path.open("a+", encoding="utf-8", errors="replace")

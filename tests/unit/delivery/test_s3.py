@@ -19,8 +19,8 @@ def variables(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """How to find a server whose bucket `models` has the bundle at `a b/sum.tar`."""
     home = tmp_path_factory.mktemp("s3")
     with buckets.s3(home) as variables:
-        (home / "root" / "models" / "a b").mkdir(parents=True)
-        (home / "root" / "models" / "a b" / "sum.tar").write_bytes(packed.tar)
+        (home / "objects" / "models" / "a b").mkdir(parents=True)
+        (home / "objects" / "models" / "a b" / "sum.tar").write_bytes(packed.tar)
         yield variables
 
 

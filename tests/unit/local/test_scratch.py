@@ -24,7 +24,7 @@ time.sleep(600)
 
 def test_it_is_private_and_its_name_short() -> None:
     """It holds what starts HAProxy, and sockets whose names have to fit."""
-    made = short("fivefold-")
+    made = short()
 
     assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
     assert len(str(made.path)) <= 26
