@@ -21,7 +21,7 @@ from fivefold.packing.features import Features, match
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need
 from fivefold.packing.needs import versions as installed
-from fivefold.packing.source import Form, Original
+from fivefold.packing.source import Conversion, Plan, SourceModel
 
 _DISTRIBUTIONS = {"sklearn": ("scikit-learn",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 _PARTS = ("steps", "estimators_", "estimators", "transformers_", "calibrated_classifiers_", "transformer_list")
@@ -158,16 +158,16 @@ def load_lightgbm(path: Path) -> Any:
         raise BundleInvalid(f"{path.name} is not a model of LightGBM", help="save it with booster.save_model") from err
 
 
-def of_booster(booster: Any) -> Original:
+def of_booster(booster: Any) -> SourceModel:
     """A bare booster of either library."""
     if type(booster).__module__.startswith("xgboost"):
-        from fivefold.packing.sklearn_ import SklearnOriginal
+        from fivefold.packing.sklearn_ import SklearnSource
 
-        return SklearnOriginal(_estimator(booster))
-    return LightgbmOriginal(booster)
+        return SklearnSource(_estimator(booster))
+    return LightgbmSource(booster)
 
 
-class LightgbmOriginal:
+class LightgbmSource:
     """A LightGBM booster without its scikit-learn estimator: classes are 0, 1, …"""
 
     kind: ClassVar[str] = "lightgbm"
@@ -196,25 +196,26 @@ class LightgbmOriginal:
             "probability", "float32", (count,), minimum=0, maximum=1, labels=tuple(map(str, range(count)))
         )
 
-    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Iterator[Form]:
-        """One form, float32: the converter knows no other."""
-        features = self._features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+        """One, float32: the converter knows no other."""
+        self._features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        return (Plan("float32"),)
+
+    def convert(self, _plan: Plan) -> Conversion:
+        """By onnxmltools."""
+        features = self._features
+        assert features is not None  # plans come first
         types = need("onnxmltools.convert.common.data_types")
         convert = need("onnxmltools").convert_lightgbm
         width = self._booster.num_feature()
         with warnings.catch_warnings(), graph.plain_numbers():
             warnings.simplefilter("ignore")
-            try:
-                model = convert(
-                    self._booster, "model", [("X", types.FloatTensorType([None, width]))], target_opset=15, zipmap=False
-                )
-            except Exception as err:  # converters raise whatever their authors met
-                raise BundleInvalid(
-                    f"the LightGBM booster cannot be converted to ONNX: {str(err).splitlines()[0]}"
-                ) from err
+            model = convert(
+                self._booster, "model", [("X", types.FloatTensorType([None, width]))], target_opset=15, zipmap=False
+            )
         graph.without_zipmap(model)
         graph.free_rows(model)
-        yield Form(model, "float32", {"X": tuple(field.name for field in features.fields)})
+        return Conversion(model, "float32", {"X": tuple(field.name for field in features.fields)})
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict; for classes also the probabilities of both, and the label with the largest."""
@@ -224,7 +225,7 @@ class LightgbmOriginal:
         return {port.name: values.argmax(axis=1) if port.name == "label" else values for port in outputs}
 
     def _predict(self, columns: Columns) -> Array:
-        assert self._features is not None  # forms come before answers
+        assert self._features is not None  # plans come before answers
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = np.asarray(self._booster.predict(self._features.array(columns)))

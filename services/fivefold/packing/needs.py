@@ -8,6 +8,7 @@ from typing import Any
 from fivefold.core.errors import BundleInvalid
 
 _EXTRAS = {
+    "cloudpickle": "pack",
     "joblib": "pack",
     "onnx": "pack",
     "onnxmltools": "pack",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +17,10 @@ from fivefold.packing import graph
 from fivefold.packing.graph import Port
 from fivefold.packing.measure import Mask
 from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Form
+from fivefold.packing.source import Conversion, Plan
 
 
-class OnnxOriginal:
+class OnnxSource:
     """A model that is ONNX already; its answers are those of a session of its own, fed without the bundle's runner."""
 
     kind: ClassVar[str] = "onnx"
@@ -32,7 +32,7 @@ class OnnxOriginal:
         self.facts = versions("onnxruntime")
 
     @classmethod
-    def load(cls, path: Path) -> OnnxOriginal:
+    def load(cls, path: Path) -> OnnxSource:
         """Read a file; weights beside it become part of the model. Raises `BundleInvalid`."""
         onnx = need("onnx")
         try:
@@ -60,10 +60,14 @@ class OnnxOriginal:
             if port.shape is not None and None not in port.shape[1:]
         )
 
-    def forms(self, _contract: Contract, _order: Mapping[str, Sequence[str]]) -> Iterator[Form]:
-        """The model itself, or the model without its ZipMap."""
+    def plans(self, _contract: Contract, _order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+        """One: the model itself, or the model without its ZipMap."""
+        return (Plan("without its ZipMap" if self._zipmap else "as it is"),)
+
+    def convert(self, _plan: Plan) -> Conversion:
+        """Nothing is left to convert."""
         notes = ("ZipMap taken off: probabilities are a tensor, not a sequence of maps",) if self._zipmap else ()
-        yield Form(self._model if self._zipmap else self._raw, notes=notes)
+        return Conversion(self._model if self._zipmap else self._raw, notes=notes)
 
     def answers(self, columns: Columns, binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """Feed a session as written, ZipMap and all, input by input."""

@@ -22,7 +22,7 @@ ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z", re.ASCII)
 _SKIP = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints")
 
 
-class PythonOriginal:
+class PythonSource:
     """The files behind `module:Class`: one module, or the whole top-level package that holds it."""
 
     kind: ClassVar[str] = "python"
@@ -63,7 +63,7 @@ class PythonOriginal:
         self._no_absolute_neighbours(root)
 
     @classmethod
-    def of_class(cls, model: type) -> PythonOriginal:
+    def of_class(cls, model: type) -> PythonSource:
         """The source of a class that is imported already. Raises `BundleInvalid` for one without a file of its own."""
         module = sys.modules.get(model.__module__)
         place = getattr(module, "__file__", None)

@@ -32,6 +32,7 @@ class PackReport:
     outputs: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
     drafted: Path | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ compares float32 thresholds, a linear model on large numbers needs float64.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from fivefold.packing import boost, graph, measure
 from fivefold.packing.features import Features, match
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Form
+from fivefold.packing.source import Conversion, Plan
 
 BLOCK = "X"
 """The name of the model's input where it is one 2-D array."""
@@ -36,7 +36,7 @@ _LABEL = ("label", "output_label")
 _PROBABILITY = ("probabilities", "output_probability")
 
 
-class SklearnOriginal:
+class SklearnSource:
     """One fitted estimator with the scikit-learn interface."""
 
     kind: ClassVar[str] = "scikit-learn"
@@ -98,34 +98,29 @@ class SklearnOriginal:
         width = getattr(model, "n_outputs_", 1) or 1
         return (Field("prediction", "float64", () if width == 1 else (int(width),)),)
 
-    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Iterator[Form]:
+    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Sequence[Plan]:
         """float32; float64; and, for a pipeline, its preparation in float64 before its model in float32, which is what
         trees see in scikit-learn itself. Where columns have inputs of their own each also with integers as they are."""
         features = self._features = self._match(contract, order)
+        whole = self._columnar(features) and any(field.kind in ("int", "bool") for field in features.fields)
+        return [
+            Plan(f"{floats}{', integers as they are' if integers else ''}", {"floats": floats, "integers": integers})
+            for floats in ((FLOAT32, FLOAT64, BOTH) if hasattr(self.model, "steps") else (FLOAT32, FLOAT64))
+            for integers in ((True, False) if whole else (False,))
+        ]
+
+    def convert(self, plan: Plan, /) -> Conversion:
+        """By skl2onnx, with the converters of the boosters."""
+        features = self._features
+        assert features is not None  # plans come first
         columnar = self._columnar(features)
-        whole = columnar and any(field.kind in ("int", "bool") for field in features.fields)
-        first: Exception | None = None
-        made = 0
-        for floats in (FLOAT32, FLOAT64, BOTH) if hasattr(self.model, "steps") else (FLOAT32, FLOAT64):
-            for integers in (True, False) if whole else (False,):
-                try:
-                    model = self._model(features, floats, columnar, integers)
-                except Exception as err:  # converters raise whatever their authors met
-                    first = first or err
-                    continue
-                made += 1
-                names = tuple(field.name for field in features.fields)
-                feeds: dict[str, tuple[str, ...]] = {BLOCK: names}
-                if columnar:
-                    feeds = {port: (name,) for port, name in zip(self._inputs(features), names, strict=True)}
-                notes = (_ASCII,) if graph.portable_case(model) else ()
-                yield Form(model, floats, feeds, notes)
-        if not made:
-            reason = str(first).strip().splitlines()[0][:300] if str(first).strip() else type(first).__name__
-            raise BundleInvalid(
-                f"the {type(self.model).__name__} cannot be converted to ONNX: {reason}",
-                help="pack it as a Python class instead: module:Class with predict(columns)",
-            ) from first
+        floats = str(plan.options["floats"])
+        model = self._model(features, floats, columnar, bool(plan.options["integers"]))
+        names = tuple(field.name for field in features.fields)
+        feeds: dict[str, tuple[str, ...]] = {BLOCK: names}
+        if columnar:
+            feeds = {port: (name,) for port, name in zip(self._inputs(features), names, strict=True)}
+        return Conversion(model, floats, feeds, (_ASCII,) if graph.portable_case(model) else ())
 
     def _match(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Features:
         if self._reads_text:
@@ -208,7 +203,7 @@ class SklearnOriginal:
 
     def _given(self, columns: Columns) -> Any:
         features = self._features
-        assert features is not None  # forms come before answers
+        assert features is not None  # plans come before answers
         if self._reads_text:
             return columns[features.fields[0].name]
         return features.frame(columns) if self.features() is not None else features.array(columns)

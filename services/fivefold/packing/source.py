@@ -10,7 +10,7 @@ Loading a pickle, a torch module or a Python class runs code of whoever wrote it
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -22,7 +22,7 @@ from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import Port
 from fivefold.packing.measure import Mask
 from fivefold.packing.needs import need
-from fivefold.packing.python_ import ENTRY, PythonOriginal
+from fivefold.packing.python_ import ENTRY, PythonSource
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
 XGBOOST = (".ubj", ".json")
@@ -32,9 +32,17 @@ SUFFIXES = (".onnx", *PICKLES, *XGBOOST, *LIGHTGBM, *TORCH)
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way to write the model in ONNX. `floats` is the float type that it computes in; `feeds` says which fields a
-    model input takes where the converter knows, and the rest is inferred; `notes` are sentences for the report."""
+class Plan:
+    """One way to convert a model, before it is gone: `name` is what people read of it, `options` are the source's."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A model in ONNX. `floats` is the float type that it computes in; `feeds` says which fields a model input takes
+    where the converter knows, and the rest is inferred; `notes` are sentences for the report."""
 
     model: Any
     floats: str = ""
@@ -42,8 +50,8 @@ class Form:
     notes: tuple[str, ...] = ()
 
 
-class Original(Protocol):
-    """A model as its author has it: what it is, its ONNX forms, and its own answers to compare them with.
+class SourceModel(Protocol):
+    """A model as its author has it: what it is, its conversions to ONNX, and its own answers to compare them with.
 
     Python classes have neither and are a case of their own.
     """
@@ -60,9 +68,13 @@ class Original(Protocol):
     def outputs(self) -> tuple[Field, ...]:
         """The output fields that a drafted contract starts with; raises `ContractInvalid` where nobody can know."""
 
-    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Iterator[Form]:
-        """The ONNX forms to try, the preferred one first; `order` is what the user bound. A form that cannot be made is
-        left out; `BundleInvalid` where none can."""
+    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Sequence[Plan]:
+        """The conversions to try, the preferred one first; `order` is what the user bound. Nothing is converted yet,
+        but the contract's fields are matched with the model's features: `ContractInvalid` where they do not fit."""
+
+    def convert(self, plan: Plan, /) -> Conversion:
+        """Convert by one of `plans`, which comes first. Raises whatever the converter raises; `BundleInvalid` where the
+        sentence is ours."""
 
     def answers(self, columns: Columns, binding: Binding, outputs: Sequence[Port], /) -> Mapping[str, Array]:
         """The original's answers under the names of the converted model's outputs, first axis = rows."""
@@ -75,7 +87,7 @@ class Original(Protocol):
 class Warned:
     """A source and what its loader warned of."""
 
-    original: Original | PythonOriginal
+    original: SourceModel | PythonSource
     warnings: tuple[str, ...]
 
 
@@ -90,17 +102,28 @@ def recognise(source: Any) -> Warned:
     return Warned(original, tuple(texts))
 
 
-def _recognise(source: Any) -> Original | PythonOriginal:
-    if isinstance(source, bytes):
-        from fivefold.packing.onnx_ import OnnxOriginal
+def portable(source: Any) -> Any:
+    """The source as it can be handed to another process: classes and ONNX models become what packing reads of them."""
+    if isinstance(source, type) and callable(getattr(source, "predict", None)):
+        return PythonSource.of_class(source)
+    if type(source).__module__.partition(".")[0] == "onnx" and hasattr(source, "SerializeToString"):
+        return source.SerializeToString()
+    return source
 
-        return OnnxOriginal(source, "the model")
+
+def _recognise(source: Any) -> SourceModel | PythonSource:
+    if isinstance(source, PythonSource):
+        return source
+    if isinstance(source, bytes):
+        from fivefold.packing.onnx_ import OnnxSource
+
+        return OnnxSource(source, "the model")
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_file():
             return _file(path)
         if isinstance(source, str) and ENTRY.match(source):
-            return PythonOriginal(source, Path.cwd())
+            return PythonSource(source, Path.cwd())
         if path.is_dir():
             raise BundleInvalid(
                 f"{path} is a folder", help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class"
@@ -111,12 +134,12 @@ def _recognise(source: Any) -> Original | PythonOriginal:
     return _object(source)
 
 
-def _file(path: Path) -> Original | PythonOriginal:
+def _file(path: Path) -> SourceModel | PythonSource:
     suffix = path.suffix.lower()
     if suffix == ".onnx":
-        from fivefold.packing.onnx_ import OnnxOriginal
+        from fivefold.packing.onnx_ import OnnxSource
 
-        return OnnxOriginal.load(path)
+        return OnnxSource.load(path)
     if suffix in PICKLES:
         return _object(unpickle(path))
     if suffix in (*XGBOOST, *LIGHTGBM):
@@ -124,9 +147,9 @@ def _file(path: Path) -> Original | PythonOriginal:
 
         return _object(boost.load_xgboost(path) if suffix in XGBOOST else boost.load_lightgbm(path))
     if suffix in TORCH:
-        from fivefold.packing.torch_ import TorchOriginal
+        from fivefold.packing.torch_ import TorchSource
 
-        return TorchOriginal.load(path)
+        return TorchSource.load(path)
     raise BundleInvalid(f"cannot tell what {path.name} is", help=f"known files: {', '.join(SUFFIXES)}; or module:Class")
 
 
@@ -147,26 +170,26 @@ def unpickle(path: Path) -> Any:
         ) from err
 
 
-def _object(model: Any) -> Original | PythonOriginal:
+def _object(model: Any) -> SourceModel | PythonSource:
     roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
     if isinstance(model, type) and callable(getattr(model, "predict", None)):
-        return PythonOriginal.of_class(model)
+        return PythonSource.of_class(model)
     if "torch" in roots:
-        from fivefold.packing.torch_ import TorchOriginal
+        from fivefold.packing.torch_ import TorchSource
 
-        return TorchOriginal(model)
+        return TorchSource(model)
     if "onnx" in roots:
-        from fivefold.packing.onnx_ import OnnxOriginal
+        from fivefold.packing.onnx_ import OnnxSource
 
-        return OnnxOriginal(model.SerializeToString(), "the model")
+        return OnnxSource(model.SerializeToString(), "the model")
     if roots & {"xgboost", "lightgbm"} and type(model).__name__ == "Booster":
         from fivefold.packing import boost
 
         return boost.of_booster(model)
     if roots & {"sklearn", "xgboost", "lightgbm"} or hasattr(model, "get_params"):
-        from fivefold.packing.sklearn_ import SklearnOriginal
+        from fivefold.packing.sklearn_ import SklearnSource
 
-        return SklearnOriginal(model)
+        return SklearnSource(model)
     raise BundleInvalid(
         f"a {type(model).__module__}.{type(model).__qualname__} is not a model that packing knows",
         help="give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class",

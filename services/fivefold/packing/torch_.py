@@ -11,7 +11,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,13 +25,13 @@ from fivefold.packing import graph
 from fivefold.packing.graph import Port
 from fivefold.packing.measure import Mask
 from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Form
+from fivefold.packing.source import Conversion, Plan
 
 EXAMPLE_ROWS = 3
 """Rows of the example that is traced; one row would be taken for a constant."""
 
 
-class TorchOriginal:
+class TorchSource:
     """A `torch.nn.Module`, or a `torch.export.ExportedProgram` with a dynamic batch dimension."""
 
     kind: ClassVar[str] = "torch"
@@ -49,9 +49,10 @@ class TorchOriginal:
             self._module.eval()
         self.facts = versions("torch", "onnxscript")
         self._feeds: Mapping[str, tuple[Field, ...]] = {}
+        self._names: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, path: Path) -> TorchOriginal:
+    def load(cls, path: Path) -> TorchSource:
         """Read a program (.pt2) or a pickled module (.pt, .pth). Raises `BundleInvalid`."""
         torch = need("torch")
         try:
@@ -75,12 +76,17 @@ class TorchOriginal:
             help="draft the inputs with `fivefold contract draft`, write the outputs by hand, pack with --contract",
         )
 
-    def forms(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Iterator[Form]:
-        """One form, with the module's own dtypes."""
+    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+        """One, with the module's own dtypes."""
+        self._feeds = self._match(contract, order)
+        self._names = tuple(field.name for field in contract.outputs)
+        return (Plan("as it is"),)
+
+    def convert(self, _plan: Plan) -> Conversion:
+        """By torch's exporter."""
         torch = need("torch")
         need("onnxscript")
-        feeds = self._feeds = self._match(contract, order)
-        names = [field.name for field in contract.outputs]
+        feeds, names = self._feeds, list(self._names)
         example = {name: self._tensor(fields, EXAMPLE_ROWS) for name, fields in feeds.items()}
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -112,7 +118,7 @@ class TorchOriginal:
                 ) from err
         model = exported.model_proto
         _without_traces(model)
-        yield Form(model, "", {name: tuple(field.name for field in fields) for name, fields in feeds.items()})
+        return Conversion(model, "", {name: tuple(field.name for field in fields) for name, fields in feeds.items()})
 
     def _match(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> dict[str, tuple[Field, ...]]:
         fields = {field.name: field for field in contract.inputs}

@@ -1,0 +1,145 @@
+"""Which conversion of a model is packed: all of them are tried until one is good enough, the closest one wins.
+
+Each try runs in the sandbox; one that hangs or crashes there is a reason like any other and costs the next one nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fivefold.core.errors import BundleInvalid
+from fivefold.packing.measure import Difference
+from fivefold.packing.sandbox import Sandbox, SandboxEnded
+from fivefold.packing.source import Plan
+from fivefold.packing.trials import Description, Task, Trial, Unconverted
+
+GOOD_ENOUGH = 1e-6
+"""A float32 conversion this close to the original is taken without trying float64, slower and twice as large."""
+CLEARLY_BETTER = 10.0
+"""How many times closer a later conversion must be to be preferred."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One conversion that was tried: its trial, or why there is none."""
+
+    plan: Plan
+    trial: Trial | None
+    reason: BundleInvalid | None
+
+    def told(self, rows: int) -> str:
+        """The attempt as a line for people."""
+        if self.trial is None:
+            return f"{self.plan.name}: {self.reason}"
+        return f"{self.plan.name}: {_distance(self.trial.difference, rows)}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The conversion that is packed, and everything that was tried on the way to it."""
+
+    best: Trial
+    attempts: tuple[Attempt, ...]
+    rows: int
+
+    @classmethod
+    def of(cls, sandbox: Sandbox, task: Task, described: Description, say: Callable[[str], None]) -> Choice:
+        """Try the source's conversions; `BundleInvalid` where none can be opened or the closest is too far away."""
+        plans: tuple[Plan, ...] = _call(sandbox, "preparing the conversions", "prepare", task)
+        attempts: list[Attempt] = []
+        best: Trial | None = None
+        for plan in plans:
+            say(f"converting and measuring: {plan.name}" if described.entry is None else "measuring")
+            began = time.monotonic()
+            attempt = _attempt(sandbox, task, plan)
+            attempts.append(attempt)
+            say(f"  {attempt.told(task.probe.rows)} ({time.monotonic() - began:.1f} s)")
+            if attempt.trial is None:
+                continue
+            if best is None or _better(attempt.trial.difference, best.difference):
+                best = attempt.trial
+            if best.difference.wrong == 0 and best.difference.largest <= GOOD_ENOUGH:
+                break
+        if best is None:
+            raise _none(attempts, task.probe.rows)
+        if not best.difference.within(task.tolerance):
+            raise _too_far(best.difference, task, described.kind, attempts)
+        return cls(best, tuple(attempts), task.probe.rows)
+
+    def told(self) -> tuple[str, ...]:
+        """Each attempt as a line for people."""
+        return tuple(attempt.told(self.rows) for attempt in self.attempts)
+
+
+def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
+    try:
+        return sandbox.call(method, *arguments)
+    except SandboxEnded as err:
+        raise BundleInvalid(f"{stage}: {err}") from err
+
+
+def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
+    try:
+        if not sandbox.running:
+            sandbox.call("prepare", task)
+        return Attempt(plan, sandbox.call("run", plan), None)
+    except SandboxEnded as err:
+        return Attempt(
+            plan,
+            None,
+            Unconverted(
+                f"the conversion did not come to an end: {err}",
+                help="the converter or the runtime cannot do this model: pack it with --as python",
+            ),
+        )
+    except BundleInvalid as err:
+        return Attempt(plan, None, err)
+
+
+def _better(one: Difference, other: Difference) -> bool:
+    if one.wrong != other.wrong:
+        return one.wrong < other.wrong
+    return one.largest * CLEARLY_BETTER < other.largest
+
+
+def _distance(difference: Difference, rows: int) -> str:
+    parts = []
+    if difference.wrong:
+        parts.append(f"{difference.wrong} of {rows} rows get another label")
+    parts.append(f"largest difference {difference.largest:.3g}")
+    return ", ".join(parts) + (f" ({difference.where})" if difference.where else "")
+
+
+def _none(attempts: list[Attempt], rows: int) -> BundleInvalid:
+    """The refusal where no conversion could be measured: what is wrong with the model or the contract speaks before
+    what a converter cannot do, and of several such reasons the last, whose way was the most general one."""
+    reasons = [attempt.reason for attempt in attempts if attempt.reason is not None]
+    told = [reason for reason in reasons if not isinstance(reason, Unconverted)] or reasons
+    last = told[-1]
+    if len({str(reason) for reason in reasons}) == 1:
+        return last
+    tried = "; ".join(attempt.told(rows) for attempt in attempts if attempt.reason is not last)
+    return BundleInvalid(
+        last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})"
+    )
+
+
+def _too_far(difference: Difference, task: Task, kind: str, attempts: list[Attempt]) -> BundleInvalid:
+    rows = task.probe.rows
+    parts = []
+    if difference.wrong:
+        parts.append(f"{difference.wrong} of {rows} rows get another label")
+    if difference.largest > task.tolerance:
+        parts.append(f"the largest difference is {difference.largest:.3g}, the tolerance {task.tolerance:g}")
+    if kind == "python":
+        who = "two instances of the class disagree"
+        fix = "make predict depend on its columns only (fix every seed, keep no state)"
+    else:
+        who = "the converted model disagrees with the original"
+        fix = "the converter is wrong here: pack it as a Python class, or raise --tolerance where it is harmless"
+        if len(attempts) > 1:
+            fix += f" (tried: {'; '.join(attempt.told(rows) for attempt in attempts)})"
+    return BundleInvalid(f"{who}: {'; '.join(parts)} ({difference.where})", help=fix)

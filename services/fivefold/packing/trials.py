@@ -1,0 +1,271 @@
+"""What runs in the sandbox: a source model is loaded, described, converted, and each conversion held against it.
+
+`Trials` lives in a child process (`fivefold.packing.sandbox`), because a model's own code, a converter or the runtime
+may hang or take the process with it. Choosing among conversions and writing the bundle is left to
+`fivefold.packing.assembly`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fivefold.core.binding import Binding
+from fivefold.core.bundle import Bundle
+from fivefold.core.check import check_outputs
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract import Contract, Field
+from fivefold.core.errors import BundleInvalid, ContractError, FivefoldError, ModelFailed, first_line
+from fivefold.core.manifest import MODEL
+from fivefold.core.runners import fold
+from fivefold.core.scorer import Scorer
+from fivefold.packing import golden, graph, measure
+from fivefold.packing.bind import Bind, infer
+from fivefold.packing.measure import Difference
+from fivefold.packing.python_ import PythonSource
+from fivefold.packing.source import Conversion, Plan, SourceModel, recognise
+
+_WRAP = "pack it as a Python class instead: module:Class with predict(columns)"
+
+ALONE = 8
+"""Rows that are asked alone as well as among the others."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A source model in facts: kind and libraries, the loader's warnings, the columns that it was fitted on."""
+
+    kind: str
+    facts: Mapping[str, str]
+    warnings: tuple[str, ...]
+    features: tuple[str, ...] | None
+    entry: str | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder."""
+
+    contract: Contract
+    bound: Bind
+    probe: Columns
+    tolerance: float
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One conversion as it would be packed, and how far its answers are from the original's."""
+
+    plan: Plan
+    floats: str
+    notes: tuple[str, ...]
+    model: Mapping[str, bytes]
+    binding: Binding | None
+    difference: Difference
+
+
+class Trials:
+    """One source model. `prepare` comes before `plans`, `plans` before `run`."""
+
+    def __init__(self, source: Any) -> None:
+        warned = recognise(source)
+        self._source: SourceModel | PythonSource = warned.original
+        self._warnings = warned.warnings
+        self._task: Task | None = None
+
+    def describe(self) -> Description:
+        """What the source is."""
+        source = self._source
+        entry = source.entry if isinstance(source, PythonSource) else None
+        return Description(source.kind, dict(source.facts), self._warnings, source.features(), entry)
+
+    def outputs(self) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with."""
+        return self._source.outputs()
+
+    def prepare(self, task: Task) -> tuple[Plan, ...]:
+        """Take the task; the conversions to try, the preferred one first."""
+        self._task = task
+        if isinstance(self._source, PythonSource):
+            return (Plan("as it is"),)
+        return tuple(self._source.plans(task.contract, task.bound.inputs))
+
+    def run(self, plan: Plan) -> Trial:
+        """Convert, bind, open and measure; raises `BundleInvalid` with the reason where one of these fails."""
+        source = self._source
+        if isinstance(source, PythonSource):
+            return self._python(source, plan)
+        try:
+            conversion = source.convert(plan)
+        except FivefoldError:
+            raise
+        except Exception as err:  # converters raise whatever their authors met
+            raise Unconverted(
+                f"the {source.kind} model cannot be converted to ONNX: {first_line(err)}",
+                help=_WRAP,
+            ) from err
+        return self._measured(source, plan, conversion)
+
+    def _measured(self, source: SourceModel, plan: Plan, conversion: Conversion) -> Trial:
+        task = self._given()
+        law, rows = task.contract, task.probe.rows
+        raw = conversion.model if isinstance(conversion.model, bytes) else graph.encoded(conversion.model)
+        ports = graph.ports(graph.load(raw, "the converted model"))
+        binding = infer(law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs))
+        bound = {item.model_output for item in binding.outputs}
+        asked = [port for port in ports[1] if port.name in bound]
+        try:
+            scorer = self._scorer({MODEL: raw}, "onnx", binding, None)
+        except BundleInvalid as err:
+            if err.path == MODEL and source.kind != "onnx":
+                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
+            raise
+        with scorer:
+            got = answers(scorer, task.probe)
+            _independent("the packed model", law, task, got, lambda columns: answers(scorer, columns))
+
+        def original(columns: Columns) -> Columns:
+            named = source.answers(columns, binding, asked)
+            return _picked(law, binding, named, columns.rows)
+
+        want = original(task.probe)
+        tied = source.undecided(task.probe, task.tolerance)
+        _independent("the original model", law, task, want, original, tied)
+        difference = measure.compare(law.outputs, want, got, tied)
+        assert want.rows == got.rows == rows  # check_outputs has compared the shapes
+        return Trial(plan, conversion.floats, conversion.notes, {MODEL: raw}, binding, difference)
+
+    def _python(self, source: PythonSource, plan: Plan) -> Trial:
+        task = self._given()
+        seen = []
+        for _ in range(2):
+            with self._scorer(source.files, "python", None, source.entry) as scorer:
+                seen.append(answers(scorer, task.probe))
+                if len(seen) == 2:
+                    difference = measure.compare(task.contract.outputs, seen[0], seen[1])
+                    if difference.within(task.tolerance):
+                        _independent("the class", task.contract, task, seen[1], lambda rows: answers(scorer, rows))
+        return Trial(plan, "", (), source.files, None, difference)
+
+    def golden_answers(self, trial: Trial, kept: Columns) -> Columns:
+        """What the chosen conversion answers to the golden rows, scored as the golden rows will be."""
+        runtime = "python" if trial.binding is None else "onnx"
+        entry = self._source.entry if isinstance(self._source, PythonSource) else None
+        with self._scorer(trial.model, runtime, trial.binding, entry) as scorer:
+            return answers(scorer, kept)
+
+    def prove(self, target: Path) -> None:
+        """Open a written bundle as a server will: from the bytes on disk, with the golden rows as the judge."""
+        Scorer.open(Bundle.open(target)).close()
+
+    def _given(self) -> Task:
+        assert self._task is not None  # prepare comes first
+        return self._task
+
+    def _scorer(self, model: Mapping[str, bytes], runtime: str, binding: Binding | None, entry: str | None) -> Scorer:
+        """A scorer over a bundle whose golden answers nobody has given yet."""
+        task = self._given()
+        # Golden rows have to be legal before there is anybody to answer them.
+        blank = golden.made(task.contract.outputs, 1)
+        bundle = Bundle.write(
+            task.scratch / "trial",
+            contract=task.contract,
+            model=model,
+            runtime=runtime,
+            golden=(task.probe.slice(0, 1).to_records(), blank.columns.to_records()),
+            tolerance=task.tolerance,
+            binding=binding,
+            entry=entry,
+        )
+        try:
+            return Scorer.open(bundle, self_test=False)
+        except BundleInvalid as err:
+            # Opening warms the model up on the first row: what that row broke says more than that it broke.
+            if isinstance(err.__cause__, FivefoldError):
+                raise leaves(err.__cause__, "the packed model") from err
+            raise
+
+
+class Unconverted(BundleInvalid):
+    """No conversion came about: nothing is known yet about the model's answers."""
+
+
+def answers(scorer: Scorer, columns: Columns) -> Columns:
+    """The scorer's answers; `BundleInvalid` where it has none for rows that the contract allows."""
+    try:
+        return scorer.score(columns)
+    except ModelFailed as err:
+        raise leaves(err, "the packed model") from err
+    except ContractError as err:
+        raise BundleInvalid(
+            str(err), help="set minimum and maximum so that the model's own type holds the value"
+        ) from err
+
+
+def leaves(err: FivefoldError, who: str) -> BundleInvalid:
+    """The refusal of a model that fails on, or leaves the contract for, rows that the contract allows."""
+    cause = (
+        f": {type(err.__cause__).__name__}: {str(err.__cause__).splitlines()[0][:300]}"
+        if str(err.__cause__ or "")
+        else ""
+    )
+    return BundleInvalid(
+        f"{who} cannot answer rows that the contract allows: {err}{cause}",
+        help="correct the contract's outputs, tighten its inputs, or give typical rows with --golden DATA",
+    )
+
+
+def _picked(law: Contract, binding: Binding, named: Mapping[str, Array], rows: int) -> Columns:
+    """The original's answers under the contract's outputs, bound as the packed model's are."""
+    shapes = {field.name: field.shape for field in law.outputs}
+    picked: dict[str, Array] = {}
+    for item in binding.outputs:
+        array = named[item.model_output]
+        if item.column is not None:
+            array = array.reshape(rows, -1)[:, item.column]
+        picked[item.field] = fold(array, rows, shapes[item.field])
+    try:
+        return check_outputs(law.outputs, picked, rows)
+    except ModelFailed as err:
+        raise leaves(err, "the original model") from err
+
+
+def _independent(
+    who: str,
+    law: Contract,
+    task: Task,
+    among: Columns,
+    ask: Callable[[Columns], Columns],
+    tied: measure.Mask | None = None,
+) -> None:
+    """Refuse a model whose answer to a row depends on the rows beside it: a server puts together whom it likes."""
+    if task.probe.rows < 2:
+        return
+    for row in np.unique(np.linspace(0, task.probe.rows - 1, ALONE).round().astype(np.int64)).tolist():
+        try:
+            alone = ask(task.probe.slice(row, row + 1))
+        except BundleInvalid as err:
+            raise BundleInvalid(
+                f"{who} answers row {row} among others and fails on it alone: {err}",
+                help="a model answers each row by itself: take what looks at all rows at once out of it",
+            ) from err
+        here = None if tied is None else tied[row : row + 1]
+        difference = measure.compare(law.outputs, among.slice(row, row + 1), alone, here)
+        if not difference.within(task.tolerance):
+            again = measure.compare(law.outputs, among, ask(task.probe), tied)
+            if not again.within(task.tolerance):
+                raise BundleInvalid(
+                    f"{who} answers the same rows differently from call to call ({again.where})",
+                    help="fix every seed and keep no state: the same row has one answer",
+                )
+            raise BundleInvalid(
+                f"rows influence each other: {who} answers row {row} differently alone and among "
+                f"{task.probe.rows} rows ({difference.where})",
+                help="a model answers each row by itself: what it takes from all rows at once (a mean, a rank, a "
+                "softmax over the first axis) belongs into fit",
+            )
