@@ -15,7 +15,7 @@ from typing import Any
 from fivefold.core.binding import Binding
 from fivefold.core.bundle import Bundle, sign
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract
+from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.manifest import MODEL
 from fivefold.packing import golden, graph
@@ -24,7 +24,8 @@ from fivefold.packing.choice import Choice
 from fivefold.packing.measure import TOLERANCE
 from fivefold.packing.report import PackReport
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
-from fivefold.packing.source import portable
+from fivefold.packing.source import Reading, portable
+from fivefold.packing.training import of_data
 from fivefold.packing.trials import Description, Task
 
 Say = Callable[[str], None]
@@ -43,6 +44,9 @@ def pack(
     bind: Sequence[str] = (),
     sign_key: Any = None,
     facts: Mapping[str, Any] | None = None,
+    as_: str | None = None,
+    key: str | None = None,
+    trust: Sequence[str] = (),
     time_limit: float = SECONDS,
     memory_limit: int | None = None,
     say: Say | None = None,
@@ -51,7 +55,10 @@ def pack(
 
     `source` is a fitted scikit-learn, XGBoost, LightGBM or torch model, a model of `onnx`, the path of an .onnx file,
     of a pickle or joblib file, of XGBoost's, LightGBM's or torch's own files, a class with predict(columns) ->
-    columns, or its `module:Class`. **Loading pickles, torch modules and classes executes the code in them: pack only
+    columns, or its `module:Class`. `as_="python"` keeps the model as it is: its file, or the object pickled, becomes a
+    Python bundle with a class that asks it as its training data was; then any object with predict or transform will do,
+    also CatBoost's files. An MLflow model's folder is the file in it. `key` names the model in a file that holds
+    several, `trust` the types that a skops file may make. **Loading pickles, torch modules and classes executes the code in them: pack only
     what you trust.** `contract` is a `Contract`, its JSON values or its file; without one, `draft_from` (a data frame
     or a file) gives a draft, which is written beside `output` for a person to edit. Golden rows come from
     `golden_from`, else from `draft_from`, else they are made from the contract. `tolerance` bounds
@@ -70,8 +77,11 @@ def pack(
     if not 0 <= allowed <= 1:
         raise BundleInvalid(f"expected a tolerance of 0 to 1, got {allowed}")
     tell = say or _silent
+    if as_ not in (None, "python"):
+        raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
+    reading = Reading(as_ == "python", key, tuple(trust))
     with Sandbox(
-        "fivefold.packing.trials:Trials", portable(source), seconds=time_limit, memory=memory_limit
+        "fivefold.packing.trials:Trials", portable(source), reading, seconds=time_limit, memory=memory_limit
     ) as sandbox:
         tell("loading the model")
         described: Description = _guarded(sandbox, "loading the model", "describe")
@@ -90,10 +100,12 @@ def pack(
             law = contract
         else:
             law = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
-        rows, kept, notes = _rows(law, draft_from if golden_from is None else golden_from)
+        data = draft_from if golden_from is None else golden_from
+        rows, kept, notes = _rows(law, data)
+        layout = of_data(data, law.inputs) if described.wrapped and data is not None else ()
         probe = rows.pick(golden.PROBE_MOST)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
-            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch))
+            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch), layout)
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept)
@@ -115,6 +127,8 @@ def pack(
             tolerance=allowed,
             binding=trial.binding,
             entry=described.entry,
+            frame=trial.frame,
+            packages=trial.packages,
             name=name,
             version=version,
             facts=created_from,
@@ -188,11 +202,15 @@ def _rows(law: Contract, data: Any) -> tuple[golden.Rows, Columns, list[str]]:
 def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Contract:
     from fivefold.exports import draft
 
-    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs")
     table = draft.read(data)
     names = described.features
     if names is not None and set(names) <= set(table.column_names):
         table = table.select(list(names))
+    asked: tuple[Any, ...] = ()
+    if described.wrapped:
+        inputs = draft.draft(table, name, outputs=[Field("answer", "float64")])
+        asked = golden.from_data(data, inputs).pick(golden.GOLDEN_LEAST), of_data(data, inputs.inputs)
+    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", *asked)
     return draft.draft(table, name, outputs=outputs)
 
 

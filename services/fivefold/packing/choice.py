@@ -66,7 +66,7 @@ class Choice:
         if best is None:
             raise _none(attempts, task.probe.rows)
         if not best.difference.within(task.tolerance):
-            raise _too_far(best.difference, task, described.kind, attempts)
+            raise _too_far(best.difference, task, described, attempts)
         return cls(best, tuple(attempts), task.probe.rows)
 
     def told(self) -> tuple[str, ...]:
@@ -127,14 +127,17 @@ def _none(attempts: list[Attempt], rows: int) -> BundleInvalid:
     )
 
 
-def _too_far(difference: Difference, task: Task, kind: str, attempts: list[Attempt]) -> BundleInvalid:
+def _too_far(difference: Difference, task: Task, described: Description, attempts: list[Attempt]) -> BundleInvalid:
     rows = task.probe.rows
     parts = []
     if difference.wrong:
         parts.append(f"{difference.wrong} of {rows} rows get another label")
     if difference.largest > task.tolerance:
         parts.append(f"the largest difference is {difference.largest:.3g}, the tolerance {task.tolerance:g}")
-    if kind == "python":
+    if described.wrapped:
+        who = "the bundle answers otherwise than the model itself"
+        fix = "its predict is to depend on the row only, and on no state of the process it was loaded in"
+    elif described.entry is not None:
         who = "two instances of the class disagree"
         fix = "make predict depend on its columns only (fix every seed, keep no state)"
     else:

@@ -13,22 +13,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fivefold.core.binding import Binding
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import Port
+from fivefold.packing.loading import SUFFIXES, find, inside, read
 from fivefold.packing.measure import Mask
-from fivefold.packing.needs import need
 from fivefold.packing.python_ import ENTRY, PythonSource
 
-PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
-XGBOOST = (".ubj", ".json")
-LIGHTGBM = (".txt", ".lgb")
-TORCH = (".pt2", ".pt", ".pth")
-SUFFIXES = (".onnx", *PICKLES, *XGBOOST, *LIGHTGBM, *TORCH)
+if TYPE_CHECKING:
+    from fivefold.packing.wrapping import WrappedSource
 
 
 @dataclass(frozen=True)
@@ -87,15 +84,25 @@ class SourceModel(Protocol):
 class Warned:
     """A source and what its loader warned of."""
 
-    original: SourceModel | PythonSource
+    original: SourceModel | PythonSource | WrappedSource
     warnings: tuple[str, ...]
 
 
-def recognise(source: Any) -> Warned:
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read: `wrap` keeps the model as it is (`--as python`), `key` names the model where a file holds
+    several, `trust` are the types that a skops file may make."""
+
+    wrap: bool = False
+    key: str | None = None
+    trust: tuple[str, ...] = ()
+
+
+def recognise(source: Any, reading: Reading | None = None) -> Warned:
     """The original behind a path, `module:Class`, a class, or a model object. Raises `BundleInvalid`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        original = _recognise(source)
+        original = _recognise(source, reading or Reading())
     texts = dict.fromkeys(
         str(item.message).splitlines()[0] for item in caught if issubclass(item.category, UserWarning)
     )
@@ -111,69 +118,67 @@ def portable(source: Any) -> Any:
     return source
 
 
-def _recognise(source: Any) -> SourceModel | PythonSource:
+def _recognise(source: Any, reading: Reading) -> SourceModel | PythonSource | WrappedSource:
     if isinstance(source, PythonSource):
         return source
     if isinstance(source, bytes):
         from fivefold.packing.onnx_ import OnnxSource
 
+        _only_models(reading, "an ONNX model")
         return OnnxSource(source, "the model")
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_file():
-            return _file(path)
+            return _file(path, reading)
         if isinstance(source, str) and ENTRY.match(source):
             return PythonSource(source, Path.cwd())
         if path.is_dir():
-            raise BundleInvalid(
-                f"{path} is a folder", help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class"
-            )
+            return _file(path, reading)
         raise BundleInvalid(
             f"there is no file {path}", help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class"
         )
-    return _object(source)
-
-
-def _file(path: Path) -> SourceModel | PythonSource:
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        from fivefold.packing.onnx_ import OnnxSource
-
-        return OnnxSource.load(path)
-    if suffix in PICKLES:
-        return _object(unpickle(path))
-    if suffix in (*XGBOOST, *LIGHTGBM):
-        from fivefold.packing import boost
-
-        return _object(boost.load_xgboost(path) if suffix in XGBOOST else boost.load_lightgbm(path))
-    if suffix in TORCH:
-        from fivefold.packing.torch_ import TorchSource
-
-        return TorchSource.load(path)
-    raise BundleInvalid(f"cannot tell what {path.name} is", help=f"known files: {', '.join(SUFFIXES)}; or module:Class")
-
-
-def unpickle(path: Path) -> Any:
-    """Load a pickle or joblib file. This runs the code inside it. Raises `BundleInvalid`."""
-    joblib = need("joblib")
-    try:
-        return joblib.load(path)
-    except ModuleNotFoundError as err:
-        raise BundleInvalid(
-            f"{path.name} needs the module {err.name!r}, which is not installed",
-            help="pack where the model was trained, or install what it was trained with",
-        ) from err
-    except Exception as err:  # unpickling runs the author's code: anything may come out of it
-        raise BundleInvalid(
-            f"{path.name} cannot be loaded: {type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}",
-            help="a class of a training script cannot be unpickled elsewhere: move it into a module",
-        ) from err
-
-
-def _object(model: Any) -> SourceModel | PythonSource:
-    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    _, model = inside(source, f"the {type(source).__name__}", reading.key)
     if isinstance(model, type) and callable(getattr(model, "predict", None)):
         return PythonSource.of_class(model)
+    if not reading.wrap:
+        return _object(model)
+    from fivefold.packing.wrapping import WrappedSource
+
+    if {cls.__module__.partition(".")[0] for cls in type(model).__mro__} & {"torch", "onnx"}:
+        _only_models(reading, f"a {type(model).__name__}")
+    return WrappedSource(None, model)
+
+
+def _file(path: Path, reading: Reading) -> SourceModel | PythonSource | WrappedSource:
+    place = find(path)
+    if place.way == "onnx":
+        from fivefold.packing.onnx_ import OnnxSource
+
+        _only_models(reading, "an ONNX file")
+        return OnnxSource.load(place.path)
+    if place.way == "torch":
+        from fivefold.packing.torch_ import TorchSource
+
+        _only_models(reading, "a torch file")
+        return TorchSource.load(place.path)
+    loaded = read(place, reading.key, reading.trust)
+    if not reading.wrap:
+        return _object(loaded.model)
+    from fivefold.packing.wrapping import WrappedSource
+
+    return WrappedSource(loaded)
+
+
+def _only_models(reading: Reading, what: str) -> None:
+    if reading.wrap:
+        raise BundleInvalid(
+            f"{what} is not wrapped in Python: it is packed as it is",
+            help="leave --as python out; or write module:Class that runs it in predict(columns)",
+        )
+
+
+def _object(model: Any) -> SourceModel:
+    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
     if "torch" in roots:
         from fivefold.packing.torch_ import TorchSource
 
@@ -192,5 +197,6 @@ def _object(model: Any) -> SourceModel | PythonSource:
         return SklearnSource(model)
     raise BundleInvalid(
         f"a {type(model).__module__}.{type(model).__qualname__} is not a model that packing knows",
-        help="give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class",
+        help="give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class; any object "
+        "with predict is packed as it is by --as python",
     )

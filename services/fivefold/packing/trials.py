@@ -7,8 +7,9 @@ may hang or take the process with it. Choosing among conversions and writing the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractError, FivefoldError, ModelFailed, first_line
 from fivefold.core.manifest import MODEL
+from fivefold.core.readers.records import Records
 from fivefold.core.runners import fold
 from fivefold.core.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
+from fivefold.packing.distributions import apart
 from fivefold.packing.measure import Difference
 from fivefold.packing.python_ import PythonSource
-from fivefold.packing.source import Conversion, Plan, SourceModel, recognise
+from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, recognise
+from fivefold.packing.training import Layout
+from fivefold.packing.wrapping import WrappedSource
 
 _WRAP = "pack it as a Python class instead: module:Class with predict(columns)"
 
@@ -44,17 +49,20 @@ class Description:
     warnings: tuple[str, ...]
     features: tuple[str, ...] | None
     entry: str | None
+    wrapped: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder."""
+    """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder, and
+    the columns of the training data where it is there."""
 
     contract: Contract
     bound: Bind
     probe: Columns
     tolerance: float
     scratch: Path
+    layout: Layout = ()
 
 
 @dataclass(frozen=True)
@@ -67,31 +75,39 @@ class Trial:
     model: Mapping[str, bytes]
     binding: Binding | None
     difference: Difference
+    frame: Layout | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 class Trials:
     """One source model. `prepare` comes before `plans`, `plans` before `run`."""
 
-    def __init__(self, source: Any) -> None:
-        warned = recognise(source)
-        self._source: SourceModel | PythonSource = warned.original
+    def __init__(self, source: Any, reading: Reading | None = None) -> None:
+        warned = recognise(source, reading)
+        self._source: SourceModel | PythonSource | WrappedSource = warned.original
         self._warnings = warned.warnings
         self._task: Task | None = None
 
     def describe(self) -> Description:
         """What the source is."""
         source = self._source
-        entry = source.entry if isinstance(source, PythonSource) else None
-        return Description(source.kind, dict(source.facts), self._warnings, source.features(), entry)
+        entry = source.entry if isinstance(source, PythonSource | WrappedSource) else None
+        wrapped = isinstance(source, WrappedSource)
+        return Description(source.kind, dict(source.facts), self._warnings, source.features(), entry, wrapped)
 
-    def outputs(self) -> tuple[Field, ...]:
-        """The output fields that a drafted contract starts with."""
+    def outputs(self, rows: Columns | None = None, layout: Layout = ()) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with; a model that stays as it is, is asked with rows."""
+        if isinstance(self._source, WrappedSource):
+            assert rows is not None  # its outputs are what it answers
+            return self._source.outputs(rows, layout)
         return self._source.outputs()
 
     def prepare(self, task: Task) -> tuple[Plan, ...]:
         """Take the task; the conversions to try, the preferred one first."""
         self._task = task
-        if isinstance(self._source, PythonSource):
+        if isinstance(self._source, WrappedSource):
+            self._source.prepare(task.contract, task.bound, task.probe, task.layout)
+        if isinstance(self._source, PythonSource | WrappedSource):
             return (Plan("as it is"),)
         return tuple(self._source.plans(task.contract, task.bound.inputs))
 
@@ -100,6 +116,8 @@ class Trials:
         source = self._source
         if isinstance(source, PythonSource):
             return self._python(source, plan)
+        if isinstance(source, WrappedSource):
+            return self._wrapped(source, plan)
         try:
             conversion = source.convert(plan)
         except FivefoldError:
@@ -152,22 +170,58 @@ class Trials:
                         _independent("the class", task.contract, task, seen[1], lambda rows: answers(scorer, rows))
         return Trial(plan, "", (), source.files, None, difference)
 
+    def _wrapped(self, source: WrappedSource, plan: Plan) -> Trial:
+        """The bundle, asked through the readers and the encoders, against the model itself."""
+        task = self._given()
+        law, model = task.contract, source.files
+
+        def original(columns: Columns) -> Columns:
+            try:
+                return check_outputs(law.outputs, source.answers(columns), columns.rows)
+            except ModelFailed as err:
+                raise leaves(err, "the original model") from err
+
+        want = original(task.probe)
+        trial = Trial(plan, "", source.said(), model, None, measure.compare(law.outputs, want, want))
+        trial = replace(trial, frame=source.frame, packages=source.packages)
+        with self._apart(), self._scorer(model, "python", None, source.entry, trial) as scorer:
+            given = Records(law.inputs).read(task.probe.to_records()).accept()
+            got = answers(scorer, given)
+            got = Records(law.outputs).read(got.to_records()).accept()
+            tied = source.undecided(task.probe, task.tolerance)
+            _independent("the packed model", law, task, got, lambda columns: answers(scorer, columns), tied)
+        _independent("the original model", law, task, want, original, tied)
+        return replace(trial, difference=measure.compare(law.outputs, want, got))
+
+    def _apart(self) -> contextlib.AbstractContextManager[None]:
+        """Modules of the author's own are out of reach, as on a server, while a bundle is asked."""
+        source = self._source
+        return apart(source.own if isinstance(source, WrappedSource) else {})
+
     def golden_answers(self, trial: Trial, kept: Columns) -> Columns:
         """What the chosen conversion answers to the golden rows, scored as the golden rows will be."""
         runtime = "python" if trial.binding is None else "onnx"
-        entry = self._source.entry if isinstance(self._source, PythonSource) else None
-        with self._scorer(trial.model, runtime, trial.binding, entry) as scorer:
+        entry = self._source.entry if isinstance(self._source, PythonSource | WrappedSource) else None
+        with self._apart(), self._scorer(trial.model, runtime, trial.binding, entry, trial) as scorer:
             return answers(scorer, kept)
 
     def prove(self, target: Path) -> None:
         """Open a written bundle as a server will: from the bytes on disk, with the golden rows as the judge."""
-        Scorer.open(Bundle.open(target)).close()
+        with self._apart():
+            Scorer.open(Bundle.open(target)).close()
 
     def _given(self) -> Task:
         assert self._task is not None  # prepare comes first
         return self._task
 
-    def _scorer(self, model: Mapping[str, bytes], runtime: str, binding: Binding | None, entry: str | None) -> Scorer:
+    def _scorer(
+        self,
+        model: Mapping[str, bytes],
+        runtime: str,
+        binding: Binding | None,
+        entry: str | None,
+        trial: Trial | None = None,
+    ) -> Scorer:
         """A scorer over a bundle whose golden answers nobody has given yet."""
         task = self._given()
         # Golden rows have to be legal before there is anybody to answer them.
@@ -181,6 +235,8 @@ class Trials:
             tolerance=task.tolerance,
             binding=binding,
             entry=entry,
+            frame=None if trial is None else trial.frame,
+            packages=None if trial is None else trial.packages,
         )
         try:
             return Scorer.open(bundle, self_test=False)
