@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from fivefold.core.columns import Array
 from fivefold.core.contract import DTYPES, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import Port
+from fivefold.packing.needs import need
 from fivefold.packing.training import plain_array
 
 _NAMES = {
@@ -122,12 +124,8 @@ def _classes(model: Any) -> tuple[Any, ...] | None:
 def _labels(model: Any) -> bool:
     """Whether `predict` names a class, a cluster, or an outlier."""
     kind = getattr(model, "_estimator_type", None)
-    try:
-        from sklearn.utils import get_tags
-
-        kind = kind or get_tags(model).estimator_type
-    except Exception:  # an object with no tags, or another version's
-        pass
+    with contextlib.suppress(Exception):  # an object without tags, or those of another version
+        kind = kind or need("sklearn.utils").get_tags(model).estimator_type
     return kind in ("classifier", "clusterer", "outlier_detector")
 
 
@@ -155,9 +153,9 @@ def drafted(model: Any, found: Sequence[Answer]) -> tuple[Field, ...]:
     """The output fields of a draft."""
     fields = tuple(_field(answer) for answer in chief(found) if answer.dtype in DTYPES)
     if not fields:
+        given = ", ".join(f"{answer.name} ({answer.dtype})" for answer in found)
         raise BundleInvalid(
-            f"the {type(model).__name__} answers {', '.join(f'{a.name} ({a.dtype})' for a in found)}, which no contract "
-            "can hold",
+            f"the {type(model).__name__} answers {given}, which no contract can hold",
             help="write module:Class with predict(columns) that gives numbers, text or booleans",
         )
     return fields

@@ -54,19 +54,18 @@ def pack(
     """Pack a model under a contract into the directory `output`.
 
     `source` is a fitted scikit-learn, XGBoost, LightGBM or torch model, a model of `onnx`, the path of an .onnx file,
-    of a pickle or joblib file, of XGBoost's, LightGBM's or torch's own files, a class with predict(columns) ->
-    columns, or its `module:Class`. `as_="python"` keeps the model as it is: its file, or the object pickled, becomes a
-    Python bundle with a class that asks it as its training data was; then any object with predict or transform will do,
-    also CatBoost's files. An MLflow model's folder is the file in it. `key` names the model in a file that holds
-    several, `trust` the types that a skops file may make. **Loading pickles, torch modules and classes executes the code in them: pack only
-    what you trust.** `contract` is a `Contract`, its JSON values or its file; without one, `draft_from` (a data frame
-    or a file) gives a draft, which is written beside `output` for a person to edit. Golden rows come from
-    `golden_from`, else from `draft_from`, else they are made from the contract. `tolerance` bounds
-    |converted - original| / max(1, |original|) and defaults to 1e-5. `bind` holds texts such as `X=age,height` and
-    `score=probabilities[1]`. `sign_key` is an Ed25519 private key in PEM or its path; `facts` are further JSON values
-    for the bundle's `created_from`. The model is loaded, converted and measured in a process of its own, where one step
-    may take `time_limit` seconds and the whole `memory_limit` bytes (default: most of what the system has to spare).
-    `say` gets a sentence about each stage.
+    of a pickle or joblib file, of XGBoost's, LightGBM's or torch's own files, of an MLflow model's folder, a class with
+    predict(columns) -> columns, or its `module:Class`. **Loading pickles, torch modules and classes executes the code
+    in them: pack only what you trust.** `as_="python"` keeps the model as it is: its file, or the object pickled,
+    becomes a Python bundle with a class that asks it as its training data was; any object with predict or transform
+    will do then. `key` names the model in a file that holds several, `trust` the types that a skops file may make.
+    `contract` is a `Contract`, its JSON values or its file; without one, `draft_from` (a data frame or a file) gives a
+    draft, which is written beside `output` for a person to edit. Golden rows come from `golden_from`, else from
+    `draft_from`, else they are made from the contract. `tolerance` bounds |converted - original| / max(1, |original|)
+    and defaults to 1e-5. `bind` holds texts such as `X=age,height` and `score=probabilities[1]`. `sign_key` is an
+    Ed25519 private key in PEM or its path; `facts` are further JSON values for the bundle's `created_from`. The model
+    is loaded, converted and measured in a process of its own, where one step may take `time_limit` seconds and the
+    whole `memory_limit` bytes (default: most of what the system has to spare). `say` gets a sentence about each stage.
 
     Raises `ContractInvalid` and `BundleInvalid`; nothing is written then, except the draft.
     """

@@ -1,7 +1,7 @@
 """What a model's training data looked like: its data frame's columns, dtypes and missing values, or its array.
 
 Known from data where there is some, else from the model's own memory of categories, else the plainest form. The frames
-of a server are made by `fivefold.core.frame`, those of the witness here, from records, so that neither is its own proof.
+of a server are made by `fivefold.core.frame`, those of the witness here, from records: neither is its own proof.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _column(field: Field, name: str, values: Any) -> FrameColumn:
                 field.name, name, "category", categories=(*categories, *more), ordered=bool(kind.ordered)
             )
         return FrameColumn(field.name, name, "object")
-    if kind == object:
+    if kind.kind == "O":
         return FrameColumn(field.name, name, "object", _missing(values))
     text = str(kind)
     if text in INTEGERS and field.nullable:

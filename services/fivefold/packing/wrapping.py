@@ -60,7 +60,7 @@ class WrappedSource:
                 help="give a fitted model, or write module:Class with predict(columns)",
             )
         with modules_of(None if loaded is None else loaded.code):
-            named = self._modules(loaded)
+            named = self._modules()
             own = distributions.own(named)
         self.own = own
         self._own_files = distributions.files(own)
@@ -79,7 +79,7 @@ class WrappedSource:
         self._asks: dict[str, Ask] = {}
         self._contract: Contract | None = None
 
-    def _modules(self, loaded: Loaded | None) -> frozenset[str]:
+    def _modules(self) -> frozenset[str]:
         """The modules that the file names."""
         way = self._opening.way
         if way in ("pickle", "skops", "memory"):
@@ -148,7 +148,8 @@ class WrappedSource:
 
     def answers(self, columns: Columns) -> dict[str, Array]:
         """The model's own answers under the contract's outputs, to rows as training saw them."""
-        assert self._form is not None and self._contract is not None  # prepare comes first
+        assert self._form is not None  # prepare comes first
+        assert self._contract is not None
         out = {}
         shapes = {field.name: field.shape for field in self._contract.outputs}
         given: dict[str, Any] = {}
