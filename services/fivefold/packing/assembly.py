@@ -16,7 +16,7 @@ from fivefold.core.binding import Binding
 from fivefold.core.bundle import Bundle, sign
 from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract
-from fivefold.core.errors import BundleInvalid, ContractInvalid
+from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.manifest import MODEL
 from fivefold.packing import golden, graph
 from fivefold.packing.bind import Bind
@@ -163,6 +163,10 @@ def _guarded(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
         raise BundleInvalid(
             f"{stage} did not end well: {err}",
             help="the model's own code or a library of it is at fault: try the same call in a Python of its own",
+        ) from err
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        raise BundleInvalid(
+            f"{stage} failed: {first_line(err)}", help="the model's own code or a library of it raised this"
         ) from err
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.core.errors import BundleInvalid
+from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
 from fivefold.packing.sandbox import Sandbox, SandboxEnded
 from fivefold.packing.source import Plan
@@ -97,6 +97,8 @@ def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
         )
     except BundleInvalid as err:
         return Attempt(plan, None, err)
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        return Attempt(plan, None, Unconverted(f"measuring failed: {first_line(err)}"))
 
 
 def _better(one: Difference, other: Difference) -> bool:
