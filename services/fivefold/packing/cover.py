@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fivefold.core.check import Findings, column
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
-from fivefold.packing.generated import Mask, generator, with_nulls
+from fivefold.packing.generated import Mask, checked, generator
 from fivefold.packing.special import Special, default, specials, spread
 
 EACH_ELEMENT = 64
@@ -143,10 +142,5 @@ def _rows(base: Columns, plan: Sequence[_Row], seed: str) -> tuple[Columns, tupl
             at = (number, *(int(step) for step in place))
             arrays[field.name][at] = field.null if special.null else special.value
             nulls[field.name][at] = special.null
-    findings = Findings(fields, len(plan))
-    checked = {
-        field.name: column(findings, index, arrays[field.name], nulls[field.name] if nulls[field.name].any() else None)
-        for index, field in enumerate(fields)
-    }
-    columns = findings.reading(with_nulls(fields, checked, len(plan), nulls)).columns
-    return columns, tuple(row.sort for row, bad in zip(plan, findings.bad.tolist(), strict=True) if not bad)
+    reading = checked(fields, arrays, len(plan), nulls)
+    return reading.columns, tuple(row.sort for row, bad in zip(plan, reading.bad.tolist(), strict=True) if not bad)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check import Findings, column
+from fivefold.core.check import Findings, Reading, column
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import ABSENT, Field
 from fivefold.core.errors import ContractInvalid
@@ -46,7 +46,7 @@ def generate(fields: Sequence[Field], rows: int, seed: str, nulls: float = NULLS
         if field.nullable and nulls:
             mask = masks[field.name] = source.random(array.shape, np.float32) < nulls
             array[mask] = field.null
-    return with_nulls(fields, arrays, rows, masks)
+    return checked(fields, arrays, rows, masks).columns
 
 
 def generator(seed: str, name: str) -> np.random.Generator:
@@ -54,10 +54,17 @@ def generator(seed: str, name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest(), "big"))
 
 
-def with_nulls(fields: Sequence[Field], arrays: Mapping[str, Array], rows: int, nulls: Mapping[str, Mask]) -> Columns:
-    """Columns whose cells under `nulls` (bool, each of its column's shape) are null; they hold the field's `null`."""
-    del nulls  # the values say it: NaN in a float, null_value elsewhere
-    return Columns(fields, arrays, rows)
+def checked(fields: Sequence[Field], arrays: Mapping[str, Array], rows: int, nulls: Mapping[str, Mask]) -> Reading:
+    """What core's check says of arrays whose cells under `nulls` (bool, each of its column's shape) are null.
+
+    Cells that are null hold the field's `null`. The columns of the reading know their nulls.
+    """
+    findings = Findings(fields, rows)
+    out: dict[str, Array] = {}
+    for index, field in enumerate(fields):
+        mask = nulls.get(field.name)
+        out[field.name] = column(findings, index, arrays[field.name], mask if mask is not None and mask.any() else None)
+    return findings.reading(Columns(fields, out, rows))
 
 
 def legal(field: Field, values: Sequence[Any]) -> list[Any]:
@@ -71,8 +78,8 @@ def legal(field: Field, values: Sequence[Any]) -> list[Any]:
     source: Array = np.empty(len(values), object if field.kind in ("string", "bytes") else _wide(field))
     source[:] = values
     findings = Findings((one,), len(values))
-    checked = column(findings, 0, source)
-    return list(checked[~findings.bad])
+    values_of_dtype = column(findings, 0, source)
+    return list(values_of_dtype[~findings.bad])
 
 
 def row_bytes(fields: Sequence[Field]) -> int:
