@@ -8,7 +8,7 @@ may hang or take the process with it. Choosing among conversions and writing the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fivefold.core.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.measure import Difference
+from fivefold.packing.probe import Probe
 from fivefold.packing.python_ import PythonSource
 from fivefold.packing.source import Conversion, Plan, SourceModel, recognise
 
@@ -56,9 +57,14 @@ class Task:
 
     contract: Contract
     bound: Bind
-    probe: Columns
+    asked: Probe
     tolerance: float
     scratch: Path
+
+    @property
+    def probe(self) -> Columns:
+        """The rows to measure with."""
+        return self.asked.columns
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class Trials:
             here = None if tied is None else tied[row : row + 1]
             single = measure.compare(law.outputs, want.slice(row, row + 1), answer, here)
             if not single.within(max(difference.largest, task.tolerance)):
-                difference = single
+                difference = replace(single, where=f"{single.where}, asked alone", row=row)
         assert want.rows == got.rows == rows  # check_outputs has compared the shapes
         return Trial(plan, conversion.floats, conversion.notes, {MODEL: raw}, binding, difference)
 
