@@ -121,7 +121,7 @@ def add_contract(commands: Any) -> None:
         "draft a contract from data, for a person to edit",
         "fivefold contract draft train.parquet --name fraud --answer label --output contract.json",
         "fivefold contract draft train.csv --name fraud --target label --drop id,created --margin 0.1",
-        "fivefold contract draft train.csv --name fraud --answer score --features amount,country,'mean age'",
+        "fivefold contract draft train.csv --name fraud --answer score --features amount,country",
     )
     draft.add_argument("data", metavar="DATA", help="a .parquet, .csv, .tsv, .json or .jsonl file")
     draft.add_argument("--name", required=True, help="the contract's name")

@@ -73,9 +73,7 @@ def typed(cells: Any, column: str) -> tuple[Any, list[str]]:
     missing = known & _among(pc.utf8_lower(bare), MISSING)
     other = known & ~number & ~missing
     if number.any() and not other.any():
-        found = _numbers(cells, bare, column, exact, number, missing)
-        if found is not None:
-            return found
+        return _numbers(cells, bare, column, exact, number, missing)
     truth = _among(pc.utf8_lower(cells), frozenset(_TRUTH))
     if truth.any() and not (known & ~truth & ~missing).any():
         values = pc.equal(pc.utf8_lower(cells), "true")
@@ -87,7 +85,7 @@ def typed(cells: Any, column: str) -> tuple[Any, list[str]]:
                 f"and false"
             )
         return pc.if_else(pa.array(truth), values, pa.scalar(None, pa.bool_())), notes
-    return cells, _why_text(cells, bare, column, known, number)
+    return cells, _why_text(cells, bare, column, known, number, missing)
 
 
 def respelled(field: Field, cells: Sequence[str | None]) -> list[str | None]:
@@ -119,31 +117,27 @@ def _boolean(cell: str | None, nullable: bool) -> str | None:
     return None if nullable and cell.strip().lower() in MISSING else cell
 
 
-def _numbers(
-    cells: Any, bare: Any, column: str, exact: Mask, number: Mask, missing: Mask
-) -> tuple[Any, list[str]] | None:
-    """The column as numbers, null where a word stands for that; None where binary64 does not hold one of them."""
+def _numbers(cells: Any, bare: Any, column: str, exact: Mask, number: Mask, missing: Mask) -> tuple[Any, list[str]]:
+    """The column as numbers, null where a word stands for that; as it is where one of them is too large for a dtype."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    notes = _said_missing(cells, column, missing)
     text = pc.if_else(pa.array(number), pc.replace_substring_regex(bare, r"^\+", ""), pa.scalar(None, pa.string()))
+    wide = text.cast(pa.float64())
+    sizes = np.abs(wide.fill_null(0.0).to_numpy(zero_copy_only=False))
+    if np.isinf(sizes).any():
+        return cells, [f"column {column!r}: text, because {_first(cells, np.isinf(sizes))} is beyond 64 bits"]
+    values = wide
     if _matches(text, _WHOLE)[number].all():
-        for kind in (pa.int64(), pa.uint64()):
-            try:
-                values = text.cast(kind)
-                break
-            except pa.ArrowInvalid:
-                continue
-        else:
+        fitting = (kind for kind in (pa.int64(), pa.uint64()) if _fits(text, kind))
+        kind = next(fitting, None)
+        if kind is None:
+            largest = sizes == sizes.max()
             return cells, [
-                f"column {column!r}: {_first(cells, number & ~_matches(text, '^.{1,18}$'))} is beyond 64 bits: the "
-                f"column is text, so that no digit is lost"
+                f"column {column!r}: text, because {_first(cells, largest)} is beyond 64 bits and no digit may be lost"
             ]
-    else:
-        values = text.cast(pa.float64())
-        if np.isinf(values.drop_null().to_numpy(zero_copy_only=False)).any():
-            return None
+        values = text.cast(kind)
+    notes = _said_missing(cells, column, missing)
     odd = number & ~exact
     if odd.any():
         notes.append(
@@ -151,6 +145,16 @@ def _numbers(
             f"as JSON does"
         )
     return values, notes
+
+
+def _fits(text: Any, kind: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        text.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _said_missing(cells: Any, column: str, missing: Mask) -> list[str]:
@@ -165,18 +169,16 @@ def _said_missing(cells: Any, column: str, missing: Mask) -> list[str]:
     ]
 
 
-def _why_text(cells: Any, bare: Any, column: str, known: Mask, number: Mask) -> list[str]:
+def _why_text(cells: Any, bare: Any, column: str, known: Mask, number: Mask, missing: Mask) -> list[str]:
     """Notes on a column that stays text although it looks like something else."""
-    hinted = [(_matches(bare, pattern) & known & ~number, hint) for pattern, hint in _HINTS]
+    said = known & ~missing
+    hinted = [(_matches(bare, pattern) & said & ~number, hint) for pattern, hint in _HINTS]
     like = number.copy()
     for mask, _ in hinted:
         like |= mask
     notes = []
-    if 2 * like.sum() > known.sum():
-        # `number` holds everything where the numbers are too large: each of them made the column text.
-        culprits = known & ~number if (known & ~number).any() else number
-        unread = culprits & ~_among(cells, _OF_PANDAS)
-        culprits = unread if unread.any() else culprits
+    if 2 * like.sum() > said.sum():
+        culprits = said & ~number
         first = int(np.flatnonzero(culprits)[0])
         hint = next((hint for mask, hint in hinted if mask[first]), None)
         why = f": {hint}" if hint else ""
@@ -184,9 +186,9 @@ def _why_text(cells: Any, bare: Any, column: str, known: Mask, number: Mask) -> 
             f"column {column!r}: text, because {_first(cells, culprits)} is no number ({int(culprits.sum())} of "
             f"{int(known.sum())} cells){why}"
         )
-    elif _matches(bare, _TIME)[known].all():
+    elif said.any() and _matches(bare, _TIME)[said].all():
         notes.append(
-            f"column {column!r}: text, although {_first(cells, known)} looks like a time; contracts have no times: "
+            f"column {column!r}: text, although {_first(cells, said)} looks like a time; contracts have no times: "
             f"write a number (days, seconds), or leave it out: --drop {column}"
         )
     words = known & _among(cells, _OF_PANDAS)

@@ -99,7 +99,7 @@ def drafted(
     headers.refuse_unknown(taken["target"], known, "target", "to take as the target")
     headers.refuse_unknown(taken["drop"], known, "drop", "to leave out")
     headers.refuse_unknown(enums or (), known, "enums", "to give values for")
-    chosen = _chosen(source, features, {"outputs": answers, **taken})
+    chosen = _chosen(source, features, {**taken, "outputs": answers})
     # Names are made over all columns: a made name is never the header of a column that is left out.
     names = headers.names(known)
     ranges = fields.Ranges(margin, is_open=open_ranges)
