@@ -119,7 +119,7 @@ class _Child:
         self._told = told
         self._connection = Connection(ours.detach())
         try:
-            self.pid = _start((theirs.fileno(), tell, self._output.fileno()))
+            self.pid, self._process = _start((theirs.fileno(), tell, self._output.fileno()))
         except BaseException:
             self._connection.close()
             os.close(told)
@@ -153,8 +153,11 @@ class _Child:
 
     def _how_it_ended(self) -> str:
         """The signal or the exit status, and the last line that it printed."""
-        status = os.read(self._told, 16)
-        code = int(status) if status else None
+        if self._process is not None:
+            code: int | None = self._process.wait()
+        else:
+            status = os.read(self._told, 16)
+            code = int(status) if status else None
         self._output.seek(0)
         lines = [line.strip() for line in self._output.read()[-4096:].decode("utf-8", "replace").splitlines()]
         said = next((f": {line[:300]}" for line in reversed(lines) if line), "")
@@ -171,6 +174,8 @@ class _Child:
                 end(self.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 continue
+        if self._process is not None:
+            self._process.wait()
         self._connection.close()
         os.close(self._told)
         self._output.close()
@@ -206,10 +211,12 @@ _lock = threading.Lock()
 _template: tuple[subprocess.Popen[bytes], socket.socket] | None = None
 
 
-def _start(descriptors: tuple[int, int, int]) -> int:
-    """Start a child that serves the connection, status and output of these descriptors; its process id."""
+def _start(descriptors: tuple[int, int, int]) -> tuple[int, subprocess.Popen[bytes] | None]:
+    """Start a child that serves the connection, status and output of these descriptors; its process id, and the process
+    where it is a child of this one."""
     if sys.platform != "linux":
-        return _spawn(["--alone", *map(str, descriptors)], descriptors).pid
+        process = _spawn(["--alone", *map(str, descriptors)], descriptors)
+        return process.pid, process
     with _lock:
         for _ in range(2):
             control = _running()
@@ -219,7 +226,7 @@ def _start(descriptors: tuple[int, int, int]) -> int:
             except OSError:
                 raw = b""
             if raw:
-                return int(raw)
+                return int(raw), None
             end_template()
     raise BundleInvalid(
         "the process that tries models does not start", help="its reason stands above, on the standard error"
@@ -229,7 +236,9 @@ def _start(descriptors: tuple[int, int, int]) -> int:
 def _running() -> socket.socket:
     """The control socket of the process that forks, which is started where there is none."""
     global _template
-    if _template is None or _template[0].poll() is not None:
+    if _template is not None and _template[0].poll() is not None:
+        end_template()
+    if _template is None:
         ours, theirs = socket.socketpair()
         process = _spawn([str(theirs.fileno())], (theirs.fileno(),))
         theirs.close()

@@ -52,6 +52,8 @@ def _frame(data: Any) -> Any:
         if suffix in (".csv", ".tsv"):
             return pandas.read_csv(data, sep="\t" if suffix == ".tsv" else ",", keep_default_na=False, na_values=[""])
         return None
+    if isinstance(data, Mapping | list | tuple):
+        return pandas.DataFrame(data)
     return data.to_pandas() if hasattr(data, "to_pandas") else None
 
 
