@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import math
+import re
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TextIO
 
 from fivefold.commands.words import add, add_json, print_json
 
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+_LIMITS = ("time_limit", "memory_limit")
+PATIENCE = 10.0
+"""Seconds of silence before a program's log tells the stages, too."""
+
 
 def _pack(arguments: argparse.Namespace) -> None:
+    stages = Stages(sys.stderr)
+    try:
+        report = _packed(arguments, None if arguments.quiet else stages.say)
+    finally:
+        stages.close()
+    if arguments.json:
+        print_json(report.to_json())
+    else:
+        print("\n".join(report.lines()))
+
+
+def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) -> Any:
     from fivefold.packing.assembly import pack
 
-    report = pack(
+    return pack(
         arguments.source,
         arguments.contract,
         arguments.output,
@@ -22,11 +45,62 @@ def _pack(arguments: argparse.Namespace) -> None:
         tolerance=arguments.tolerance,
         bind=arguments.bind,
         sign_key=arguments.sign,
+        as_=arguments.as_,
+        key=arguments.key,
+        trust=arguments.trust,
+        say=say,
+        **{name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None},
     )
-    if arguments.json:
-        print_json(report.to_json())
-    else:
-        print("\n".join(report.lines()))
+
+
+class Stages:
+    """What packing is at: at once where a person looks on, else only of a packing that takes `PATIENCE` seconds, so
+    that what a program reads of a quick failure is the failure alone."""
+
+    def __init__(self, stream: TextIO, patience: float = PATIENCE) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._waiting: list[str] | None = None if stream.isatty() else []
+        self._timer = threading.Timer(patience, self._show)
+        self._timer.daemon = True
+        if self._waiting is not None:
+            self._timer.start()
+
+    def say(self, text: str) -> None:
+        """One line on a stage."""
+        with self._lock:
+            if self._waiting is None:
+                print(text, file=self._stream, flush=True)
+            else:
+                self._waiting.append(text)
+
+    def _show(self) -> None:
+        with self._lock:
+            for text in self._waiting or ():
+                print(text, file=self._stream, flush=True)
+            self._waiting = None
+
+    def close(self) -> None:
+        """The packing is over; lines that nobody waited for are gone."""
+        self._timer.cancel()
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return seconds
+
+
+def _bytes(text: str) -> int:
+    match = _SIZE.match(text.strip())
+    size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f"expected a size such as 4G or 512M, got {text!r}")
+    return size
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -44,26 +118,46 @@ def add_pack(commands: Any) -> None:
         "make a bundle from a trained model and a contract",
         "fivefold pack model.onnx --contract contract.json --output bundles/fraud",
         "fivefold pack pipeline.joblib --draft-from train.parquet --output bundles/fraud",
+        "fivefold pack model.joblib --as python --draft-from train.parquet --output bundles/fraud",
         "fivefold pack mypackage.model:Fraud --contract contract.json --output bundles/fraud",
         "fivefold pack model.onnx --contract c.json --bind 'score=probabilities[1]' --output bundles/fraud",
     )
     pack.description = (
         "Make a bundle from a trained model and a contract: convert it to ONNX, bind it, measure it against\n"
-        "the original, write it with golden rows.\n\n"
+        "the original, write it with golden rows. With --as python the model stays as it is: its very file,\n"
+        "wrapped in a few lines of Python, for what no converter knows (docs/packing.md).\n\n"
         "Loading a pickle, a joblib file, a torch module or a Python class EXECUTES THE CODE IN IT: pack only\n"
         "what you trust."
     )
     pack.add_argument(
         "source",
         metavar="SOURCE",
-        help="an .onnx file; a pickle or joblib file of a fitted scikit-learn, XGBoost or LightGBM model; XGBoost's "
-        ".json or .ubj; LightGBM's .txt; a torch module (.pt) or program (.pt2); module:Class with "
-        "predict(columns) -> columns, whose module file (or whole package) is copied",
+        help="an .onnx file; a pickle, joblib (also compressed) or skops file of a fitted scikit-learn, XGBoost or "
+        "LightGBM model; XGBoost's .json or .ubj; LightGBM's .txt; an MLflow model's folder; a torch module (.pt) or "
+        "program (.pt2); with --as python also CatBoost's .cbm and any object with predict or transform; module:Class "
+        "with predict(columns) -> columns, whose module file (or whole package) is copied",
     )
-    pack.add_argument("--contract", metavar="FILE", help="contract.json")
+    pack.add_argument(
+        "--as",
+        dest="as_",
+        choices=("python",),
+        help="keep the model's file as it is, wrapped in Python, and convert nothing: no browser, but every model",
+    )
+    law = pack.add_mutually_exclusive_group()
+    law.add_argument("--contract", metavar="FILE", help="contract.json")
+    law.add_argument(
+        "--draft-from", metavar="DATA", help="without a contract: draft one from this .parquet, .csv or .jsonl"
+    )
     pack.add_argument("--output", metavar="DIR", required=True, help="where the bundle is written")
     pack.add_argument(
-        "--draft-from", metavar="DATA", help="without a contract: draft one from this .parquet, .csv or .jsonl"
+        "--key", metavar="NAME", help="the model in a file that holds several: a dict's key, outer.inner inside others"
+    )
+    pack.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="a type that a skops file may make beyond those that skops knows; repeatable",
     )
     pack.add_argument("--name", help="the model's name (default: the contract's)")
     pack.add_argument("--version", default="1", help="the model's version (default: 1)")
@@ -82,6 +176,16 @@ def add_pack(commands: Any) -> None:
         help="MODEL_INPUT=FIELD,FIELD,… or FIELD=MODEL_OUTPUT[COLUMN], where it cannot be inferred; repeatable",
     )
     pack.add_argument("--sign", metavar="KEY", help="sign with this Ed25519 private key (PEM)")
+    pack.add_argument(
+        "--time-limit", type=_seconds, metavar="SECONDS", help="how long one step may take (default: 300)"
+    )
+    pack.add_argument(
+        "--memory-limit",
+        type=_bytes,
+        metavar="SIZE",
+        help="how much memory packing may take, such as 4G (default: most of what is free)",
+    )
+    pack.add_argument("--quiet", action="store_true", help="say nothing of the stages on the standard error")
     add_json(pack)
 
 

@@ -22,10 +22,11 @@ from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
 from fivefold.packing.kept import keep
 from fivefold.packing.measure import TOLERANCE
+from fivefold.packing.offer import offering
 from fivefold.packing.probe import probe
 from fivefold.packing.report import PackReport
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
-from fivefold.packing.source import Reading, portable
+from fivefold.packing.source import Reading, Unconverted, portable
 from fivefold.packing.training import of_data
 from fivefold.packing.trials import Description, Task
 
@@ -80,9 +81,12 @@ def pack(
     if as_ not in (None, "python"):
         raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
     reading = Reading(as_ == "python", key, tuple(trust))
-    with Sandbox(
-        "fivefold.packing.trials:Trials", portable(source), reading, seconds=time_limit, memory=memory_limit
-    ) as sandbox:
+    with (
+        offering(None if reading.wrap else source, contract, draft_from, target),
+        Sandbox(
+            "fivefold.packing.trials:Trials", portable(source), reading, seconds=time_limit, memory=memory_limit
+        ) as sandbox,
+    ):
         tell("loading the model")
         described: Description = _guarded(sandbox, "loading the model", "describe")
         drafted = None
@@ -183,7 +187,7 @@ def _guarded(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
             help="the model's own code or a library of it is at fault: try the same call in a Python of its own",
         ) from err
     except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
-        raise BundleInvalid(
+        raise Unconverted(
             f"{stage} failed: {first_line(err)}", help="the model's own code or a library of it raised this"
         ) from err
 

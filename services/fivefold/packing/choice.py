@@ -14,8 +14,8 @@ from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.sandbox import Sandbox, SandboxEnded
-from fivefold.packing.source import Plan
-from fivefold.packing.trials import Description, Task, Trial, Unconverted
+from fivefold.packing.source import Plan, Unconverted
+from fivefold.packing.trials import Description, Task, Trial
 
 GOOD_ENOUGH = 1e-6
 """A float32 conversion this close to the original is taken without trying float64, slower and twice as large."""
@@ -82,7 +82,9 @@ def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
     try:
         return sandbox.call(method, *arguments)
     except SandboxEnded as err:
-        raise BundleInvalid(f"{stage}: {err}") from err
+        raise Unconverted(f"{stage}: {err}") from err
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        raise Unconverted(f"{stage} failed: {first_line(err)}") from err
 
 
 def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
@@ -96,7 +98,7 @@ def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
             None,
             Unconverted(
                 f"the conversion did not come to an end: {err}",
-                help="the converter or the runtime cannot do this model: pack it with --as python",
+                help="the converter or the runtime cannot do this model",
             ),
         )
     except BundleInvalid as err:
@@ -127,10 +129,9 @@ def _none(attempts: list[Attempt], asked: Probe) -> BundleInvalid:
     last = told[-1]
     if len({str(reason) for reason in reasons}) == 1:
         return last
+    kind = Unconverted if isinstance(last, Unconverted) else BundleInvalid
     tried = "; ".join(attempt.told(asked) for attempt in attempts if attempt.reason is not last)
-    return BundleInvalid(
-        last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})"
-    )
+    return kind(last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})")
 
 
 def _too_far(difference: Difference, task: Task, described: Description, attempts: list[Attempt]) -> BundleInvalid:
@@ -148,7 +149,8 @@ def _too_far(difference: Difference, task: Task, described: Description, attempt
         fix = "make predict depend on its columns only (fix every seed, keep no state)"
     else:
         who = "the converted model disagrees with the original"
-        fix = "the converter is wrong here: pack it as a Python class, or raise --tolerance where it is harmless"
+        fix = "the converter is wrong here: pack the model as it is, or raise --tolerance where it is harmless"
         if len(attempts) > 1:
             fix += f" (tried: {'; '.join(attempt.told(asked) for attempt in attempts)})"
-    return BundleInvalid(f"{who}: {'; '.join(parts)}{_place(difference, asked)}", help=fix)
+    kind = BundleInvalid if described.entry is not None else Unconverted
+    return kind(f"{who}: {'; '.join(parts)}{_place(difference, asked)}", help=fix)

@@ -16,6 +16,7 @@ _EXTRAS = {
     "pyarrow": "pack",
     "sklearn": "pack",
     "skl2onnx": "pack",
+    "yaml": "pack",
     "lightgbm": "boost",
     "xgboost": "boost",
     "torch": "torch",

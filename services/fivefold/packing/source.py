@@ -20,12 +20,16 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import Port
-from fivefold.packing.loading import SUFFIXES, find, inside, read
+from fivefold.packing.loading import SUFFIXES, find, inside, is_model, read
 from fivefold.packing.measure import Mask
 from fivefold.packing.python_ import ENTRY, PythonSource
 
 if TYPE_CHECKING:
     from fivefold.packing.wrapping import WrappedSource
+
+
+class Unconverted(BundleInvalid):
+    """No conversion came about, or none that gives the model's answers: the model may still be packed as it is."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +199,6 @@ def _object(model: Any) -> SourceModel:
         from fivefold.packing.sklearn_ import SklearnSource
 
         return SklearnSource(model)
-    raise BundleInvalid(
-        f"a {type(model).__module__}.{type(model).__qualname__} is not a model that packing knows",
-        help="give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class; any object "
-        "with predict is packed as it is by --as python",
-    )
+    sentence = f"a {type(model).__module__}.{type(model).__qualname__} is not a model that packing can convert"
+    fix = "give a fitted scikit-learn, XGBoost, LightGBM or torch model, an ONNX file, or module:Class"
+    raise (Unconverted if is_model(model) else BundleInvalid)(sentence, help=fix)

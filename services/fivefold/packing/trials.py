@@ -31,7 +31,7 @@ from fivefold.packing.distributions import apart
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.python_ import PythonSource
-from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, recognise
+from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, Unconverted, recognise
 from fivefold.packing.training import Layout
 from fivefold.packing.wrapping import WrappedSource
 
@@ -260,10 +260,6 @@ class Trials:
             if isinstance(err.__cause__, FivefoldError):
                 raise leaves(err.__cause__, "the packed model") from err
             raise
-
-
-class Unconverted(BundleInvalid):
-    """No conversion came about: nothing is known yet about the model's answers."""
 
 
 def answers(scorer: Scorer, columns: Columns) -> Columns:
