@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ _NAMES = {
     "transform": "transformed",
 }
 _FIELDS = {"probabilities": "probability", "scores": "score"}
+_INSTEAD = ("transform", "predict_proba", "decision_function", "kneighbors", "score_samples")
+"""What a model without `predict` is for, the likeliest first."""
 _MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One array that a model gives: its method, the item where the method gives several, dtype and shape of a row."""
+    """One array that a model gives: its method, the item where the method gives several, dtype and shape of a row, the
+    classes that it names, and whether NaN or an infinity was among the values."""
 
     name: str
     method: str
@@ -37,6 +40,8 @@ class Answer:
     dtype: str
     shape: tuple[int, ...]
     classes: tuple[Any, ...] | None = None
+    nan: bool = False
+    infinite: bool = False
 
     @property
     def port(self) -> Port:
@@ -58,6 +63,7 @@ def answers(model: Any, method: str, answer: Any, rows: int) -> list[Answer]:
         name = _NAMES.get(method, method)
         if method == "predict" and (classes is not None or _labels(model)):
             name = "label"
+            classes = (-1, 1) if classes is None and _kind(model) == "outlier_detector" else classes
         own = (
             classes if classes and not isinstance(classes[0], list) and method in ("predict", "predict_proba") else None
         )
@@ -90,7 +96,9 @@ def _answer(
             f"the model's {method} gives shape {list(array.shape)} for {rows} rows, and a row has one answer",
             help="pack a model that answers row by row, or write module:Class with predict(columns)",
         )
-    return Answer(name, method, index, _dtype(array), tuple(int(size) for size in array.shape[1:]), classes)
+    floats = array if array.dtype.kind == "f" else np.empty(0)
+    nan, infinite = bool(np.isnan(floats).any()), bool(np.isinf(floats).any())
+    return Answer(name, method, index, _dtype(array), tuple(map(int, array.shape[1:])), classes, nan, infinite)
 
 
 def _dtype(array: Array) -> str:
@@ -123,10 +131,19 @@ def _classes(model: Any) -> tuple[Any, ...] | None:
 
 def _labels(model: Any) -> bool:
     """Whether `predict` names a class, a cluster, or an outlier."""
+    return callable(getattr(model, "predict_proba", None)) or _kind(model) in (
+        "classifier",
+        "clusterer",
+        "outlier_detector",
+    )
+
+
+def _kind(model: Any) -> str | None:
+    """What scikit-learn calls the kind of an estimator."""
     kind = getattr(model, "_estimator_type", None)
     with contextlib.suppress(Exception):  # an object without tags, or those of another version
         kind = kind or need("sklearn.utils").get_tags(model).estimator_type
-    return kind in ("classifier", "clusterer", "outlier_detector")
+    return kind
 
 
 def ports(found: Sequence[Answer]) -> list[Port]:
@@ -142,7 +159,7 @@ def chief(found: Sequence[Answer]) -> list[Answer]:
     chosen = list(by_method.get("predict", ()))
     labelled = any(answer.name.startswith("label") for answer in chosen)
     if labelled or not chosen:
-        more = ("predict_proba", "decision_function") if chosen else tuple(by_method)
+        more = ("predict_proba", "decision_function") if chosen else _INSTEAD
         rest = next((by_method[method] for method in more if method in by_method), [])
         if not (chosen and rest and rest[0].method == "decision_function" and _multiclass(rest[0])):
             chosen += rest
@@ -169,12 +186,13 @@ def _field(answer: Answer) -> Field:
     name, _, number = answer.name.partition("_") if answer.name.startswith("probabilities_") else (answer.name, "", "")
     name = _FIELDS.get(name, name) + (f"_{number}" if number else "")
     shape = answer.shape if answer.shape != (1,) else ()
+    plain = Field(name, answer.dtype, shape, nullable=answer.nan and not answer.infinite, allow_nan=answer.infinite)
     if answer.method == "predict_proba":
         names = tuple(map(str, answer.classes)) if answer.classes and len(shape) == 1 else ()
         labels = names if shape and len(names) == shape[0] and len(set(names)) == len(names) else ()
-        return Field(name, answer.dtype, shape, minimum=0, maximum=1, labels=labels)
+        return replace(plain, minimum=0, maximum=1, labels=labels)
     if answer.method == "predict" and answer.classes and not shape and len(answer.classes) <= _MOST_CLASSES:
         kind = {"string": str}.get(answer.dtype, int if answer.dtype.startswith(("int", "uint")) else None)
         if kind is not None and all(type(value) is kind for value in answer.classes):
-            return Field(name, answer.dtype, shape, enum=answer.classes)
-    return Field(name, answer.dtype, shape)
+            return replace(plain, enum=answer.classes)
+    return plain

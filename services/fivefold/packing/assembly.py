@@ -202,7 +202,8 @@ def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Co
     asked: tuple[Any, ...] = ()
     if described.wrapped:
         inputs = draft.draft(table, name, outputs=[Field("answer", "float64")])
-        asked = golden.from_data(data, inputs).pick(golden.GOLDEN_LEAST), of_data(data, inputs.inputs)
+        rows = probe(inputs, golden.from_data(data, inputs), name).columns
+        asked = rows, of_data(data, inputs.inputs)
     outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", *asked)
     return draft.draft(table, name, outputs=outputs)
 

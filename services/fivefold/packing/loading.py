@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,14 @@ class Loaded:
     """One model out of a file.
 
     `way` says how the file is loaded: `pickle`, `skops`, `xgboost`, `lightgbm` or `catboost`; `key` leads from what was
-    loaded to the model (`["model"]`, `.best`), `beside` names what else is there, `code` is a folder of modules that
-    belong to the file, and `trusted` are the types that skops was allowed to make.
+    loaded to the model (`["model"]`, `.best`), `code` is a folder of modules that belong to the file, and `trusted` are
+    the types that skops was allowed to make.
     """
 
     model: Any
     path: Path
     way: str
     key: str = ""
-    beside: tuple[str, ...] = ()
     code: Path | None = None
     trusted: tuple[str, ...] = ()
 
@@ -112,7 +112,10 @@ def _by_content(path: Path) -> str | None:
 
 
 def read(place: Place, key: str | None = None, trust: Sequence[str] = ()) -> Loaded:
-    """The one model in a file. `key` names it where there are several; `trust` are types that skops may make."""
+    """The one model in a file. `key` names it where there are several; `trust` are types that skops may make.
+
+    Raises `BundleInvalid`. The file runs its code; what it warns of is left to the caller.
+    """
     path = place.path
     loaders = {
         _PICKLED: lambda: unpickle(path),
@@ -176,7 +179,7 @@ def _unpicklable(name: str, err: Exception) -> BundleInvalid:
         return BundleInvalid(message, help=train)
     if "unsupported pickle protocol" in str(err):
         return BundleInvalid(f"{name} was saved by a newer Python: {text}", help="pack with the Python that saved it")
-    if isinstance(err, EOFError) or "truncated" in str(err) or "ended before" in str(err):
+    if isinstance(err, EOFError) or "truncated" in str(err) or "exhausted" in str(err):
         return BundleInvalid(f"{name} is cut off: {text or 'it ends too early'}", help="copy or save the file again")
     return BundleInvalid(
         f"{name} cannot be loaded: {type(err).__name__}: {text}",
@@ -237,14 +240,14 @@ def is_model(value: Any) -> bool:
 def _one(found: Loaded, held: Any, key: str | None) -> Loaded:
     """The one model in what was loaded."""
     chosen, model = inside(held, found.path.name, key)
-    beside = [_spoken(path) for path in _members(held) if not f"{chosen}.".startswith((f"{path}.", f"{path}["))]
-    return replace(found, model=model, key=chosen, beside=tuple(beside) if chosen else ())
+    return replace(found, model=model, key=chosen)
 
 
 def inside(held: Any, name: str, key: str | None = None) -> tuple[str, Any]:
     """The one model in an object, and the expression that leads to it: itself, or inside of containers and holders.
 
-    Raises `BundleInvalid` where there are several and `key` names none of them; what holds no model is given back.
+    Warns of what else is there and is not used. Raises `BundleInvalid` where there are several and `key` names none of
+    them; what holds no model is given back.
     """
     if key is None and is_model(held):
         return "", held
@@ -254,9 +257,9 @@ def inside(held: Any, name: str, key: str | None = None) -> tuple[str, Any]:
         if key not in named:
             known = f"there: {', '.join(named)}" if named else "there is none in it"
             raise BundleInvalid(f"{name} has no model under --key {key}", help=known)
-        return named[key], there[named[key]]
+        return _chosen(named[key], there, held, name)
     if len(there) == 1:
-        return next(iter(there.items()))
+        return _chosen(next(iter(there)), there, held, name)
     if there:
         listed = ", ".join(f"{spoken} ({type(there[path]).__name__})" for spoken, path in named.items())
         raise BundleInvalid(
@@ -268,6 +271,14 @@ def inside(held: Any, name: str, key: str | None = None) -> tuple[str, Any]:
         message = f"a {type(held).__name__} answers no new rows: it has none of {', '.join(METHODS)}"
         raise BundleInvalid(f"{name}: {message}", help="fit a model that has predict on its labels")
     return "", held
+
+
+def _chosen(path: str, there: Mapping[str, Any], held: Any, name: str) -> tuple[str, Any]:
+    beside = [_spoken(other) for other in _members(held) if not f"{path}.".startswith((f"{other}.", f"{other}["))]
+    if beside:
+        listed = ", ".join(beside[:8]) + (", …" if len(beside) > 8 else "")
+        warnings.warn(f"{name} holds more than the model, which is not used: {listed}", stacklevel=2)
+    return path, there[path]
 
 
 def _models(held: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

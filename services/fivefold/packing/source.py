@@ -20,7 +20,7 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import Port
-from fivefold.packing.loading import SUFFIXES, find, inside, is_model, read
+from fivefold.packing.loading import SUFFIXES, Loaded, find, inside, is_model, read
 from fivefold.packing.measure import Mask
 from fivefold.packing.python_ import ENTRY, PythonSource
 
@@ -165,12 +165,13 @@ def _file(path: Path, reading: Reading) -> SourceModel | PythonSource | WrappedS
 
         _only_models(reading, "a torch file")
         return TorchSource.load(place.path)
-    loaded = read(place, reading.key, reading.trust)
     if not reading.wrap:
-        return _object(loaded.model)
+        return _object(read(place, reading.key, reading.trust).model)
     from fivefold.packing.wrapping import WrappedSource
 
-    return WrappedSource(loaded)
+    # A booster's own file is loaded as what it was saved from, which a conversion has no need of.
+    booster = place.way in ("xgboost", "lightgbm")
+    return WrappedSource(Loaded(None, place.path, place.way) if booster else read(place, reading.key, reading.trust))
 
 
 def _only_models(reading: Reading, what: str) -> None:

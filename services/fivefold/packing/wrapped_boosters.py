@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.columns import Array
+from fivefold.core.errors import BundleInvalid
 from fivefold.packing.loading import Loaded
 from fivefold.packing.needs import need
 
@@ -22,15 +23,17 @@ def estimator_of(loaded: Loaded) -> tuple[Any, str]:
     """
     if loaded.way == "catboost":
         return loaded.model, f"catboost.{type(loaded.model).__name__}"
-    if loaded.way == "lightgbm":
-        return need("lightgbm").Booster(model_file=str(loaded.path)), ""
-    xgboost = need("xgboost")
-    booster = xgboost.Booster(model_file=str(loaded.path))
-    note = booster.attr("scikit_learn")
+    library = need(loaded.way)
+    try:
+        booster = library.Booster(model_file=str(loaded.path))
+    except Exception as err:  # the library's own error, with a C++ stack
+        name = {"xgboost": "XGBoost", "lightgbm": "LightGBM"}[loaded.way]
+        raise BundleInvalid(f"{loaded.path.name} is not a model of {name}", help="save it with save_model") from err
+    note = booster.attr("scikit_learn") if loaded.way == "xgboost" else None
     name = _ESTIMATORS.get(json.loads(note).get("_estimator_type", "")) if note else None
     if name is None:
         return booster, ""
-    model = getattr(xgboost, name)()
+    model = getattr(library, name)()
     model.load_model(loaded.path)
     return model, f"xgboost.{name}"
 

@@ -64,11 +64,15 @@ def text(opening: Opening, form: Form, asks: Mapping[str, Ask]) -> str:
 
 
 def _imports(opening: Opening) -> str:
-    own = "import importlib\nimport sys\nimport threading\n" if opening.own else ""
-    library = f"import {opening.loader.partition('.')[0]}" if opening.loader else _LOADS[opening.way][0]
-    if library == "import pickle":
-        return f"{own}import pickle\nfrom pathlib import Path\n\nimport numpy as np\n"
-    return f"{own}from pathlib import Path\n\n" + "\n".join(sorted({library, "import numpy as np"})) + "\n"
+    own = ["import importlib", "import sys", "import threading"] if opening.own else []
+    loads = f"import {opening.loader.partition('.')[0]}" if opening.loader else _LOADS[opening.way][0]
+    standard = [*own, *(["import pickle"] if loads == "import pickle" else [])]
+    library = {"import numpy as np", *([] if loads == "import pickle" else [loads])}
+    if opening.booster:
+        library.add(f"import {opening.booster.partition(' ')[0]}")
+    if not opening.booster.startswith("xgboost") and opening.way in ("pickle", "memory"):
+        library.discard("import lightgbm")  # its booster needs no more than itself
+    return "\n".join([*sorted(standard), "from pathlib import Path", "", *sorted(library)]) + "\n"
 
 
 def _constants(opening: Opening, form: Form, asks: Mapping[str, Ask]) -> str:

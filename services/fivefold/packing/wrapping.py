@@ -71,8 +71,7 @@ class WrappedSource:
         self.entry = f"{module}:{wrapper.CLASS}"
         self._opening = replace(self._opening, own=self._own)
         self._named = named - {name for name in named if name.partition(".")[0] in own}
-        root = type(self.model).__module__.partition(".")[0]
-        self.kind = _KINDS.get(root, root if root not in own else type(self.model).__name__)
+        self.kind = _kind(self.model)
         self.facts = distributions.versions(self._named)
         self.notes = _notes(loaded, self._own)
         self._form: Form | None = None
@@ -95,10 +94,10 @@ class WrappedSource:
         return _feature_names(self.model)
 
     def outputs(self, rows: Columns, known: Layout) -> tuple[Field, ...]:
-        """Output fields as the model answers: it is asked once, on a few rows of drafted inputs."""
+        """Output fields as the model answers: it is asked once, on rows that the drafted inputs allow."""
         contract = Contract("draft", "1", rows.fields, ())
         form = self._formed(contract, Bind(), rows, known)
-        return drafted(self.model, self._answers(form, rows.slice(0, _FEW)))
+        return drafted(self.model, self._answers(form, rows))
 
     # Packing
 
@@ -283,12 +282,18 @@ def _opened(loaded: Loaded | None, model: Any) -> tuple[Opening, Any, bytes]:
     return opening, witness, data
 
 
+def _kind(model: Any) -> str:
+    """The library that a model is of, or its class where that is of none."""
+    model = getattr(model, "booster", model) if type(model).__module__.startswith("fivefold.") else model
+    roots = [cls.__module__.partition(".")[0] for cls in type(model).__mro__]
+    known = next((_KINDS[root] for root in roots if root in _KINDS), None)
+    return known or type(model).__name__
+
+
 def _notes(loaded: Loaded | None, own: Sequence[str]) -> tuple[str, ...]:
     notes = []
     if loaded is not None and loaded.key:
         notes.append(f"the model is {loaded.path.name}{loaded.key}")
-    if loaded is not None and loaded.beside:
-        notes.append(f"{loaded.path.name} holds more, which is not used: {', '.join(loaded.beside)}")
     if own:
         notes.append(f"taken along, since the model needs them: the modules {', '.join(own)}")
     return tuple(notes)
