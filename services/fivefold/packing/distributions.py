@@ -126,14 +126,14 @@ def _neighbours(place: Path) -> set[str]:
 
 @contextlib.contextmanager
 def apart(places: Mapping[str, Path]) -> Iterator[None]:
-    """While it holds, the author's modules are out of reach as they are on a server: what a bundle's own copies do not
-    bring is missed."""
-    if not places:
-        yield
-        return
+    """While it holds, what lies where the model was trained is out of reach as it is on a server: the author's modules
+    and their neighbours, the folder that this process stands in. What a bundle's own copies do not bring is missed."""
     here, path = Path.cwd(), list(sys.path)
-    roots = {place.parent.resolve() for place in places.values()}
-    held = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in places}
+    roots = {place.parent.resolve() for place in places.values()} | {here.resolve()}
+    roots = {root for root in roots if not (root / "fivefold").is_dir()}
+    tops = {name for name in set(sys.modules) if "." not in name and name != "__main__" and _root(name) in roots}
+    tops.update(places)
+    held = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
     sys.path[:] = [entry for entry in path if entry and Path(entry).resolve() not in roots]
     os.chdir(tempfile.gettempdir())
     try:
@@ -142,6 +142,15 @@ def apart(places: Mapping[str, Path]) -> Iterator[None]:
         os.chdir(here)
         sys.path[:] = path
         sys.modules.update(held)
+
+
+def _root(top: str) -> Path | None:
+    """The folder that a loaded module or package lies in."""
+    file = getattr(sys.modules[top], "__file__", None)
+    if not file:
+        return None
+    path = Path(file).resolve()
+    return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
 def files(places: Mapping[str, Path]) -> dict[str, bytes]:

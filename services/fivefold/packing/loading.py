@@ -168,7 +168,9 @@ def _unpicklable(name: str, err: Exception) -> BundleInvalid:
             return BundleInvalid(message.replace("  ", " "), help=train)
         return BundleInvalid(f"{name} needs the module {module!r}, which is not installed", help=train)
     match = _MISSING.search(str(err))
-    if match and match["module"] in ("__main__", "__mp_main__"):
+    # This process's own script, which the file took for the training script, is named after its module here.
+    script = getattr(sys.modules["__main__"], "__spec__", None)
+    if match and match["module"] in ("__main__", "__mp_main__", getattr(script, "name", "")):
         return BundleInvalid(
             f"{name} needs {match['name']!r}, which stood in the training script itself",
             help=f"move {match['name']} into a module of its own, import it from there where you train, save the model "

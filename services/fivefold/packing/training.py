@@ -111,8 +111,10 @@ def guessed(field: Field, name: str, model: Any, categorical: frozenset[str]) ->
 
 
 def knows_none(model: Any) -> bool:
-    """Whether an encoder of the model has met None as a category (and not NaN)."""
+    """Whether the model's training data said None for what is missing, as an encoder or an imputer of it remembers."""
     for step in walk(model):
+        if getattr(step, "missing_values", np.nan) is None:
+            return True
         for categories in getattr(step, "categories_", None) or ():
             if any(value is None for value in np.asarray(categories, object).ravel()):
                 return True

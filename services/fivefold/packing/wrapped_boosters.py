@@ -25,16 +25,18 @@ def estimator_of(loaded: Loaded) -> tuple[Any, str]:
         return loaded.model, f"catboost.{type(loaded.model).__name__}"
     library = need(loaded.way)
     try:
-        booster = library.Booster(model_file=str(loaded.path))
+        # XGBoost goes by the suffix of a path, which may be another's, and by the bytes where it gets those.
+        xgboost = loaded.way == "xgboost"
+        booster = library.Booster(model_file=bytearray(loaded.path.read_bytes()) if xgboost else str(loaded.path))
     except Exception as err:  # the library's own error, with a C++ stack
         name = {"xgboost": "XGBoost", "lightgbm": "LightGBM"}[loaded.way]
         raise BundleInvalid(f"{loaded.path.name} is not a model of {name}", help="save it with save_model") from err
-    note = booster.attr("scikit_learn") if loaded.way == "xgboost" else None
+    note = booster.attr("scikit_learn") if xgboost else None
     name = _ESTIMATORS.get(json.loads(note).get("_estimator_type", "")) if note else None
     if name is None:
         return booster, ""
     model = getattr(library, name)()
-    model.load_model(loaded.path)
+    model.load_model(bytearray(loaded.path.read_bytes()))
     return model, f"xgboost.{name}"
 
 

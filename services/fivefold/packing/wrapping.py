@@ -273,6 +273,8 @@ def _opened(loaded: Loaded | None, model: Any) -> tuple[Opening, Any, bytes]:
     name = loaded.path.name
     if not _SEGMENT.match(name) or len(MODEL_DIRECTORY + name) > 100 or name.endswith(".py"):
         name = "model" + "".join(suffix for suffix in loaded.path.suffixes[-2:] if _SEGMENT.match(suffix[1:]))
+    if loaded.way == "xgboost" and not name.endswith((".json", ".ubj")):
+        name += ".ubj" if data.startswith(b"{L") else ".json"
     if loaded.way in ("xgboost", "lightgbm", "catboost"):
         estimator, loader = estimator_of(loaded)
         witness, booster = (estimator, "") if loader else witness_of(estimator)
