@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import pickle
 import signal
@@ -17,6 +18,7 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 from fivefold.cli import EXIT, _parser, main
+from fivefold.commands.pack import Stages
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import CODES
 from fivefold.guard.keyring import Keyring
@@ -211,6 +213,12 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ),
         ("pack model.pkl --contract contract.json --output b --sign no.pem", 3, "cannot read the key", ""),
         ("pack", 2, "required: SOURCE, --output", "fivefold pack --help"),
+        ("pack model.pkl --contract c.json --draft-from d.csv --output b", 2, "not allowed with", "pack --help"),
+        ("pack model.pkl --contract contract.json --output b --as onnx", 2, "invalid choice: 'onnx'", "pack --help"),
+        ("pack model.pkl --contract contract.json --output b --time-limit 0", 2, "expected seconds", "pack --help"),
+        ("pack model.pkl --contract contract.json --output b --memory-limit lots", 2, "such as 4G", "pack --help"),
+        ("pack model.pkl --contract contract.json --output b --key best", 3, "no model under --key best", ""),
+        ("pack . --contract contract.json --output b", 3, "no MLflow model", "give a model file"),
         ("nonsense", 2, "invalid choice", "fivefold --help"),
         ("", 2, "required", "fivefold --help"),
         ("bundle show nowhere", 3, "there is no bundle at nowhere", "fivefold demo"),
@@ -248,6 +256,77 @@ def test_errors_are_two_lines_and_an_exit_code(
     assert error in captured.err
     assert help in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_pack_keeps_a_model_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--as python: the very file, and a report of what servers need."""
+    line = ["pack", "model.pkl", "--as", "python", "--contract", "contract.json", "--output", "b"]
+
+    assert main([*line, "--time-limit", "200", "--memory-limit", "4GiB"]) == 0
+
+    printed = capsys.readouterr().out
+    assert "from scikit-learn as python" in printed
+    assert "servers need" in printed
+    assert Bundle.open(folder / "b").read("model/model.pkl") == (folder / "model.pkl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "place", ["", "    def __init__(self):\n        ", "    def predict(self, columns):\n        "]
+)
+def test_a_model_that_calls_sys_exit_is_not_packed_quietly(
+    folder: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """Exit 3 and a sentence, although the code asked for 0; at import, when made, when asked."""
+    ends = f"{place}import sys; sys.exit(0)\n"
+    body = f"class Model:\n{ends if place else ''}    def predict(self, columns, more=0):\n        return {{}}\n"
+    if "predict" in place:
+        body = f"class Model:\n{ends}"
+    (folder / "exits_x.py").write_text(("" if place else ends) + body)
+
+    assert main(["pack", "exits_x:Model", "--contract", "contract.json", "--output", "b"]) == 3
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert "SystemExit" in captured.err or "sys.exit(0)" in captured.err
+    assert not (folder / "b").exists()
+
+
+def test_what_a_model_prints_is_not_part_of_the_json(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever its code writes to the standard output while it is packed."""
+    (folder / "loud_x.py").write_text("""
+import os
+print("import")
+class Model:
+    def predict(self, columns):
+        print("predict")
+        os.write(1, b"straight")
+        rows = len(columns["a"])
+        return {"label": [0] * rows, "probability": [[1.0, 0.0, 0.0]] * rows}
+""")
+
+    assert main(["pack", "loud_x:Model", "--contract", "contract.json", "--output", "b", "--json"]) == 0
+
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["runtime"] == "python"
+    assert captured.err == ""
+
+
+def test_stages_are_shown_to_people_at_once_and_to_programs_when_it_takes_long() -> None:
+    """A quick failure is two lines of a program's log; a long packing says what it is at."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown, log, waited = Terminal(), io.StringIO(), io.StringIO()
+    person, program, patient = Stages(shown), Stages(log), Stages(waited, patience=0)
+    patient._timer.join()
+    for stages in (person, program, patient):
+        stages.say("measuring")
+        stages.close()
+
+    assert (shown.getvalue(), log.getvalue(), waited.getvalue()) == ("measuring\n", "", "measuring\n")
 
 
 def test_a_broken_bundle_names_the_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ class Choice:
         for plan in plans:
             say(f"converting and measuring: {plan.name}" if described.entry is None else "measuring")
             began = time.monotonic()
-            attempt = _attempt(sandbox, task, plan)
+            attempt = _attempt(sandbox, task, plan, described)
             attempts.append(attempt)
             say(f"  {attempt.told(task.asked)} ({time.monotonic() - began:.1f} s)")
             if attempt.trial is None:
@@ -87,20 +87,16 @@ def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
         raise Unconverted(f"{stage} failed: {first_line(err)}") from err
 
 
-def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
+def _attempt(sandbox: Sandbox, task: Task, plan: Plan, described: Description) -> Attempt:
     try:
         if not sandbox.running:
             sandbox.call("prepare", task)
         return Attempt(plan, sandbox.call("run", plan), None)
     except SandboxEnded as err:
-        return Attempt(
-            plan,
-            None,
-            Unconverted(
-                f"the conversion did not come to an end: {err}",
-                help="the converter or the runtime cannot do this model",
-            ),
-        )
+        what, help = "the conversion", "the converter or the runtime cannot do this model"
+        if described.entry is not None:
+            what, help = "asking the model", "its own code or a library of it ends the process, or takes too long"
+        return Attempt(plan, None, Unconverted(f"{what} did not come to an end: {err}", help=help))
     except BundleInvalid as err:
         return Attempt(plan, None, err)
     except RuntimeError as err:  # how the sandbox carries an exception that is not the product's

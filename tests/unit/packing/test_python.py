@@ -11,6 +11,7 @@ import pytest
 
 import fivefold
 from fivefold.core.errors import BundleInvalid, ContractInvalid
+from fivefold.core.readers.records import Records
 
 GOOD = """
 from .weights import FACTOR
@@ -131,3 +132,77 @@ def test_no_contract_is_drafted_for_a_class(folder: Path) -> None:
 
     with pytest.raises(ContractInvalid, match="no contract can be drafted"):
         fivefold.pack("scoring_x.model:Model", output=folder / "b", draft_from="d.jsonl")
+
+
+FAULTS = {
+    "import": ("{fault}\n" + GOOD, "cannot be made: SystemExit"),
+    "constructor": (GOOD + "\n    def __init__(self):\n        {fault}\n", "cannot be made: SystemExit"),
+    "predict": (GOOD.replace("total =", "{fault}\n        total ="), r"ended the program: sys.exit\(7\)"),
+}
+ENDS = {
+    "os._exit": ("__import__('os')._exit(0)", "ended itself with exit status 0"),
+    "abort": ("__import__('os').abort()", "was ended by SIGABRT"),
+    "signal": ("__import__('os').kill(__import__('os').getpid(), 9)", "was ended by SIGKILL"),
+}
+
+
+@pytest.mark.parametrize("place", FAULTS)
+def test_sys_exit_is_a_refusal_wherever_it_is_called(folder: Path, score: Any, place: str) -> None:
+    """The class that ends the program ends nothing but its own packing."""
+    text, message = FAULTS[place]
+    package(folder, model=text.replace("{fault}", "raise SystemExit(7)"), weights="FACTOR = 1")
+
+    with pytest.raises(BundleInvalid, match=message):
+        fivefold.pack("scoring_x.model:Model", score, folder / "b")
+
+    assert not (folder / "b").exists()
+
+
+@pytest.mark.parametrize("place", FAULTS)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_process_that_ends_is_a_refusal_too(folder: Path, score: Any, place: str, end: str) -> None:
+    """Whatever ends it, also with exit status 0."""
+    fault, message = ENDS[end]
+    package(folder, model=FAULTS[place][0].replace("{fault}", fault), weights="FACTOR = 1")
+
+    with pytest.raises(BundleInvalid, match=message):
+        fivefold.pack("scoring_x.model:Model", score, folder / "b")
+
+    assert not (folder / "b").exists()
+
+
+def test_a_class_that_moves_about_is_packed_where_it_was_asked_for(folder: Path, score: Any) -> None:
+    """Changing directory, starting threads and printing at import disturb nobody."""
+    noise = """
+import os, threading, time
+os.chdir("/")
+print("noise")
+threading.Thread(target=time.sleep, args=(60,)).start()
+"""
+    package(folder, model=noise + GOOD, weights="FACTOR = 0.5")
+
+    fivefold.pack("scoring_x.model:Model", score, "b")
+
+    assert (folder / "b" / "bundle.json").is_file()
+
+
+def test_predict_is_given_the_nulls_and_the_frame(folder: Path, law: Any) -> None:
+    """An empty text is not null, and a nullable integer is what pandas has for it."""
+    (folder / "single_x.py").write_text("""
+class Model:
+    def predict(self, columns):
+        frame = columns.frame()
+        assert frame["a"].isna().tolist() == columns.nulls["a"].tolist()
+        assert str(frame["b"].dtype) == "Int64"
+        return {"score": columns.nulls["a"] * 1.0 + frame["b"].fillna(7).astype("float64").to_numpy()}
+""")
+    inputs = [
+        {"name": "a", "dtype": "string", "nullable": True, "null_value": "", "maxLength": 2},
+        {"name": "b", "dtype": "int64", "nullable": True, "null_value": -1, "minimum": -1, "maximum": 5},
+    ]
+
+    fivefold.pack("single_x:Model", law(inputs=inputs, outputs=[{"name": "score", "dtype": "float64"}]), "b")
+
+    scorer = fivefold.open("b")
+    given = [{"a": None, "b": None}, {"a": "", "b": -1}]
+    assert scorer.score(Records(scorer.contract.inputs).read(given).accept())["score"].tolist() == [8, -1]
