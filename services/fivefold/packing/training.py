@@ -50,7 +50,7 @@ def _frame(data: Any) -> Any:
         if suffix in (".parquet", ".pq"):
             return pandas.read_parquet(data)
         if suffix in (".csv", ".tsv"):
-            return pandas.read_csv(data, sep="\t" if suffix == ".tsv" else ",", keep_default_na=False, na_values=[""])
+            return pandas.read_csv(data, sep="\t" if suffix == ".tsv" else ",")
         return None
     if isinstance(data, Mapping | list | tuple):
         return pandas.DataFrame(data)
