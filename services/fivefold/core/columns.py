@@ -140,7 +140,11 @@ class Columns(Mapping[str, Array]):
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Each column as JSON values, nested by shape: null for nulls, base64 for bytes."""
-        return {field.name: json_values(field, self[field.name], self._nulls.get(field.name)) for field in self.fields}
+        return {field.name: self.to_list(field) for field in self.fields}
+
+    def to_list(self, field: Field) -> list[Any]:
+        """One column as JSON values, nested by shape."""
+        return json_values(field, self[field.name], self._nulls.get(field.name))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One JSON object a row, fields in contract order."""

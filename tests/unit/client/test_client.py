@@ -44,7 +44,7 @@ _CONTRACT = {
         {"name": "x", "dtype": "float64", "maximum": 60, "aliases": ["ex"]},
         {"name": "image", "dtype": "float32", "shape": [2, 2]},
         {"name": "site", "dtype": "string", "enum": ["left", "right"], "default": "left"},
-        {"name": "n", "dtype": "int16", "nullable": True, "null_value": -1, "default": None},
+        {"name": "n", "dtype": "int16", "nullable": True, "null_value": -1, "default": None, "minimum": 0},
     ],
     "outputs": [
         {"name": "total", "dtype": "float64"},
