@@ -80,12 +80,6 @@ class Columns(Mapping[str, Array]):
         """The same columns under masks that a reader has found."""
         return Columns(self.fields, self._arrays, self.rows, self._blocks, self._nulls | dict(nulls))
 
-    def of(self, fields: Sequence[Field]) -> Columns:
-        """Some of the columns, in the order of `fields`."""
-        names = {field.name for field in fields}
-        nulls = {name: mask for name, mask in self._nulls.items() if name in names}
-        return Columns(fields, {field.name: self[field.name] for field in fields}, self.rows, None, nulls)
-
     def block(self, names: Sequence[str], dtype: npt.DTypeLike) -> Array:
         """The named scalar columns side by side: C-ordered, shape [rows, len(names)], of `dtype`.
 
