@@ -112,6 +112,11 @@ _NO_NULL = (
 )
 
 
+def _missing(item: Any) -> bool:
+    """None, NaN, or pandas' own word for what is not there."""
+    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ in ("NAType", "NaTType")
+
+
 def wire(name: str, given: Any) -> tuple[str, Array]:
     """The protocol's datatype of an array, and the array as it is packed; text becomes an object array.
 
@@ -123,13 +128,12 @@ def wire(name: str, given: Any) -> tuple[str, Array]:
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype == object:
-        others = [not isinstance(item, str | bytes) for item in array.reshape(-1)]
-        if any(others):
-            item = array.reshape(-1)[others.index(True)]
-            if item is None or (isinstance(item, float) and item != item) or type(item).__name__ == "NAType":
-                missing = np.array(others).reshape(array.shape)
-                raise _no_null(name, missing, f"a tensor has no spelling for {item!r} among objects")
-            raise TypeError(f"{name}: no tensor can hold a {type(item).__name__}; give an array of one dtype")
+        others = [item for item in array.reshape(-1) if not isinstance(item, str | bytes)]
+        if any(map(_missing, others)):
+            nulls = np.array([_missing(item) for item in array.reshape(-1)], np.bool_).reshape(array.shape)
+            raise _no_null(name, nulls, "a tensor has no spelling for a missing element among objects")
+        if others:
+            raise TypeError(f"{name}: no tensor can hold a {type(others[0]).__name__}; give an array of one dtype")
         return "BYTES", array
     datatype = oip.NAMES.get(array.dtype.name)
     if datatype is None:
