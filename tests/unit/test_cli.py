@@ -214,6 +214,7 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ("pack model.pkl --contract contract.json --output b --sign no.pem", 3, "cannot read the key", ""),
         ("pack", 2, "required: SOURCE, --output", "fivefold pack --help"),
         ("pack model.pkl --contract c.json --draft-from d.csv --output b", 2, "not allowed with", "pack --help"),
+        ("pack model.pkl --contract c.json --target x --output b", 2, "are a draft's", "without --contract"),
         ("pack model.pkl --contract contract.json --output b --as onnx", 2, "invalid choice: 'onnx'", "pack --help"),
         ("pack model.pkl --contract contract.json --output b --time-limit 0", 2, "expected seconds", "pack --help"),
         ("pack model.pkl --contract contract.json --output b --memory-limit lots", 2, "such as 4G", "pack --help"),

@@ -10,16 +10,21 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from fivefold.commands.words import add, add_json, print_json
+from fivefold.commands.selection import add_selection, selected
+from fivefold.commands.words import USAGE, add, add_json, complain, print_json
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+_NO_DRAFT = "give them with --draft-from DATA and without --contract"
 _LIMITS = ("time_limit", "memory_limit")
 PATIENCE = 10.0
 """Seconds of silence before a program's log tells the stages, too."""
 
 
-def _pack(arguments: argparse.Namespace) -> None:
+def _pack(arguments: argparse.Namespace) -> int | None:
+    if arguments.contract is not None and any(selected(arguments).values()):
+        complain("--target, --drop, --features and --margin are a draft's, and there is a contract", _NO_DRAFT)
+        return USAGE
     stages = Stages(sys.stderr)
     try:
         report = _packed(arguments, None if arguments.quiet else stages.say)
@@ -29,6 +34,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         print_json(report.to_json())
     else:
         print("\n".join(report.lines()))
+    return None
 
 
 def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) -> Any:
@@ -49,6 +55,7 @@ def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) ->
         key=arguments.key,
         trust=arguments.trust,
         say=say,
+        **selected(arguments),
         **{name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None},
     )
 
@@ -148,6 +155,7 @@ def add_pack(commands: Any) -> None:
     law.add_argument(
         "--draft-from", metavar="DATA", help="without a contract: draft one from this .parquet, .csv or .jsonl"
     )
+    add_selection(pack)
     pack.add_argument("--output", metavar="DIR", required=True, help="where the bundle is written")
     pack.add_argument(
         "--key", metavar="NAME", help="the model in a file that holds several: a dict's key, outer.inner inside others"

@@ -80,12 +80,6 @@ class Columns(Mapping[str, Array]):
         """The same columns under masks that a reader has found."""
         return Columns(self.fields, self._arrays, self.rows, self._blocks, self._nulls | dict(nulls))
 
-    def of(self, fields: Sequence[Field]) -> Columns:
-        """Some of the columns, in the order of `fields`."""
-        names = {field.name for field in fields}
-        nulls = {name: mask for name, mask in self._nulls.items() if name in names}
-        return Columns(fields, {field.name: self[field.name] for field in fields}, self.rows, None, nulls)
-
     def block(self, names: Sequence[str], dtype: npt.DTypeLike) -> Array:
         """The named scalar columns side by side: C-ordered, shape [rows, len(names)], of `dtype`.
 
@@ -140,7 +134,11 @@ class Columns(Mapping[str, Array]):
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Each column as JSON values, nested by shape: null for nulls, base64 for bytes."""
-        return {field.name: json_values(field, self[field.name], self._nulls.get(field.name)) for field in self.fields}
+        return {field.name: self.to_list(field) for field in self.fields}
+
+    def to_list(self, field: Field) -> list[Any]:
+        """One column as JSON values, nested by shape."""
+        return json_values(field, self[field.name], self._nulls.get(field.name))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One JSON object a row, fields in contract order."""

@@ -69,8 +69,8 @@ class Field:
     `shape` is empty for a scalar; otherwise each row holds an array of exactly that shape. `minimum` and `maximum` are
     inclusive and in the field's `unit`; lengths are in code points (string) or bytes (bytes). In a nullable float NaN
     is null; a nullable field of another dtype names the `null_value` that stands for null where an array has no null
-    of its own, and that the model receives there (`null_is_value` says when it is a value all the same).
-    `aliases` are other names for the field in data, any text: the headers of somebody's tables are no names.
+    of its own, and that the model receives there (`null_is_value` says when it is a value all the same). `aliases` are
+    other names for the field in data, any text: the headers of somebody's tables are no names.
     """
 
     name: str
@@ -320,9 +320,12 @@ def _tensors_cannot_say_null(field: Field) -> str:
             f"the null_value {shown} is a value as well, so binary tensors and gRPC cannot say null; send it as JSON, "
             f"or declare the field as a float or an integer"
         )
+    laws = (field.minimum, field.maximum, field.enum, field.min_length, field.max_length, field.pattern)
+    limits = "a minimum or a maximum" if field.numeric else "a minLength, maxLength, pattern or enum"
+    first = f"add {limits} and " if all(law is None for law in laws) else ""
     return (
         f"the null_value {shown} is a legal value as well, so binary tensors and gRPC cannot say null; "
-        f"choose a null_value outside of the legal values"
+        f"{first}choose a null_value outside of the legal values"
     )
 
 

@@ -150,6 +150,10 @@ class Defaults:
         """The default of field `index`: a scalar or an array of the field's shape."""
         return self._cells[index][0]
 
+    def null(self, index: int) -> Any:
+        """Where that cell is null, for a field that has a mask of its nulls (`Field.null_is_value`), else None."""
+        return self._cells[index][1]
+
     def fill(self, findings: Findings, index: int, array: Array, rows: Any) -> None:
         """Put the default, and whether it is null, into some rows of a column (a mask or positions)."""
         cell, null = self._cells[index]
