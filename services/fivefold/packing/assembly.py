@@ -92,7 +92,7 @@ def pack(
         raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
     reading = Reading(as_ == "python", key, tuple(trust))
     with (
-        offering(None if reading.wrap else source, contract, draft_from, target),
+        offering(None if reading.wrap else source, contract, draft_from, Path(output)),
         Sandbox(
             "fivefold.packing.trials:Trials", portable(source), reading, seconds=time_limit, memory=memory_limit
         ) as sandbox,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
 import sys
 import warnings
@@ -192,7 +193,7 @@ def _unpicklable(name: str, err: Exception) -> BundleInvalid:
 def _skops(path: Path, trust: Sequence[str]) -> Any:
     """A skops file, which makes only types that are known or were named."""
     try:
-        import skops.io as skops
+        skops = importlib.import_module("skops.io")
     except ImportError as err:
         raise BundleInvalid("this needs skops, which is not installed", help="pip install skops") from err
     try:
@@ -217,7 +218,10 @@ def _boosted(path: Path, library: str) -> Any:
 
 
 def _catboost(path: Path) -> Any:
-    catboost = need("catboost")
+    try:
+        catboost = importlib.import_module("catboost")
+    except ImportError as err:
+        raise BundleInvalid("this needs catboost, which is not installed", help="pip install catboost") from err
     kind = "json" if path.read_bytes()[:1] == b"{" else "cbm"
     try:
         model = catboost.CatBoost()

@@ -29,8 +29,8 @@ def estimator_of(loaded: Loaded) -> tuple[Any, str]:
         xgboost = loaded.way == "xgboost"
         booster = library.Booster(model_file=bytearray(loaded.path.read_bytes()) if xgboost else str(loaded.path))
     except Exception as err:  # the library's own error, with a C++ stack
-        name = {"xgboost": "XGBoost", "lightgbm": "LightGBM"}[loaded.way]
-        raise BundleInvalid(f"{loaded.path.name} is not a model of {name}", help="save it with save_model") from err
+        who = {"xgboost": "XGBoost", "lightgbm": "LightGBM"}[loaded.way]
+        raise BundleInvalid(f"{loaded.path.name} is not a model of {who}", help="save it with save_model") from err
     note = booster.attr("scikit_learn") if xgboost else None
     name = _ESTIMATORS.get(json.loads(note).get("_estimator_type", "")) if note else None
     if name is None:
@@ -88,7 +88,7 @@ class _Classes(_Plain):
 
     def predict(self, rows: Any) -> Array:
         """The number of the likeliest class."""
-        return np.argmax(self.predict_proba(rows), axis=1)
+        return np.asarray(np.argmax(self.predict_proba(rows), axis=1))
 
     @property
     def classes_(self) -> Array:

@@ -94,7 +94,8 @@ def _tuple(names: Sequence[str]) -> str:
 
 def _model(opening: Opening, form: Form) -> str:
     if opening.loader:
-        load = [f"self.model = {opening.loader}()", "self.model.load_model(str(path))"]
+        form_of_file = ', format="json"' if opening.way == "catboost" and opening.file.endswith(".json") else ""
+        load = [f"self.model = {opening.loader}()", f"self.model.load_model(str(path){form_of_file})"]
     else:
         load = [f"self.model = {_LOADS[opening.way][1]}{opening.key}"]
     if opening.booster:

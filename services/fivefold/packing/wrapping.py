@@ -40,6 +40,8 @@ from fivefold.packing.wrapper import Ask, Opening
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\-]*\Z")
 _KINDS = {"sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost"}
+_PICKLED = ("pickle", "skops", "memory")
+"""The ways that name classes of anybody's."""
 _FEW = 8
 _BIND = "X"
 
@@ -61,7 +63,7 @@ class WrappedSource:
             )
         with modules_of(None if loaded is None else loaded.code):
             named = self._modules()
-            own = distributions.own(named)
+            own = distributions.own(named) if self._opening.way in _PICKLED else {}
         self.own = own
         self._own_files = distributions.files(own)
         self._own = tuple(sorted(own))
@@ -81,7 +83,7 @@ class WrappedSource:
     def _modules(self) -> frozenset[str]:
         """The modules that the file names."""
         way = self._opening.way
-        if way in ("pickle", "skops", "memory"):
+        if way in _PICKLED:
             extra = {"pickle": {"joblib"}, "skops": {"skops"}, "memory": set[str]()}[way]
             return distributions.modules(self._raw) | extra | {"numpy"}
         loader = self._opening.loader.partition(".")[0] or way
@@ -275,6 +277,8 @@ def _opened(loaded: Loaded | None, model: Any) -> tuple[Opening, Any, bytes]:
         name = "model" + "".join(suffix for suffix in loaded.path.suffixes[-2:] if _SEGMENT.match(suffix[1:]))
     if loaded.way == "xgboost" and not name.endswith((".json", ".ubj")):
         name += ".ubj" if data.startswith(b"{L") else ".json"
+    if loaded.way == "catboost" and data.startswith(b"{") and not name.endswith(".json"):
+        name += ".json"
     if loaded.way in ("xgboost", "lightgbm", "catboost"):
         estimator, loader = estimator_of(loaded)
         witness, booster = (estimator, "") if loader else witness_of(estimator)
@@ -302,6 +306,10 @@ def _notes(loaded: Loaded | None, own: Sequence[str]) -> tuple[str, ...]:
 
 
 def _feature_names(model: Any) -> tuple[str, ...] | None:
+    if type(model).__module__.partition(".")[0] == "catboost":
+        known = [str(name) for name in model.feature_names_ or ()]
+        # Of an array the columns' numbers are the names.
+        return tuple(known) if known and known != [str(index) for index in range(len(known))] else None
     first = model.steps[0][1] if getattr(model, "steps", None) else model
     for step in (model, first):
         try:

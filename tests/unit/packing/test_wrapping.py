@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -336,6 +337,47 @@ def test_a_booster_of_classes_says_label_and_probabilities(iris: tuple[Any, Any]
     assert np.array_equal(second, two.predict(xgboost.DMatrix(rows)))
 
 
+CATBOOST = """
+import pickle
+
+class CatBoost:
+    classes_ = ()
+
+    def load_model(self, path, format="cbm"):
+        self.inner = pickle.loads(open(path, "rb").read()[4:])
+        self.classes_ = getattr(self.inner, "classes_", ())
+        self.feature_names_ = list(self.inner.feature_names_in_)
+
+    def predict(self, rows):
+        return self.inner.predict(rows)[:, None]
+
+class CatBoostClassifier(CatBoost):
+    def predict_proba(self, rows):
+        return self.inner.predict_proba(rows)
+"""
+
+
+def test_catboost_is_loaded_by_its_own_library(
+    folder: Path, flowers: tuple[pd.DataFrame, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A classifier's file as a classifier, whose labels come as a column; a library that is absent is named."""
+    data, target = flowers
+    model = NearestCentroid().fit(data, target)
+    Path("model.cbm").write_bytes(b"CBM1" + pickle.dumps(model))
+    with pytest.raises(BundleInvalid, match="needs catboost, which is not installed"):
+        wrapped("model.cbm", data)
+    (folder / "installed").mkdir()
+    (folder / "installed" / "catboost.py").write_text(CATBOOST)
+    monkeypatch.syspath_prepend(folder / "installed")
+
+    scorer = wrapped("model.cbm", data)
+    answers = scorer.score(rows_of(scorer, data))
+    sys.modules.pop("catboost", None)
+
+    assert answers["label"].tolist() == model.predict(data).tolist()
+    assert np.array_equal(answers["probability"], model.predict_proba(data))
+
+
 # Contracts and bindings
 
 
@@ -481,7 +523,8 @@ def test_a_class_of_the_training_script_is_named(folder: Path, two: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("source", "command"), [("file", "fivefold pack model.joblib --as python"), ("object", 'as_="python"')]
+    ("source", "command"),
+    [("file", "fivefold pack model.joblib --as python --contract FILE --output b"), ("object", 'as_="python"')],
 )
 def test_a_refused_conversion_offers_it(flowers: tuple[pd.DataFrame, Any], law: Any, source: str, command: str) -> None:
     """The help line is the very command, or the call."""
