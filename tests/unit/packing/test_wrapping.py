@@ -339,12 +339,13 @@ def test_a_booster_of_classes_says_label_and_probabilities(iris: tuple[Any, Any]
 
 CATBOOST = """
 import pickle
+from pathlib import Path
 
 class CatBoost:
     classes_ = ()
 
     def load_model(self, path, format="cbm"):
-        self.inner = pickle.loads(open(path, "rb").read()[4:])
+        self.inner = pickle.loads(Path(path).read_bytes()[4:])
         self.classes_ = getattr(self.inner, "classes_", ())
         self.feature_names_ = list(self.inner.feature_names_in_)
 
