@@ -15,10 +15,10 @@ from typing import Any
 from fivefold.core.binding import Binding
 from fivefold.core.bundle import Bundle, sign
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract
+from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.manifest import MODEL
-from fivefold.packing import golden, graph
+from fivefold.packing import frames, golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
 from fivefold.packing.measure import TOLERANCE
@@ -28,6 +28,9 @@ from fivefold.packing.source import portable
 from fivefold.packing.trials import Description, Task
 
 Say = Callable[[str], None]
+
+SAMPLE = 32
+"""Rows that a model is asked with while its outputs are drafted."""
 
 
 def pack(
@@ -93,7 +96,7 @@ def pack(
         rows, kept, notes = _rows(law, draft_from if golden_from is None else golden_from)
         probe = rows.pick(golden.PROBE_MOST)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
-            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch))
+            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch), frames.seen(draft_from, golden_from))
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept)
@@ -188,11 +191,13 @@ def _rows(law: Contract, data: Any) -> tuple[golden.Rows, Columns, list[str]]:
 def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Contract:
     from fivefold.exports import draft
 
-    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs")
     table = draft.read(data)
     names = described.features
     if names is not None and set(names) <= set(table.column_names):
         table = table.select(list(names))
+    inputs = draft.draft(table, name, outputs=[Field("asked", "float64")])
+    sample = golden.from_data(data, inputs).pick(SAMPLE)
+    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", inputs.inputs, sample, frames.seen(data))
     return draft.draft(table, name, outputs=outputs)
 
 

@@ -17,7 +17,8 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import graph, measure
-from fivefold.packing.features import Features, match
+from fivefold.packing.features import match
+from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need
 from fivefold.packing.needs import versions as installed
@@ -174,7 +175,7 @@ class LightgbmSource:
 
     def __init__(self, booster: Any) -> None:
         self._booster = booster
-        self._features: Features | None = None
+        self._witness: Any = None
         self.facts = {**versions(["lightgbm"]), **installed("onnxmltools")}
         dump = booster.dump_model(num_iteration=1)
         objective = str(dump.get("objective", "")).split(" ")[0]
@@ -186,25 +187,36 @@ class LightgbmSource:
         names = tuple(self._booster.feature_name())
         return None if all(name.startswith("Column_") for name in names) else names
 
-    def outputs(self) -> tuple[Field, ...]:
-        """label and probability of a classifier, prediction of a regressor."""
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """label and probability of a classifier, prediction of a regressor or a ranker."""
+        self._witness = self._ready(Contract("draft", "0", tuple(inputs), ()), {}, seen)
+        values = self._predict(sample)
         if not self._classes:
-            return (Field("prediction", "float32"),)
+            shape = tuple(int(size) for size in values.shape[1:] if size != 1)
+            return (Field("prediction", "float64", shape),)
         count = self._classes
         label = Field("label", "int64", enum=tuple(range(count)))
         return label, Field(
             "probability", "float32", (count,), minimum=0, maximum=1, labels=tuple(map(str, range(count)))
         )
 
-    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+    def plans(
+        self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen], _sample: Columns
+    ) -> Sequence[Plan]:
         """One, float32: the converter knows no other."""
-        self._features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        self._witness = self._ready(contract, order, seen)
         return (Plan("float32"),)
+
+    def _ready(self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen]) -> Any:
+        from fivefold.packing.asking import Witness
+
+        features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        framed = bool(self._booster.pandas_categorical)
+        return Witness(self._booster, features, seen, text=False, framed=framed)
 
     def convert(self, _plan: Plan) -> Conversion:
         """By onnxmltools."""
-        features = self._features
-        assert features is not None  # plans come first
+        fields = self._witness.features.fields
         types = need("onnxmltools.convert.common.data_types")
         convert = need("onnxmltools").convert_lightgbm
         width = self._booster.num_feature()
@@ -215,7 +227,8 @@ class LightgbmSource:
             )
         graph.without_zipmap(model)
         graph.free_rows(model)
-        return Conversion(model, "float32", {"X": tuple(field.name for field in features.fields)})
+        graph.learnt_shapes(model)
+        return Conversion(model, "float32", {"X": tuple(field.name for field in fields)})
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict; for classes also the probabilities of both, and the label with the largest."""
@@ -225,10 +238,7 @@ class LightgbmSource:
         return {port.name: values.argmax(axis=1) if port.name == "label" else values for port in outputs}
 
     def _predict(self, columns: Columns) -> Array:
-        assert self._features is not None  # plans come before answers
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = np.asarray(self._booster.predict(self._features.array(columns)))
+        values = np.asarray(self._witness.ask("predict", columns))
         return np.stack([1 - values, values], axis=1) if self._classes == 2 and values.ndim == 1 else values
 
     def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:

@@ -7,8 +7,9 @@ may hang or take the process with it. Choosing among conversions and writing the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from fivefold.core.runners import fold
 from fivefold.core.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
+from fivefold.packing.frames import Seen
 from fivefold.packing.measure import Difference
 from fivefold.packing.python_ import PythonSource
 from fivefold.packing.source import Conversion, Plan, SourceModel, recognise
 
-_WRAP = "pack it as a Python class instead: module:Class with predict(columns)"
+_WRAP = "pack it with --as python"
 
 ALONE = 8
 """Rows that are asked alone as well as among the others."""
@@ -48,13 +50,15 @@ class Description:
 
 @dataclass(frozen=True)
 class Task:
-    """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder."""
+    """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder, and
+    the columns of the user's data as pandas holds them (`fivefold.packing.frames.seen`)."""
 
     contract: Contract
     bound: Bind
     probe: Columns
     tolerance: float
     scratch: Path
+    seen: Mapping[str, Seen] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,16 @@ class Trials:
         entry = source.entry if isinstance(source, PythonSource) else None
         return Description(source.kind, dict(source.facts), self._warnings, source.features(), entry)
 
-    def outputs(self) -> tuple[Field, ...]:
-        """The output fields that a drafted contract starts with."""
-        return self._source.outputs()
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with, asked of the model with a few rows of its inputs."""
+        return self._source.outputs(inputs, sample, seen)
 
     def prepare(self, task: Task) -> tuple[Plan, ...]:
         """Take the task; the conversions to try, the preferred one first."""
         self._task = task
         if isinstance(self._source, PythonSource):
             return (Plan("as it is"),)
-        return tuple(self._source.plans(task.contract, task.bound.inputs))
+        return tuple(self._source.plans(task.contract, task.bound.inputs, task.seen, task.probe))
 
     def run(self, plan: Plan) -> Trial:
         """Convert, bind, open and measure; raises `BundleInvalid` with the reason where one of these fails."""
@@ -116,7 +120,9 @@ class Trials:
         law, rows = task.contract, task.probe.rows
         raw = conversion.model if isinstance(conversion.model, bytes) else graph.encoded(conversion.model)
         ports = graph.ports(graph.load(raw, "the converted model"))
-        binding = infer(law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs))
+        binding = infer(
+            law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs, conversion.nulls)
+        )
         bound = {item.model_output for item in binding.outputs}
         asked = [port for port in ports[1] if port.name in bound]
         try:
