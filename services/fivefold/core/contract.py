@@ -69,6 +69,7 @@ class Field:
     `shape` is empty for a scalar; otherwise each row holds an array of exactly that shape. `minimum` and `maximum` are
     inclusive and in the field's `unit`; lengths are in code points (string) or bytes (bytes). In a nullable float NaN
     is null; a nullable field of another dtype names the `null_value` that stands for null and that the model receives.
+    `aliases` are other names for the field in data, any text: the headers of somebody's tables are no names.
     """
 
     name: str
@@ -273,6 +274,8 @@ class Contract:
         for side, field_list in (("inputs", self.inputs), ("outputs", self.outputs)):
             for f in field_list:
                 low, high = f.minimum, f.maximum
+                if f.enum is not None and f.numeric:
+                    low, high = min(f.enum), max(f.enum)
                 if f.dtype in ("int64", "uint64") and (
                     high is None or high > SAFE_INTEGER or (f.dtype == "int64" and (low is None or low < -SAFE_INTEGER))
                 ):
@@ -374,7 +377,7 @@ def _field(data: Mapping[str, Any], path: str, *, output: bool) -> Field:
         values[keyword] = value
     values["shape"] = _shape(data.get("shape", []), f"{path}.shape")
     values["aliases"] = _names(data.get("aliases", []), f"{path}.aliases")
-    labels = values["labels"] = _names(data.get("labels", []), f"{path}.labels", any_text=True)
+    labels = values["labels"] = _names(data.get("labels", []), f"{path}.labels")
     bare = Field(**values)
     if labels and (not bare.shape or len(labels) != bare.shape[-1]):
         raise ContractInvalid(
@@ -422,12 +425,12 @@ def _shape(value: Any, path: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _names(value: Any, path: str, *, any_text: bool = False) -> tuple[str, ...]:
+def _names(value: Any, path: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ContractInvalid(f"expected an array of strings, got {_type(value)}", path=path)
     for index, item in enumerate(value):
-        if not isinstance(item, str) or not item or not (any_text or _NAME.match(item)):
-            raise ContractInvalid(f"{item!r} is not a name", path=f"{path}[{index}]")
+        if not isinstance(item, str) or not item:
+            raise ContractInvalid(f"expected a non-empty string, got {item!r}", path=f"{path}[{index}]")
         _utf8(item, f"{path}[{index}]")
     if len(set(value)) != len(value):
         raise ContractInvalid("the same name twice", path=path)

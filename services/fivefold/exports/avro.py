@@ -18,6 +18,7 @@ import numpy as np
 from fivefold.core.columns import json_values
 from fivefold.core.contract import ABSENT, Contract, Field
 from fivefold.core.readers.records import Defaults
+from fivefold.exports.headers import legal
 from fivefold.exports.naming import document, identifier, identifiers, sentences, snake
 
 Schema = dict[str, Any]
@@ -52,7 +53,9 @@ def schema(contract: Contract, kind: str, fields: Sequence[Field]) -> Schema:
         member: Schema = {"name": name, "doc": "; ".join(sentences(field)), "type": avro_type(field, name)}
         if field.default is not ABSENT:
             member["default"] = None if field.default is None else _default(field, defaults.cell(index))
-        aliases = [alias for alias in dict.fromkeys(map(identifier, field.aliases)) if alias not in taken]
+        # A header that is no name has no counterpart in a schema of Avro's.
+        spelt = dict.fromkeys(identifier(alias) for alias in field.aliases if legal(alias))
+        aliases = [alias for alias in spelt if alias not in taken]
         if aliases:
             taken.update(aliases)
             member["aliases"] = aliases

@@ -14,14 +14,15 @@ from typing import Any
 
 from fivefold.core.binding import Binding
 from fivefold.core.bundle import Bundle, sign
-from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract, Field
-from fivefold.core.errors import BundleInvalid, ContractInvalid
+from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.manifest import MODEL
 from fivefold.packing import frames, golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
+from fivefold.packing.kept import keep
 from fivefold.packing.measure import TOLERANCE
+from fivefold.packing.probe import probe
 from fivefold.packing.report import PackReport
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
 from fivefold.packing.source import portable
@@ -93,20 +94,24 @@ def pack(
             law = contract
         else:
             law = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
-        rows, kept, notes = _rows(law, draft_from if golden_from is None else golden_from)
-        probe = rows.pick(golden.PROBE_MOST)
+        data = draft_from if golden_from is None else golden_from
+        given = None if data is None else golden.from_data(data, law)
+        asked = probe(law, given, f"{law.name}@{law.version}")
+        kept = keep(asked, law)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
-            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch), frames.seen(draft_from, golden_from))
+            seen = frames.seen(draft_from, golden_from)
+            task = Task(law, Bind.parse(bind, law), asked, allowed, Path(scratch), seen)
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
-            answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept)
+            answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
         created_from = {
             **(facts or {}),
             "source": described.kind,
             "libraries": dict(described.facts),
             "difference": trial.difference.largest,
-            "measured_rows": probe.rows,
-            "golden": rows.source,
+            "measured_rows": asked.rows,
+            "measured": dict(asked.sorts),
+            "golden": kept.source,
         }
         tell(f"writing {target}")
         bundle = Bundle.write(
@@ -114,7 +119,7 @@ def pack(
             contract=law,
             model=trial.model,
             runtime="python" if trial.binding is None else "onnx",
-            golden=(kept.to_records(), answers.to_records()),
+            golden=(kept.columns.to_records(), answers.to_records()),
             tolerance=allowed,
             binding=trial.binding,
             entry=described.entry,
@@ -138,16 +143,18 @@ def pack(
         tolerance=allowed,
         difference=trial.difference.largest,
         where=trial.difference.where,
-        measured_rows=probe.rows,
+        measured_rows=asked.rows,
+        measured=asked.described(),
+        unreached=asked.unreached,
         ties=trial.difference.ties,
-        golden_rows=kept.rows,
-        golden_source=rows.source,
+        golden_rows=kept.columns.rows,
+        golden_source=kept.source,
         floats=trial.floats,
         signed=bundle.signed,
         inputs=inputs,
         outputs=outputs,
         warnings=(*described.warnings, *law.warnings(), *lints),
-        notes=(*notes, *trial.notes),
+        notes=(*_about(given), *kept.notes, *trial.notes),
         tried=choice.told(),
         drafted=drafted,
         libraries=dict(described.facts),
@@ -167,25 +174,10 @@ def _guarded(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
             f"{stage} did not end well: {err}",
             help="the model's own code or a library of it is at fault: try the same call in a Python of its own",
         ) from err
-
-
-def _rows(law: Contract, data: Any) -> tuple[golden.Rows, Columns, list[str]]:
-    """The rows to measure with, the golden ones among them, and sentences about them."""
-    seed = f"{law.name}@{law.version}"
-    if data is None:
-        rows = golden.made(law.inputs, golden.PROBE_MADE, seed)
-        kept = rows.columns.slice(0, golden.GOLDEN_MADE)
-    else:
-        rows = golden.from_data(data, law)
-        kept = rows.pick(golden.GOLDEN_MOST)
-    notes = _about(rows, kept)
-    if kept.rows < golden.GOLDEN_LEAST:
-        more = golden.made(law.inputs, golden.GOLDEN_LEAST - kept.rows, seed)
-        kept = Columns.concat([_plain(kept), more.columns])
-        rows = golden.Rows(
-            Columns.concat([_plain(rows.columns), more.columns]), f"{rows.source} and made from the contract"
-        )
-    return rows, kept, notes
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        raise BundleInvalid(
+            f"{stage} failed: {first_line(err)}", help="the model's own code or a library of it raised this"
+        ) from err
 
 
 def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Contract:
@@ -209,23 +201,15 @@ def _stem(target: Path) -> str:
     return text if text[:1].isalpha() or text[:1] == "_" else f"model_{text}"
 
 
-def _plain(columns: Columns) -> Columns:
-    return Columns(columns.fields, {name: columns[name] for name in columns}, columns.rows)
-
-
-def _about(rows: golden.Rows, kept: Columns) -> list[str]:
-    out = []
-    if rows.refused and rows.first is not None:
-        total = rows.refused + rows.columns.rows
-        out.append(
-            f"{rows.refused} of {total} rows of {rows.source} break the contract and were left out: "
-            f"{rows.first.path}: {rows.first.message}"
-        )
-    if kept.rows < golden.GOLDEN_LEAST:
-        out.append(
-            f"{rows.source} has {kept.rows} legal rows; the rest of {golden.GOLDEN_LEAST} are made from the contract"
-        )
-    return out
+def _about(given: golden.Rows | None) -> list[str]:
+    """A sentence about the rows of the data that were left out."""
+    if given is None or not given.refused or given.first is None:
+        return []
+    total = given.refused + given.columns.rows
+    return [
+        f"{given.refused} of {total} rows of {given.source} break the contract and were left out: "
+        f"{given.first.path}: {given.first.message}"
+    ]
 
 
 def _described(binding: Binding | None, law: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:

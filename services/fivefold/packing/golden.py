@@ -1,30 +1,30 @@
 """Rows to prove a model with: out of somebody's data, or made from the contract.
 
-Golden rows travel in the bundle; the larger set that packing measures with does not. Rows that break the contract are
-left out and counted. Reading is core's readers' work: the rows are held to the same law as any request.
+Rows that break the contract are left out and counted. Reading is core's readers' work: the rows are held to the same
+law as any request. Which rows packing measures with is left to `fivefold.packing.probe`, which of them travel in the
+bundle to `fivefold.packing.kept`.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fivefold.core.check import Reading
-from fivefold.core.columns import Array, Columns
+from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid, FivefoldError, Violation
-from fivefold.core.pattern import Pattern
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 from fivefold.packing.bind import normal
+from fivefold.packing.generated import generate
 from fivefold.packing.needs import need
 
 GOLDEN_LEAST = 32
@@ -44,11 +44,14 @@ class Rows:
     refused: int = 0
     first: Violation | None = None
 
+    def index(self, most: int) -> npt.NDArray[np.int64]:
+        """The positions of at most `most` rows, evenly spaced, the first and the last among them."""
+        rows = self.columns.rows
+        return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
+
     def pick(self, most: int) -> Columns:
         """At most `most` rows, evenly spaced, the first and the last among them."""
-        if self.columns.rows <= most:
-            return self.columns
-        return self.columns.take(np.linspace(0, self.columns.rows - 1, most).round().astype(np.int64))
+        return self.columns if self.columns.rows <= most else self.columns.take(self.index(most))
 
 
 def from_data(data: Any, contract: Contract) -> Rows:
@@ -159,81 +162,4 @@ def _csv(path: Path, fields: Sequence[Field], delimiter: str) -> Reading:
 def made(fields: Sequence[Field], rows: int, seed: str = "") -> Rows:
     """`rows` legal rows made from the fields: inside ranges, enums, lengths and patterns, a null in eight where
     nullable. The same fields, count and seed give the same rows on every machine."""
-    source = random.Random(seed)  # noqa: S311 - rows to test with, no secret
-    arrays: dict[str, Array] = {}
-    for field in fields:
-        values = [_value(field, source) for _ in range(rows * field.size)]
-        if field.kind in ("string", "bytes"):
-            flat = np.empty(len(values), object)
-            flat[:] = values
-        else:
-            flat = np.array(values, np.dtype(field.dtype))
-        arrays[field.name] = flat.reshape((rows, *field.shape))
-    return Rows(Columns(fields, arrays, rows), "made from the contract")
-
-
-def _value(field: Field, source: random.Random) -> Any:
-    if field.nullable and source.random() < 0.125:
-        return field.null
-    if field.enum is not None:
-        return source.choice(field.enum)
-    if field.kind == "bool":
-        return source.random() < 0.5
-    if field.kind == "string":
-        return _text(field, source)
-    if field.kind == "bytes":
-        return source.randbytes(_length(field, source))
-    low, high = _range(field)
-    if field.kind == "int":
-        return source.randint(int(low), int(high))
-    # The rounded value must still lie inside the bounds.
-    with np.errstate(over="ignore"):
-        value = float(np.dtype(field.dtype).type(low + (high - low) * source.random()))
-    return min(max(value, low), high)
-
-
-def _range(field: Field) -> tuple[float | int, float | int]:
-    """Bounds to draw from: the field's, or a span of 100 (integers) or 4 (floats) where one or both are open."""
-    low, high = field.minimum, field.maximum
-    span: float | int = 100 if field.kind == "int" else 4.0
-    floor: float | int
-    ceiling: float | int
-    if field.kind == "int":
-        info = np.iinfo(field.dtype)
-        floor, ceiling = int(info.min), int(info.max)
-    else:
-        ceiling = float(np.finfo(field.dtype).max)
-        floor = -ceiling
-    if low is None and high is None:
-        low = 0 if field.kind == "int" else -span / 2
-    if low is None:
-        assert high is not None
-        low = max(high - span, floor)
-    if high is None:
-        high = min(low + span, ceiling)
-    if field.kind == "float" and not math.isfinite(high - low):
-        low, high = low / 2, high / 2
-    return low, high
-
-
-def _length(field: Field, source: random.Random) -> int:
-    low = field.min_length or 0
-    high = field.max_length if field.max_length is not None else low + 12
-    return source.randint(low, min(high, low + 64))
-
-
-def _text(field: Field, source: random.Random) -> str:
-    if field.pattern is None:
-        letters = "abcdefghijklmnopqrstuvwxyz0123456789 "
-        return "".join(source.choice(letters) for _ in range(_length(field, source)))
-    pattern = Pattern.parse(field.pattern)
-    for _ in range(200):
-        text = pattern.example(source)
-        low, high = field.min_length or 0, field.max_length
-        if len(text) >= low and (high is None or len(text) <= high) and pattern.matches(text):
-            return text
-    raise ContractInvalid(
-        f"no text was found that fits the pattern {field.pattern!r} and the lengths",
-        path=f"inputs.{field.name}",
-        help="give data for the golden rows: --golden DATA",
-    )
+    return Rows(generate(fields, rows, seed), "made from the contract")
