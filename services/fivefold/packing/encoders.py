@@ -224,8 +224,10 @@ def _looked_up(write: Writer, encoder: Any, place: str, rows: list[Array | None]
         # One column at most is hot: its number does, where a table would be as large as the square of the categories.
         hot = [size if row is None or not row.any() else int(np.argmax(row)) for row in rows]
         column = write.node("Gather", [write.constant(hot, "int64"), flat])
-        depth, ends = write.constant(size + 1, "int64"), write.constant([0, 1])
+        depth, ends = write.constant(size + 1, "int64"), write.constant([0, 1], "float32")
         spread = write.node("OneHot", [column, depth, ends], axis=1)
-        return write.columns(spread, list(range(size)))
+        hot_columns = write.columns(spread, list(range(size)))
+        # ONNX Runtime has no OneHot that gives float64.
+        return hot_columns if write.floats == "float32" else write.cast(hot_columns, write.floats)
     table = np.array([np.full(size, np.nan) if row is None else row.reshape(-1) for row in rows], np.float64)
     return write.node("Gather", [write.constant(table), flat])
