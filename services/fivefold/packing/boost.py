@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,69 +57,43 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def register() -> None:
     """Teach skl2onnx the boosters that are loaded. Registering twice is harmless."""
-    shapes = "skl2onnx.common.shape_calculator"
+    from fivefold.packing.categories import coded
+    from fivefold.packing.operators import classifier_shape, regressor_shape
+
     options = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
     if "xgboost" in sys.modules:
         xgboost = need("xgboost")
-        convert = need("onnxmltools.convert.xgboost.operator_converters.XGBoost").convert_xgboost
-        _register(
-            xgboost.XGBClassifier,
-            "XGBoostXGBClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            xgboost.XGBRFClassifier,
-            "XGBoostXGBRFClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            xgboost.XGBRegressor,
-            "XGBoostXGBRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            None,
-        )
-        _register(
-            xgboost.XGBRFRegressor,
-            "XGBoostXGBRFRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            None,
-        )
+        convert = coded(need("onnxmltools.convert.xgboost.operator_converters.XGBoost").convert_xgboost)
+        for model in (xgboost.XGBClassifier, xgboost.XGBRFClassifier):
+            _register(model, f"XGBoost{model.__name__}", classifier_shape, convert, options)
+        for model in (xgboost.XGBRegressor, xgboost.XGBRFRegressor, xgboost.XGBRanker):
+            _register(model, f"XGBoost{model.__name__}", regressor_shape, convert, None)
     if "lightgbm" in sys.modules:
         lightgbm = need("lightgbm")
-        convert = need("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm
-        _register(
-            lightgbm.LGBMClassifier,
-            "LightGbmLGBMClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            lightgbm.LGBMRegressor,
-            "LightGbmLGBMRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            {"split": None},
-        )
+        convert = coded(need("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm)
+        _register(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", classifier_shape, convert, options)
+        for model in (lightgbm.LGBMRegressor, lightgbm.LGBMRanker):
+            _register(model, f"LightGbm{model.__name__}", regressor_shape, convert, {"split": None})
 
 
-def _register(model: type, alias: str, shape: str, convert: Any, options: Mapping[str, Any] | None) -> None:
-    module, _, name = shape.partition(":")
-    need("skl2onnx").update_registered_converter(
-        model, alias, getattr(need(module), name), convert, overwrite=True, options=options
-    )
+def _register(model: type, alias: str, shape: Any, convert: Any, options: Mapping[str, Any] | None) -> None:
+    need("skl2onnx").update_registered_converter(model, alias, shape, convert, overwrite=True, options=options)
+
+
+_named: ContextVar[Mapping[int, tuple[Any, Any]]] = ContextVar("named", default={})
 
 
 @contextlib.contextmanager
 def anonymous(model: Any) -> Iterator[None]:
-    """While it holds, XGBoost's boosters forget their features' names: the converter only reads f0, f1, …"""
-    boosters = [step.get_booster() for step in walk(model) if hasattr(step, "get_booster")]
+    """While it holds, XGBoost's boosters forget their features' names: the converter only reads f0, f1, …
+
+    `described` still knows them.
+    """
+    from fivefold.packing.frames import pandas_categories
+
+    steps = [step for step in walk(model) if hasattr(step, "get_booster")]
+    token = _named.set({id(step): (step.get_booster().feature_names, pandas_categories(step)) for step in steps})
+    boosters = [step.get_booster() for step in steps]
     names = [(booster, booster.feature_names, booster.feature_types) for booster in boosters]
     try:
         for booster in boosters:
@@ -126,9 +101,19 @@ def anonymous(model: Any) -> Iterator[None]:
             booster.feature_types = None
         yield
     finally:
+        _named.reset(token)
         for booster, name, kind in names:
             booster.feature_names = name
             booster.feature_types = kind
+
+
+def described(model: Any) -> tuple[list[str], Mapping[str, tuple[Any, ...]]]:
+    """The names of a booster's features, and the categories of those that were fitted on pandas categories."""
+    from fivefold.packing.frames import pandas_categories
+
+    known = _named.get().get(id(model))
+    names, found = known or (getattr(model, "feature_names_in_", None), pandas_categories(model))
+    return [str(name) for name in (range(int(model.n_features_in_)) if names is None else names)], found
 
 
 def load_xgboost(path: Path) -> Any:
@@ -144,8 +129,10 @@ def load_xgboost(path: Path) -> Any:
 def _estimator(booster: Any) -> Any:
     xgboost = need("xgboost")
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    classes = objective.startswith(("binary:", "multi:"))
-    model = xgboost.XGBClassifier() if classes else xgboost.XGBRegressor()
+    if objective.startswith("rank:"):
+        model = xgboost.XGBRanker(objective=objective)
+    else:
+        model = xgboost.XGBClassifier() if objective.startswith(("binary:", "multi:")) else xgboost.XGBRegressor()
     model.load_model(booster.save_raw("ubj"))
     return model
 
@@ -216,6 +203,15 @@ class LightgbmSource:
 
     def convert(self, _plan: Plan) -> Conversion:
         """By onnxmltools."""
+        from fivefold.packing.frames import pandas_categories
+
+        categories = pandas_categories(self._booster)
+        if categories:
+            raise BundleInvalid(
+                f"the booster was trained on pandas categories in {', '.join(map(repr, categories))}, "
+                f"and its converter takes numbers",
+                help="pack the LGBMModel of the scikit-learn interface instead, or pack it with --as python",
+            )
         fields = self._witness.features.fields
         types = need("onnxmltools.convert.common.data_types")
         convert = need("onnxmltools").convert_lightgbm

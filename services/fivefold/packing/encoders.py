@@ -101,6 +101,18 @@ def number(write: Writer, place: Place) -> str:
     return name if place[1] == write.floats else write.cast(name, write.floats)
 
 
+def code(write: Writer, place: Place, categories: list[Any]) -> str:
+    """[rows, 1]: the place among the categories of what stands at `place`; NaN for null and for another value."""
+    name, dtype = _column(write, place), place[1]
+    found = (
+        _text_place(write, name, [str(value) for value in categories])
+        if dtype == "string"
+        else _number_place(write, name, dtype, [float(value) for value in categories])
+    )
+    table = np.array([*range(len(categories)), np.nan, np.nan], np.float64).reshape(-1, 1)
+    return write.node("Gather", [write.constant(table), write.node("Reshape", [found, write.constant([-1], "int64")])])
+
+
 def _column(write: Writer, place: Place) -> str:
     name, _, column = place
     return name if column is None else write.columns(name, [column])

@@ -238,10 +238,20 @@ def learnt_shapes(model: Any, feed: Mapping[str, Any] | None = None) -> None:
     except Exception:  # the runtime raises a dozen unrelated classes, and opening the model will tell again
         return
     for output, answer in zip(model.graph.output, answers, strict=True):
-        if isinstance(answer, np.ndarray) and answer.ndim and answer.shape[0] == rows:
-            kind = onnx.helper.np_dtype_to_tensor_dtype(answer.dtype) if answer.dtype != object else 8
+        if not isinstance(answer, np.ndarray) or not answer.ndim:
+            continue
+        kind = onnx.helper.np_dtype_to_tensor_dtype(answer.dtype) if answer.dtype != object else 8
+        if answer.shape[0] == rows:
             shape = ["rows", *answer.shape[1:]]
-            output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, kind, shape))
+        elif answer.size == rows and feed is None:
+            # One value a row, laid out as one row of them.
+            inner, size = _behind(model, output.name, f"{output.name}_row"), _fresh(model, f"{output.name}_rows")
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1], np.int64), size))
+            model.graph.node.append(onnx.helper.make_node("Reshape", [inner, size], [output.name]))
+            shape = ["rows"]
+        else:
+            continue
+        output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, kind, shape))
 
 
 EXAMPLE = 3

@@ -13,7 +13,7 @@ import numpy as np
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import encoders, trees
 from fivefold.packing.needs import need
-from fivefold.packing.operators import ML, Writer, dtype_of, register, set_shape
+from fivefold.packing.operators import ML, Writer, classifier_shape, dtype_of, register, regressor_shape
 
 _LINKS = {"IdentityLink": None, "LogLink": "Exp"}
 
@@ -21,17 +21,10 @@ _LINKS = {"IdentityLink": None, "LogLink": "Exp"}
 def register_histograms() -> None:
     """Teach skl2onnx this module's estimators."""
     ensemble = need("sklearn.ensemble")
-    options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "raw_scores": [True, False]}
-    register(ensemble.HistGradientBoostingClassifier, _classifier_shape, _classifier, options=options)
-    register(ensemble.HistGradientBoostingRegressor, _regressor_shape, _regressor)
-
-
-def _classifier_shape(operator: Any) -> None:
-    need("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes(operator)
-
-
-def _regressor_shape(operator: Any) -> None:
-    set_shape(operator, 1)
+    both = [True, False]
+    options = {"zipmap": [*both, "columns"], "output_class_labels": both, "raw_scores": both, "nocl": both}
+    register(ensemble.HistGradientBoostingClassifier, classifier_shape, _classifier, options=options)
+    register(ensemble.HistGradientBoostingRegressor, regressor_shape, _regressor)
 
 
 def _plain(operator: Any) -> bool:
@@ -91,7 +84,7 @@ def _raw(write: Writer, operator: Any) -> str:
     count = int(model.n_trees_per_iteration_)
     for round_, predictors in enumerate(model._predictors):
         for index, tree in enumerate(predictors):
-            trees._add_histogram(
+            trees.add_histogram(
                 pairs, False, tree, round_ * count + index, 1.0, index, False, dtype=np.dtype(write.floats)
             )
     pairs["base_values"] = np.asarray(model._baseline_prediction, np.float64).ravel().tolist()

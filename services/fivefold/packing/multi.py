@@ -52,9 +52,7 @@ def parts(model: Any) -> list[Any] | None:
     elif type(final).__name__ == "KNeighborsClassifier":
         found = [_neighbours_part(final, index) for index in range(len(known))]
     else:
-        raise BundleInvalid(
-            f"a {type(final).__name__} of several outputs has no converter", help="pack it with --as python"
-        )
+        raise RuntimeError(f"no converter knows a {type(final).__name__} of several outputs")
     return [replaced(model, part) for part in found]
 
 

@@ -120,6 +120,24 @@ def set_shape(operator: Any, columns: int, kind: str | None = None, index: int =
     operator.outputs[index].type = made([operator.inputs[0].get_first_dimension(), columns])
 
 
+def classifier_shape(operator: Any) -> None:
+    """Declare a label and a probability a class, over one input or several."""
+    if len(operator.inputs) == 1:
+        need("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes(operator)
+        return
+    known = np.asarray(operator.raw_operator.classes_)
+    types = need("skl2onnx.common.data_types")
+    text = known.dtype.kind in "OUS"
+    rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = (types.StringTensorType if text else types.Int64TensorType)([rows])
+    set_shape(operator, len(known), index=1)
+
+
+def regressor_shape(operator: Any) -> None:
+    """Declare one number, over one input or several."""
+    set_shape(operator, 1)
+
+
 def register(
     model: type,
     shape: Callable[[Any], None],

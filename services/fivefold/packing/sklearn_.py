@@ -8,6 +8,7 @@ compares float32 thresholds, a linear model on large numbers needs float64.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ from fivefold.packing import (
     imputers,
     measure,
     multi,
+    nets,
     nulls,
     operators,
     trees,
@@ -246,6 +248,7 @@ class SklearnSource:
         imputers.register_imputers()
         encoders.register_encoders()
         histograms.register_histograms()
+        nets.register_nets()
         convert = need("skl2onnx").convert_sklearn
         last = estimator
         while hasattr(last, "steps"):
@@ -264,6 +267,12 @@ class SklearnSource:
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options=options)
             except NameError:  # how skl2onnx says that this classifier has no such option
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options={id(last): {}})
+            except Exception as err:  # converters raise whatever their authors met
+                if not type(err).__name__.startswith("Missing"):
+                    raise
+                found = re.search(r"<class '([\w.]+)'>", str(err))
+                name = found[1].rpartition(".")[2] if found else type(estimator).__name__
+                raise RuntimeError(f"no converter knows a {name}") from err
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict, predict_proba and their relatives, by what skl2onnx calls their outputs."""

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fivefold.core.columns import Array
-from fivefold.core.errors import BundleInvalid
 from fivefold.packing.needs import need
 
 _MODULES = (
@@ -36,7 +35,7 @@ def exact() -> Iterator[None]:
     """While it holds, skl2onnx writes trees by this module's functions."""
     own = {
         "add_tree_to_attribute_pairs": _add_tree,
-        "add_tree_to_attribute_pairs_hist_gradient_boosting": _add_histogram,
+        "add_tree_to_attribute_pairs_hist_gradient_boosting": add_histogram,
     }
     with _lock:
         places = [need("skl2onnx.common.tree_ensemble")]
@@ -105,7 +104,7 @@ def _add_tree(
     )
 
 
-def _add_histogram(
+def add_histogram(
     pairs: dict[str, Any],
     is_classifier: bool,
     tree: Any,
@@ -120,12 +119,6 @@ def _add_histogram(
     del leaf_weights_are_counts, adjust_threshold_for_sklearn
     nodes = tree.nodes
     leaf = nodes["is_leaf"].astype(bool)
-    if "is_categorical" in nodes.dtype.names and (nodes["is_categorical"].astype(bool) & ~leaf).any():
-        feature = int(nodes["feature_idx"][nodes["is_categorical"].astype(bool) & ~leaf][0])
-        raise BundleInvalid(
-            f"the model splits its feature {feature} by sets of categories, which its converter does not know",
-            help="pack it with --as python",
-        )
     thresholds = np.where(leaf, 0.0, nodes["num_threshold"])
     kind = np.dtype(dtype or np.float32)
     _write(
@@ -141,6 +134,52 @@ def _add_histogram(
         (nodes["value"][leaf] * tree_weight).reshape(-1, 1),
         weight_id_bias,
     )
+    for index in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf).tolist():
+        _split_by_set(pairs, tree_id, index, nodes[index], tree.raw_left_cat_bitsets)
+
+
+def _split_by_set(pairs: dict[str, Any], tree_id: int, index: int, node: Any, bitsets: Any) -> None:
+    """Turn the last tree's split by a set of categories into a chain of comparisons with one category each."""
+    words = bitsets[node["bitset_idx"]].tolist()
+    codes = [32 * place + bit for place, word in enumerate(words) for bit in range(32) if word >> bit & 1]
+    left, right = int(node["left"]), int(node["right"])
+    begin = len(pairs["nodes_treeids"]) - _size(pairs, tree_id)
+    place = begin + index
+    for code in codes[:-1]:
+        fresh = _size(pairs, tree_id)
+        _compare(pairs, place, code, left, fresh, int(node["missing_go_to_left"]))
+        place = begin + fresh
+        for name, value in (
+            ("treeids", tree_id),
+            ("nodeids", fresh),
+            ("featureids", int(node["feature_idx"])),
+            ("modes", "BRANCH_EQ"),
+            ("values", 0.0),
+            ("truenodeids", left),
+            ("falsenodeids", right),
+            ("missing_value_tracks_true", 0),
+            ("hitrates", 1.0),
+        ):
+            pairs[f"nodes_{name}"].append(value)
+    _compare(pairs, place, codes[-1], left, right, int(node["missing_go_to_left"]))
+
+
+def _compare(pairs: dict[str, Any], place: int, code: int, true: int, false: int, missing: int) -> None:
+    pairs["nodes_modes"][place] = "BRANCH_EQ"
+    pairs["nodes_values"][place] = float(code)
+    pairs["nodes_truenodeids"][place] = true
+    pairs["nodes_falsenodeids"][place] = false
+    pairs["nodes_missing_value_tracks_true"][place] = missing
+
+
+def _size(pairs: dict[str, Any], tree_id: int) -> int:
+    """Nodes of the tree so far; it is the last one that was written."""
+    count = 0
+    for value in reversed(pairs["nodes_treeids"]):
+        if value != tree_id:
+            break
+        count += 1
+    return count
 
 
 def _write(
