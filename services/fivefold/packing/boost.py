@@ -80,7 +80,7 @@ def _register(model: type, alias: str, shape: Any, convert: Any, options: Mappin
     need("skl2onnx").update_registered_converter(model, alias, shape, convert, overwrite=True, options=options)
 
 
-_named: ContextVar[Mapping[int, tuple[Any, Any]]] = ContextVar("named", default={})
+_named: ContextVar[Mapping[int, tuple[Any, Any]] | None] = ContextVar("named", default=None)
 
 
 @contextlib.contextmanager
@@ -96,9 +96,13 @@ def anonymous(model: Any) -> Iterator[None]:
     boosters = [step.get_booster() for step in steps]
     names = [(booster, booster.feature_names, booster.feature_types) for booster in boosters]
     try:
-        for booster in boosters:
+        for booster, _, kinds in names:
             booster.feature_names = None
             booster.feature_types = None
+            if kinds is not None and "c" in kinds:
+                # Without its types XGBoost does not write down a split by categories.
+                booster.feature_names = [f"f{index}" for index in range(len(kinds))]
+                booster.feature_types = kinds
         yield
     finally:
         _named.reset(token)
@@ -111,7 +115,7 @@ def described(model: Any) -> tuple[list[str], Mapping[str, tuple[Any, ...]]]:
     """The names of a booster's features, and the categories of those that were fitted on pandas categories."""
     from fivefold.packing.frames import pandas_categories
 
-    known = _named.get().get(id(model))
+    known = (_named.get() or {}).get(id(model))
     names, found = known or (getattr(model, "feature_names_in_", None), pandas_categories(model))
     return [str(name) for name in (range(int(model.n_features_in_)) if names is None else names)], found
 
