@@ -17,6 +17,7 @@ from fivefold.core.bundle import Bundle, sign
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.manifest import MODEL
+from fivefold.exports import draft, tables
 from fivefold.packing import frames, golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
@@ -50,6 +51,10 @@ def pack(
     time_limit: float = SECONDS,
     memory_limit: int | None = None,
     say: Say | None = None,
+    target: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    features: Sequence[str] | None = None,
+    margin: float = 0.0,
 ) -> PackReport:
     """Pack a model under a contract into the directory `output`.
 
@@ -63,13 +68,17 @@ def pack(
     `score=probabilities[1]`. `sign_key` is an Ed25519 private key in PEM or its path; `facts` are further JSON values
     for the bundle's `created_from`. The model is loaded, converted and measured in a process of its own, where one step
     may take `time_limit` seconds and the whole `memory_limit` bytes (default: most of what the system has to spare).
-    `say` gets a sentence about each stage.
+    `say` gets a sentence about each stage. `target`, `drop`, `features` and `margin` choose the columns of a draft and
+    widen its ranges, as in `fivefold.exports.draft.drafted`.
 
     Raises `ContractInvalid` and `BundleInvalid`; nothing is written then, except the draft.
     """
     if output is None:
         raise BundleInvalid("packing needs a directory to write to", help="give output")
-    target = Path(output)
+    place = Path(output)
+    selection = {"target": target, "drop": drop, "features": features, "margin": margin}
+    if contract is not None and any(selection.values()):
+        raise ContractInvalid("target, drop, features and margin are for drafts, and a contract was given")
     allowed = TOLERANCE if tolerance is None else tolerance
     if not 0 <= allowed <= 1:
         raise BundleInvalid(f"expected a tolerance of 0 to 1, got {allowed}")
@@ -79,15 +88,16 @@ def pack(
     ) as sandbox:
         tell("loading the model")
         described: Description = _guarded(sandbox, "loading the model", "describe")
-        drafted = None
+        drafted, found = None, None
         if contract is None:
             if draft_from is None:
                 raise ContractInvalid(
                     "packing needs a contract", help="give one, or data to draft one from: --draft-from DATA"
                 )
             tell("drafting a contract from the data")
-            law = _draft(sandbox, described, draft_from, name or _stem(target))
-            drafted = target.parent / f"{target.name}.contract.json"
+            found = _draft(sandbox, described, draft_from, name or _stem(place), selection)
+            law = found.contract
+            drafted = place.parent / f"{place.name}.contract.json"
             drafted.parent.mkdir(parents=True, exist_ok=True)
             drafted.write_bytes(law.to_bytes())
         elif isinstance(contract, Contract):
@@ -113,9 +123,9 @@ def pack(
             "measured": dict(asked.sorts),
             "golden": kept.source,
         }
-        tell(f"writing {target}")
+        tell(f"writing {place}")
         bundle = Bundle.write(
-            target,
+            place,
             contract=law,
             model=trial.model,
             runtime="python" if trial.binding is None else "onnx",
@@ -127,13 +137,13 @@ def pack(
             version=version,
             facts=created_from,
         )
-        _guarded(sandbox, "opening the bundle", "prove", target.resolve())
+        _guarded(sandbox, "opening the bundle", "prove", place.resolve())
     if sign_key is not None:
-        bundle = sign(target, sign_key)
+        bundle = sign(place, sign_key)
     inputs, outputs = _described(trial.binding, law)
     lints = graph.lints(graph.load(trial.model[MODEL], MODEL)) if MODEL in trial.model else []
     return PackReport(
-        path=target,
+        path=place,
         name=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
@@ -154,7 +164,7 @@ def pack(
         inputs=inputs,
         outputs=outputs,
         warnings=(*described.warnings, *law.warnings(), *lints),
-        notes=(*_about(given), *kept.notes, *trial.notes),
+        notes=(*(found.notes if found else ()), *_about(given), *kept.notes, *trial.notes),
         tried=choice.told(),
         drafted=drafted,
         libraries=dict(described.facts),
@@ -180,17 +190,20 @@ def _guarded(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
         ) from err
 
 
-def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Contract:
-    from fivefold.exports import draft
-
-    table = draft.read(data)
+def _draft(
+    sandbox: Sandbox, described: Description, data: Any, name: str, selection: Mapping[str, Any]
+) -> draft.Drafted:
+    """A contract drafted from the data: the columns that the model was fitted on, and what it says that it answers."""
+    source = tables.load(data)
+    chosen = dict(selection)
     names = described.features
-    if names is not None and set(names) <= set(table.column_names):
-        table = table.select(list(names))
-    inputs = draft.draft(table, name, outputs=[Field("asked", "float64")])
+    if chosen["features"] is None and names is not None and set(names) <= set(source.arrow.column_names):
+        left_out = {*chosen["drop"], *chosen["target"]}
+        chosen["features"] = [column for column in names if column not in left_out]
+    inputs = draft.drafted(source, name, outputs=[Field("asked", "float64")], **chosen).contract
     sample = golden.from_data(data, inputs).pick(SAMPLE)
     outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", inputs.inputs, sample, frames.seen(data))
-    return draft.draft(table, name, outputs=outputs)
+    return draft.drafted(source, name, outputs=outputs, **chosen)
 
 
 def _stem(target: Path) -> str:
