@@ -69,8 +69,7 @@ def _imputed(scope: Any, operator: Any, container: Any) -> None:
     if len(kept) < len(fill):
         filled = write.columns(filled, kept)
     if imputer.add_indicator:
-        flags = _flags(write, given, imputer.indicator_)
-        filled = write.node("Concat", [filled, flags], axis=1)
+        filled = write.node("Concat", [filled, flags(write, given, imputer.indicator_)], axis=1)
     write.finish(filled)
 
 
@@ -117,10 +116,10 @@ def _indicated(scope: Any, operator: Any, container: Any) -> None:
         code = write.node(
             "LabelEncoder", [write.texts()], domain=ML, keys_strings=keys, values_int64s=[1], default_int64=0
         )
-        flags = write.cast(write.columns(code, [int(index) for index in indicator.features_]), write.floats)
+        found = write.cast(write.columns(code, [int(index) for index in indicator.features_]), write.floats)
     else:
-        flags = _flags(write, write.numbers(), indicator)
-    write.finish(flags)
+        found = flags(write, write.numbers(), indicator)
+    write.finish(found)
 
 
 def _mask(write: Writer, given: str, missing: Any) -> str:
@@ -129,6 +128,7 @@ def _mask(write: Writer, given: str, missing: Any) -> str:
     return write.node("Equal", [given, write.constant([missing])])
 
 
-def _flags(write: Writer, given: str, indicator: Any) -> str:
+def flags(write: Writer, given: str, indicator: Any) -> str:
+    """[rows, flagged features]: 1 where the value is missing, in the writer's float type."""
     mask = write.cast(_mask(write, given, indicator.missing_values), write.floats)
     return write.columns(mask, [int(index) for index in indicator.features_])

@@ -59,6 +59,8 @@ def _layers(write: Writer, model: Any) -> str:
         current = write.node("Add", [current, write.constant(bias.reshape(1, -1))])
         last = index == len(model.coefs_) - 1
         kind = _ACTIVATIONS[model.out_activation_ if last else model.activation]
-        if kind is not None:
-            current = write.node(kind, [current], **({"axis": 1} if kind == "Softmax" else {}))
+        if kind == "Softmax":
+            current = write.node(kind, [current], axis=1)
+        elif kind is not None:
+            current = write.node(kind, [current])
     return current

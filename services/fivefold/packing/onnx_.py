@@ -29,10 +29,10 @@ class OnnxSource:
     kind: ClassVar[str] = "onnx"
 
     def __init__(self, raw: bytes, name: str) -> None:
-        self._raw = raw
         self._model = graph.load(raw, name)
+        # A dimension of 0 is a free one to its exporter, and to the runtime a size.
+        self._raw = self._model.SerializeToString() if graph.free_dimensions(self._model) else raw
         self._zipmap = graph.without_zipmap(self._model)
-        self._freed = graph.free_dimensions(self._model)
         self.facts = versions("onnxruntime")
 
     @classmethod
@@ -88,7 +88,7 @@ class OnnxSource:
     def convert(self, _plan: Plan) -> Conversion:
         """Nothing is left to convert."""
         notes = ("ZipMap taken off: probabilities are a tensor, not a sequence of maps",) if self._zipmap else ()
-        return Conversion(self._model if self._zipmap or self._freed else self._raw, notes=notes)
+        return Conversion(self._model if self._zipmap else self._raw, notes=notes)
 
     def answers(self, columns: Columns, binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """Feed a session as written, ZipMap and all, input by input; null is NaN in a float and else `null_value`."""

@@ -55,6 +55,13 @@ class Writer:
         )
         return name
 
+    def pair(self, kind: str, inputs: list[str], **attributes: Any) -> tuple[str, str]:
+        """One standard operator with two outputs, by their names."""
+        names = [str(self.scope.get_unique_variable_name(f"{kind.lower()}_{part}")) for part in ("first", "second")]
+        own = self.scope.get_unique_operator_name(kind)
+        self.container.add_node(kind, inputs, names, op_version=OPSETS[""], name=own, **attributes)
+        return names[0], names[1]
+
     def cast(self, name: str, dtype: str, out: str | None = None) -> str:
         """The tensor as another dtype."""
         return self.node("Cast", [name], to=_ELEMENTS[dtype], out=out)

@@ -28,6 +28,7 @@ from fivefold.packing import (
     imputers,
     measure,
     multi,
+    neighbours,
     nets,
     nulls,
     operators,
@@ -246,6 +247,7 @@ class SklearnSource:
     def _convert(self, estimator: Any, given: list[tuple[str, Any]]) -> Any:
         boost.register()
         imputers.register_imputers()
+        neighbours.register_neighbours()
         encoders.register_encoders()
         histograms.register_histograms()
         nets.register_nets()

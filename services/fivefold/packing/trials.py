@@ -135,23 +135,27 @@ class Trials:
         )
         bound = {item.model_output for item in binding.outputs}
         asked = [port for port in ports[1] if port.name in bound]
-        try:
-            scorer = self._scorer({MODEL: raw}, "onnx", binding, None)
-        except BundleInvalid as err:
-            if err.path == MODEL and source.kind != "onnx":
-                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
-            raise
-        with scorer:
-            got = answers(scorer, task.probe)
-            alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
 
         def original(columns: Columns) -> Columns:
             named = source.answers(columns, binding, asked)
             return _picked(law, binding, named, columns.rows)
 
+        # The original first: a row that it cannot answer is no fault of the conversion.
         want = original(task.probe)
         tied = source.undecided(task.probe, task.tolerance)
         _independent("the original model", task, want, original, tied)
+        try:
+            with self._scorer({MODEL: raw}, "onnx", binding, None) as scorer:
+                got = answers(scorer, task.probe)
+                alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
+        except BundleInvalid as err:
+            if err.path == MODEL and source.kind != "onnx":
+                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
+            if isinstance(err.__cause__, ModelFailed) and source.kind != "onnx":
+                raise Unconverted(
+                    f"the converted model fails on rows that the original answers: {err.__cause__}", help=_WRAP
+                ) from err
+            raise
         difference = measure.compare(law.outputs, want, got, tied)
         for row, answer in alone:
             here = None if tied is None else tied[row : row + 1]
