@@ -135,7 +135,8 @@ def contract(case: Case, model: Any, inputs: Any, target: Any) -> Contract:
         nulls = {"nullable": True} if column.isna().any() else {}
         if column.dtype.kind in "iu":
             more = {**nulls, "null_value": -1} if nulls else {}
-            fields.append({"name": name, "dtype": "int32", "minimum": 0, "maximum": 1000, **more})
+            ends = {"minimum": int(column.min()), "maximum": int(column.max())}
+            fields.append({"name": name, "dtype": "int32", **ends, **more})
         elif column.dtype.kind == "f":
             fields.append({"name": name, "dtype": "float64", "nullable": bool(column.isna().any())})
         elif case.data == "texts":

@@ -32,6 +32,7 @@ from fivefold.packing import (
     nets,
     nulls,
     operators,
+    transforms,
     trees,
 )
 from fivefold.packing.asking import Witness
@@ -251,6 +252,7 @@ class SklearnSource:
         encoders.register_encoders()
         histograms.register_histograms()
         nets.register_nets()
+        transforms.register_transforms()
         convert = need("skl2onnx").convert_sklearn
         last = estimator
         while hasattr(last, "steps"):
