@@ -75,6 +75,22 @@ def data(name: str) -> tuple[Any, Any]:
         target = inputs[:, 0] + inputs[:, 1] * 0.5
         inputs[random.random(inputs.shape) < 0.1] = np.nan
         return inputs, target
+    if name == "messy":
+        rows = 400
+        frame = pd.DataFrame(
+            {
+                "visits": pd.array(random.integers(0, 30, rows), "Int64"),
+                "income": random.normal(50_000, 12_000, rows).round(-2),
+                "city": pd.Series(
+                    random.choice(["Athens", "Berlin", "Cádiz"], rows, p=[0.7, 0.27, 0.03]), dtype=object
+                ),
+            }
+        )
+        score = frame.visits / 10 + frame.income / 50_000 + (frame.city == "Berlin")
+        for column, missing in (("visits", pd.NA), ("income", np.nan), ("city", np.nan)):
+            frame.loc[random.random(rows) < 0.15, column] = missing
+        score += frame.city.isna() * 0.8
+        return frame, np.where(score > score.median(), "yes", "no")
     if name == "texts":
         words = np.array(["cheap", "offer", "meeting", "report", "win", "prize", "minutes", "budget"])
         spam = random.random(300) < 0.5
@@ -116,14 +132,18 @@ def contract(case: Case, model: Any, inputs: Any, target: Any) -> Contract:
     fields: list[dict[str, Any]] = []
     for name in frame.columns:
         column = frame[name]
+        nulls = {"nullable": True} if column.isna().any() else {}
         if column.dtype.kind in "iu":
-            fields.append({"name": name, "dtype": "int32", "minimum": 0, "maximum": 1000})
+            more = {**nulls, "null_value": -1} if nulls else {}
+            ends = {"minimum": int(column.min()), "maximum": int(column.max())}
+            fields.append({"name": name, "dtype": "int32", **ends, **more})
         elif column.dtype.kind == "f":
             fields.append({"name": name, "dtype": "float64", "nullable": bool(column.isna().any())})
         elif case.data == "texts":
             fields.append({"name": name, "dtype": "string", "maxLength": 200})
         else:
-            fields.append({"name": name, "dtype": "string", "enum": sorted(column.unique())})
+            more = {**nulls, "null_value": ""} if nulls else {}
+            fields.append({"name": name, "dtype": "string", "enum": sorted(column.dropna().unique()), **more})
     outputs: list[dict[str, Any]] = []
     if case.outputs == "score":
         outputs = [{"name": "label", "dtype": "int64", "enum": [-1, 1]}, {"name": "score", "dtype": "float32"}]
@@ -145,6 +165,13 @@ def _columns(*, scale: bool = True) -> Any:
     numbers = preprocessing.StandardScaler() if scale else "passthrough"
     return compose.make_column_transformer(
         (preprocessing.OneHotEncoder(handle_unknown="ignore"), ["city"]), (numbers, ["age", "income", "rooms"])
+    )
+
+
+def _messy(encoder: Any, *, scale: bool = True) -> Any:
+    steps = (impute.SimpleImputer(), preprocessing.StandardScaler()) if scale else (impute.SimpleImputer(),)
+    return compose.make_column_transformer(
+        (make_pipeline(*steps), ["visits", "income"]), (encoder, ["city"]), sparse_threshold=0
     )
 
 
@@ -324,6 +351,66 @@ CASES = (
         "texts",
         lambda: make_pipeline(feature_extraction.text.CountVectorizer(), linear_model.LogisticRegression()),
     ),
+    # missing values in every column
+    Case(
+        "messy-one-hot-logistic",
+        "messy",
+        lambda: make_pipeline(
+            _messy(preprocessing.OneHotEncoder(handle_unknown="ignore")), linear_model.LogisticRegression()
+        ),
+        sample=True,
+    ),
+    Case(
+        "messy-one-hot-forest",
+        "messy",
+        lambda: make_pipeline(
+            _messy(preprocessing.OneHotEncoder(handle_unknown="ignore")),
+            ensemble.RandomForestClassifier(15, random_state=0),
+        ),
+        sample=True,
+    ),
+    Case(
+        "messy-infrequent-boosting",
+        "messy",
+        lambda: make_pipeline(
+            _messy(preprocessing.OneHotEncoder(min_frequency=40, handle_unknown="infrequent_if_exist")),
+            ensemble.GradientBoostingClassifier(n_estimators=20, random_state=0),
+        ),
+    ),
+    Case(
+        "messy-ordinal-histogram",
+        "messy",
+        lambda: make_pipeline(
+            _messy(preprocessing.OrdinalEncoder(), scale=False),
+            ensemble.HistGradientBoostingClassifier(max_iter=20, random_state=0),
+        ),
+    ),
+    Case(
+        "messy-target-forest",
+        "messy",
+        lambda: make_pipeline(
+            _messy(preprocessing.TargetEncoder(random_state=0)), ensemble.ExtraTreesClassifier(15, random_state=0)
+        ),
+    ),
+    Case(
+        "messy-filled-logistic",
+        "messy",
+        lambda: make_pipeline(
+            _messy(make_pipeline(impute.SimpleImputer(strategy="most_frequent"), preprocessing.OneHotEncoder())),
+            linear_model.LogisticRegression(),
+        ),
+    ),
+    Case(
+        "imputed-scaled-forest",
+        "gaps",
+        lambda: make_pipeline(
+            impute.SimpleImputer(), preprocessing.StandardScaler(), ensemble.RandomForestRegressor(10, random_state=0)
+        ),
+    ),
+    Case("forest-gaps", "gaps", lambda: ensemble.RandomForestRegressor(10, random_state=0), exact=True),
+    Case("tree-gaps", "gaps", lambda: tree.DecisionTreeRegressor(random_state=0), exact=True),
+    Case("forest-two-targets", "two-targets", lambda: ensemble.RandomForestRegressor(10, random_state=0)),
+    Case("mlp-two-targets", "two-targets", lambda: neural_network.MLPRegressor(max_iter=50, random_state=0)),
     # boosters
     Case("xgboost", "cancer-array", lambda: _xgboost("XGBClassifier"), exact=True, sample=True),
     Case("xgboost-multi", "iris", lambda: _xgboost("XGBClassifier"), exact=True),

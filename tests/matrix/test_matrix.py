@@ -85,6 +85,7 @@ def test_the_matrix_is_as_large_as_promised() -> None:
         "two-targets",
         "gaps",
         "texts",
+        "messy",
         "mixed",
     }
     assert data("mixed")[0].shape == (400, 4)

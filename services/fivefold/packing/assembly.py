@@ -18,7 +18,7 @@ from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.manifest import MODEL
 from fivefold.exports import draft, tables
-from fivefold.packing import golden, graph
+from fivefold.packing import frames, golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
 from fivefold.packing.kept import keep
@@ -28,10 +28,12 @@ from fivefold.packing.probe import probe
 from fivefold.packing.report import PackReport
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
 from fivefold.packing.source import Reading, Unconverted, portable
-from fivefold.packing.training import of_data
 from fivefold.packing.trials import Description, Task
 
 Say = Callable[[str], None]
+
+SAMPLE = 32
+"""Rows that a model is asked with while its outputs are drafted."""
 
 
 def pack(
@@ -119,9 +121,9 @@ def pack(
         given = None if data is None else golden.from_data(data, law)
         asked = probe(law, given, f"{law.name}@{law.version}")
         kept = keep(asked, law)
-        layout = of_data(data, law.inputs) if described.wrapped and data is not None else ()
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
-            task = Task(law, Bind.parse(bind, law), asked, allowed, Path(scratch), layout)
+            seen = frames.seen(draft_from, golden_from)
+            task = Task(law, Bind.parse(bind, law), asked, allowed, Path(scratch), seen)
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
@@ -213,11 +215,11 @@ def _draft(
     if chosen["features"] is None and names is not None and set(names) <= set(source.arrow.column_names):
         left_out = {*chosen["drop"], *chosen["target"]}
         chosen["features"] = [column for column in names if column not in left_out]
-    asked: tuple[Any, ...] = ()
-    if described.wrapped:
-        inputs = draft.draft(source, name, outputs=[Field("answer", "float64")], **chosen)
-        asked = probe(inputs, golden.from_data(data, inputs), name).columns, of_data(data, inputs.inputs)
-    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", *asked)
+    inputs = draft.draft(source, name, outputs=[Field("asked", "float64")], **chosen)
+    legal = golden.from_data(data, inputs)
+    # A model that stays as it is has no graph that says what else it may answer.
+    rows = probe(inputs, legal, name).columns if described.wrapped else legal.pick(SAMPLE)
+    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs", inputs.inputs, rows, frames.seen(data))
     return draft.drafted(source, name, outputs=outputs, **chosen)
 
 

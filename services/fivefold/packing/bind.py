@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from fivefold.core.binding import Binding, InputBinding, OutputBinding
 from fivefold.core.contract import Contract, Field, nearest
 from fivefold.core.errors import ContractInvalid
@@ -22,10 +24,12 @@ _SOURCE = re.compile(r"(?P<name>.+?)(?:\[(?P<column>\d+)\])?\Z")
 
 @dataclass(frozen=True)
 class Bind:
-    """What the user said about the binding: model input -> fields, output field -> (model output, column)."""
+    """What the user said about the binding: model input -> fields, output field -> (model output, column). `nulls` is
+    what a converter says: string input -> the text that it gets for null."""
 
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+    nulls: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, texts: Iterable[str], contract: Contract) -> Bind:
@@ -103,7 +107,8 @@ def _inputs(contract: Contract, ports: Sequence[Port], bind: Bind) -> list[Input
         raise ContractInvalid(
             "; ".join(parts), path="inputs", help=f"name the fields after the inputs, or --bind {target}={example}"
         )
-    return [_input(port, [fields[name] for name in chosen[port.name]]) for port in ports]
+    made = [_input(port, [fields[name] for name in chosen[port.name]]) for port in ports]
+    return [msgspec.structs.replace(item, null=bind.nulls.get(item.model_input)) for item in made]
 
 
 def _input(port: Port, fields: Sequence[Field]) -> InputBinding:

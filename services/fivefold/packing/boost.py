@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import graph, measure
-from fivefold.packing.features import Features, match
+from fivefold.packing.features import match
+from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need
 from fivefold.packing.needs import versions as installed
@@ -55,79 +57,67 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def register() -> None:
     """Teach skl2onnx the boosters that are loaded. Registering twice is harmless."""
-    shapes = "skl2onnx.common.shape_calculator"
+    from fivefold.packing.categories import coded
+    from fivefold.packing.operators import classifier_shape, regressor_shape
+
     options = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
     if "xgboost" in sys.modules:
         xgboost = need("xgboost")
-        convert = need("onnxmltools.convert.xgboost.operator_converters.XGBoost").convert_xgboost
-        _register(
-            xgboost.XGBClassifier,
-            "XGBoostXGBClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            xgboost.XGBRFClassifier,
-            "XGBoostXGBRFClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            xgboost.XGBRegressor,
-            "XGBoostXGBRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            None,
-        )
-        _register(
-            xgboost.XGBRFRegressor,
-            "XGBoostXGBRFRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            None,
-        )
+        convert = coded(need("onnxmltools.convert.xgboost.operator_converters.XGBoost").convert_xgboost)
+        for model in (xgboost.XGBClassifier, xgboost.XGBRFClassifier):
+            _register(model, f"XGBoost{model.__name__}", classifier_shape, convert, options)
+        for model in (xgboost.XGBRegressor, xgboost.XGBRFRegressor, xgboost.XGBRanker):
+            _register(model, f"XGBoost{model.__name__}", regressor_shape, convert, None)
     if "lightgbm" in sys.modules:
         lightgbm = need("lightgbm")
-        convert = need("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm
-        _register(
-            lightgbm.LGBMClassifier,
-            "LightGbmLGBMClassifier",
-            f"{shapes}:calculate_linear_classifier_output_shapes",
-            convert,
-            options,
-        )
-        _register(
-            lightgbm.LGBMRegressor,
-            "LightGbmLGBMRegressor",
-            f"{shapes}:calculate_linear_regressor_output_shapes",
-            convert,
-            {"split": None},
-        )
+        convert = coded(need("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm)
+        _register(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", classifier_shape, convert, options)
+        for model in (lightgbm.LGBMRegressor, lightgbm.LGBMRanker):
+            _register(model, f"LightGbm{model.__name__}", regressor_shape, convert, {"split": None})
 
 
-def _register(model: type, alias: str, shape: str, convert: Any, options: Mapping[str, Any] | None) -> None:
-    module, _, name = shape.partition(":")
-    need("skl2onnx").update_registered_converter(
-        model, alias, getattr(need(module), name), convert, overwrite=True, options=options
-    )
+def _register(model: type, alias: str, shape: Any, convert: Any, options: Mapping[str, Any] | None) -> None:
+    need("skl2onnx").update_registered_converter(model, alias, shape, convert, overwrite=True, options=options)
+
+
+_named: ContextVar[Mapping[int, tuple[Any, Any]] | None] = ContextVar("named", default=None)
 
 
 @contextlib.contextmanager
 def anonymous(model: Any) -> Iterator[None]:
-    """While it holds, XGBoost's boosters forget their features' names: the converter only reads f0, f1, …"""
-    boosters = [step.get_booster() for step in walk(model) if hasattr(step, "get_booster")]
+    """While it holds, XGBoost's boosters forget their features' names: the converter only reads f0, f1, …
+
+    `described` still knows them.
+    """
+    from fivefold.packing.frames import pandas_categories
+
+    steps = [step for step in walk(model) if hasattr(step, "get_booster")]
+    token = _named.set({id(step): (step.get_booster().feature_names, pandas_categories(step)) for step in steps})
+    boosters = [step.get_booster() for step in steps]
     names = [(booster, booster.feature_names, booster.feature_types) for booster in boosters]
     try:
-        for booster in boosters:
+        for booster, _, kinds in names:
             booster.feature_names = None
             booster.feature_types = None
+            if kinds is not None and "c" in kinds:
+                # Without its types XGBoost does not write down a split by categories.
+                booster.feature_names = [f"f{index}" for index in range(len(kinds))]
+                booster.feature_types = kinds
         yield
     finally:
+        _named.reset(token)
         for booster, name, kind in names:
             booster.feature_names = name
             booster.feature_types = kind
+
+
+def described(model: Any) -> tuple[list[str], Mapping[str, tuple[Any, ...]]]:
+    """The names of a booster's features, and the categories of those that were fitted on pandas categories."""
+    from fivefold.packing.frames import pandas_categories
+
+    known = (_named.get() or {}).get(id(model))
+    names, found = known or (getattr(model, "feature_names_in_", None), pandas_categories(model))
+    return [str(name) for name in (range(int(model.n_features_in_)) if names is None else names)], found
 
 
 def load_xgboost(path: Path) -> Any:
@@ -143,8 +133,10 @@ def load_xgboost(path: Path) -> Any:
 def _estimator(booster: Any) -> Any:
     xgboost = need("xgboost")
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    classes = objective.startswith(("binary:", "multi:"))
-    model = xgboost.XGBClassifier() if classes else xgboost.XGBRegressor()
+    if objective.startswith("rank:"):
+        model = xgboost.XGBRanker(objective=objective)
+    else:
+        model = xgboost.XGBClassifier() if objective.startswith(("binary:", "multi:")) else xgboost.XGBRegressor()
     model.load_model(booster.save_raw("ubj"))
     return model
 
@@ -174,7 +166,7 @@ class LightgbmSource:
 
     def __init__(self, booster: Any) -> None:
         self._booster = booster
-        self._features: Features | None = None
+        self._witness: Any = None
         self.facts = {**versions(["lightgbm"]), **installed("onnxmltools")}
         dump = booster.dump_model(num_iteration=1)
         objective = str(dump.get("objective", "")).split(" ")[0]
@@ -186,25 +178,45 @@ class LightgbmSource:
         names = tuple(self._booster.feature_name())
         return None if all(name.startswith("Column_") for name in names) else names
 
-    def outputs(self) -> tuple[Field, ...]:
-        """label and probability of a classifier, prediction of a regressor."""
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """label and probability of a classifier, prediction of a regressor or a ranker."""
+        self._witness = self._ready(Contract("draft", "0", tuple(inputs), ()), {}, seen)
+        values = self._predict(sample)
         if not self._classes:
-            return (Field("prediction", "float32"),)
+            shape = tuple(int(size) for size in values.shape[1:] if size != 1)
+            return (Field("prediction", "float64", shape),)
         count = self._classes
         label = Field("label", "int64", enum=tuple(range(count)))
         return label, Field(
             "probability", "float32", (count,), minimum=0, maximum=1, labels=tuple(map(str, range(count)))
         )
 
-    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+    def plans(
+        self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen], _sample: Columns
+    ) -> Sequence[Plan]:
         """One, float32: the converter knows no other."""
-        self._features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        self._witness = self._ready(contract, order, seen)
         return (Plan("float32"),)
+
+    def _ready(self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen]) -> Any:
+        from fivefold.packing.asking import Witness
+
+        features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
+        framed = bool(self._booster.pandas_categorical)
+        return Witness(self._booster, features, seen, text=False, framed=framed)
 
     def convert(self, _plan: Plan) -> Conversion:
         """By onnxmltools."""
-        features = self._features
-        assert features is not None  # plans come first
+        from fivefold.packing.frames import pandas_categories
+
+        categories = pandas_categories(self._booster)
+        if categories:
+            raise BundleInvalid(
+                f"the booster was trained on pandas categories in {', '.join(map(repr, categories))}, "
+                f"and its converter takes numbers",
+                help="pack the LGBMModel of the scikit-learn interface instead, or pack it with --as python",
+            )
+        fields = self._witness.features.fields
         types = need("onnxmltools.convert.common.data_types")
         convert = need("onnxmltools").convert_lightgbm
         width = self._booster.num_feature()
@@ -215,7 +227,8 @@ class LightgbmSource:
             )
         graph.without_zipmap(model)
         graph.free_rows(model)
-        return Conversion(model, "float32", {"X": tuple(field.name for field in features.fields)})
+        graph.learnt_shapes(model)
+        return Conversion(model, "float32", {"X": tuple(field.name for field in fields)})
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict; for classes also the probabilities of both, and the label with the largest."""
@@ -225,10 +238,7 @@ class LightgbmSource:
         return {port.name: values.argmax(axis=1) if port.name == "label" else values for port in outputs}
 
     def _predict(self, columns: Columns) -> Array:
-        assert self._features is not None  # plans come before answers
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = np.asarray(self._booster.predict(self._features.array(columns)))
+        values = np.asarray(self._witness.ask("predict", columns))
         return np.stack([1 - values, values], axis=1) if self._classes == 2 and values.ndim == 1 else values
 
     def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:

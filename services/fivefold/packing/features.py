@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fivefold.core import frame
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid
@@ -38,26 +39,45 @@ class Features:
         """Whether one 2-D array of numbers can hold a row."""
         return all(field.kind not in ("string", "bytes") for field in self.fields)
 
-    def array(self, columns: Columns) -> Array:
-        """[rows, features] as the model's author would have made it: float64, or float32 where that loses nothing."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns of a frame for the model: its own, else the fields'."""
+        return self.names or tuple(field.name for field in self.fields)
+
+    def array(self, columns: Columns, missing: Any = np.nan) -> Array:
+        """[rows, features] as the model's author would have made it: float64, or float32 where that loses nothing.
+
+        Null is NaN; in an array that holds text it is `missing`, for text, and NaN for numbers.
+        """
         if self.block:
-            return columns[self.fields[0].name]
+            (field,) = self.fields
+            return _numbers(field, columns)
         if not self.numeric:
             out = np.empty((columns.rows, len(self.fields)), object)
             for index, field in enumerate(self.fields):
                 out[:, index] = columns[field.name]
+                out[columns.nulls(field.name), index] = missing if field.kind == "string" else np.nan
             return out
         wide = np.result_type(*(np.dtype(field.dtype) for field in self.fields), np.float32)
         return columns.block([field.name for field in self.fields], wide)
 
-    def frame(self, columns: Columns) -> Any:
-        """The same rows as a data frame under the model's own column names."""
-        names = self.names or tuple(field.name for field in self.fields)
+    def frame(self, columns: Columns, layout: Sequence[frame.FrameColumn]) -> Any:
+        """The same rows as a data frame of that layout, under the model's own column names."""
         if self.block:
-            return need("pandas").DataFrame(columns[self.fields[0].name], columns=list(names))
-        return need("pandas").DataFrame(
-            {name: columns[field.name] for name, field in zip(names, self.fields, strict=True)}
-        )
+            (field,) = self.fields
+            names = self.names or tuple(f"{field.name}_{index}" for index in range(field.shape[0]))
+            return need("pandas").DataFrame(_numbers(field, columns), columns=list(names))
+        return frame.frame(columns, layout)
+
+
+def _numbers(field: Field, columns: Columns) -> Array:
+    """The array of a shaped field; integers and booleans that may be null are floats, with NaN for null."""
+    values = columns[field.name]
+    if not field.nullable or field.kind == "float":
+        return values
+    out = values.astype(np.float64)
+    out[columns.nulls(field.name)] = np.nan
+    return out
 
 
 def match(

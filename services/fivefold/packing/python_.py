@@ -12,7 +12,7 @@ import re
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fivefold.core.contract import Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
@@ -98,7 +98,7 @@ class PythonSource:
         """A class says nothing about its inputs."""
         return None
 
-    def outputs(self) -> tuple[Field, ...]:
+    def outputs(self, _inputs: Any, _sample: Any, _seen: Any) -> tuple[Field, ...]:
         """A class says nothing about its outputs."""
         raise ContractInvalid(
             f"{self.entry} does not say what it answers, so no contract can be drafted",

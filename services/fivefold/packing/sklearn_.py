@@ -7,8 +7,10 @@ compares float32 thresholds, a linear model on large numbers needs float64.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +19,25 @@ from fivefold.core.binding import Binding
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import FLOATS, Contract, Field
 from fivefold.core.errors import BundleInvalid
-from fivefold.packing import boost, graph, measure
+from fivefold.packing import (
+    asking,
+    boost,
+    encoders,
+    graph,
+    histograms,
+    imputers,
+    measure,
+    multi,
+    neighbours,
+    nets,
+    nulls,
+    operators,
+    transforms,
+    trees,
+)
+from fivefold.packing.asking import Witness
 from fivefold.packing.features import Features, match
+from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need, versions
 from fivefold.packing.source import Conversion, Plan
@@ -34,6 +53,7 @@ _ASCII = "texts are lower-cased by ASCII's rules, which need no locale: other le
 
 _LABEL = ("label", "output_label")
 _PROBABILITY = ("probabilities", "output_probability")
+_FIRST = ("best_estimator_", "estimator_", "regressor_", "estimators_", "calibrated_classifiers_", "estimator")
 
 
 class SklearnSource:
@@ -49,19 +69,24 @@ class SklearnSource:
         known = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu", "lightgbm": "lightgbm"}
         used = [library for library in known if library in libraries]
         self.facts = {**boost.versions(used), **versions("skl2onnx")}
-        self._features: Features | None = None
+        self._witness: Witness | None = None
+        self._bool_label = False
         self._check_fitted()
 
     def _check_fitted(self) -> None:
         sklearn = need("sklearn")
+        name = type(self.model).__name__
         try:
             need("sklearn.utils.validation").check_is_fitted(self.model)
         except sklearn.exceptions.NotFittedError as err:
-            raise BundleInvalid(
-                f"the {type(self.model).__name__} is not fitted", help="call fit before packing"
-            ) from err
+            raise BundleInvalid(f"the {name} is not fitted", help="call fit before packing") from err
         except TypeError:
             pass  # an estimator without fit, such as a FunctionTransformer-like object: conversion decides
+        if hasattr(self.model, "best_params_") and not hasattr(self.model, "best_estimator_"):
+            raise BundleInvalid(
+                f"the {name} has found its best parameters and kept no model",
+                help="search with refit=True, or fit an estimator with best_params_ and pack that",
+            )
 
     @property
     def _classifier(self) -> bool:
@@ -74,61 +99,79 @@ class SklearnSource:
         return hasattr(first, "build_analyzer")
 
     def features(self) -> tuple[str, ...] | None:
-        """`feature_names_in_` of the model, or of its first step that has one."""
-        first = self.model.steps[0][1] if hasattr(self.model, "steps") else self.model
-        for step in (self.model, first):
-            names = getattr(step, "feature_names_in_", None)
-            if names is not None:
-                return tuple(str(name) for name in names)
-        return None
+        """`feature_names_in_` of the model, or of the first estimator inside it that sees the rows as they come."""
+        names = _first(self.model, "feature_names_in_")
+        return None if names is None else tuple(str(name) for name in names)
 
-    def outputs(self) -> tuple[Field, ...]:
-        """label (and probability) of a classifier, prediction of a regressor."""
-        model = self.model
-        if self._classifier:
-            classes = graph.plain(np.asarray(model.classes_))
-            text = all(isinstance(value, str) for value in classes)
-            label = Field("label", "string" if text else "int64", enum=tuple(classes if text else map(int, classes)))
-            if not hasattr(model, "predict_proba"):
-                return (label,)
-            names = tuple(str(value) for value in classes)
-            return label, Field("probability", "float32", (len(classes),), minimum=0, maximum=1, labels=names)
-        if need("sklearn.base").is_outlier_detector(model):
-            return Field("label", "int64", enum=(-1, 1)), Field("score", "float32")
-        width = getattr(model, "n_outputs_", 1) or 1
-        return (Field("prediction", "float64", () if width == 1 else (int(width),)),)
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """label (and probability) of a classifier, prediction of a regressor, values of a transformer: as asked."""
+        fields = tuple(inputs)
+        return asking.drafted(self._ready(Contract("draft", "0", fields, ()), {}, seen), sample)
 
-    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Sequence[Plan]:
+    def plans(
+        self,
+        contract: Contract,
+        order: Mapping[str, Sequence[str]],
+        seen: Mapping[str, Seen],
+        sample: Columns,
+        /,
+    ) -> Sequence[Plan]:
         """float32; float64; and, for a pipeline, its preparation in float64 before its model in float32, which is what
         trees see in scikit-learn itself. Where columns have inputs of their own each also with integers as they are."""
-        features = self._features = self._match(contract, order)
-        whole = self._columnar(features) and any(field.kind in ("int", "bool") for field in features.fields)
+        witness = self._witness = self._ready(contract, order, seen)
+        # Asked once, so that the form of the rows (and with it what null is) is known before anything is converted.
+        with contextlib.suppress(BundleInvalid):
+            witness.ask("predict" if hasattr(self.model, "predict") else "transform", sample)
+        bools = any(field.kind == "bool" for field in contract.outputs)
+        self._bool_label = bools and any(one.dtype == np.bool_ for one in asking.classes(self.model) or ())
+        features = witness.features
+        whole = self._columnar(features) and any(
+            field.kind in ("int", "bool") and not field.nullable for field in features.fields
+        )
+        steps = hasattr(_unwrapped(self.model), "steps")
         return [
             Plan(f"{floats}{', integers as they are' if integers else ''}", {"floats": floats, "integers": integers})
-            for floats in ((FLOAT32, FLOAT64, BOTH) if hasattr(self.model, "steps") else (FLOAT32, FLOAT64))
+            for floats in ((FLOAT32, FLOAT64, BOTH) if steps else (FLOAT32, FLOAT64))
             for integers in ((True, False) if whole else (False,))
         ]
 
+    def _ready(self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen]) -> Witness:
+        features = self._match(contract, order)
+        framed = self.features() is not None
+        return Witness(self.model, features, seen, text=self._reads_text, framed=framed)
+
+    def _asked(self) -> Witness:
+        assert self._witness is not None  # plans come first
+        return self._witness
+
     def convert(self, plan: Plan, /) -> Conversion:
         """By skl2onnx, with the converters of the boosters."""
-        features = self._features
-        assert features is not None  # plans come first
+        features = self._asked().features
         columnar = self._columnar(features)
         floats = str(plan.options["floats"])
-        model = self._model(features, floats, columnar, bool(plan.options["integers"]))
+        text = nulls.reserved(features.fields)
+        null = None if text is None else nulls.TextNull(text, self._asked().text_null())
+        with nulls.converting(null), operators.computing_in(FLOAT32 if floats == FLOAT32 else FLOAT64):
+            model = self._model(features, floats, columnar, bool(plan.options["integers"]))
         names = tuple(field.name for field in features.fields)
         feeds: dict[str, tuple[str, ...]] = {BLOCK: names}
-        if columnar:
-            feeds = {port: (name,) for port, name in zip(self._inputs(features), names, strict=True)}
-        return Conversion(model, floats, feeds, (_ASCII,) if graph.portable_case(model) else ())
+        words: dict[str, str] = {}
+        if columnar or self._reads_text:
+            ports = names if self._reads_text else self._inputs(features)
+            feeds = {port: (name,) for port, name in zip(ports, names, strict=True)}
+            words = {
+                port: text
+                for port, field in zip(ports, features.fields, strict=True)
+                if text is not None and field.kind == "string" and field.nullable and field.null_value != text
+            }
+        notes = (_ASCII,) if graph.portable_case(model) else ()
+        return Conversion(model, floats, feeds, notes, words)
 
     def _match(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Features:
         if self._reads_text:
             return Features(contract.inputs, None)
-        count = getattr(self.model, "n_features_in_", None)
+        count = _first(self.model, "n_features_in_")
         names = self.features()
-        if count is None and names is None and hasattr(self.model, "steps"):
-            count = getattr(self.model.steps[0][1], "n_features_in_", None)
         return match(contract, names, None if count is None else int(count), order.get(BLOCK))
 
     def _columnar(self, features: Features) -> bool:
@@ -155,75 +198,108 @@ class SklearnSource:
         else:
             width = features.fields[0].shape[0] if features.block else len(features.fields)
             given = [(BLOCK, number([None, width]))]
-        if floats == BOTH:
-            last = self.model[-1]
-            prepared = self._convert(self.model[:-1], given)
-            model = graph.joined(
-                prepared, self._convert(last, [("prepared", types.FloatTensorType([None, last.n_features_in_]))])
-            )
+        model = _unwrapped(self.model)
+        final = multi.last(model)
+        classes = asking.classes(final) if self._classifier else None
+        if classes is not None and len(classes) == 1 and len(classes[0]) == 1:
+            made = self._of_one_class(given, classes[0][0])
+        elif (parts := multi.parts(model)) is not None:
+            made = multi.side_by_side([self._repaired(part, given, floats) for part in parts])
         else:
-            model = self._convert(self.model, given)
-        graph.without_zipmap(model)
-        graph.free_rows(model)
+            made = self._repaired(model, given, floats)
+        if self._bool_label:
+            graph.label_as_bool(made)
+        return made
+
+    def _of_one_class(self, given: list[tuple[str, Any]], label: Any) -> Any:
+        made = [(name, kind.to_onnx_type().tensor_type.elem_type, kind.shape[1]) for name, kind in given]
+        return multi.constant(made, graph.plain(label))
+
+    def _repaired(self, model: Any, given: list[tuple[str, Any]], floats: str) -> Any:
+        """The graph of an estimator of one output, with a tensor for everything that it gives."""
+        types = need("skl2onnx.common.data_types")
+        target = model if type(model).__name__ == "TransformedTargetRegressor" else None
+        if target is not None:
+            model = target.regressor_
+        if floats == BOTH and hasattr(model, "steps"):
+            last = model[-1]
+            prepared = self._convert(model[:-1], given)
+            width = int(last.n_features_in_)
+            made = graph.joined(prepared, self._last(last, [("prepared", types.FloatTensorType([None, width]))]))
+        else:
+            made = self._convert(model, given)
+            if floats != FLOAT32:
+                trees.compared_as_float32(made)
+        graph.without_zipmap(made)
+        graph.free_rows(made)
+        graph.learnt_shapes(made)
+        if target is not None:
+            multi.inverse(made, target)
         if self._classifier and hasattr(self.model, "predict_proba"):
-            for port in graph.ports(model)[1]:
+            for port in graph.ports(made)[1]:
                 if port.name in _PROBABILITY:
-                    graph.clip(model, port.name)
-        return model
+                    graph.clip(made, port.name)
+        return made
+
+    def _last(self, estimator: Any, given: list[tuple[str, Any]]) -> Any:
+        with operators.computing_in(FLOAT32):
+            return self._convert(estimator, given)
 
     def _convert(self, estimator: Any, given: list[tuple[str, Any]]) -> Any:
         boost.register()
+        imputers.register_imputers()
+        neighbours.register_neighbours()
+        encoders.register_encoders()
+        histograms.register_histograms()
+        nets.register_nets()
+        transforms.register_transforms()
         convert = need("skl2onnx").convert_sklearn
         last = estimator
         while hasattr(last, "steps"):
             last = last.steps[-1][1]
         classifier = bool(need("sklearn.base").is_classifier(estimator))
-        with warnings.catch_warnings(), graph.plain_numbers(), boost.anonymous(estimator):
+        with (
+            warnings.catch_warnings(),
+            graph.plain_numbers(),
+            boost.anonymous(estimator),
+            trees.exact(),
+            _unflattened(estimator),
+        ):
             warnings.simplefilter("ignore")
             try:
                 options = {"zipmap": False} if classifier else None
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options=options)
             except NameError:  # how skl2onnx says that this classifier has no such option
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options={id(last): {}})
+            except Exception as err:  # converters raise whatever their authors met
+                if not type(err).__name__.startswith("Missing"):
+                    raise
+                found = re.search(r"<class '([\w.]+)'>", str(err))
+                name = found[1].rpartition(".")[2] if found else type(estimator).__name__
+                raise RuntimeError(f"no converter knows a {name}") from err
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict, predict_proba and their relatives, by what skl2onnx calls their outputs."""
-        given = self._given(columns)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                return {port.name: self._answer(port, given) for port in outputs}
-            except BundleInvalid:
-                raise
-            except Exception as err:  # the author's model may raise anything on a legal row
-                raise BundleInvalid(
-                    f"the original model fails on a row that the contract allows: {str(err).splitlines()[0][:300]}",
-                    help="tighten the contract (enum, minimum, maximum, nullable), or give rows with --golden DATA",
-                ) from err
+        return {port.name: self._answer(port, columns) for port in outputs}
 
-    def _given(self, columns: Columns) -> Any:
-        features = self._features
-        assert features is not None  # plans come before answers
-        if self._reads_text:
-            return columns[features.fields[0].name]
-        return features.frame(columns) if self.features() is not None else features.array(columns)
-
-    def _answer(self, port: Port, given: Any) -> Array:
-        model = self.model
+    def _answer(self, port: Port, columns: Columns) -> Array:
+        model, ask = self.model, self._asked().ask
+        name, _, part = port.name.rpartition("_")
         if port.name in _LABEL:
-            labels = np.asarray(model.predict(given))
-            return labels.astype(np.int64) if labels.dtype == np.bool_ else labels
+            return _labels(np.asarray(ask("predict", columns)), port.dtype)
+        if name == "probabilities":
+            return np.asarray(ask("predict_proba", columns)[int(part)])
         if port.name in _PROBABILITY:
             if hasattr(model, "predict_proba"):
-                return np.asarray(model.predict_proba(given))
-            margin = np.asarray(model.decision_function(given))
+                return np.asarray(ask("predict_proba", columns))
+            margin = np.asarray(ask("decision_function", columns))
             two = margin.ndim == 1 and port.shape is not None and port.shape[1:] == (2,)
             return np.stack([-margin, margin], axis=1) if two else margin
         if port.name == "scores":
-            name = "decision_function" if hasattr(model, "decision_function") else "transform"
-            return np.asarray(getattr(model, name)(given))
-        if port.name in ("variable", "GPmean") or not hasattr(model, "predict"):
-            answer = np.asarray(model.predict(given) if hasattr(model, "predict") else model.transform(given))
+            return np.asarray(ask("decision_function" if hasattr(model, "decision_function") else "transform", columns))
+        if port.name not in ("score_samples", "decision_path", "decision_leaf", "index", "distance"):
+            answer = ask("predict" if hasattr(model, "predict") else "transform", columns)
+            answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
             return answer.reshape(len(answer), -1) if answer.ndim == 1 else answer
         raise BundleInvalid(
             f"the converted model's output {port.name!r} has no counterpart in the original to compare it with",
@@ -234,9 +310,54 @@ class SklearnSource:
         """Rows whose two best classes are as good as equal."""
         if not self._classifier or not hasattr(self.model, "predict_proba"):
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return measure.undecided(np.asarray(self.model.predict_proba(self._given(columns))), tolerance)
+        answer = self._asked().ask("predict_proba", columns)
+        several = answer if isinstance(answer, list) else [answer]
+        ties = [measure.undecided(np.asarray(one), tolerance) for one in several]
+        return np.asarray(np.any(ties, axis=0))
+
+
+def _labels(answer: Array, dtype: str) -> Array:
+    """The model's labels as the packed model spells them: whole numbers as int64, text as it is."""
+    if dtype == "bool":
+        return answer.astype(np.bool_)
+    if dtype == "int64" and answer.dtype.kind not in "US":
+        return answer.astype(np.int64)
+    return answer
+
+
+def _unwrapped(model: Any) -> Any:
+    """The winner of a search, which answers for it."""
+    while hasattr(model, "best_estimator_"):
+        model = model.best_estimator_
+    return model
+
+
+def _first(model: Any, attribute: str) -> Any:
+    """The attribute of the model, or of the first estimator inside it that sees the rows as they come."""
+    found = getattr(model, attribute, None)
+    if found is not None:
+        return found
+    inside = [model.steps[0][1]] if hasattr(model, "steps") else [getattr(model, name, None) for name in _FIRST]
+    for one in inside:
+        part = one[0] if isinstance(one, list | tuple) and one else one
+        if part is not None and not isinstance(part, str | np.ndarray | type):
+            found = _first(part, attribute)
+            if found is not None:
+                return found
+    return None
+
+
+@contextlib.contextmanager
+def _unflattened(model: Any) -> Iterator[None]:
+    """While it holds, votes are not flattened: how skl2onnx knows them; `predict` never is concerned."""
+    voters = [part for part in boost.walk(model) if getattr(part, "flatten_transform", False)]
+    for one in voters:
+        one.flatten_transform = False
+    try:
+        yield
+    finally:
+        for one in voters:
+            one.flatten_transform = True
 
 
 def _listed(columns: Any) -> list[Any]:
@@ -246,6 +367,6 @@ def _listed(columns: Any) -> list[Any]:
 def _column_type(field: Field, number: Any, types: Any, integers: bool) -> Any:
     if field.kind == "string":
         return types.StringTensorType
-    if field.dtype in FLOATS or not integers:
+    if field.dtype in FLOATS or field.nullable or not integers:
         return number
     return types.Int64TensorType

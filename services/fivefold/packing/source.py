@@ -19,6 +19,7 @@ from fivefold.core.binding import Binding
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid
+from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.loading import SUFFIXES, Loaded, find, inside, is_model, read
 from fivefold.packing.measure import Mask
@@ -43,12 +44,14 @@ class Plan:
 @dataclass(frozen=True)
 class Conversion:
     """A model in ONNX. `floats` is the float type that it computes in; `feeds` says which fields a model input takes
-    where the converter knows, and the rest is inferred; `notes` are sentences for the report."""
+    where the converter knows, and the rest is inferred; `notes` are sentences for the report. `nulls` is the text that
+    a string input gets for null, where that is not the field's `null_value`."""
 
     model: Any
     floats: str = ""
     feeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    nulls: Mapping[str, str] = field(default_factory=dict)
 
 
 class SourceModel(Protocol):
@@ -66,12 +69,16 @@ class SourceModel(Protocol):
     def features(self) -> tuple[str, ...] | None:
         """The names of the columns that the model was fitted on, in order, where it knows them."""
 
-    def outputs(self) -> tuple[Field, ...]:
-        """The output fields that a drafted contract starts with; raises `ContractInvalid` where nobody can know."""
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen], /) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with, as the model's answers to `sample` show them: a few
+        legal rows of the drafted `inputs`. `seen` is what the data holds (`fivefold.packing.frames`)."""
 
-    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]], /) -> Sequence[Plan]:
-        """The conversions to try, the preferred one first; `order` is what the user bound. Nothing is converted yet,
-        but the contract's fields are matched with the model's features: `ContractInvalid` where they do not fit."""
+    def plans(
+        self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen], sample: Columns, /
+    ) -> Sequence[Plan]:
+        """The conversions to try, the preferred one first; `order` is what the user bound, `seen` what the data holds,
+        `sample` rows that the model will be measured with. Nothing is converted yet, but the contract's fields are
+        matched with the model's features: `ContractInvalid` where they do not fit."""
 
     def convert(self, plan: Plan, /) -> Conversion:
         """Convert by one of `plans`, which comes first. Raises whatever the converter raises; `BundleInvalid` where the

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import io
 import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,10 @@ import numpy as np
 
 from fivefold.core.binding import Binding
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract import DTYPES, Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.packing import graph
+from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.measure import Mask
 from fivefold.packing.needs import need, versions
@@ -69,14 +71,26 @@ class TorchSource:
         """A module does not name its columns."""
         return None
 
-    def outputs(self) -> tuple[Field, ...]:
-        """A module says nothing about its outputs."""
-        raise ContractInvalid(
-            "a torch module does not say what it answers, so no contract can be drafted",
-            help="draft the inputs with `fivefold contract draft`, write the outputs by hand, pack with --contract",
-        )
+    def outputs(self, inputs: Sequence[Field], sample: Columns, _seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """Every tensor with a row for each of the sample's, as the module answers it; names are the keys of a dict."""
+        self._feeds = self._match(Contract("draft", "0", tuple(inputs), ()), {})
+        fields = []
+        for name, answer in self._answer(sample).items():
+            dtype = str(answer.dtype)
+            if answer.ndim and answer.shape[0] == sample.rows and dtype in DTYPES:
+                shape = tuple(int(size) for size in answer.shape[1:] if size != 1)
+                fields.append(Field(re.sub(r"[^A-Za-z0-9_]+", "_", str(name)), dtype, shape))
+        if not fields:
+            raise ContractInvalid(
+                "the module answers no tensor with one row for each of the input's",
+                path="outputs",
+                help="let forward return a tensor, or a tuple or a dict of tensors, whose first axis is the batch",
+            )
+        return tuple(fields)
 
-    def plans(self, contract: Contract, order: Mapping[str, Sequence[str]]) -> Sequence[Plan]:
+    def plans(
+        self, contract: Contract, order: Mapping[str, Sequence[str]], _seen: Mapping[str, Seen], _sample: Columns
+    ) -> Sequence[Plan]:
         """One, with the module's own dtypes."""
         self._feeds = self._match(contract, order)
         self._names = tuple(field.name for field in contract.outputs)
@@ -145,7 +159,7 @@ class TorchSource:
     def _tensor(self, fields: Sequence[Field], rows: int, columns: Columns | None = None) -> Any:
         """The module's own tensor for the fields: [rows, *shape] of one, [rows, fields] of several scalars."""
         torch = need("torch")
-        parts = [columns[f.name] if columns is not None else np.full((rows, *f.shape), _example(f)) for f in fields]
+        parts = [_values(columns, f) if columns is not None else np.full((rows, *f.shape), _example(f)) for f in fields]
         if any(part.dtype == object for part in parts):
             raise ContractInvalid("a torch module takes numbers, not text", path=f"inputs.{fields[0].name}")
         array = parts[0] if len(parts) == 1 else np.stack([part.reshape(rows) for part in parts], axis=1)
@@ -160,15 +174,32 @@ class TorchSource:
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """The module itself, without gradients, on the CPU."""
-        torch = need("torch")
+        flat = list(self._answer(columns).values())
+        return {port.name: flat[index] for index, port in enumerate(outputs)}
+
+    def _answer(self, columns: Columns) -> dict[str, Array]:
         given = [self._tensor(fields, columns.rows, columns) for fields in self._feeds.values()]
-        with torch.no_grad():
-            flat = list(_flatten(self._module(*given)).values())
-        return {port.name: flat[index].numpy() for index, port in enumerate(outputs)}
+        with need("torch").no_grad():
+            try:
+                return {name: answer.numpy() for name, answer in _flatten(self._module(*given)).items()}
+            except Exception as err:  # the author's module may raise anything
+                raise BundleInvalid(
+                    f"the module fails on a row that the contract allows: {_line(err)}",
+                    help="tighten the contract (enum, minimum, maximum, nullable), or give rows with --golden DATA",
+                ) from err
 
     def undecided(self, _columns: Columns, _tolerance: float) -> Mask | None:
         """A module's own labels, where it gives any, are compared as they are."""
         return None
+
+
+def _values(columns: Columns, field: Field) -> Array:
+    """A field's numbers; NaN for null where the module takes it as a float."""
+    values = columns[field.name]
+    if field.nullable and field.kind in ("int", "bool") and columns.nulls(field.name).any():
+        values = values.astype(np.float64)
+        values[columns.nulls(field.name)] = np.nan
+    return values
 
 
 def _example(field: Field) -> Any:

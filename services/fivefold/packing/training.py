@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,76 +17,44 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import FLOATS, INTEGERS, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.frame import FrameColumn
-from fivefold.packing.bind import normal
 from fivefold.packing.boost import walk
+from fivefold.packing.frames import Seen
 from fivefold.packing.needs import need
+from fivefold.packing.spelling import spelled
 
 Layout = tuple[FrameColumn, ...]
 
 
-def of_data(data: Any, fields: Sequence[Field]) -> Layout:
+def of_seen(columns: Mapping[str, Seen], fields: Sequence[Field]) -> Layout:
     """The columns of a data set that fill the fields; fields that it does not hold are left out."""
-    frame = _frame(data)
-    if frame is None:
-        return ()
+    known = spelled(fields, tuple(columns))
+    found = {name: header for header, name in known.items()}
     out = []
-    headers = [str(name) for name in frame.columns]
     for field in fields:
-        exact = [at for at, name in enumerate(headers) if name in (field.name, *field.aliases)]
-        at = exact or [at for at, name in enumerate(headers) if normal(name) == normal(field.name)]
-        if at:
-            out.append(_column(field, headers[at[0]], frame.iloc[:, at[0]]))
+        header = next((found[name] for name in (field.name, *field.aliases) if name in found), None)
+        if header is not None:
+            out.append(_column(field, header, columns[header]))
     return tuple(out)
 
 
-def _frame(data: Any) -> Any:
-    """The data as pandas reads it, which is how most models met it; None for what has no dtypes of its own."""
-    pandas = need("pandas")
-    if isinstance(data, pandas.DataFrame):
-        return data
-    if isinstance(data, str | Path):
-        suffix = Path(data).suffix.lower()
-        if suffix in (".parquet", ".pq"):
-            return pandas.read_parquet(data)
-        if suffix in (".csv", ".tsv"):
-            return pandas.read_csv(data, sep="\t" if suffix == ".tsv" else ",")
-        return None
-    if isinstance(data, Mapping | list | tuple):
-        return pandas.DataFrame(data)
-    return data.to_pandas() if hasattr(data, "to_pandas") else None
-
-
-def _column(field: Field, name: str, values: Any) -> FrameColumn:
-    pandas = need("pandas")
-    kind = values.dtype
-    if field.shape or not isinstance(kind, np.dtype | pandas.api.extensions.ExtensionDtype):
+def _column(field: Field, name: str, seen: Seen) -> FrameColumn:
+    if field.shape:
         return FrameColumn(field.name, name, "object")
-    if isinstance(kind, pandas.CategoricalDtype):
-        categories = [value.item() if isinstance(value, np.generic) else value for value in kind.categories]
+    if seen.dtype == "category":
+        categories = seen.categories or ()
         if all(isinstance(value, str | int | float | bool) for value in categories):
             # What the contract allows beyond them is the model's to answer.
             more = [value for value in field.enum or () if value not in categories]
-            return FrameColumn(
-                field.name, name, "category", categories=(*categories, *more), ordered=bool(kind.ordered)
-            )
+            return FrameColumn(field.name, name, "category", categories=(*categories, *more), ordered=seen.ordered)
         return FrameColumn(field.name, name, "object")
-    if kind.kind == "O":
-        return FrameColumn(field.name, name, "object", _missing(values))
-    text = str(kind)
-    if text in INTEGERS and field.nullable:
+    if seen.dtype == "object":
+        return FrameColumn(field.name, name, "object", seen.null)
+    if seen.dtype in INTEGERS and field.nullable:
         # One null makes such a column floats, and no row may depend on the rows beside it.
-        text = "float64"
-    if text == "bool" and field.nullable:
-        text = "object"
-    return FrameColumn(field.name, name, text)
-
-
-def _missing(values: Any) -> Any:
-    pandas = need("pandas")
-    missing = [value for value in values if value is None or value is pandas.NA or value != value]
-    if not missing:
-        return "nan"
-    return "none" if missing[0] is None else "na" if missing[0] is pandas.NA else "nan"
+        return FrameColumn(field.name, name, "float64")
+    if seen.dtype == "bool" and field.nullable:
+        return FrameColumn(field.name, name, "object")
+    return FrameColumn(field.name, name, seen.dtype)
 
 
 def guessed(field: Field, name: str, model: Any, categorical: frozenset[str]) -> FrameColumn:

@@ -8,8 +8,9 @@ may hang or take the process with it. Choosing among conversions and writing the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ from fivefold.core.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.distributions import apart
+from fivefold.packing.frames import Seen
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.python_ import PythonSource
 from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, Unconverted, recognise
-from fivefold.packing.training import Layout
+from fivefold.packing.training import Layout, of_seen
 from fivefold.packing.wrapping import WrappedSource
 
-_WRAP = "pack it as a Python class instead: module:Class with predict(columns)"
+_WRAP = "pack it with --as python"
 
 ALONE = 8
 """Rows that are asked alone as well as among the others."""
@@ -60,14 +62,14 @@ class Description:
 @dataclass(frozen=True)
 class Task:
     """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder, and
-    the columns of the training data where it is there."""
+    the columns of the user's data as pandas holds them (`fivefold.packing.frames.seen`)."""
 
     contract: Contract
     bound: Bind
     asked: Probe
     tolerance: float
     scratch: Path
-    layout: Layout = ()
+    seen: Mapping[str, Seen] = attribute(default_factory=dict)
 
     @property
     def probe(self) -> Columns:
@@ -86,7 +88,7 @@ class Trial:
     binding: Binding | None
     difference: Difference
     frame: Layout | None = None
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = attribute(default_factory=dict)
 
 
 class Trials:
@@ -105,21 +107,20 @@ class Trials:
         wrapped = isinstance(source, WrappedSource)
         return Description(source.kind, dict(source.facts), self._warnings, source.features(), entry, wrapped)
 
-    def outputs(self, rows: Columns | None = None, layout: Layout = ()) -> tuple[Field, ...]:
-        """The output fields that a drafted contract starts with; a model that stays as it is, is asked with rows."""
+    def outputs(self, inputs: Sequence[Field], sample: Columns, seen: Mapping[str, Seen]) -> tuple[Field, ...]:
+        """The output fields that a drafted contract starts with, asked of the model with rows of its inputs."""
         if isinstance(self._source, WrappedSource):
-            assert rows is not None  # its outputs are what it answers
-            return self._source.outputs(rows, layout)
-        return self._source.outputs()
+            return self._source.outputs(sample, of_seen(seen, inputs))
+        return self._source.outputs(inputs, sample, seen)
 
     def prepare(self, task: Task) -> tuple[Plan, ...]:
         """Take the task; the conversions to try, the preferred one first."""
         self._task = task
         if isinstance(self._source, WrappedSource):
-            self._source.prepare(task.contract, task.bound, task.probe, task.layout)
+            self._source.prepare(task.contract, task.bound, task.probe, of_seen(task.seen, task.contract.inputs))
         if isinstance(self._source, PythonSource | WrappedSource):
             return (Plan("as it is"),)
-        return tuple(self._source.plans(task.contract, task.bound.inputs))
+        return tuple(self._source.plans(task.contract, task.bound.inputs, task.seen, task.probe))
 
     def run(self, plan: Plan) -> Trial:
         """Convert, bind, open and measure; raises `BundleInvalid` with the reason where one of these fails."""
@@ -144,26 +145,32 @@ class Trials:
         law, rows = task.contract, task.probe.rows
         raw = conversion.model if isinstance(conversion.model, bytes) else graph.encoded(conversion.model)
         ports = graph.ports(graph.load(raw, "the converted model"))
-        binding = infer(law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs))
+        binding = infer(
+            law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs, conversion.nulls)
+        )
         bound = {item.model_output for item in binding.outputs}
         asked = [port for port in ports[1] if port.name in bound]
-        try:
-            scorer = self._scorer({MODEL: raw}, "onnx", binding, None)
-        except BundleInvalid as err:
-            if err.path == MODEL and source.kind != "onnx":
-                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
-            raise
-        with scorer:
-            got = answers(scorer, task.probe)
-            alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
 
         def original(columns: Columns) -> Columns:
             named = source.answers(columns, binding, asked)
             return _picked(law, binding, named, columns.rows)
 
+        # The original first: a row that it cannot answer is no fault of the conversion.
         want = original(task.probe)
         tied = source.undecided(task.probe, task.tolerance)
         _independent("the original model", task, want, original, tied)
+        try:
+            with self._scorer({MODEL: raw}, "onnx", binding, None) as scorer:
+                got = answers(scorer, task.probe)
+                alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
+        except BundleInvalid as err:
+            if err.path == MODEL and source.kind != "onnx":
+                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
+            if isinstance(err.__cause__, ModelFailed) and source.kind != "onnx":
+                raise Unconverted(
+                    f"the converted model fails on rows that the original answers: {err.__cause__}", help=_WRAP
+                ) from err
+            raise
         difference = measure.compare(law.outputs, want, got, tied)
         for row, answer in alone:
             here = None if tied is None else tied[row : row + 1]

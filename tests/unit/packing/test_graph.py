@@ -122,3 +122,82 @@ def test_bytes_that_are_no_model_are_refused() -> None:
     """With the name of the file."""
     with pytest.raises(BundleInvalid, match=r"m\.onnx is not a valid ONNX model"):
         graph.load(b"nonsense", "m.onnx")
+
+
+@pytest.mark.parametrize("version", [6, 9, 11, 13, 18])
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.DOUBLE])
+def test_clipping_holds_for_every_operator_set_and_float(version: int, kind: int) -> None:
+    """Clip takes its bounds in another way before 11, and float64 from 12 on; names that are taken stay whose they
+    are, and who else reads the output reads what it read."""
+    if version < 8 and kind == TensorProto.DOUBLE:
+        version = 8
+    ports = [helper.make_tensor_value_info(name, kind, ["rows", 2]) for name in ("x", "p", "p_unclipped")]
+    nodes = [helper.make_node("Identity", ["x"], ["p"]), helper.make_node("Identity", ["p"], ["p_unclipped"])]
+    body = helper.make_graph(nodes, "g", ports[:1], ports[1:])
+    made = helper.make_model(body, opset_imports=[helper.make_opsetid("", version)], ir_version=8)
+
+    graph.clip(made, "p")
+
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    clipped, whole = run(made, {"x": np.array([[1.5, -1], [0.25, 0.75]], dtype)})
+    assert clipped.tolist() == [[1, 0], [0.25, 0.75]]
+    assert whole.tolist() == [[1.5, -1], [0.25, 0.75]]
+    assert clipped.dtype == dtype
+
+
+def test_case_changes_without_a_locale_inside_a_branch() -> None:
+    """An edit reaches what stands in the body of an If."""
+    text = [helper.make_tensor_value_info(name, TensorProto.STRING, ["rows"]) for name in ("x", "y")]
+    inner = helper.make_tensor_value_info("z", TensorProto.STRING, ["rows"])
+    lower = helper.make_node("StringNormalizer", ["x"], ["z"], case_change_action="LOWER", locale="xx_XX")
+    branch = helper.make_graph([lower], "b", [], [inner])
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [1])
+    node = helper.make_node("If", ["flag"], ["y"], then_branch=branch, else_branch=branch)
+    made = model([node], [text[0], flag], [text[1]])
+
+    assert "xx_XX" in graph.lints(made)[0]
+    assert graph.portable_case(made)
+
+    assert run(made, {"x": np.array(["AB"], object), "flag": np.array([True])})[0].tolist() == ["ab"]
+
+
+def test_a_zipmap_whose_maps_are_read_on_stays() -> None:
+    """Another operator takes the sequence: it would get a tensor."""
+    made = to_onnx(
+        LogisticRegression(max_iter=300).fit(*load_iris(return_X_y=True)), np.zeros((1, 4), np.float32), target_opset=18
+    )
+    maps = made.graph.output[1].name
+    made.graph.node.append(helper.make_node("SequenceLength", [maps], ["length"]))
+    made.graph.output.append(helper.make_tensor_value_info("length", TensorProto.INT64, []))
+
+    assert not graph.without_zipmap(made)
+
+
+@pytest.mark.parametrize("size", [-1, 0, "batch", None])
+def test_a_free_dimension_is_free_however_it_is_written(size: Any) -> None:
+    """As -1 (Paddle's way), 0, a name, or not at all."""
+    floats = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, 2]) for name in "xy"]
+    made = model([helper.make_node("Identity", ["x"], ["y"])], [floats[0]], [floats[1]])
+
+    assert graph.ports(made)[0][0].shape == (None, 2)
+    assert graph.free_dimensions(made) == (size in (-1, 0))
+
+    assert run(made, {"x": np.zeros((3, 2), np.float32)})[0].shape == (3, 2)
+
+
+def test_outputs_are_declared_as_the_runtime_gives_them() -> None:
+    """Another type, another width, one row of labels for a column of them."""
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2])
+    wide = helper.make_tensor_value_info("wide", TensorProto.DOUBLE, ["rows", 1])
+    label = helper.make_tensor_value_info("label", TensorProto.FLOAT, [1, None])
+    nodes = [
+        helper.make_node("Identity", ["x"], ["wide"]),
+        helper.make_node("ArgMax", ["x"], ["column"], axis=1),
+        helper.make_node("Transpose", ["column"], ["label"]),
+    ]
+    made = model(nodes, [given], [wide, label])
+
+    graph.learnt_shapes(made)
+
+    assert [str(port) for port in graph.ports(made)[1]] == ["wide: float32 [?, 2]", "label: int64 [?]"]
+    assert run(made, {"x": np.array([[0, 1], [1, 0]], np.float32)})[1].tolist() == [1, 0]
