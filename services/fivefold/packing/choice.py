@@ -14,7 +14,7 @@ from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.sandbox import Sandbox, SandboxEnded
-from fivefold.packing.source import Plan, Unconverted
+from fivefold.packing.source import Plan, Unconverted, Unrunnable
 from fivefold.packing.trials import Description, Task, Trial
 
 GOOD_ENOUGH = 1e-6
@@ -119,9 +119,11 @@ def _place(difference: Difference, asked: Probe) -> str:
 
 def _none(attempts: list[Attempt], asked: Probe) -> BundleInvalid:
     """The refusal where no conversion could be measured: what is wrong with the model or the contract speaks before
-    what a converter cannot do, and of several such reasons the last, whose way was the most general one."""
+    what a converter cannot do, and that before what only the runtime lacks for one of the ways; of several such reasons
+    the last, whose way was the most general one."""
     reasons = [attempt.reason for attempt in attempts if attempt.reason is not None]
-    told = [reason for reason in reasons if not isinstance(reason, Unconverted)] or reasons
+    told = [reason for reason in reasons if not isinstance(reason, Unconverted)]
+    told = told or [reason for reason in reasons if not isinstance(reason, Unrunnable)] or reasons
     last = told[-1]
     if len({str(reason) for reason in reasons}) == 1:
         return last

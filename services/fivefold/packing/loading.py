@@ -274,6 +274,9 @@ def inside(held: Any, name: str, key: str | None = None) -> tuple[str, Any]:
             f"--key {next(iter(named))}",
         )
     if callable(getattr(held, "fit_predict", None)) or callable(getattr(held, "fit", None)):
+        if hasattr(held, "best_params_") and not hasattr(held, "best_estimator_"):
+            message = f"the {type(held).__name__} has found its best parameters and kept no model"
+            raise BundleInvalid(f"{name}: {message}", help="fit it with refit=True, or pack a model fitted with them")
         message = f"a {type(held).__name__} answers no new rows: it has none of {', '.join(METHODS)}"
         raise BundleInvalid(f"{name}: {message}", help="fit a model that has predict on its labels")
     return "", held

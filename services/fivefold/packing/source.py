@@ -33,6 +33,10 @@ class Unconverted(BundleInvalid):
     """No conversion came about, or none that gives the model's answers: the model may still be packed as it is."""
 
 
+class Unrunnable(Unconverted):
+    """What the converter wrote cannot be run here: the runtime lacks an operator for the types of this one way."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One way to convert a model, before it is gone: `name` is what people read of it, `options` are the source's."""

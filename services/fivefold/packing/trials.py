@@ -33,7 +33,7 @@ from fivefold.packing.frames import Seen
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.python_ import PythonSource
-from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, Unconverted, recognise
+from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, Unconverted, Unrunnable, recognise
 from fivefold.packing.training import Layout, of_seen
 from fivefold.packing.wrapping import WrappedSource
 
@@ -165,7 +165,7 @@ class Trials:
                 alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
         except BundleInvalid as err:
             if err.path == MODEL and source.kind != "onnx":
-                raise Unconverted(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
+                raise Unrunnable(f"the converter wrote what cannot be run: {err.message}", help=_WRAP) from err
             if isinstance(err.__cause__, ModelFailed) and source.kind != "onnx":
                 raise Unconverted(
                     f"the converted model fails on rows that the original answers: {err.__cause__}", help=_WRAP

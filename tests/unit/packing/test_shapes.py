@@ -153,7 +153,7 @@ def test_clusters_mixtures_outliers_and_transformers_have_their_own_outputs(tmp_
         (ClassifierChain(LogisticRegression()), SEVERAL % 2, "no converter knows a ClassifierChain"),
         (RegressorChain(Ridge()), NUMBERS, "no converter knows a RegressorChain"),
         (NearestCentroid(), KIND, "no converter knows a NearestCentroid"),
-        (DBSCAN(), None, "neither predict nor transform"),
+        (DBSCAN(), None, "answers no new rows"),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
 )
