@@ -162,7 +162,7 @@ def _outputs(contract: Contract, ports: Sequence[Port], bind: Bind) -> list[Outp
         chosen[name] = OutputBinding(name, source, column)
     left = [item for item in contract.outputs if item.name not in chosen]
     for item in list(left):
-        same = [port for port in ports if normal(port.name) == normal(item.name) and _fits(item, port)]
+        same = [port for port in ports if _alike(item.name, port.name) and _fits(item, port)]
         if len(same) == 1:
             chosen[item.name] = _output(item, same[0])
             left.remove(item)
@@ -193,6 +193,11 @@ def _outputs(contract: Contract, ports: Sequence[Port], bind: Bind) -> list[Outp
     if left:
         raise _unanswered(left[0], ports, taken)
     return [chosen[item.name] for item in contract.outputs]
+
+
+def _alike(name: str, port: str) -> bool:
+    """Whether a field is called as an output is; converters say probabilities where a field says probability."""
+    return normal(name) in (normal(port), normal(port).replace("probabilities", "probability"))
 
 
 def _output(item: Field, port: Port) -> OutputBinding:

@@ -147,7 +147,7 @@ def _too_far(difference: Difference, task: Task, described: Description, attempt
         fix = "make predict depend on its columns only (fix every seed, keep no state)"
     else:
         who = "the converted model disagrees with the original"
-        fix = "the converter is wrong here: pack the model as it is, or raise --tolerance where it is harmless"
+        fix = "raise --tolerance where the difference is harmless"
         if len(attempts) > 1:
             fix += f" (tried: {'; '.join(attempt.told(asked) for attempt in attempts)})"
     kind = BundleInvalid if described.entry is not None else Unconverted

@@ -21,7 +21,7 @@ def offering(source: Any, contract: Any, draft_from: Any, output: Path) -> Itera
         way = _way(source, contract, draft_from, output)
         if way is None:
             raise
-        rest = f"; or {err.help}" if err.help else ""
+        rest = f"; or {err.help}" if err.help and "--as python" not in err.help else ""
         raise Unconverted(err.message, path=err.path, help=f"pack the model as it is: {way}{rest}") from err
 
 

@@ -264,6 +264,7 @@ class SklearnSource:
             boost.anonymous(estimator),
             trees.exact(),
             _unflattened(estimator),
+            _halved(estimator),
         ):
             warnings.simplefilter("ignore")
             try:
@@ -314,6 +315,21 @@ class SklearnSource:
         several = answer if isinstance(answer, list) else [answer]
         ties = [measure.undecided(np.asarray(one), tolerance) for one in several]
         return np.asarray(np.any(ties, axis=0))
+
+
+@contextlib.contextmanager
+def _halved(model: Any) -> Iterator[None]:
+    """While it holds, discriminants of two classes are half as long: the converter takes a softmax of plus and minus
+    the discriminant, which is the logistic function of twice what it is given."""
+    steps = [step for step in boost.walk(model) if type(step).__name__ == "LinearDiscriminantAnalysis"]
+    two = [(step, step.coef_, step.intercept_) for step in steps if len(step.classes_) == 2]
+    try:
+        for step, coefficients, intercept in two:
+            step.coef_, step.intercept_ = coefficients / 2, intercept / 2
+        yield
+    finally:
+        for step, coefficients, intercept in two:
+            step.coef_, step.intercept_ = coefficients, intercept
 
 
 def _labels(answer: Array, dtype: str) -> Array:

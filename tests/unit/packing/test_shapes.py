@@ -13,7 +13,7 @@ from sklearn.cluster import DBSCAN, KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.mixture import GaussianMixture
@@ -56,6 +56,9 @@ def packed(model: Any, tmp_path: Path) -> Any:
     ("model", "target"),
     [
         (QuadraticDiscriminantAnalysis(), KIND),
+        (LinearDiscriminantAnalysis(), KIND),
+        (LinearDiscriminantAnalysis(), KIND % 2),
+        (make_pipeline(StandardScaler(), LinearDiscriminantAnalysis()), KIND % 2),
         (VotingClassifier(VOTERS, voting="soft"), KIND),
         (SVC(probability=True, random_state=0), KIND),
         (GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1, 2]}), KIND),
@@ -84,6 +87,7 @@ def test_a_classifier_s_label_and_probabilities_are_its_own(model: Any, target: 
     ("model", "target"),
     [
         (RandomForestClassifier(4, random_state=0), SEVERAL),
+        (RandomForestClassifier(4, random_state=0), np.stack([KIND % 2, KIND // 2, (X[:, 0] > 0) * 1], axis=1)),
         (RandomForestClassifier(4, random_state=0), WORDS),
         (DecisionTreeClassifier(max_depth=3, random_state=0), SEVERAL),
         (KNeighborsClassifier(3), SEVERAL),
