@@ -15,7 +15,7 @@ It derives from a class that uvicorn does not document, which the exact pin and 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.online.http import heads
+from fivefold.online.http.cycle import Cycle
 from fivefold.online.http.exchange import begin
 from fivefold.online.http.problems import Reply, problem
 from fivefold.online.serving import Serving
@@ -38,29 +39,7 @@ LEAVE_SECONDS: Final = 5.0
 """How long a connection that is to be closed stays readable. Were it closed with bytes unread, the network would throw
 away the answer that lies before the client (RFC 9112, section 9.6)."""
 
-_WATCHED: Final = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
-
-
-class Cycle(RequestResponseCycle):
-    """One request and its answer, by uvicorn's way."""
-
-    connection: Framed
-
-    async def send(self, message: Any) -> None:
-        """Pass on a part of the answer; where the body is not all there yet, it is the connection's last."""
-        if self.more_body and not self.response_started:
-            self.keep_alive = False
-            self.transport = cast("asyncio.Transport", _Leaving(self.connection))
-        await super().send(message)
-
-
-class _Leaving:
-    """What a cycle writes to, and closes, when its request has not been read to the end."""
-
-    def __init__(self, connection: Framed) -> None:
-        self.write = connection.transport.write
-        self.is_closing = connection.transport.is_closing
-        self.close = connection.leave
+_WATCHED: Final = frozenset((b"host", b"transfer-encoding", b"expect", b"upgrade"))
 
 
 class Framed(HttpToolsProtocol):
@@ -74,6 +53,8 @@ class Framed(HttpToolsProtocol):
         self.answering: RequestResponseCycle | None = None
         self.refused = False
         """Nothing more is read of what comes."""
+        self.idle_since: float | None = None
+        """When the last answer was complete, by the loop's clock; None while one is owed."""
         self._unread = 0
         self._late: asyncio.TimerHandle | None = None
         self._leaving: asyncio.TimerHandle | None = None
@@ -94,6 +75,7 @@ class Framed(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or we have closed."""
         self._headers_are_there()
+        self._unset_keepalive_if_required()
         if self._leaving is not None:
             self._leaving.cancel()
         super().connection_lost(exc)
@@ -103,14 +85,13 @@ class Framed(HttpToolsProtocol):
         if self.refused:
             self._drop(len(data))
             return
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
+        self.idle_since = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             self._read_on(data, offer)
         except httptools.HttpParserError as error:
-            self._refuse(_refusal(error))
+            self._refuse(heads.refusal(error))
         # A request's scope has a path as soon as all its headers are there.
         if self.scope is None or "path" not in self.scope:
             self._more_headers(len(data))
@@ -137,7 +118,7 @@ class Framed(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as another:
                 offer = another
             except httptools.HttpParserError as error:
-                self._refuse(_refusal(error))
+                self._refuse(heads.refusal(error))
                 return
             else:
                 return
@@ -173,21 +154,23 @@ class Framed(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer behind a body."""
         name = name.lower()
-        if self.headers is None:
+        headers = self.headers
+        if headers is None:
             if name in heads.NOT_TRAILERS:
                 heads.malformed(f"{name.decode('latin-1')}: expected before the body, got it as a trailer")
             return
-        if name == b"host":
-            heads.check_host(value)
-            self._hosts += 1
-            self._host = value
-        elif name in _WATCHED:
+        headers.append((name, value))
+        if name in _WATCHED:
+            if name == b"host":
+                heads.check_host(value)
+                self._hosts += 1
+                self._host = value
+                return
             self._watched = True
             if name == b"transfer-encoding":
                 self._codings.append(value)
             elif name == b"expect" and value.strip().lower() == b"100-continue":
                 self.expect_100_continue = True
-        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there: refuse it, or begin the request."""
@@ -257,8 +240,39 @@ class Framed(HttpToolsProtocol):
         cycle.more_body = False
         cycle.message_event.set()
 
+    def on_response_complete(self) -> None:
+        """Begin the next request that is there, or wait for one.
+
+        One timer waits for all of a connection's idle times: to set up one for each costs more than the rest here.
+        """
+        self.server_state.total_requests += 1
+        if self.gone():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self.idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_when_idle(self.timeout_keep_alive)
+
+    def _look_when_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for long enough."""
+        self.timeout_keep_alive_task = None
+        if self.idle_since is None:
+            return
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_when_idle(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.answering = cycle
+        self.idle_since = None
         # Behind an answer that closes the connection nothing is processed (RFC 9112, section 9.6).
         if not self.gone():
             super()._start_asgi_task(cycle, app)
@@ -375,14 +389,6 @@ class Framed(HttpToolsProtocol):
         content.append(b"content-length: %d\r\n\r\n" % len(reply.body))
         content.append(reply.body)
         return b"".join(content)
-
-
-def _refusal(error: httptools.HttpParserError) -> FivefoldError:
-    """What the parser says, or what we said while it read."""
-    cause = error.__context__
-    if isinstance(cause, FivefoldError):
-        return cause
-    return ContractError("malformed", f"this is not an HTTP request: {error}")
 
 
 def _name_nobody(config: Any, state: Any) -> None:

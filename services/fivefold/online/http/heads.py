@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from fivefold.core.errors import ContractError, ProtocolError
+from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
 
 VERSIONS: Final = ("1.1", "1.0")
 
@@ -36,6 +36,14 @@ _KEPT_BYTES: Final = 256
 def malformed(message: str, help: str | None = None) -> NoReturn:
     """Raise `malformed`."""
     raise ContractError("malformed", message, help=help)
+
+
+def refusal(error: httptools.HttpParserError) -> FivefoldError:
+    """What the parser found, or what its caller raised while it read."""
+    cause = error.__context__
+    if isinstance(cause, FivefoldError):
+        return cause
+    return ContractError("malformed", f"this is not an HTTP request: {error}")
 
 
 @lru_cache(maxsize=_KEPT)

@@ -44,8 +44,6 @@ class Protocol(Framed):
         """Hold a request for inference back until its body is there; start any other."""
         if self.gone():
             return
-        # An answer given within the same read has begun to count the idle time.
-        self._unset_keepalive_if_required()
         scope = cast("Scope", cycle.scope)
         target = None
         if self._reading and scope["method"] == "POST" and cycle.more_body and not cycle.waiting_for_100_continue:
@@ -54,6 +52,8 @@ class Protocol(Framed):
             super()._start_asgi_task(cycle, app)
         else:
             self.answering = cycle
+            # An answer given within the same read has begun to count it.
+            self.idle_since = None
             self._held = cycle, app, target
 
     def on_message_complete(self) -> None:
