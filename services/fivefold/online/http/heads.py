@@ -25,7 +25,8 @@ NOT_TRAILERS: Final = frozenset(
 """Fields that say how a message is read, whose it is or where it goes: behind a body they come too late
 (RFC 9110, section 6.5.1)."""
 
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::[0-9]{0,5})?")
+# Without a comma, which would be two headers that somebody has joined.
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::[0-9]{0,5})?")
 
 _KEPT: Final = 256
 """Targets and hosts that are remembered, because a client's next request most often has the same."""
