@@ -64,8 +64,9 @@ def config(rays: str, directory: str, bind: str, server: str) -> str:
     retry-on conn-failure empty-response
     retries 8
 {idle}{answers}frontend grpc
-    bind {bind} proto h2
-{holds}{whole}    default_backend rays
+    bind {bind}
+{holds}    http-request deny deny_status 400 if {{ fc_http_major 1 }}
+{whole}    default_backend rays
 backend rays
     http-reuse always
     server rays unix@{server} proto h2

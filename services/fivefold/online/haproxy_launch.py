@@ -122,12 +122,18 @@ def edit(
         "http-response del-header server",
         "http-request deny deny_status 405 if METH_CONNECT",
         "http-request deny deny_status 400 if { fc_http_major 1 } !{ req.ver 1.0 1.1 }",
+        # HAProxy itself counts from zero again beyond 64 bits.
+        "http-request deny deny_status 400 if { req.hdr(content-length) -m len gt 15 }",
     ]
     # A stream's first message must not wait for its last, so the option is not for all of gRPC.
     whole = f"http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}"
     rest = [f"timeout client {max(60, body_seconds)}s", "option http-buffer-request"]
     config = _into(config, "frontend http_frontend", [*rest, *door])
-    config = _into(config, "frontend grpc_frontend", [*door, whole])
+    # A bind that insists on HTTP/2 waits for its first word as long as for any of a client's; one that does not, only
+    # as long as for a request.
+    config = re.sub(_bind("grpc_frontend") + r" proto h2$", r"\1\2", config)
+    only = "http-request deny deny_status 400 if { fc_http_major 1 }"
+    config = _into(config, "frontend grpc_frontend", [*door, only, whole])
     for quiet in ("frontend prometheus", "listen stats"):
         config = _into(config, quiet, [f"maxconn {FEW}", f"timeout http-request {body_seconds}s", "timeout client 60s"])
     config = re.sub(r"(?m)^\s*errorfile .*\n", "", config)
@@ -220,7 +226,7 @@ def reworded(program: bytes) -> bytes:
     What fails before there is a request to speak of is answered with those, whatever `errorfile` says: they are
     constants, and ours are made as long. A program that has them otherwise comes back as it was.
     """
-    for status in ("400", "422"):
+    for status in ANSWERS:
         page = re.search(rb"HTTP/1\.[01] %b [^\0]*?\r\n\r\n[^\0]*" % status.encode(), program)
         if page is None:
             continue

@@ -55,7 +55,7 @@ def answers(data: bytes) -> list[Answer]:
 
 def judge(case: Case, statuses: tuple[int, ...], got: list[Answer], closed: bool, *, strict: bool) -> None:
     """Whether a case and the request behind it got what is theirs. `strict`: by the direct door's own rules."""
-    told = [(answer.status, answer.doubled) for answer in got], closed
+    told = case.name, [(answer.status, answer.doubled) for answer in got], closed
     assert got, told
     assert got[0].status in statuses, told
     assert len(got) <= 2, told
