@@ -118,7 +118,6 @@ def bodies() -> Iterator[Case]:
     ):
         yield Case(f"coding {coding!r}", raw(b"Transfer-Encoding: " + coding, content=zero), 400, (400, 422))
     for coding in (
-        b"chunked;q=1",
         b"chunked, identity",
         b",chunked",
         b"chunked,",
