@@ -120,6 +120,10 @@ class Victim:
                 answer = answers(head + await reader.readexactly(length))[0]
                 assert (answer.status, answer.doubled) == (200, 2 * asked), answer
                 self.answered += 1
+                if answer.headers.get("connection") == "close":
+                    # A proxy that is reloaded says so, with an answer.
+                    writer.close()
+                    reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.close()
         await writer.wait_closed()
 
