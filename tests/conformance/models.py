@@ -31,14 +31,29 @@ class Echo:
         return columns
 '''
 
+NULLS = b'''"""Answers which rows of each column are null."""
+
+
+class Nulls:
+    def predict(self, columns):
+        return {f"{name}_null": mask for name, mask in columns.nulls.items()}
+'''
+
 
 def bundle(name: str, directory: Path, *, version: str = "1") -> Bundle:
     """Write the bundle of a shared contract below `directory`."""
     contract = cases.load_contract(name)
-    special = {"linear": _linear, "classifier": _classifier, "not-a-number": _not_a_number}
+    special = {
+        "linear": _linear,
+        "classifier": _classifier,
+        "not-a-number": _not_a_number,
+        "null-or-value": _null_or_value,
+    }
     given, answers = _golden(name, contract)
     common: dict[str, Any] = {"contract": contract, "golden": (given, answers), "tolerance": 0.0, "version": version}
     target = directory / f"{name}-{version}"
+    if name == "null-or-bytes":
+        return Bundle.write(target, model={"model/nulls.py": NULLS}, runtime="python", entry="nulls:Nulls", **common)
     if name not in special and any(field.kind == "bytes" for field in contract.inputs):
         return Bundle.write(target, model={"model/echo.py": ECHO}, runtime="python", entry="echo:Echo", **common)
     model, binding = special.get(name, _echo)(contract)
@@ -143,3 +158,36 @@ def _not_a_number(contract: Contract) -> tuple[onnx.ModelProto, Binding]:
     return model, Binding(
         tuple(_fed(f) for f in contract.inputs), tuple(OutputBinding(f.name, f.name) for f in contract.outputs)
     )
+
+
+def _null_or_value(contract: Contract) -> tuple[onnx.ModelProto, Binding]:
+    """Whether each number reaches a float input as NaN, `i` and `r` stacked, the others alone; the text as it came."""
+    nodes = [helper.make_node("IsNaN", [name], [f"{name}_nan"]) for name in ("b", "e", "a")]
+    nodes += [helper.make_node("IsNaN", ["x"], ["x_nan"]), helper.make_node("Identity", ["w"], ["w_text"])]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("b", "e")]
+    inputs += [
+        helper.make_tensor_value_info("a", TensorProto.DOUBLE, ["rows", 2]),
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2]),
+        helper.make_tensor_value_info("w", TensorProto.STRING, ["rows"]),
+    ]
+    outputs = [helper.make_tensor_value_info(f"{name}_nan", TensorProto.BOOL, ["rows"]) for name in ("b", "e")]
+    outputs += [
+        helper.make_tensor_value_info("a_nan", TensorProto.BOOL, ["rows", 2]),
+        helper.make_tensor_value_info("x_nan", TensorProto.BOOL, ["rows", 2]),
+        helper.make_tensor_value_info("w_text", TensorProto.STRING, ["rows"]),
+    ]
+    binding = Binding(
+        (
+            InputBinding("b", ("b",), "float32"),
+            InputBinding("e", ("e",), "float32"),
+            InputBinding("a", ("a",), "float64"),
+            InputBinding("x", ("i", "r"), "float32", stack=True),
+            InputBinding("w", ("w",), "string", null="(none)"),
+        ),
+        (
+            *(OutputBinding(f"{name}_nan", f"{name}_nan") for name in ("b", "e", "a")),
+            *(OutputBinding(f"{name}_nan", "x_nan", column) for column, name in enumerate(("i", "r"))),
+            OutputBinding("w_text", "w_text"),
+        ),
+    )
+    return _finish(nodes, inputs, outputs, {}), binding

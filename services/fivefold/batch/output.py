@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats.piece import Fault
-from fivefold.core.columns import Array, Columns, json_values, null_mask
+from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid
 from fivefold.exports.arrow import arrow_type
@@ -101,9 +101,9 @@ class ParquetSink:
             MODEL: _same(layout.model, len(rows)),
             CONTRACT: _same(layout.contract, len(rows)),
         }
-        columns |= {field.name: to_arrow(field, kept[field.name]) for field in layout.kept}
+        columns |= {field.name: to_arrow(field, kept) for field in layout.kept}
         columns |= {name: _plain(foreign[name]) for name in layout.foreign}
-        columns |= {field.name: to_arrow(field, outputs[field.name]) for field in layout.outputs}
+        columns |= {field.name: to_arrow(field, outputs) for field in layout.outputs}
         self._waiting.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
         self._rows += len(rows)
         if self._rows >= ROW_GROUP:
@@ -161,9 +161,9 @@ class CsvSink:
             MODEL: pa.repeat(layout.model, len(rows)),
             CONTRACT: pa.repeat(layout.contract, len(rows)),
         }
-        columns |= {field.name: _cells(field, kept[field.name]) for field in layout.kept}
+        columns |= {field.name: _cells(field, kept) for field in layout.kept}
         columns |= {name: _texts(foreign[name]) for name in layout.foreign}
-        columns |= {field.name: _cells(field, outputs[field.name]) for field in layout.outputs}
+        columns |= {field.name: _cells(field, outputs) for field in layout.outputs}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         if self._writer is None:
             self._writer = pa.csv.CSVWriter(str(self._path), batch.schema)
@@ -199,9 +199,9 @@ class JsonSink:
             rows.tolist(),
             [layout.model] * count,
             [layout.contract] * count,
-            *(json_values(field, kept[field.name]) for field in layout.kept),
+            *(kept.to_list(field) for field in layout.kept),
             *(_values(foreign[name]) for name in layout.foreign),
-            *(json_values(field, outputs[field.name]) for field in layout.outputs),
+            *(outputs.to_list(field) for field in layout.outputs),
         ]
         names = self._names
         lines = [dict(zip(names, row)) for row in zip(*columns, strict=True)]
@@ -300,10 +300,10 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
 
 
-def to_arrow(field: Field, array: Array) -> Any:
+def to_arrow(field: Field, columns: Columns) -> Any:
     """A column of the contract as Arrow, nulls as nulls; arrays as fixed-size lists."""
-    nulls = null_mask(field, array).reshape(-1) if field.nullable else None
-    flat = array.reshape(-1)
+    nulls = columns.nulls(field.name).reshape(-1) if field.nullable else None
+    flat = columns[field.name].reshape(-1)
     leaf = arrow_type(field)
     while pa.types.is_fixed_size_list(leaf):
         leaf = leaf.value_type
@@ -316,12 +316,12 @@ def to_arrow(field: Field, array: Array) -> Any:
     return out
 
 
-def _cells(field: Field, array: Array) -> Any:
+def _cells(field: Field, columns: Columns) -> Any:
     if field.shape:
-        return pa.array([msgspec.json.encode(value).decode() for value in json_values(field, array)], pa.string())
+        return pa.array([msgspec.json.encode(value).decode() for value in columns.to_list(field)], pa.string())
     if field.kind == "bytes":
-        return pa.array(json_values(field, array), pa.string())
-    out = to_arrow(field, array)
+        return pa.array(columns.to_list(field), pa.string())
+    out = to_arrow(field, columns)
     return out.cast(pa.float32()) if pa.types.is_float16(out.type) else out
 
 

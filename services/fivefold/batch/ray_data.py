@@ -211,7 +211,7 @@ def _pieces(table: pa.Table) -> Iterator[tuple[int, _Head, pa.Table]]:
 
 
 def _arrays(fields: Sequence[Field], prefix: str, columns: Columns) -> dict[str, Any]:
-    return {f"{prefix}{field.name}": to_arrow(field, columns[field.name]) for field in fields}
+    return {f"{prefix}{field.name}": to_arrow(field, columns) for field in fields}
 
 
 def _columns(fields: Sequence[Field], prefix: str, rows: pa.Table) -> Columns:

@@ -18,7 +18,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from fivefold import oip
 from fivefold.client.flow import Flow, NoReply, Reply, Send, call, error_of
-from fivefold.client.http import tensor_array, wire
+from fivefold.client.http import sayable, tensor_array, wire
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract
 from fivefold.core.errors import FivefoldError, ProtocolError
@@ -76,8 +76,8 @@ class Dialect:
     ) -> Flow[tuple[dict[str, Array], dict[str, Any]]]:
         """Arrays in, arrays out."""
         request = message("ModelInferRequest")(model_name=model, model_version=version or "")
-        for name, given in arrays.items():
-            datatype, array = wire(given)
+        for name, given in sayable(arrays).items():
+            datatype, array = wire(name, given)
             request.inputs.add(name=name, datatype=datatype, shape=array.shape)
             request.raw_input_contents.append(oip.pack(array))
         for name in outputs or ():

@@ -11,9 +11,10 @@ import numpy as np
 
 from fivefold import oip
 from fivefold.client.flow import Flow, NoReply, Reply, Send, call, error_of
-from fivefold.core.columns import Array
+from fivefold.core.check import say
+from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract
-from fivefold.core.errors import FivefoldError
+from fivefold.core.errors import ContractError, FivefoldError
 
 T = TypeVar("T")
 
@@ -64,8 +65,8 @@ def infer(
 ) -> Send:
     """A V2 inference with every tensor in binary, asking for binary back."""
     inputs, chunks = [], []
-    for name, array in arrays.items():
-        datatype, array = wire(array)
+    for name, given in sayable(arrays).items():
+        datatype, array = wire(name, given)
         chunks.append(oip.pack(array))
         inputs.append(
             {
@@ -83,17 +84,61 @@ def infer(
     return Send(f"{model_path('v2', model, version)}/infer", b"".join((head, *chunks)), sent, timeout)
 
 
-def wire(array: Any) -> tuple[str, Array]:
-    """The protocol's datatype of an array, and the array as it is packed; text becomes an object array."""
-    array = np.asarray(array)
+def sayable(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arrays that travel as tensors, every null among them told apart from a value.
+
+    Columns whose `null_value` is a value have no null in a tensor: one of nulls alone is left out where null is the
+    field's default, any other is refused with `ContractError` `null_not_allowed`.
+    """
+    if not isinstance(arrays, Columns):
+        return arrays
+    out: dict[str, Any] = dict(arrays)
+    for field in arrays.fields:
+        if field.null_is_value and (nulls := arrays.nulls(field.name)).any():
+            if not (field.default is None and nulls.all() and len(out) > 1):
+                raise _no_null(field.name, nulls, f"a tensor has no null, and {say(field.null_value)} is a value")
+            del out[field.name]
+    return out
+
+
+def _no_null(name: str, nulls: Array, message: str) -> ContractError:
+    place = "".join(f"[{at}]" for at in np.argwhere(nulls)[0]) if nulls.ndim else ""
+    return ContractError("null_not_allowed", message, path=f"inputs.{name}{place}", help=_NO_NULL)
+
+
+_NO_NULL = (
+    "send records over HTTP, which have null, or give the field a null_value outside of its legal values; "
+    "in a nullable float NaN is null"
+)
+
+
+def _missing(item: Any) -> bool:
+    """None, NaN, or pandas' own word for what is not there."""
+    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ in ("NAType", "NaTType")
+
+
+def wire(name: str, given: Any) -> tuple[str, Array]:
+    """The protocol's datatype of an array, and the array as it is packed; text becomes an object array.
+
+    Raises `ContractError` `null_not_allowed` for None and its like, for which a tensor has no spelling.
+    """
+    if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
+        raise _no_null(name, np.ma.getmaskarray(given), "a tensor has no spelling for a masked element")
+    array = np.asarray(given)
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype == object:
+        others = [item for item in array.reshape(-1) if not isinstance(item, str | bytes)]
+        if any(map(_missing, others)):
+            nulls = np.array([_missing(item) for item in array.reshape(-1)], np.bool_).reshape(array.shape)
+            raise _no_null(name, nulls, "a tensor has no spelling for a missing element among objects")
+        if others:
+            raise TypeError(f"{name}: no tensor can hold a {type(others[0]).__name__}; give an array of one dtype")
         return "BYTES", array
-    name = oip.NAMES.get(array.dtype.name)
-    if name is None:
-        raise TypeError(f"no tensor can hold {array.dtype}")
-    return name, array
+    datatype = oip.NAMES.get(array.dtype.name)
+    if datatype is None:
+        raise TypeError(f"{name}: no tensor can hold {array.dtype}")
+    return datatype, array
 
 
 def read_json(reply: Reply) -> Any:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fivefold.commands.selection import add_selection
 from fivefold.commands.words import add, add_group, add_json, print_json
 from fivefold.core.errors import ProtocolError
 
@@ -36,13 +37,21 @@ def _contract_export(arguments: argparse.Namespace) -> None:
 
 
 def _contract_draft(arguments: argparse.Namespace) -> None:
-    from fivefold.exports.draft import draft
+    from fivefold.commands.selection import selected
+    from fivefold.exports.draft import drafted
 
-    law = draft(arguments.data, arguments.name, outputs=arguments.answer, version=arguments.version)
+    outputs = arguments.answer or arguments.target
+    if not outputs:
+        raise ProtocolError(
+            "not_acceptable", "a contract has outputs", help="name the column that holds the answers: --answer COLUMN"
+        )
+    found = drafted(arguments.data, arguments.name, outputs=outputs, version=arguments.version, **selected(arguments))
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
     if arguments.output is None:
-        sys.stdout.write(law.to_bytes().decode())
+        sys.stdout.write(found.contract.to_bytes().decode())
         return
-    Path(arguments.output).write_bytes(law.to_bytes())
+    Path(arguments.output).write_bytes(found.contract.to_bytes())
     print(f"drafted {arguments.output}: read it, correct ranges, units and descriptions")
 
 
@@ -111,17 +120,20 @@ def add_contract(commands: Any) -> None:
         _contract_draft,
         "draft a contract from data, for a person to edit",
         "fivefold contract draft train.parquet --name fraud --answer label --output contract.json",
+        "fivefold contract draft train.csv --name fraud --target label --drop id,created --margin 0.1",
+        "fivefold contract draft train.csv --name fraud --answer score --features amount,country",
     )
-    draft.add_argument("data", metavar="DATA", help="a .parquet, .csv or .jsonl file")
+    draft.add_argument("data", metavar="DATA", help="a .parquet, .csv, .tsv, .json or .jsonl file")
     draft.add_argument("--name", required=True, help="the contract's name")
     draft.add_argument("--version", default="1.0.0", help="the contract's version (default: 1.0.0)")
     draft.add_argument(
         "--answer",
         metavar="COLUMN",
         action="append",
-        required=True,
-        help="a column that holds what the model answers; repeatable",
+        default=[],
+        help="a column that holds what the model answers; repeatable (default: the target)",
     )
+    add_selection(draft)
     draft.add_argument("--output", metavar="FILE", help="default: standard output")
     export = add(
         group,

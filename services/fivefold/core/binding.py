@@ -25,12 +25,16 @@ class InputBinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     With `stack` the input is 2-D, [rows, len(fields)], and the fields are scalars in that order; without it there is
     exactly one field and the input is [rows, *field.shape] (or [rows, 1] for a scalar, where the model says so).
     `dtype` is the model's element type under its contract name, such as `float32`.
+
+    Null reaches a float input as NaN, and an input of another dtype as the field's `null_value`; `null` is the text
+    that a string input gets instead.
     """
 
     model_input: Name
     fields: tuple[Name, ...]
     dtype: str
     stack: bool = False
+    null: str | None = None
 
 
 class OutputBinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,6 +72,11 @@ def _check_inputs(binding: Binding, fields: dict[str, Field]) -> None:
             )
         if not item.fields or (len(item.fields) > 1 and not item.stack):
             raise refused(f"{where}.fields", f"expected one field, got {len(item.fields)}", "several fields need stack")
+        if item.null is not None and item.dtype != "string":
+            message = f"a text for null needs an input of strings, and {item.model_input!r} is {item.dtype}"
+            raise refused(f"{where}.null", message, "null reaches a float as NaN, any other input as the null_value")
+        if item.null is not None and not any(name in fields and fields[name].nullable for name in item.fields):
+            raise refused(f"{where}.null", "none of the fields is nullable, so the model never gets a null")
         for position, name in enumerate(item.fields):
             at = f"{where}.fields[{position}]"
             field = fields.get(name)

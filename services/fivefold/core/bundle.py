@@ -28,6 +28,8 @@ from fivefold.core.binding import MANIFEST, Binding, InputBinding, OutputBinding
 from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, ContractError, ContractInvalid
+from fivefold.core.frame import FrameColumn
+from fivefold.core.frame import check_layout as check_frame
 from fivefold.core.manifest import (
     CONTRACT,
     GOLDEN,
@@ -101,14 +103,17 @@ class Bundle:
         version: str = "1",
         facts: Mapping[str, Any] | None = None,
         targets: Sequence[str] | None = None,
+        frame: Sequence[FrameColumn] | None = None,
+        packages: Mapping[str, str] | None = None,
     ) -> Bundle:
         """Write a bundle to a directory, all of it or nothing: the same arguments, the same bytes.
 
         `model` maps paths in the bundle to bytes: `model.onnx` with its `binding`, or files below `model/` with the
         `entry` `module:Class`. `golden` holds the records given and the records answered, as JSON values. `name`
-        defaults to the contract's, `targets` to every place where the runtime exists. A bundle that already stands
-        there is replaced, and left as it is (with its signature) where it is the same one; a directory that holds
-        anything else is refused. Raises `BundleInvalid`.
+        defaults to the contract's, `targets` to every place where the runtime exists. `frame` is the data frame that a
+        Python model was trained on, `packages` the versions of the distributions that it needs. A bundle that already
+        stands there is replaced, and left as it is (with its signature) where it is the same one; a directory that
+        holds anything else is refused. Raises `BundleInvalid`.
         """
         given, answers = golden
         if len(given) != len(answers):
@@ -131,6 +136,8 @@ class Bundle:
             files=tuple(_entry(path, files[path]) for path in sorted(files)),
             binding=binding,
             entry=entry,
+            frame=None if frame is None else tuple(frame),
+            packages=dict(packages or {}),
             created_from=dict(facts or {}),
         )
         files[MANIFEST] = manifest.to_bytes()
@@ -283,6 +290,8 @@ def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], ma
     contract = _contract(manifest, files[CONTRACT])
     if manifest.binding is not None:
         check(manifest.binding, contract)
+    if manifest.frame is not None:
+        check_frame(manifest.frame, contract.inputs)
     golden = _golden(files[GOLDEN], contract)
     digest = hashlib.sha256(raw).hexdigest()
     return Bundle(place, manifest, contract, digest, by, files, golden)

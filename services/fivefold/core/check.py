@@ -76,6 +76,8 @@ class Findings:
         self.rows = rows
         self.side = side
         self.bad: Mask = np.zeros(rows, np.bool_)
+        self.nulls: dict[str, Mask] = {}
+        """Where the fields hold null whose array alone cannot tell (`Field.null_is_value`)."""
         self._found: list[tuple[tuple[int, int, bytes, int, int], Violation]] = []
         self._count: dict[tuple[int, int], int] = {}
 
@@ -134,7 +136,9 @@ class Findings:
         return tuple(violation for _, violation in sorted(self._found, key=lambda item: item[0])[:MAX_DETAILS])
 
     def reading(self, columns: Columns) -> Reading:
-        """The outcome: the good rows of `columns` and everything that was found."""
+        """The outcome: the good rows of `columns` under their nulls, and everything that was found."""
+        if self.nulls:
+            columns = columns.with_nulls(self.nulls)
         if not self._found:
             return Reading(columns, self.rows, (), self.bad)
         return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
@@ -425,8 +429,13 @@ def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, str, str | No
 def column(
     findings: Findings, index: int, source: Array, skip: Mask | None = None, *, json_source: bool = False
 ) -> Array:
-    """Check a typed source of the field's own family; returns the column in the field's dtype."""
+    """Check a typed source of the field's own family; returns the column in the field's dtype.
+
+    `source` has shape [rows, *field.shape]. Cells under `skip` are null, or of a row that is refused or filled later.
+    """
     field = findings.fields[index]
+    if field.null_is_value:
+        findings.nulls[field.name] = np.zeros(source.shape, np.bool_) if skip is None else np.array(skip)
     if field.numeric:
         return numbers(findings, index, source, skip, json_source=json_source)
     if field.kind == "bool":
@@ -508,10 +517,3 @@ def _plain_text(field: Field, array: Array) -> Array | None:
 
 
 _FAMILY = {"bool": "b", "int": "iuf", "float": "iuf", "string": "OUS", "bytes": "OS"}
-
-
-def default_column(field: Field, cell: Any, rows: int) -> Array:
-    """`rows` copies of a default cell (an array of the field's shape)."""
-    out = np.empty((rows, *field.shape), field.numpy_dtype)
-    out[:] = cell
-    return out

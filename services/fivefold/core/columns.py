@@ -16,18 +16,20 @@ import numpy.typing as npt
 from fivefold.core.contract import Field
 
 Array = npt.NDArray[Any]
+Nulls = npt.NDArray[np.bool_]
 
 
 class Columns(Mapping[str, Array]):
     """An ordered mapping of field name to an array of shape [rows, *field.shape].
 
-    Arrays have the field's own dtype; text and bytes are object arrays of `str` and `bytes`. Null needs no mask of its
-    own: it is NaN in a nullable float and the field's `null_value` elsewhere, which is also what the model receives.
-    Scalar fields that the reader decoded together share one 2-D block, so that a model with one stacked input is fed
-    without a copy.
+    Arrays have the field's own dtype; text and bytes are object arrays of `str` and `bytes`. Null is NaN in a nullable
+    float and the field's `null_value` elsewhere. Where `null_value` is also a value (`Field.null_is_value`) a mask
+    tells the two apart: `nulls` maps such fields to bool arrays of the column's shape. Without a mask, as in a model's
+    answer, a value equal to `null_value` is null. Scalar fields that the reader decoded together share one 2-D block,
+    so that a model with one stacked input is fed without a copy.
     """
 
-    __slots__ = ("_arrays", "_blocks", "fields", "rows")
+    __slots__ = ("_arrays", "_blocks", "_nulls", "fields", "rows")
 
     def __init__(
         self,
@@ -35,11 +37,13 @@ class Columns(Mapping[str, Array]):
         arrays: Mapping[str, Array],
         rows: int,
         blocks: Mapping[tuple[str, ...], Array] | None = None,
+        nulls: Mapping[str, Nulls] | None = None,
     ) -> None:
         self.fields = tuple(fields)
         self.rows = rows
         self._arrays = dict(arrays)
         self._blocks = dict(blocks or {})
+        self._nulls = dict(nulls) if nulls else {}
 
     @classmethod
     def of_block(cls, fields: Sequence[Field], names: tuple[str, ...], block: Array) -> Columns:
@@ -64,15 +68,23 @@ class Columns(Mapping[str, Array]):
     def __repr__(self) -> str:
         return f"Columns({self.rows} rows: {', '.join(self)})"
 
-    def nulls(self, name: str) -> npt.NDArray[np.bool_]:
+    def nulls(self, name: str) -> Nulls:
         """Where the column holds null: bool, the column's shape."""
+        mask = self._nulls.get(name)
+        if mask is not None:
+            return mask
         field = next(field for field in self.fields if field.name == name)
         return null_mask(field, self[name])
+
+    def with_nulls(self, nulls: Mapping[str, Nulls]) -> Columns:
+        """The same columns under masks that a reader has found."""
+        return Columns(self.fields, self._arrays, self.rows, self._blocks, self._nulls | dict(nulls))
 
     def block(self, names: Sequence[str], dtype: npt.DTypeLike) -> Array:
         """The named scalar columns side by side: C-ordered, shape [rows, len(names)], of `dtype`.
 
-        The very block that the reader built where it has that order and dtype, otherwise one copy.
+        The very block that the reader built where it has that order and dtype, otherwise one copy. Under a float
+        `dtype` null is NaN, whatever the field's own dtype.
         """
         names = tuple(names)
         found = self._blocks.get(names)
@@ -81,6 +93,10 @@ class Columns(Mapping[str, Array]):
             found = np.empty((self.rows, len(names)), target)
             for index, name in enumerate(names):
                 found[:, index] = narrow(self[name], target)
+            if target.kind == "f":
+                for field in self.fields:
+                    if field.nullable and field.kind != "float" and field.name in names:
+                        found[self.nulls(field.name), names.index(field.name)] = np.nan
             return found
         return np.ascontiguousarray(narrow(found, np.dtype(dtype)))
 
@@ -90,7 +106,8 @@ class Columns(Mapping[str, Array]):
         in_blocks = {name for names in blocks for name in names}
         arrays = {name: self[name][index] for name in self if name not in in_blocks}
         rows = int(index.sum()) if index.dtype == np.bool_ else len(index)
-        return Columns(self.fields, arrays, rows, blocks)
+        nulls = {name: mask[index] for name, mask in self._nulls.items()}
+        return Columns(self.fields, arrays, rows, blocks, nulls)
 
     def slice(self, start: int, stop: int) -> Columns:
         """Rows `start` to `stop`, as views."""
@@ -98,7 +115,8 @@ class Columns(Mapping[str, Array]):
         blocks = {names: block[start:stop] for names, block in self._blocks.items()}
         in_blocks = {name for names in blocks for name in names}
         arrays = {name: self[name][start:stop] for name in self if name not in in_blocks}
-        return Columns(self.fields, arrays, max(stop - start, 0), blocks)
+        nulls = {name: mask[start:stop] for name, mask in self._nulls.items()}
+        return Columns(self.fields, arrays, max(stop - start, 0), blocks, nulls)
 
     @classmethod
     def concat(cls, parts: Sequence[Columns]) -> Columns:
@@ -110,11 +128,17 @@ class Columns(Mapping[str, Array]):
         blocks = {names: np.concatenate([part._blocks[names] for part in parts]) for names in shared}
         in_blocks = {name for names in shared for name in names}
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in first if name not in in_blocks}
-        return cls(first.fields, arrays, sum(part.rows for part in parts), blocks)
+        masked = [name for name in first if any(name in part._nulls for part in parts)]
+        nulls = {name: np.concatenate([part.nulls(name) for part in parts]) for name in masked}
+        return cls(first.fields, arrays, sum(part.rows for part in parts), blocks, nulls)
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Each column as JSON values, nested by shape: null for nulls, base64 for bytes."""
-        return {field.name: json_values(field, self[field.name]) for field in self.fields}
+        return {field.name: self.to_list(field) for field in self.fields}
+
+    def to_list(self, field: Field) -> list[Any]:
+        """One column as JSON values, nested by shape."""
+        return json_values(field, self[field.name], self._nulls.get(field.name))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One JSON object a row, fields in contract order."""
@@ -123,11 +147,12 @@ class Columns(Mapping[str, Array]):
         return [dict(zip(names, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
     def equals(self, other: Columns) -> bool:
-        """Whether both hold the same fields, rows and bits (NaN equals NaN)."""
+        """Whether both hold the same fields, rows, bits (NaN equals NaN) and nulls."""
         return (
             tuple(self) == tuple(other)
             and self.rows == other.rows
             and all(_same(self[name], other[name]) for name in self)
+            and all(np.array_equal(self.nulls(name), other.nulls(name)) for name in self._nulls | other._nulls)
         )
 
 
@@ -141,8 +166,8 @@ def narrow(array: Array, dtype: np.dtype[Any]) -> Array:
     return array.astype(dtype)
 
 
-def null_mask(field: Field, array: Array) -> npt.NDArray[np.bool_]:
-    """Where `array` holds the field's null."""
+def null_mask(field: Field, array: Array) -> Nulls:
+    """Where `array` holds the field's null, by its values alone."""
     if not field.nullable:
         return np.zeros(array.shape, np.bool_)
     if field.kind == "float":
@@ -153,14 +178,14 @@ def null_mask(field: Field, array: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(array == null, np.bool_)
 
 
-def json_values(field: Field, array: Array) -> list[Any]:
-    """A column as JSON values, nested by the field's shape."""
+def json_values(field: Field, array: Array, nulls: Nulls | None = None) -> list[Any]:
+    """A column as JSON values, nested by the field's shape; null by its values where no mask is given."""
     if field.kind == "bytes":
         flat = [base64.b64encode(value).decode("ascii") for value in array.ravel()]
         out = np.array([*flat, None], object)[:-1].reshape(array.shape)
     else:
         out = array
-    if field.nullable and (mask := null_mask(field, array)).any():
+    if field.nullable and (mask := null_mask(field, array) if nulls is None else nulls).any():
         out = out.astype(object)
         out[mask] = None
     values: list[Any] = out.tolist()

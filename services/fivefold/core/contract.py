@@ -68,7 +68,9 @@ class Field:
 
     `shape` is empty for a scalar; otherwise each row holds an array of exactly that shape. `minimum` and `maximum` are
     inclusive and in the field's `unit`; lengths are in code points (string) or bytes (bytes). In a nullable float NaN
-    is null; a nullable field of another dtype names the `null_value` that stands for null and that the model receives.
+    is null; a nullable field of another dtype names the `null_value` that stands for null where an array has no null
+    of its own, and that the model receives there (`null_is_value` says when it is a value all the same). `aliases` are
+    other names for the field in data, any text: the headers of somebody's tables are no names.
     """
 
     name: str
@@ -124,6 +126,30 @@ class Field:
         if self.kind == "float":
             return math.nan
         return base64.b64decode(self.null_value) if self.kind == "bytes" and self.nullable else self.null_value
+
+    @cached_property
+    def null_is_value(self) -> bool:
+        """Whether `null_value` is itself a legal value of the field.
+
+        Then it is an ordinary value on every transport, and null is only what a spelling has of its own for null; a
+        tensor of plain values has nothing of the kind. Where it is False, a value equal to `null_value` is null too.
+        """
+        if not self.nullable or self.kind == "float":
+            return False
+        value, law = self.null, self.limits
+        if self.kind == "bool":
+            return True
+        if self.kind == "int":
+            low, high = self.minimum, self.maximum
+            inside = (low is None or value >= low) and (high is None or value <= high)
+            return inside and (self.enum is None or value in self.enum)
+        least, most = self.min_length, self.max_length
+        return (
+            (self.enum is None or value in self.enum)
+            and (least is None or len(value) >= least)
+            and (most is None or len(value) <= most)
+            and (law.pattern is None or law.pattern.matches(value))
+        )
 
     @cached_property
     def limits(self) -> Limits:
@@ -273,6 +299,8 @@ class Contract:
         for side, field_list in (("inputs", self.inputs), ("outputs", self.outputs)):
             for f in field_list:
                 low, high = f.minimum, f.maximum
+                if f.enum is not None and f.numeric:
+                    low, high = min(f.enum), max(f.enum)
                 if f.dtype in ("int64", "uint64") and (
                     high is None or high > SAFE_INTEGER or (f.dtype == "int64" and (low is None or low < -SAFE_INTEGER))
                 ):
@@ -280,7 +308,25 @@ class Contract:
                         f"{side}.{f.name}: {f.dtype} without bounds inside ±(2^53 - 1): a browser refuses larger ones; "
                         f"add minimum and maximum, or use int32"
                     )
+                if side == "inputs" and f.null_is_value:
+                    out.append(f"{side}.{f.name}: {_tensors_cannot_say_null(f)}")
         return out
+
+
+def _tensors_cannot_say_null(field: Field) -> str:
+    shown = json.dumps(field.null_value, ensure_ascii=False)
+    if field.kind == "bool":
+        return (
+            f"the null_value {shown} is a value as well, so binary tensors and gRPC cannot say null; send it as JSON, "
+            f"or declare the field as a float or an integer"
+        )
+    laws = (field.minimum, field.maximum, field.enum, field.min_length, field.max_length, field.pattern)
+    limits = "a minimum or a maximum" if field.numeric else "a minLength, maxLength, pattern or enum"
+    first = f"add {limits} and " if all(law is None for law in laws) else ""
+    return (
+        f"the null_value {shown} is a legal value as well, so binary tensors and gRPC cannot say null; "
+        f"{first}choose a null_value outside of the legal values"
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -374,7 +420,7 @@ def _field(data: Mapping[str, Any], path: str, *, output: bool) -> Field:
         values[keyword] = value
     values["shape"] = _shape(data.get("shape", []), f"{path}.shape")
     values["aliases"] = _names(data.get("aliases", []), f"{path}.aliases")
-    labels = values["labels"] = _names(data.get("labels", []), f"{path}.labels", any_text=True)
+    labels = values["labels"] = _names(data.get("labels", []), f"{path}.labels")
     bare = Field(**values)
     if labels and (not bare.shape or len(labels) != bare.shape[-1]):
         raise ContractInvalid(
@@ -422,12 +468,12 @@ def _shape(value: Any, path: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _names(value: Any, path: str, *, any_text: bool = False) -> tuple[str, ...]:
+def _names(value: Any, path: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ContractInvalid(f"expected an array of strings, got {_type(value)}", path=path)
     for index, item in enumerate(value):
-        if not isinstance(item, str) or not item or not (any_text or _NAME.match(item)):
-            raise ContractInvalid(f"{item!r} is not a name", path=f"{path}[{index}]")
+        if not isinstance(item, str) or not item:
+            raise ContractInvalid(f"expected a non-empty string, got {item!r}", path=f"{path}[{index}]")
         _utf8(item, f"{path}[{index}]")
     if len(set(value)) != len(value):
         raise ContractInvalid("the same name twice", path=path)

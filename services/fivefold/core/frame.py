@@ -113,7 +113,7 @@ def _column(columns: Columns, field: Field, column: FrameColumn) -> Any:
         return _categories(field, values, nulls, column)
     if dtype in FLOATS:
         if field.kind in ("string", "bytes"):
-            return _objects(values, nulls, None).astype(dtype)
+            return _objects(values, nulls, None).astype(np.dtype(dtype))
         return _with_nan(values, nulls, np.dtype(dtype))
     if dtype == "bool" and field.kind == "bool":
         return values if empty else _objects(values, nulls, _missing(column))

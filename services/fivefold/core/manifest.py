@@ -17,6 +17,7 @@ import msgspec
 
 from fivefold.core.binding import MANIFEST, Binding, refused
 from fivefold.core.errors import BundleInvalid
+from fivefold.core.frame import FrameColumn
 
 SIGNATURE = "bundle.sig"
 CONTRACT = "contract.json"
@@ -36,6 +37,8 @@ TARGETS = {"onnx": ("server", "gateway", "browser"), "python": ("server", "gatew
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\-]*\Z")
 _ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*\Z")
+_PACKAGE = r"^[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9])?\Z"
+_RELEASE = r"^[0-9A-Za-z][0-9A-Za-z.+!_\-]{0,63}\Z"
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,127}\Z")]
@@ -63,7 +66,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     `tolerance` is the largest difference between a golden answer and the model's: |got - expected| may be at most
     `tolerance * max(1, |expected|)`; 0 asks for equal numbers. `entry` is the `module:Class` of a Python model,
-    `binding` that of an ONNX model. `created_from` holds facts for people: kind of source, library versions.
+    `binding` that of an ONNX model. `frame` is the data frame that a Python model was trained on, `packages` the
+    distributions that it needs and their versions. `created_from` holds facts for people: kind of source, library
+    versions.
     """
 
     format: Literal[1]
@@ -76,6 +81,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     files: tuple[FileEntry, ...]
     binding: Binding | None = None
     entry: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    frame: tuple[FrameColumn, ...] | None = None
+    packages: dict[Annotated[str, msgspec.Meta(pattern=_PACKAGE)], Annotated[str, msgspec.Meta(pattern=_RELEASE)]] = {}
     created_from: dict[str, Any] = {}
     seal: str = ""
 
@@ -95,6 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         try:
             values = msgspec.to_builtins(self)
             values.pop("seal", None)
+            if self.packages:
+                values["packages"] = dict(sorted(self.packages.items()))
             values["created_from"] = dict(sorted(self.created_from.items()))
             body = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, TypeError) as err:
@@ -152,6 +161,9 @@ def _check(manifest: Manifest) -> None:
         raise refused("entry", "an ONNX model has no entry")
     if not onnx and (manifest.entry is None or not _ENTRY.match(manifest.entry)):
         raise refused("entry", f"expected module:Class, got {manifest.entry!r}")
+    for member, what in (("frame", manifest.frame), ("packages", manifest.packages)):
+        if onnx and what:
+            raise refused(member, "an ONNX model takes tensors and needs no package")
     for index, target in enumerate(manifest.targets):
         if target not in TARGETS[manifest.runtime]:
             raise refused(f"targets[{index}]", f"a {manifest.runtime} model does not run on {target!r}")

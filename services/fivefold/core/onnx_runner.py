@@ -133,6 +133,9 @@ def _feed(item: InputBinding, fields: Sequence[Field], row: list[int | None], wh
                 f"{where}.fields", f"the model's input takes {_say(row)} a row, the binding stacks {len(fields)}"
             )
         names = item.fields
+        words = item.dtype == "string" and item.null is not None and any(field.nullable for field in fields)
+        if words:
+            return lambda columns: _with_text(columns.block(names, target), item, fields, columns)
         if not guarded:
             return lambda columns: columns.block(names, target)
         return lambda columns: _finite(columns.block(names, target), fields, columns)
@@ -146,14 +149,30 @@ def _feed(item: InputBinding, fields: Sequence[Field], row: list[int | None], wh
             raise refused(f"{where}.fields", f"the model's input takes {_say(row)} a row, {field.name!r} is {wanted}")
         wanted = filled
     name, tail = field.name, tuple(wanted)
+    # What the model gets for null where that is not what stands in the array.
+    void: Any = (
+        item.null if item.dtype == "string" else np.nan if target.kind == "f" and field.kind != "float" else None
+    )
+    replaced = field.nullable and void is not None
 
     def feed(columns: Columns) -> Array:
         array = np.ascontiguousarray(narrow(columns[name], target))
+        if replaced and (nulls := columns.nulls(name)).any():
+            array = array.copy()
+            array[nulls] = void
         if guarded:
             array = _finite(array.reshape(columns.rows, -1), fields, columns)
         return array.reshape(columns.rows, *tail)
 
     return feed
+
+
+def _with_text(block: Array, item: InputBinding, fields: Sequence[Field], columns: Columns) -> Array:
+    """A block of text with the binding's word for null; the block is the caller's own."""
+    for index, field in enumerate(fields):
+        if field.nullable:
+            block[columns.nulls(field.name), index] = item.null
+    return block
 
 
 def _say(row: Sequence[int | None]) -> str:

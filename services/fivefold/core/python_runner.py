@@ -13,31 +13,65 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fivefold.core.bundle import Bundle
-from fivefold.core.columns import Array, Columns
+from fivefold.core.columns import Array, Columns, Nulls
 from fivefold.core.contract import Field
 from fivefold.core.errors import BundleInvalid
+from fivefold.core.frame import FrameColumn, default_layout, frame
 from fivefold.core.manifest import MODEL_DIRECTORY
+from fivefold.core.packages import check_packages
 from fivefold.core.runners import fold
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _COUNT = itertools.count()
+
+
+class Inputs(dict[str, Array]):
+    """The columns that a model is asked with: field name to array of shape [rows, *field.shape], the model's own.
+
+    Where a row is null, a float holds NaN and every other dtype the field's `null_value`; `nulls` tells which those
+    are, also where that value is legal itself. `frame()` gives the same rows as the data frame that the model was
+    trained on, with null as that frame had it.
+    """
+
+    def __init__(self, columns: Columns, layout: Sequence[FrameColumn]) -> None:
+        super().__init__((name, np.array(columns[name])) for name in columns)
+        self._columns = columns
+        self._layout = layout
+
+    @cached_property
+    def nulls(self) -> dict[str, Nulls]:
+        """Of every field where it is null: bool, the shape of its array."""
+        return {name: np.array(self._columns.nulls(name)) for name in self._columns}
+
+    def frame(self) -> pd.DataFrame:
+        """The rows under the manifest's `frame`: its columns, their names, dtypes and missing values.
+
+        Without one, the fields under their own names: an integer or boolean that may be null in pandas' nullable dtype
+        (`Int64`, `boolean`), text and arrays as objects, null in text as None. Needs pandas.
+        """
+        return frame(self._columns, self._layout)
 
 
 class PythonRunner:
     """A class `module:Class` from the bundle's model/, made without arguments, with `predict(columns) -> columns`.
 
-    `predict` gets a dict of field name to array (its own copies) and gives one of output field to array or list; one
-    call at a time. The verified files lie in a private directory as long as the runner lives, so the class finds what
-    it was packed with beside `__file__`. The module is imported below a package name of its own: two bundles never
-    share a module, and a module of the bundle imports its neighbours relatively. The code runs with this process's
-    rights: open bundles of unknown origin with public keys only.
+    `predict` gets `Inputs`, a dict of field name to array (its own copies) that also knows the nulls and the rows as a
+    data frame, and gives a mapping of output field to array or list; one call at a time. The packages that the manifest
+    names have to be installed. The verified files lie in a private directory as long as the runner lives, so the class
+    finds what it was packed with beside `__file__`. The module is imported below a package name of its own: two bundles
+    never share a module, and a module of the bundle imports its neighbours relatively. The code runs with this
+    process's rights: open bundles of unknown origin with public keys only.
     """
 
     foreseeable = False
@@ -45,7 +79,10 @@ class PythonRunner:
     def __init__(self, bundle: Bundle) -> None:
         entry = bundle.manifest.entry
         assert entry is not None  # the manifest refuses a Python bundle without one
+        check_packages(bundle.manifest.packages)
         self._fields = bundle.contract.outputs
+        layout = bundle.manifest.frame
+        self._layout = default_layout(bundle.contract.inputs) if layout is None else layout
         self._package = f"fivefold_model_{bundle.digest[:12]}_{next(_COUNT)}"
         directory = tempfile.mkdtemp(prefix="fivefold-model-")
         self._end = weakref.finalize(self, _forget, self._package, directory)
@@ -59,7 +96,7 @@ class PythonRunner:
 
     def run(self, columns: Columns) -> Mapping[str, Array]:
         """The answers for at least one row, one call at a time."""
-        given = {name: np.array(columns[name]) for name in columns}
+        given = Inputs(columns, self._layout)
         with self._lock:
             if self._model is None:
                 raise RuntimeError("the scorer is closed")

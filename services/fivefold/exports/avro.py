@@ -18,6 +18,7 @@ import numpy as np
 from fivefold.core.columns import json_values
 from fivefold.core.contract import ABSENT, Contract, Field
 from fivefold.core.readers.records import Defaults
+from fivefold.exports.headers import legal
 from fivefold.exports.naming import document, identifier, identifiers, sentences, snake
 
 Schema = dict[str, Any]
@@ -49,10 +50,13 @@ def schema(contract: Contract, kind: str, fields: Sequence[Field]) -> Schema:
     out = []
     for index, field in enumerate(fields):
         name = names[field.name]
-        member: Schema = {"name": name, "doc": "; ".join(sentences(field)), "type": avro_type(field, name)}
-        if field.default is not ABSENT:
-            member["default"] = None if field.default is None else _default(field, defaults.cell(index))
-        aliases = [alias for alias in dict.fromkeys(map(identifier, field.aliases)) if alias not in taken]
+        default = ABSENT if field.default is ABSENT else _default(field, defaults, index)
+        member: Schema = {"name": name, "doc": "; ".join(sentences(field)), "type": avro_type(field, name, default)}
+        if default is not ABSENT:
+            member["default"] = default
+        # A header that is no name has no counterpart in a schema of Avro's.
+        spelt = dict.fromkeys(identifier(alias) for alias in field.aliases if legal(alias))
+        aliases = [alias for alias in spelt if alias not in taken]
         if aliases:
             taken.update(aliases)
             member["aliases"] = aliases
@@ -69,21 +73,21 @@ def field_names(fields: Sequence[Field]) -> dict[str, str]:
     return identifiers(field.name for field in fields)
 
 
-def avro_type(field: Field, name: str) -> Any:
+def avro_type(field: Field, name: str, default: Any = ABSENT) -> Any:
     """The type of the field called `name` under Avro: arrays nested by shape, a union with null where nullable.
 
-    A union's default belongs to its first branch, so null comes first unless the default is a value.
+    A union's default belongs to its first branch, so null comes first unless the `default`, as Avro has it, is a value.
     """
     out = _scalar(field, name)
     if field.shape and field.nullable:
-        out = _nullable(field, out)
+        out = _nullable(out, default)
     for _ in field.shape:
         out = {"type": "array", "items": out}
-    return _nullable(field, out) if field.nullable else out
+    return _nullable(out, default) if field.nullable else out
 
 
-def _nullable(field: Field, branch: Any) -> list[Any]:
-    return ["null", branch] if field.default in (ABSENT, None) else [branch, "null"]
+def _nullable(branch: Any, default: Any) -> list[Any]:
+    return ["null", branch] if default is ABSENT or default is None else [branch, "null"]
 
 
 def _scalar(field: Field, name: str) -> Any:
@@ -98,11 +102,14 @@ def _decimal(field: Field) -> bool:
     return field.dtype == "uint64" and (field.maximum is None or field.maximum >= _LONG)
 
 
-def _default(field: Field, cell: Any) -> Any:
+def _default(field: Field, defaults: Defaults, index: int) -> Any:
     """The default as Avro's JSON spells it: arrays nested, bytes one character each."""
+    if field.default is None:
+        return None
     column = np.empty((1, *field.shape), field.numpy_dtype)
-    column[0] = cell
-    return _spell(field, json_values(field, column)[0])
+    column[0] = defaults.cell(index)
+    null = defaults.null(index)
+    return _spell(field, json_values(field, column, None if null is None else np.asarray(null)[np.newaxis])[0])
 
 
 def _spell(field: Field, value: Any) -> Any:

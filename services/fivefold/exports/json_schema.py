@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -18,7 +17,6 @@ import numpy as np
 
 from fivefold.core.contract import ABSENT, Contract, Field
 from fivefold.core.pattern import Pattern
-from fivefold.core.readers.records import Records
 from fivefold.exports.naming import document
 
 Schema = dict[str, Any]
@@ -153,15 +151,10 @@ def scalar(field: Field, *, answer: bool = False) -> Schema:
         rules["enum"] = [*rules["enum"], None]
     if "anyOf" in rules:
         rules["anyOf"] = [*rules["anyOf"], {"type": "null"}]
-    if answer or field.kind == "float" or _legal(field.null_value, field):
+    if answer or field.kind == "float" or field.null_is_value:
         return rules
-    # On the way in, null's stand-in is null too and skips the limits that other values obey.
+    # On the way in, a null_value that is no legal value itself is null too and skips the limits that values obey.
     return {"anyOf": [rules, {"const": field.null_value}]}
-
-
-def _legal(item: Any, field: Field) -> bool:
-    bare = replace(field, nullable=False, null_value=None, shape=(), labels=(), default=ABSENT)
-    return not Records((bare,)).read([{field.name: item}]).violations
 
 
 def _array(items: Schema, size: int) -> Schema:

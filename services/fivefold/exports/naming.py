@@ -81,6 +81,8 @@ def law(field: Field) -> str:
         parts.append("labels " + ", ".join(field.labels))
     if field.nullable:
         parts.append("nullable")
+        if field.kind != "float" and not field.null_is_value:
+            parts.append(f"{text(field.null_value)} is null too")
     if field.default is not ABSENT:
         spelt = text(field.default)
         parts.append(f"default {spelt if len(spelt) <= _LONG else spelt[:_LONG] + '…'}")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import CODES
+from fivefold.exports.headers import legal
 from fivefold.exports.naming import pascal, sentences, snake, text
 
 _TYPES = {"bool": "boolean", "int": "number", "float": "number", "string": "string", "bytes": "string"}
@@ -35,10 +37,15 @@ def files(contract: Contract) -> dict[str, bytes]:
 
 
 def _record(fields: Sequence[Field], prefix: str, description: str | None) -> list[str]:
-    """The input row: an interface, and for each field with aliases a choice of one of its names."""
+    """The input row: an interface, and for each field with aliases a choice of one of its names.
+
+    Aliases that are the headers of tables and no names are left out: code writes names, and a choice for each of many
+    fields is more than the compiler takes.
+    """
     about = "One input row." + (f" {' '.join(description.split())}" if description else "")
-    plain = [_member(field) for field in fields if not field.aliases]
-    choices = [_choice(field) for field in fields if field.aliases]
+    named = [replace(field, aliases=tuple(filter(legal, field.aliases))) for field in fields]
+    plain = [_member(field) for field in named if not field.aliases]
+    choices = [_choice(field) for field in named if field.aliases]
     if not choices:
         return [_interface(f"{prefix}Record", about, plain)]
     joined = " &\n  ".join([f"{prefix}Fields", *choices])

@@ -14,14 +14,16 @@ from typing import Any
 
 from fivefold.core.binding import Binding
 from fivefold.core.bundle import Bundle, sign
-from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract
-from fivefold.core.errors import BundleInvalid, ContractInvalid
+from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.manifest import MODEL
+from fivefold.exports import draft, tables
 from fivefold.packing import golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
+from fivefold.packing.kept import keep
 from fivefold.packing.measure import TOLERANCE
+from fivefold.packing.probe import probe
 from fivefold.packing.report import PackReport
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
 from fivefold.packing.source import portable
@@ -46,6 +48,10 @@ def pack(
     time_limit: float = SECONDS,
     memory_limit: int | None = None,
     say: Say | None = None,
+    target: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    features: Sequence[str] | None = None,
+    margin: float = 0.0,
 ) -> PackReport:
     """Pack a model under a contract into the directory `output`.
 
@@ -59,13 +65,17 @@ def pack(
     `score=probabilities[1]`. `sign_key` is an Ed25519 private key in PEM or its path; `facts` are further JSON values
     for the bundle's `created_from`. The model is loaded, converted and measured in a process of its own, where one step
     may take `time_limit` seconds and the whole `memory_limit` bytes (default: most of what the system has to spare).
-    `say` gets a sentence about each stage.
+    `say` gets a sentence about each stage. `target`, `drop`, `features` and `margin` choose the columns of a draft and
+    widen its ranges, as in `fivefold.exports.draft.drafted`.
 
     Raises `ContractInvalid` and `BundleInvalid`; nothing is written then, except the draft.
     """
     if output is None:
         raise BundleInvalid("packing needs a directory to write to", help="give output")
-    target = Path(output)
+    place = Path(output)
+    selection = {"target": target, "drop": drop, "features": features, "margin": margin}
+    if contract is not None and any(selection.values()):
+        raise ContractInvalid("target, drop, features and margin are for drafts, and a contract was given")
     allowed = TOLERANCE if tolerance is None else tolerance
     if not 0 <= allowed <= 1:
         raise BundleInvalid(f"expected a tolerance of 0 to 1, got {allowed}")
@@ -75,43 +85,47 @@ def pack(
     ) as sandbox:
         tell("loading the model")
         described: Description = _guarded(sandbox, "loading the model", "describe")
-        drafted = None
+        drafted, found = None, None
         if contract is None:
             if draft_from is None:
                 raise ContractInvalid(
                     "packing needs a contract", help="give one, or data to draft one from: --draft-from DATA"
                 )
             tell("drafting a contract from the data")
-            law = _draft(sandbox, described, draft_from, name or _stem(target))
-            drafted = target.parent / f"{target.name}.contract.json"
+            found = _draft(sandbox, described, draft_from, name or _stem(place), selection)
+            law = found.contract
+            drafted = place.parent / f"{place.name}.contract.json"
             drafted.parent.mkdir(parents=True, exist_ok=True)
             drafted.write_bytes(law.to_bytes())
         elif isinstance(contract, Contract):
             law = contract
         else:
             law = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
-        rows, kept, notes = _rows(law, draft_from if golden_from is None else golden_from)
-        probe = rows.pick(golden.PROBE_MOST)
+        data = draft_from if golden_from is None else golden_from
+        given = None if data is None else golden.from_data(data, law)
+        asked = probe(law, given, f"{law.name}@{law.version}")
+        kept = keep(asked, law)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
-            task = Task(law, Bind.parse(bind, law), probe, allowed, Path(scratch))
+            task = Task(law, Bind.parse(bind, law), asked, allowed, Path(scratch))
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
-            answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept)
+            answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
         created_from = {
             **(facts or {}),
             "source": described.kind,
             "libraries": dict(described.facts),
             "difference": trial.difference.largest,
-            "measured_rows": probe.rows,
-            "golden": rows.source,
+            "measured_rows": asked.rows,
+            "measured": dict(asked.sorts),
+            "golden": kept.source,
         }
-        tell(f"writing {target}")
+        tell(f"writing {place}")
         bundle = Bundle.write(
-            target,
+            place,
             contract=law,
             model=trial.model,
             runtime="python" if trial.binding is None else "onnx",
-            golden=(kept.to_records(), answers.to_records()),
+            golden=(kept.columns.to_records(), answers.to_records()),
             tolerance=allowed,
             binding=trial.binding,
             entry=described.entry,
@@ -119,13 +133,13 @@ def pack(
             version=version,
             facts=created_from,
         )
-        _guarded(sandbox, "opening the bundle", "prove", target.resolve())
+        _guarded(sandbox, "opening the bundle", "prove", place.resolve())
     if sign_key is not None:
-        bundle = sign(target, sign_key)
+        bundle = sign(place, sign_key)
     inputs, outputs = _described(trial.binding, law)
     lints = graph.lints(graph.load(trial.model[MODEL], MODEL)) if MODEL in trial.model else []
     return PackReport(
-        path=target,
+        path=place,
         name=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
@@ -135,16 +149,18 @@ def pack(
         tolerance=allowed,
         difference=trial.difference.largest,
         where=trial.difference.where,
-        measured_rows=probe.rows,
+        measured_rows=asked.rows,
+        measured=asked.described(),
+        unreached=asked.unreached,
         ties=trial.difference.ties,
-        golden_rows=kept.rows,
-        golden_source=rows.source,
+        golden_rows=kept.columns.rows,
+        golden_source=kept.source,
         floats=trial.floats,
         signed=bundle.signed,
         inputs=inputs,
         outputs=outputs,
         warnings=(*described.warnings, *law.warnings(), *lints),
-        notes=(*notes, *trial.notes),
+        notes=(*(found.notes if found else ()), *_about(given), *kept.notes, *trial.notes),
         tried=choice.told(),
         drafted=drafted,
         libraries=dict(described.facts),
@@ -164,36 +180,24 @@ def _guarded(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
             f"{stage} did not end well: {err}",
             help="the model's own code or a library of it is at fault: try the same call in a Python of its own",
         ) from err
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        raise BundleInvalid(
+            f"{stage} failed: {first_line(err)}", help="the model's own code or a library of it raised this"
+        ) from err
 
 
-def _rows(law: Contract, data: Any) -> tuple[golden.Rows, Columns, list[str]]:
-    """The rows to measure with, the golden ones among them, and sentences about them."""
-    seed = f"{law.name}@{law.version}"
-    if data is None:
-        rows = golden.made(law.inputs, golden.PROBE_MADE, seed)
-        kept = rows.columns.slice(0, golden.GOLDEN_MADE)
-    else:
-        rows = golden.from_data(data, law)
-        kept = rows.pick(golden.GOLDEN_MOST)
-    notes = _about(rows, kept)
-    if kept.rows < golden.GOLDEN_LEAST:
-        more = golden.made(law.inputs, golden.GOLDEN_LEAST - kept.rows, seed)
-        kept = Columns.concat([_plain(kept), more.columns])
-        rows = golden.Rows(
-            Columns.concat([_plain(rows.columns), more.columns]), f"{rows.source} and made from the contract"
-        )
-    return rows, kept, notes
-
-
-def _draft(sandbox: Sandbox, described: Description, data: Any, name: str) -> Contract:
-    from fivefold.exports import draft
-
-    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs")
-    table = draft.read(data)
+def _draft(
+    sandbox: Sandbox, described: Description, data: Any, name: str, selection: Mapping[str, Any]
+) -> draft.Drafted:
+    """A contract drafted from the data: the columns that the model was fitted on, and what it says that it answers."""
+    source = tables.load(data)
+    chosen = dict(selection)
     names = described.features
-    if names is not None and set(names) <= set(table.column_names):
-        table = table.select(list(names))
-    return draft.draft(table, name, outputs=outputs)
+    if chosen["features"] is None and names is not None and set(names) <= set(source.arrow.column_names):
+        left_out = {*chosen["drop"], *chosen["target"]}
+        chosen["features"] = [column for column in names if column not in left_out]
+    outputs = _guarded(sandbox, "asking the model for its outputs", "outputs")
+    return draft.drafted(source, name, outputs=outputs, **chosen)
 
 
 def _stem(target: Path) -> str:
@@ -204,23 +208,15 @@ def _stem(target: Path) -> str:
     return text if text[:1].isalpha() or text[:1] == "_" else f"model_{text}"
 
 
-def _plain(columns: Columns) -> Columns:
-    return Columns(columns.fields, {name: columns[name] for name in columns}, columns.rows)
-
-
-def _about(rows: golden.Rows, kept: Columns) -> list[str]:
-    out = []
-    if rows.refused and rows.first is not None:
-        total = rows.refused + rows.columns.rows
-        out.append(
-            f"{rows.refused} of {total} rows of {rows.source} break the contract and were left out: "
-            f"{rows.first.path}: {rows.first.message}"
-        )
-    if kept.rows < golden.GOLDEN_LEAST:
-        out.append(
-            f"{rows.source} has {kept.rows} legal rows; the rest of {golden.GOLDEN_LEAST} are made from the contract"
-        )
-    return out
+def _about(given: golden.Rows | None) -> list[str]:
+    """A sentence about the rows of the data that were left out."""
+    if given is None or not given.refused or given.first is None:
+        return []
+    total = given.refused + given.columns.rows
+    return [
+        f"{given.refused} of {total} rows of {given.source} break the contract and were left out: "
+        f"{given.first.path}: {given.first.message}"
+    ]
 
 
 def _described(binding: Binding | None, law: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.core.errors import BundleInvalid
+from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
+from fivefold.packing.probe import Probe
 from fivefold.packing.sandbox import Sandbox, SandboxEnded
 from fivefold.packing.source import Plan
 from fivefold.packing.trials import Description, Task, Trial, Unconverted
@@ -30,11 +31,14 @@ class Attempt:
     trial: Trial | None
     reason: BundleInvalid | None
 
-    def told(self, rows: int) -> str:
+    def told(self, asked: Probe) -> str:
         """The attempt as a line for people."""
         if self.trial is None:
             return f"{self.plan.name}: {self.reason}"
-        return f"{self.plan.name}: {_distance(self.trial.difference, rows)}"
+        difference = self.trial.difference
+        parts = [f"{difference.wrong} of {asked.rows} rows get another label"] if difference.wrong else []
+        parts.append(f"largest difference {difference.largest:.3g}")
+        return f"{self.plan.name}: {', '.join(parts)}{_place(difference, asked)}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Choice:
 
     best: Trial
     attempts: tuple[Attempt, ...]
-    rows: int
+    asked: Probe
 
     @classmethod
     def of(cls, sandbox: Sandbox, task: Task, described: Description, say: Callable[[str], None]) -> Choice:
@@ -56,7 +60,7 @@ class Choice:
             began = time.monotonic()
             attempt = _attempt(sandbox, task, plan)
             attempts.append(attempt)
-            say(f"  {attempt.told(task.probe.rows)} ({time.monotonic() - began:.1f} s)")
+            say(f"  {attempt.told(task.asked)} ({time.monotonic() - began:.1f} s)")
             if attempt.trial is None:
                 continue
             if best is None or _better(attempt.trial.difference, best.difference):
@@ -64,14 +68,14 @@ class Choice:
             if best.difference.wrong == 0 and best.difference.largest <= GOOD_ENOUGH:
                 break
         if best is None:
-            raise _none(attempts, task.probe.rows)
+            raise _none(attempts, task.asked)
         if not best.difference.within(task.tolerance):
             raise _too_far(best.difference, task, described.kind, attempts)
-        return cls(best, tuple(attempts), task.probe.rows)
+        return cls(best, tuple(attempts), task.asked)
 
     def told(self) -> tuple[str, ...]:
         """Each attempt as a line for people."""
-        return tuple(attempt.told(self.rows) for attempt in self.attempts)
+        return tuple(attempt.told(self.asked) for attempt in self.attempts)
 
 
 def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
@@ -97,6 +101,8 @@ def _attempt(sandbox: Sandbox, task: Task, plan: Plan) -> Attempt:
         )
     except BundleInvalid as err:
         return Attempt(plan, None, err)
+    except RuntimeError as err:  # how the sandbox carries an exception that is not the product's
+        return Attempt(plan, None, Unconverted(f"measuring failed: {first_line(err)}"))
 
 
 def _better(one: Difference, other: Difference) -> bool:
@@ -105,15 +111,15 @@ def _better(one: Difference, other: Difference) -> bool:
     return one.largest * CLEARLY_BETTER < other.largest
 
 
-def _distance(difference: Difference, rows: int) -> str:
-    parts = []
-    if difference.wrong:
-        parts.append(f"{difference.wrong} of {rows} rows get another label")
-    parts.append(f"largest difference {difference.largest:.3g}")
-    return ", ".join(parts) + (f" ({difference.where})" if difference.where else "")
+def _place(difference: Difference, asked: Probe) -> str:
+    """Where the worst of a difference is: the cell, what became of it, and what sort of row that is."""
+    if not difference.where:
+        return ""
+    sort = asked.sort_of(difference.row)
+    return f" ({difference.where}{f'; a row {sort}' if sort else ''})"
 
 
-def _none(attempts: list[Attempt], rows: int) -> BundleInvalid:
+def _none(attempts: list[Attempt], asked: Probe) -> BundleInvalid:
     """The refusal where no conversion could be measured: what is wrong with the model or the contract speaks before
     what a converter cannot do, and of several such reasons the last, whose way was the most general one."""
     reasons = [attempt.reason for attempt in attempts if attempt.reason is not None]
@@ -121,17 +127,17 @@ def _none(attempts: list[Attempt], rows: int) -> BundleInvalid:
     last = told[-1]
     if len({str(reason) for reason in reasons}) == 1:
         return last
-    tried = "; ".join(attempt.told(rows) for attempt in attempts if attempt.reason is not last)
+    tried = "; ".join(attempt.told(asked) for attempt in attempts if attempt.reason is not last)
     return BundleInvalid(
         last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})"
     )
 
 
 def _too_far(difference: Difference, task: Task, kind: str, attempts: list[Attempt]) -> BundleInvalid:
-    rows = task.probe.rows
+    asked = task.asked
     parts = []
     if difference.wrong:
-        parts.append(f"{difference.wrong} of {rows} rows get another label")
+        parts.append(f"{difference.wrong} of {asked.rows} rows get another label")
     if difference.largest > task.tolerance:
         parts.append(f"the largest difference is {difference.largest:.3g}, the tolerance {task.tolerance:g}")
     if kind == "python":
@@ -141,5 +147,5 @@ def _too_far(difference: Difference, task: Task, kind: str, attempts: list[Attem
         who = "the converted model disagrees with the original"
         fix = "the converter is wrong here: pack it as a Python class, or raise --tolerance where it is harmless"
         if len(attempts) > 1:
-            fix += f" (tried: {'; '.join(attempt.told(rows) for attempt in attempts)})"
-    return BundleInvalid(f"{who}: {'; '.join(parts)} ({difference.where})", help=fix)
+            fix += f" (tried: {'; '.join(attempt.told(asked) for attempt in attempts)})"
+    return BundleInvalid(f"{who}: {'; '.join(parts)}{_place(difference, asked)}", help=fix)

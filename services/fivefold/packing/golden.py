@@ -1,31 +1,25 @@
 """Rows to prove a model with: out of somebody's data, or made from the contract.
 
-Golden rows travel in the bundle; the larger set that packing measures with does not. Rows that break the contract are
-left out and counted. Reading is core's readers' work: the rows are held to the same law as any request.
+Rows that break the contract are left out and counted. Reading is core's readers' work: the rows are held to the same
+law as any request. Which rows packing measures with is left to `fivefold.packing.probe`, which of them travel in the
+bundle to `fivefold.packing.kept`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fivefold.core.check import Reading
-from fivefold.core.columns import Array, Columns
+from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract, Field
-from fivefold.core.errors import ContractInvalid, FivefoldError, Violation
-from fivefold.core.pattern import Pattern
-from fivefold.core.readers.arrow import Arrow
-from fivefold.core.readers.records import Records
-from fivefold.core.readers.text import Text
-from fivefold.packing.bind import normal
-from fivefold.packing.needs import need
+from fivefold.core.errors import ContractInvalid, Violation
+from fivefold.packing.generated import generate
+from fivefold.packing.reading import reading_of
 
 GOLDEN_LEAST = 32
 GOLDEN_MOST = 256
@@ -44,11 +38,14 @@ class Rows:
     refused: int = 0
     first: Violation | None = None
 
+    def index(self, most: int) -> npt.NDArray[np.int64]:
+        """The positions of at most `most` rows, evenly spaced, the first and the last among them."""
+        rows = self.columns.rows
+        return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
+
     def pick(self, most: int) -> Columns:
         """At most `most` rows, evenly spaced, the first and the last among them."""
-        if self.columns.rows <= most:
-            return self.columns
-        return self.columns.take(np.linspace(0, self.columns.rows - 1, most).round().astype(np.int64))
+        return self.columns if self.columns.rows <= most else self.columns.take(self.index(most))
 
 
 def from_data(data: Any, contract: Contract) -> Rows:
@@ -58,7 +55,7 @@ def from_data(data: Any, contract: Contract) -> Rows:
     `mean_radius`). Raises `ContractInvalid` where no row is legal.
     """
     source = str(Path(data).name) if isinstance(data, str | Path) else "the given data"
-    reading = _read(data, contract)
+    reading = reading_of(data, contract.inputs)
     first = reading.violations[0] if reading.violations else None
     if not reading.columns.rows:
         why = first.message if first else "there are no rows"
@@ -69,171 +66,7 @@ def from_data(data: Any, contract: Contract) -> Rows:
     return Rows(reading.columns, source, reading.rows - reading.columns.rows, first)
 
 
-def _read(data: Any, contract: Contract) -> Reading:
-    fields = contract.inputs
-    if isinstance(data, str | Path):
-        path = Path(data)
-        suffix = path.suffix.lower()
-        try:
-            if suffix in (".parquet", ".pq"):
-                return _table(need("pyarrow.parquet").read_table(path), fields)
-            if suffix in (".csv", ".tsv"):
-                return _csv(path, fields, "\t" if suffix == ".tsv" else ",")
-            if suffix in (".json", ".jsonl", ".ndjson"):
-                text = path.read_text("utf-8")
-                data = (
-                    json.loads(text)
-                    if suffix == ".json"
-                    else [json.loads(line) for line in text.splitlines() if line.strip()]
-                )
-            else:
-                raise ContractInvalid(f"cannot tell the format of {path}", help="use .parquet, .csv, .json or .jsonl")
-        except FivefoldError:
-            raise
-        except OSError as err:
-            raise ContractInvalid(f"cannot read {path}: {err.strerror or err}") from err
-        except Exception as err:  # pyarrow's and json's own errors for a file that is not what its name says
-            raise ContractInvalid(f"cannot read {path}: {str(err).splitlines()[0]}") from err
-    if isinstance(data, dict) and isinstance(data.get("instances"), list):
-        data = data["instances"]
-    if isinstance(data, Sequence):
-        known = _spellings(fields)
-        rows = [
-            {known.get(key, key): value for key, value in row.items() if key in known} if isinstance(row, dict) else row
-            for row in data
-        ]
-        return Records(fields).read(rows)
-    pandas = need("pandas")
-    frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
-    return _table(need("pyarrow").Table.from_pandas(frame, preserve_index=False), fields)
-
-
-def _spellings(fields: Sequence[Field]) -> dict[str, str]:
-    """Every way to write a field's name that data may hold under its own name too, to the field's name."""
-    exact = {name: name for field in fields for name in (field.name, *field.aliases)}
-    return _Spellings(exact, {normal(field.name): field.name for field in fields})
-
-
-class _Spellings(dict[str, str]):
-    def __init__(self, exact: dict[str, str], loose: dict[str, str]) -> None:
-        super().__init__(exact)
-        self._loose = loose
-
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or (isinstance(key, str) and normal(key) in self._loose)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return super().get(key) or self._loose.get(normal(key), default)
-
-
-def _table(table: Any, fields: Sequence[Field]) -> Reading:
-    known = _spellings(fields)
-    names = [str(name) for name in table.column_names]
-    taken = {name for name in names if dict.__contains__(known, name)}
-    renamed = [name if name in taken or known.get(name) in taken else known.get(name, name) for name in names]
-    table = table.rename_columns(renamed).combine_chunks()
-    batches = table.to_batches()
-    if not batches:
-        raise ContractInvalid("the data has no rows")
-    return Arrow(fields).read(batches[0])
-
-
-def _csv(path: Path, fields: Sequence[Field], delimiter: str) -> Reading:
-    csv = need("pyarrow.csv")
-    pa = need("pyarrow")
-    parse = csv.ParseOptions(delimiter=delimiter)
-    with csv.open_csv(path, parse_options=parse) as reader:
-        names = reader.schema.names
-    convert = csv.ConvertOptions(
-        column_types={name: pa.string() for name in names},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    known = _spellings(fields)
-    header = [name if dict.__contains__(known, name) else known.get(name, name) for name in names]
-    return Text(fields).read(header, list(zip(*(column.to_pylist() for column in table.columns), strict=True)))
-
-
 def made(fields: Sequence[Field], rows: int, seed: str = "") -> Rows:
     """`rows` legal rows made from the fields: inside ranges, enums, lengths and patterns, a null in eight where
     nullable. The same fields, count and seed give the same rows on every machine."""
-    source = random.Random(seed)  # noqa: S311 - rows to test with, no secret
-    arrays: dict[str, Array] = {}
-    for field in fields:
-        values = [_value(field, source) for _ in range(rows * field.size)]
-        if field.kind in ("string", "bytes"):
-            flat = np.empty(len(values), object)
-            flat[:] = values
-        else:
-            flat = np.array(values, np.dtype(field.dtype))
-        arrays[field.name] = flat.reshape((rows, *field.shape))
-    return Rows(Columns(fields, arrays, rows), "made from the contract")
-
-
-def _value(field: Field, source: random.Random) -> Any:
-    if field.nullable and source.random() < 0.125:
-        return field.null
-    if field.enum is not None:
-        return source.choice(field.enum)
-    if field.kind == "bool":
-        return source.random() < 0.5
-    if field.kind == "string":
-        return _text(field, source)
-    if field.kind == "bytes":
-        return source.randbytes(_length(field, source))
-    low, high = _range(field)
-    if field.kind == "int":
-        return source.randint(int(low), int(high))
-    # The rounded value must still lie inside the bounds.
-    with np.errstate(over="ignore"):
-        value = float(np.dtype(field.dtype).type(low + (high - low) * source.random()))
-    return min(max(value, low), high)
-
-
-def _range(field: Field) -> tuple[float | int, float | int]:
-    """Bounds to draw from: the field's, or a span of 100 (integers) or 4 (floats) where one or both are open."""
-    low, high = field.minimum, field.maximum
-    span: float | int = 100 if field.kind == "int" else 4.0
-    floor: float | int
-    ceiling: float | int
-    if field.kind == "int":
-        info = np.iinfo(field.dtype)
-        floor, ceiling = int(info.min), int(info.max)
-    else:
-        ceiling = float(np.finfo(field.dtype).max)
-        floor = -ceiling
-    if low is None and high is None:
-        low = 0 if field.kind == "int" else -span / 2
-    if low is None:
-        assert high is not None
-        low = max(high - span, floor)
-    if high is None:
-        high = min(low + span, ceiling)
-    if field.kind == "float" and not math.isfinite(high - low):
-        low, high = low / 2, high / 2
-    return low, high
-
-
-def _length(field: Field, source: random.Random) -> int:
-    low = field.min_length or 0
-    high = field.max_length if field.max_length is not None else low + 12
-    return source.randint(low, min(high, low + 64))
-
-
-def _text(field: Field, source: random.Random) -> str:
-    if field.pattern is None:
-        letters = "abcdefghijklmnopqrstuvwxyz0123456789 "
-        return "".join(source.choice(letters) for _ in range(_length(field, source)))
-    pattern = Pattern.parse(field.pattern)
-    for _ in range(200):
-        text = pattern.example(source)
-        low, high = field.min_length or 0, field.max_length
-        if len(text) >= low and (high is None or len(text) <= high) and pattern.matches(text):
-            return text
-    raise ContractInvalid(
-        f"no text was found that fits the pattern {field.pattern!r} and the lengths",
-        path=f"inputs.{field.name}",
-        help="give data for the golden rows: --golden DATA",
-    )
+    return Rows(generate(fields, rows, seed), "made from the contract")

@@ -24,12 +24,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest numeric difference, the count of wrong labels and of ties, and the worst place in words."""
+    """The largest numeric difference, the count of wrong labels and of ties, and the worst place in words and as a row
+    (-1 where there is none)."""
 
     largest: float
     wrong: int
     ties: int
     where: str
+    row: int = -1
 
     def within(self, tolerance: float) -> bool:
         """Whether packing accepts it."""
@@ -43,7 +45,7 @@ def compare(
     undecided: Mask | None = None,
 ) -> Difference:
     """Compare answers of shape [rows, *field.shape]; `undecided` marks the rows on which labels may differ."""
-    largest, wrong, ties, where = 0.0, 0, 0, ""
+    largest, wrong, ties, where, worst = 0.0, 0, 0, "", -1
     for field in fields:
         want, got = original[field.name], converted[field.name]
         if want.shape != got.shape:
@@ -55,7 +57,8 @@ def compare(
             at = tuple(int(index) for index in np.unravel_index(int(np.argmax(gap)), gap.shape))
             if gap[at] > largest:
                 largest = float(gap[at])
-                where = where if wrong else f"{_place(field.name, at)}: {want[at]:.9g} became {got[at]:.9g}"
+                if not wrong:
+                    where, worst = f"{_place(field.name, at)}: {want[at]:.9g} became {got[at]:.9g}", at[0]
             continue
         unequal = np.asarray(want != got, np.bool_)
         tied = np.zeros_like(unequal)
@@ -65,9 +68,10 @@ def compare(
         unequal &= ~tied
         if unequal.any():
             at = tuple(int(index) for index in np.argwhere(unequal)[0])
-            where = where if wrong else f"{_place(field.name, at)}: {want[at]!s} became {got[at]!s}"
+            if not wrong:
+                where, worst = f"{_place(field.name, at)}: {want[at]!s} became {got[at]!s}", at[0]
             wrong += int(unequal.sum())
-    return Difference(largest, wrong, ties, where)
+    return Difference(largest, wrong, ties, where, worst)
 
 
 def undecided(probabilities: Array, tolerance: float) -> Mask:

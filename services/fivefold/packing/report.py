@@ -33,6 +33,8 @@ class PackReport:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     tried: tuple[str, ...] = ()
+    measured: str = ""
+    unreached: tuple[str, ...] = ()
     drafted: Path | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
 
@@ -54,10 +56,15 @@ class PackReport:
             f"largest difference from the original on {self.measured_rows} rows: {self.difference:.3g}"
             f"{f' ({self.where})' if self.where else ''}; tolerance {self.tolerance:g}",
         ]
+        if self.measured:
+            out.append(f"         {self.measured}")
         if self.ties:
             out.append(f"         {self.ties} rows are ties, on which the original's own label hangs on rounding")
         out.append(f"bundle   {self.digest}{', signed' if self.signed else ''}")
+        if len(self.tried) > 1:
+            out += [f"tried    {text}" for text in self.tried]
         out += [f"note: {text}" for text in self.notes]
+        out += [f"note: {text}" for text in self.unreached]
         out += [f"warning: {text}" for text in self.warnings]
         if self.drafted is not None:
             out.append(

@@ -8,7 +8,7 @@ may hang or take the process with it. Choosing among conversions and writing the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fivefold.core.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.measure import Difference
+from fivefold.packing.probe import Probe
 from fivefold.packing.python_ import PythonSource
 from fivefold.packing.source import Conversion, Plan, SourceModel, recognise
 
@@ -33,6 +34,10 @@ _WRAP = "pack it as a Python class instead: module:Class with predict(columns)"
 
 ALONE = 8
 """Rows that are asked alone as well as among the others."""
+INFLUENCE = 1e-3
+"""Differences from which on they are no longer taken for rounding in another order."""
+
+Ask = Callable[[Columns], Columns]
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,14 @@ class Task:
 
     contract: Contract
     bound: Bind
-    probe: Columns
+    asked: Probe
     tolerance: float
     scratch: Path
+
+    @property
+    def probe(self) -> Columns:
+        """The rows to measure with."""
+        return self.asked.columns
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Trials:
             raise
         with scorer:
             got = answers(scorer, task.probe)
-            _independent("the packed model", law, task, got, lambda columns: answers(scorer, columns))
+            alone = [(row, answers(scorer, task.probe.slice(row, row + 1))) for row in _lonely(task.probe)]
 
         def original(columns: Columns) -> Columns:
             named = source.answers(columns, binding, asked)
@@ -135,8 +145,13 @@ class Trials:
 
         want = original(task.probe)
         tied = source.undecided(task.probe, task.tolerance)
-        _independent("the original model", law, task, want, original, tied)
+        _independent("the original model", task, want, original, tied)
         difference = measure.compare(law.outputs, want, got, tied)
+        for row, answer in alone:
+            here = None if tied is None else tied[row : row + 1]
+            single = measure.compare(law.outputs, want.slice(row, row + 1), answer, here)
+            if not single.within(max(difference.largest, task.tolerance)):
+                difference = replace(single, where=f"{single.where}, asked alone", row=row)
         assert want.rows == got.rows == rows  # check_outputs has compared the shapes
         return Trial(plan, conversion.floats, conversion.notes, {MODEL: raw}, binding, difference)
 
@@ -149,7 +164,7 @@ class Trials:
                 if len(seen) == 2:
                     difference = measure.compare(task.contract.outputs, seen[0], seen[1])
                     if difference.within(task.tolerance):
-                        _independent("the class", task.contract, task, seen[1], lambda rows: answers(scorer, rows))
+                        _independent("the class", task, seen[1], lambda rows: answers(scorer, rows))
         return Trial(plan, "", (), source.files, None, difference)
 
     def golden_answers(self, trial: Trial, kept: Columns) -> Columns:
@@ -235,18 +250,22 @@ def _picked(law: Contract, binding: Binding, named: Mapping[str, Array], rows: i
         raise leaves(err, "the original model") from err
 
 
-def _independent(
-    who: str,
-    law: Contract,
-    task: Task,
-    among: Columns,
-    ask: Callable[[Columns], Columns],
-    tied: measure.Mask | None = None,
-) -> None:
-    """Refuse a model whose answer to a row depends on the rows beside it: a server puts together whom it likes."""
-    if task.probe.rows < 2:
-        return
-    for row in np.unique(np.linspace(0, task.probe.rows - 1, ALONE).round().astype(np.int64)).tolist():
+def _lonely(probe: Columns) -> list[int]:
+    """Rows, evenly spread, that are asked alone as well as among the others; none where there is one row only."""
+    if probe.rows < 2:
+        return []
+    rows: list[int] = np.unique(np.linspace(0, probe.rows - 1, ALONE).round().astype(np.int64)).tolist()
+    return rows
+
+
+def _independent(who: str, task: Task, among: Columns, ask: Ask, tied: measure.Mask | None = None) -> None:
+    """Refuse a model whose answer to a row depends on the rows beside it: a server puts together whom it likes.
+
+    Rounding differs with the number of rows, too; that is far smaller than `INFLUENCE` and a matter of `compare`.
+    """
+    fields = task.contract.outputs
+    allowed = max(task.tolerance, INFLUENCE)
+    for row in _lonely(task.probe):
         try:
             alone = ask(task.probe.slice(row, row + 1))
         except BundleInvalid as err:
@@ -255,17 +274,18 @@ def _independent(
                 help="a model answers each row by itself: take what looks at all rows at once out of it",
             ) from err
         here = None if tied is None else tied[row : row + 1]
-        difference = measure.compare(law.outputs, among.slice(row, row + 1), alone, here)
-        if not difference.within(task.tolerance):
-            again = measure.compare(law.outputs, among, ask(task.probe), tied)
-            if not again.within(task.tolerance):
-                raise BundleInvalid(
-                    f"{who} answers the same rows differently from call to call ({again.where})",
-                    help="fix every seed and keep no state: the same row has one answer",
-                )
+        difference = measure.compare(fields, among.slice(row, row + 1), alone, here)
+        if difference.within(allowed):
+            continue
+        again = measure.compare(fields, among, ask(task.probe), tied)
+        if not again.within(allowed):
             raise BundleInvalid(
-                f"rows influence each other: {who} answers row {row} differently alone and among "
-                f"{task.probe.rows} rows ({difference.where})",
-                help="a model answers each row by itself: what it takes from all rows at once (a mean, a rank, a "
-                "softmax over the first axis) belongs into fit",
+                f"{who} answers the same rows differently from call to call ({again.where})",
+                help="fix every seed and keep no state: the same row has one answer",
             )
+        raise BundleInvalid(
+            f"rows influence each other: {who} answers row {row} differently alone and among {task.probe.rows} rows "
+            f"({difference.where})",
+            help="a model answers each row by itself: what it takes from all rows at once (a mean, a rank, a softmax "
+            "over the first axis) belongs into fit",
+        )

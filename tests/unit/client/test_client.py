@@ -8,6 +8,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -34,7 +35,8 @@ import numpy as np
 class Site:
     def predict(self, columns):
         total = columns["x"] + columns["image"].sum(axis=(1, 2))
-        return {"total": total, "site": columns["site"], "seen": columns["n"]}
+        ages = ["?" if null else "old" if old else "new" for old, null in zip(columns["old"], columns.nulls["old"])]
+        return {"total": total, "site": columns["site"], "seen": columns["n"], "age": ages}
 """
 _CONTRACT = {
     "format": 1,
@@ -44,16 +46,18 @@ _CONTRACT = {
         {"name": "x", "dtype": "float64", "maximum": 60, "aliases": ["ex"]},
         {"name": "image", "dtype": "float32", "shape": [2, 2]},
         {"name": "site", "dtype": "string", "enum": ["left", "right"], "default": "left"},
-        {"name": "n", "dtype": "int16", "nullable": True, "null_value": -1, "default": None},
+        {"name": "n", "dtype": "int16", "nullable": True, "null_value": -1, "default": None, "minimum": 0},
+        {"name": "old", "dtype": "bool", "nullable": True, "null_value": False, "default": None},
     ],
     "outputs": [
         {"name": "total", "dtype": "float64"},
         {"name": "site", "dtype": "string"},
         {"name": "seen", "dtype": "int16", "nullable": True, "null_value": -1},
+        {"name": "age", "dtype": "string"},
     ],
 }
 _ROW = {"x": 1.5, "image": [[1, 2], [3, 4]], "site": "right", "n": 7}
-_ANSWER = {"total": 11.5, "site": "right", "seen": 7}
+_ANSWER = {"total": 11.5, "site": "right", "seen": 7, "age": "?"}
 
 
 class _Servers:
@@ -120,10 +124,43 @@ def test_records_in_records_out(url: str) -> None:
         rows = [_ROW, {"ex": np.float64(2), "image": np.ones((2, 2)), "n": None}]
         answer = client.predict(rows, model="site", request_id="r-1")
 
-    assert answer.predictions == [_ANSWER, {"total": 6.0, "site": "left", "seen": None}]
+    assert answer.predictions == [_ANSWER, {"total": 6.0, "site": "left", "seen": None, "age": "?"}]
     assert answer.metadata["request_id"] == "r-1"
     assert answer.metadata["transport"] == ("grpc" if url.startswith("grpc") else "http")
     assert answer.metadata["contract"] == "site@1.0.0"
+
+
+def test_null_is_never_sent_as_a_value(url: str) -> None:
+    """Where null_value is a value, records have null; tensors leave it out where it is the default, or refuse it."""
+    with Client(url) as client:
+        old = [[_ROW | {"old": given} for given in rows] for rows in ([None], [False, True], [None, False])]
+        ages = [[row["age"] for row in client.predict(rows, model="site").predictions] for rows in old[:2]]
+        assert ages == [["?"], ["new", "old"]]
+        if url.startswith("http"):
+            assert [row["age"] for row in client.predict(old[2], model="site").predictions] == ["?", "new"]
+        else:
+            with pytest.raises(ContractError) as refused:
+                client.predict(old[2], model="site")
+            assert (refused.value.code, refused.value.path) == ("null_not_allowed", "inputs.old[0]")
+            assert "false is a value" in refused.value.message
+            assert "send records over HTTP" in str(refused.value.help)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ([True, None], "[1]"),
+        (np.array(["a", np.nan], object), "[1]"),
+        (np.ma.array([1, 2, 3], mask=[False, False, True]), "[2]"),
+        (np.ma.array([[1.0, 2.0]], mask=[[False, True]]), "[0][1]"),
+    ],
+)
+def test_arrays_with_missing_elements_are_refused(url: str, given: Any, where: str) -> None:
+    """None, NaN among objects and masked elements have no spelling in a tensor; nothing is sent in their place."""
+    with Client(url) as client, pytest.raises(ContractError) as refused:
+        client.infer({"old": given}, model="site")
+
+    assert (refused.value.code, refused.value.path) == ("null_not_allowed", f"inputs.old{where}")
 
 
 def test_arrays_in_arrays_out(url: str) -> None:

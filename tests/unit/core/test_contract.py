@@ -7,6 +7,7 @@ import pytest
 
 from fivefold.core.contract import ABSENT, Contract, Field
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.readers.records import Records
 
 
 def contract(*inputs, **top):
@@ -160,6 +161,20 @@ def test_warnings_name_what_a_browser_cannot_hold():
     """int64 without bounds is legal and warned about, with the fix."""
     assert Contract.from_json(field(dtype="int64")).warnings()[0].startswith("inputs.x: int64 without bounds")
     assert Contract.from_json(field(dtype="int64", minimum=0, maximum=10)).warnings() == []
+    assert Contract.from_json(field(dtype="int64", enum=[-1, 1])).warnings() == []
+    assert Contract.from_json(field(dtype="uint64", enum=[0, 2**53])).warnings() != []
+
+
+def test_an_alias_is_any_text():
+    """The header of somebody's table is no name, and is found all the same; the empty text is none."""
+    given = Contract.from_json(field(aliases=["年", "x y"]))
+    reading = Records(given.inputs).read([{"年": 1}, {"x y": 2}, {"x": 3}])
+
+    assert reading.columns["x"].tolist() == [1, 2, 3]
+    assert Contract.from_json(given.to_bytes()) == given
+    with pytest.raises(ContractInvalid) as caught:
+        Contract.from_json(field(aliases=["a", ""]))
+    assert caught.value.path == "inputs[0].aliases[1]"
 
 
 def test_file_that_cannot_be_read(tmp_path):

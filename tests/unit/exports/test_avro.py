@@ -113,6 +113,22 @@ def test_types_refuse_what_the_contract_refuses(field: Field, good: Any, bad: An
     assert not fastavro.validate({"x": bad}, schema, raise_errors=False)
 
 
+@pytest.mark.parametrize(
+    ("field", "default", "kind"),
+    [
+        (Field("x", "bool", nullable=True, null_value=False, default=False), False, ["boolean", "null"]),
+        (Field("x", "bool", nullable=True, null_value=False, default=None), None, ["null", "boolean"]),
+        (Field("x", "int32", nullable=True, null_value=-1, minimum=0, default=-1), None, ["null", "int"]),
+        (Field("x", "string", nullable=True, null_value="", default=""), "", ["string", "null"]),
+    ],
+)
+def test_a_default_is_null_only_where_it_is_one(field: Field, default: Any, kind: list[str]) -> None:
+    """A default that equals null_value is that value where it is legal, and null where it is not."""
+    (member,) = schema_of(Contract("one", "1.0.0", (field,), (Field("y", "bool"),)))["fields"]
+
+    assert (member["default"], member["type"]) == (default, kind)
+
+
 def test_an_old_writer_gets_the_defaults() -> None:
     """Rows of a writer that knows only the required fields resolve to the contract's defaults."""
     contract = every_rule()

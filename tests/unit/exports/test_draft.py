@@ -20,6 +20,7 @@ from fivefold.core.errors import ContractInvalid
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.exports.draft import draft, read
+from fivefold.exports.draft import drafted as drafted_with_notes
 
 ANSWER = (Field("answer", "float64"),)
 
@@ -74,9 +75,22 @@ def test_nulls_are_seen() -> None:
     assert one([0, None], pa.uint8()).null_value == 255
     assert one([0, 255, None], pa.uint8()).null_value == 0
     assert one(["a", None]).null_value == ""
-    assert one(["", None]).null_value == "null"
+    assert one(["", None]).null_value == "␀"
+    assert one(["", "␀", None]).null_value == "␀␀"
     assert one([None, True]).null_value is False
     assert one([None, None]).dtype == "float64"
+
+
+def test_null_is_no_legal_value_where_one_can_be_spared() -> None:
+    """The empty text, which data without it may not hold either, is the null of text; a value outside of an enum is."""
+    text, listed, empty = one(["a", None]), one(["a", "a", None]), one(["", "a", None])
+
+    assert (text.null_value, text.min_length) == ("", 1)
+    assert (listed.null_value, listed.enum, listed.min_length) == ("", ("a",), None)
+    assert (empty.null_value, empty.min_length) == ("␀", None)
+    assert (one([b"a", None]).null_value, one([b"a", None]).min_length) == ("", 1)
+    assert one([b"", b"\0", None]).null_value == "AAA="
+    assert one(["a", "b"]).min_length is None
 
 
 def test_an_infinity_opens_its_end() -> None:
@@ -128,6 +142,175 @@ def test_names_become_legal() -> None:
 
     assert [field.name for field in fields] == ["mean_radius_mm_2", "mean_radius_mm", "a-b.c", "f9", "column"]
     assert fields[0].description == "column 'mean radius (mm)' of the data"
+    assert [field.aliases for field in fields] == [("mean radius (mm)",), (), (), ("9",), ()]
+
+
+ROWS = pa.table(
+    {
+        "id": [7, 8, 9],
+        "age": pa.array([18, 40, 90], pa.int64()),
+        "delta": pa.array([-1.0, 0.5, 9.0]),
+        "loss": pa.array([-9, -5, -1], pa.int8()),
+        "same": pa.array([5, 5, 5], pa.uint8()),
+        "kind": ["a", "b", "a"],
+        "label": [True, False, True],
+        "grade": [3, 1, 2],
+    }
+)
+
+
+def test_columns_are_chosen() -> None:
+    """The target and what is dropped are no inputs; features alone are inputs, in their order."""
+
+    def names(**chosen: Any) -> list[str]:
+        return [field.name for field in draft(ROWS, "d", outputs=ANSWER, **chosen).inputs]
+
+    assert names(target="label", drop=["id", "kind"]) == ["age", "delta", "loss", "same", "grade"]
+    assert names(target=["label", "grade"], drop=["id", "kind"]) == ["age", "delta", "loss", "same"]
+    assert names(features=["delta", "age"]) == ["delta", "age"]
+    assert names(features=["delta"], target="label", drop=["id"]) == ["delta"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "path", "sentence", "help"),
+    [
+        ({"target": "lable"}, "target", "no column 'lable'", "did you mean 'label'"),
+        ({"drop": ["ages"]}, "drop", "no column 'ages'", "did you mean 'age'"),
+        ({"features": ["zzz"]}, "features", "no column 'zzz'", "the columns are id, age"),
+        ({"enums": {"kinds": ["a"]}}, "enums", "no column 'kinds'", "did you mean 'kind'"),
+        ({"features": ["age", "age"]}, "features", "'age' is given twice", None),
+        ({"features": ["age", "label"], "target": "label"}, "features", "in features and in target", None),
+        ({"features": ["age"], "drop": ["age"]}, "features", "in features and in drop", None),
+        ({"drop": ROWS.column_names}, "inputs", "no column is left", "fewer"),
+        ({"margin": -0.1}, "margin", "a margin of at least 0", "0.1"),
+        ({"margin": float("nan")}, "margin", "a margin of at least 0", "0.1"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(chosen: Any, path: str, sentence: str, help: str | None) -> None:
+    """With what was meant."""
+    with pytest.raises(ContractInvalid, match=sentence) as caught:
+        draft(ROWS, "d", outputs=ANSWER, **chosen)
+
+    assert caught.value.path == path
+    assert help is None or help in str(caught.value.help)
+
+
+def test_a_made_name_is_never_that_of_a_column_left_out() -> None:
+    """Else the data would have two columns for the field."""
+    table = pa.table({"x y": [1], "x_y": [2]})
+
+    [field] = draft(table, "d", outputs=ANSWER, drop=["x_y"]).inputs
+    assert (field.name, field.aliases) == ("x_y_2", ("x y",))
+    assert Arrow([field]).read(table.to_batches()[0]).columns["x_y_2"].tolist() == [1]
+
+
+def test_a_margin_widens_ranges() -> None:
+    """By its share of the span at both ends: integers outwards, never across zero, never out of the dtype."""
+    ranges = {
+        field.name: (field.minimum, field.maximum) for field in draft(ROWS, "d", outputs=ANSWER, margin=0.1).inputs
+    }
+
+    assert ranges["age"] == (10, 98)
+    assert ranges["delta"] == (-2, 10)
+    assert ranges["loss"] == (-10, 0)
+    assert ranges["same"] == (4, 6)
+    assert ranges["id"] == (6, 10)
+
+    def wide(values: Any, margin: float, kind: Any = None) -> tuple[Any, Any]:
+        [field] = draft(pa.table({"x": pa.array(values, kind)}), "d", outputs=ANSWER, margin=margin).inputs
+        return field.minimum, field.maximum
+
+    assert wide([0, 3], 0.1) == (0, 4)
+    assert wide([0.0, 0.0], 0.5) == (0, 0.5)
+    assert wide([100, 250], 1, pa.uint8()) == (0, 255)
+    assert wide([-100, 100], 1, pa.int8()) == (-128, 127)
+    assert wide([-(2**63), 2**63 - 1], 3) == (-(2**63), 2**63 - 1)
+    assert wide([1e308, -1e308], 1) == (-1.7976931348623157e308, 1.7976931348623157e308)
+    assert wide(np.array([1, 60000], np.float16), 1) == (0, 65504)
+    assert wide([1.0, float("inf")], 0.5) == (0.5, None)
+    assert wide([0.123456, 0.987654], 0.1) == (0.037, 1.074)
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+    | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1),
+    st.floats(0, 10),
+)
+def test_a_margin_keeps_the_data(values: list[Any], margin: float) -> None:
+    """Whatever the margin, no value that was seen falls out of the range, and no sign comes in."""
+    [field] = draft(pa.table({"x": values}), "d", outputs=ANSWER, margin=margin).inputs
+    assert field.minimum is not None
+    assert field.maximum is not None
+
+    assert field.minimum <= min(values)
+    assert field.maximum >= max(values)
+    assert field.minimum >= 0 or min(values) < 0
+    assert field.maximum <= 0 or max(values) >= 0
+
+
+def test_open_ranges_have_no_ends() -> None:
+    """A detector of outliers is asked about values that the data does not hold."""
+    table = pa.table({"x": [1.5, 2.5], "n": [3, None], "y": [1.0, float("inf")]})
+    x, n, y = draft(table, "d", outputs=ANSWER, open_ranges=True, margin=0.1).inputs
+
+    assert [(field.minimum, field.maximum) for field in (x, n, y)] == [(None, None)] * 3
+    assert (n.nullable, n.null_value, y.allow_nan) == (True, -(2**63), True)
+
+
+def test_the_values_that_a_model_knows_are_the_enum() -> None:
+    """In place of the observed ones, as far as the dtype holds them; rows with others are said."""
+    table = pa.table({"s": ["a", "b", None], "n": [1, 2, 2], "f": [0.5, 1.0, 1.0], "ok": [True, True, False]})
+    enums = {
+        "s": np.array(["b", "c", None], object),
+        "n": np.array([1.0, 2.0, 3.0]),
+        "f": [0.5, 1, float("nan")],
+        "ok": [True, False],
+    }
+    found = drafted_with_notes(table, "d", outputs=ANSWER, enums=enums)
+    s, n, f, ok = found.contract.inputs
+
+    assert (s.enum, s.null_value) == (("b", "c"), "")
+    assert (n.enum, n.minimum, n.maximum) == ((1, 2, 3), None, None)
+    assert f.enum == (0.5, 1)
+    assert ok.enum is None
+    assert found.notes == ("column 's' holds 'a', which the model does not know: rows with it are refused",)
+    assert draft(pa.table({"s": ["a", "a"]}), "d", outputs=ANSWER, enums={"s": []}).inputs[0].enum == ("a",)
+
+
+def test_answers_keep_their_type() -> None:
+    """Booleans stay booleans, and integers stay within what every client holds: nothing is warned about."""
+    contract = draft(ROWS, "d", outputs=["label", "grade"])
+
+    assert contract.outputs == (
+        Field("label", "bool"),
+        Field("grade", "int64", minimum=-(2**53) + 1, maximum=2**53 - 1),
+    )
+    assert contract.warnings() == []
+    [far] = draft(pa.table({"x": [1], "far": [2**60]}), "d", outputs=["far"]).outputs
+    assert (far.minimum, far.maximum) == (None, None)
+
+
+def test_what_was_decided_is_said() -> None:
+    """About each column that is an input, in their order, and about no other."""
+    table = pa.table(
+        {
+            "money": [Decimal("1.50"), Decimal("2.25")],
+            "count": [1.0, None],
+            "": [1, 2],
+            "empty": pa.nulls(2),
+        }
+    )
+    found = drafted_with_notes(table, "d", outputs=ANSWER)
+
+    assert found.notes == (
+        "column 'money': decimal128(3, 2) becomes float64, which holds 15 digits exactly",
+        "column 'count' holds whole numbers and nulls: drafted as float64, as pandas holds integers "
+        "with missing values",
+        "a column has no header: drafted as 'column', and data under the contract needs that header",
+        "column 'empty' holds no value: drafted as a nullable number",
+    )
+    assert drafted_with_notes(table, "d", outputs=ANSWER, features=["count"]).notes == found.notes[1:2]
+    assert found.columns == {"money": "money", "count": "count", "column": "", "empty": "empty"}
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", "frame"])
@@ -168,7 +351,7 @@ def test_csv_keeps_what_looks_like_a_time(tmp_path: Path) -> None:
     ("source", "sentence"),
     [
         (pa.table({"when": pa.array([0], pa.timestamp("s"))}), "has no dtype"),
-        (pa.table({"x": pa.array([{"y": 1}])}), "has no dtype"),
+        (pa.table({"x": pa.array([{"y": 1}])}), "column 'x': struct<y: int64> has no dtype"),
         (pa.table({"x": pa.array([[]], pa.list_(pa.int8()))}), "different sizes or of none"),
         (pa.table({"x": pa.array([], pa.int8())}), "no rows"),
         (Path("absent.parquet"), "cannot read absent.parquet"),
@@ -216,8 +399,7 @@ def test_the_data_is_legal_under_its_draft(data: st.DataObject) -> None:
 
     contract = drafted(table)
 
-    renamed = table.rename_columns([field.name for field in contract.inputs])
-    reading = Arrow(contract.inputs).read(renamed.to_batches()[0])
+    reading = Arrow(contract.inputs).read(table.to_batches()[0])
     assert not reading.violations
     assert not Records(contract.inputs).read(reading.columns.to_records()).violations
     assert Contract.from_json(contract.to_bytes()) == contract

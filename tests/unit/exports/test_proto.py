@@ -140,4 +140,5 @@ def test_the_law_stands_in_comments() -> None:
     text = export(every_rule(), "proto")["every_rule_v2.proto"].decode()
 
     assert "0 to 60.5 mm" in text
-    assert "the null value is -1" in text
+    assert "an element cannot be null, -1 is a value" in text
+    assert "255 is null too" in text

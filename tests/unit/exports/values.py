@@ -168,7 +168,7 @@ def _fields(draw: st.DrawFn, name: str) -> dict[str, Any]:
     if "shape" in keep:
         out["shape"] = draw(st.sampled_from([[1], [2], [2, 1], [1, 2], [2, 2]]))
     if "aliases" in keep:
-        out["aliases"] = draw(st.sampled_from([[f"{name}-alias"], [f"{name}_2", f"{name}.3"]]))
+        out["aliases"] = draw(st.sampled_from([[f"{name}-alias"], [f"{name}_2", f"{name}.3"], [f"年 {name}"]]))
     if "default" in keep:
         whole = {"format": 1, "name": "one", "version": "1", "outputs": [{"name": "o", "dtype": "bool"}]}
         default = draw(values(Contract.from_json({**whole, "inputs": [out]}).inputs[0]))

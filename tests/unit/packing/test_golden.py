@@ -67,6 +67,72 @@ def test_made_rows_are_the_same_each_time_and_differ_by_seed() -> None:
     assert not golden.made(LAW.inputs, 20, "a").columns.equals(golden.made(LAW.inputs, 20, "b").columns)
 
 
+def test_fields_do_not_disturb_each_other() -> None:
+    """A field's values hang on its own name alone: another field beside it changes nothing."""
+    whole = golden.made(LAW.inputs, 30, "seed").columns
+    alone = golden.made(LAW.inputs[4:5], 30, "seed").columns
+
+    assert whole["u"].tolist() == alone["u"].tolist()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"dtype": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"dtype": "uint64", "minimum": 2**64 - 3, "maximum": 2**64 - 1},
+        {"dtype": "uint64", "minimum": 2**64 - 3},
+        {"dtype": "int8", "minimum": 120},
+        {"dtype": "float64", "minimum": -1.7e308, "maximum": 1.7e308},
+        {"dtype": "float32", "minimum": 3.4e38},
+        {"dtype": "float16", "minimum": 65500},
+        {"dtype": "float16", "minimum": 0.1, "maximum": 0.1},
+        {"dtype": "float32", "minimum": 0.1, "maximum": 0.1000001},
+        {"dtype": "int8", "enum": [1, 2, 50], "maximum": 9},
+        {"dtype": "string", "enum": ["a", "abc"], "minLength": 2},
+        {"dtype": "string", "shape": [2, 3], "maxLength": 2, "nullable": True, "null_value": "none"},
+        {"dtype": "bytes", "shape": [2], "maxLength": 2, "nullable": True, "null_value": ""},
+        {"dtype": "bool", "shape": [3], "nullable": True, "null_value": False},
+    ],
+)
+def test_made_rows_keep_narrow_rules(field: dict[str, Any]) -> None:
+    """The ends of a dtype, bounds that it cannot hold, enumerations that other rules cut, shaped nulls."""
+    law = Contract.from_json({**LAW.to_json(), "inputs": [{"name": "x", **field}]})
+
+    rows = golden.made(law.inputs, 60, "seed").columns
+
+    read = Records(law.inputs).read(rows.to_records())
+    assert read.violations == ()
+    assert read.columns.equals(rows)
+
+
+def test_an_enum_without_a_legal_value_is_a_contract_to_correct() -> None:
+    """The bounds leave none of it."""
+    law = Contract.from_json(
+        {**LAW.to_json(), "inputs": [{"name": "x", "dtype": "int8", "enum": [7, 8], "maximum": 3}]}
+    )
+
+    with pytest.raises(ContractInvalid, match="no value of the enum") as caught:
+        golden.made(law.inputs, 1)
+
+    assert caught.value.path == "inputs.x"
+
+
+def test_large_arrays_are_made_whole() -> None:
+    """Millions of numbers, in the field's own dtype and inside its bounds."""
+    law = Contract.from_json(
+        {
+            **LAW.to_json(),
+            "inputs": [{"name": "x", "dtype": "float32", "shape": [3, 320, 320], "minimum": -1, "maximum": 1}],
+        }
+    )
+
+    rows = golden.made(law.inputs, 8, "seed").columns["x"]
+
+    assert (rows.shape, str(rows.dtype)) == ((8, 3, 320, 320), "float32")
+    assert -1 <= rows.min() < -0.99
+    assert 0.99 < rows.max() <= 1
+
+
 def test_a_pattern_that_never_fits_its_lengths_asks_for_data() -> None:
     """There is no row to make, and the error says what to give instead."""
     law = Contract.from_json(

@@ -51,7 +51,7 @@ class Arrow:
                 findings.name("missing_field", index, field.name, range(rows), "expected a column, got nothing")
                 arrays[field.name] = _blank(field, rows)
             else:
-                arrays[field.name] = self._defaults.column(index, rows)
+                arrays[field.name] = self._defaults.column(findings, index)
         return findings.reading(Columns(self.fields, arrays, rows))
 
     def _column(self, findings: Findings, index: int, values: Any) -> Array | None:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, default_column, say
+from fivefold.core.check import Findings, Reading, column, say
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
@@ -123,7 +123,7 @@ class Records:
     ) -> Array:
         array = rows_of_cells(findings, index, values, skip)
         if absent and not self.fields[index].required:
-            array[list(absent)] = self._defaults.cell(index)
+            self._defaults.fill(findings, index, array, list(absent))
         return array
 
 
@@ -138,19 +138,38 @@ class Defaults:
 
     def __init__(self, fields: Sequence[Field]) -> None:
         self.fields = tuple(fields)
-        self._cells: dict[int, Any] = {}
+        self._cells: dict[int, tuple[Any, Any]] = {}
         for index, field in enumerate(self.fields):
             if not field.required:
                 findings = Findings(self.fields, 1)
-                self._cells[index] = rows_of_cells(findings, index, [field.default], [False])[0]
+                cell = rows_of_cells(findings, index, [field.default], [False])[0]
+                null = findings.nulls.get(field.name)
+                self._cells[index] = cell, None if null is None else null[0]
 
     def cell(self, index: int) -> Any:
         """The default of field `index`: a scalar or an array of the field's shape."""
-        return self._cells[index]
+        return self._cells[index][0]
 
-    def column(self, index: int, rows: int) -> Array:
-        """`rows` copies of the default."""
-        return default_column(self.fields[index], self._cells[index], rows)
+    def null(self, index: int) -> Any:
+        """Where that cell is null, for a field that has a mask of its nulls (`Field.null_is_value`), else None."""
+        return self._cells[index][1]
+
+    def fill(self, findings: Findings, index: int, array: Array, rows: Any) -> None:
+        """Put the default, and whether it is null, into some rows of a column (a mask or positions)."""
+        cell, null = self._cells[index]
+        array[rows] = cell
+        if null is not None:
+            findings.nulls[self.fields[index].name][rows] = null
+
+    def column(self, findings: Findings, index: int) -> Array:
+        """The default in every row."""
+        field, rows = self.fields[index], findings.rows
+        cell, null = self._cells[index]
+        out = np.empty((rows, *field.shape), field.numpy_dtype)
+        out[:] = cell
+        if null is not None:
+            findings.nulls[field.name] = np.full(out.shape, null)
+        return out
 
     def empty(self) -> Columns:
         """No rows at all."""
@@ -304,7 +323,7 @@ def _typed_column(
             array = column(findings, index, source, np.array(hidden, np.bool_), json_source=True)
             if any(unset):
                 array = array.copy()
-                array[np.array(unset)] = defaults.cell(index)
+                defaults.fill(findings, index, array, np.array(unset))
             return array
     source = _source(field, values)
     return None if source is None else column(findings, index, source, json_source=True)

@@ -100,7 +100,7 @@ class Tensors:
                 if index not in given:
                     findings.name("missing_field", index, field.name, range(rows), "expected a tensor, got nothing")
             else:
-                arrays[field.name] = self._defaults.column(index, rows)
+                arrays[field.name] = self._defaults.column(findings, index)
         return findings.reading(Columns(self.fields, arrays, rows))
 
     @property

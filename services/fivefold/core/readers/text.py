@@ -46,7 +46,7 @@ class Text:
                 values = [None if torn[row] else _value(field, cells[at]) for row, cells in enumerate(rows)]
                 arrays[field.name] = rows_of_cells(findings, index, values, torn)
             elif not places and not field.required:
-                arrays[field.name] = self._defaults.column(index, len(rows))
+                arrays[field.name] = self._defaults.column(findings, index)
             else:
                 code = "duplicate_field" if places else "missing_field"
                 message = "given under two of its names" if places else "expected a column, got nothing"

@@ -312,7 +312,7 @@ def _example_tensors(fields: Sequence[Field], columns: Columns, *, wire: bool = 
             "name": field.name,
             "datatype": _json_datatype(field) if wire else NAMES[field.dtype],
             "shape": list(columns[field.name].shape),
-            "data": json_values(field, columns[field.name].reshape(-1)),
+            "data": json_values(field, columns[field.name].reshape(-1), columns.nulls(field.name).reshape(-1)),
         }
         for field in fields
     ]
