@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
 import pytest
@@ -336,6 +337,21 @@ def test_a_namespace_of_ones_own_is_named_for_the_operator() -> None:
     head = pods(Release("default"))["head"]
 
     assert allowed(policies, Pod("ray-system", OPERATOR), head, 8265)
+    assert not allowed(policies, Pod("default", OPERATOR), head, 8265)
+
+
+def test_the_documents_words_let_another_namespace_in() -> None:
+    """What docs/kubernetes.md says for an operator that is elsewhere, as it stands there."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    words = re.findall(r"--set '(networkPolicy\.operator[^']+)'", text)
+    done = template((CHART / "ci" / "default.yaml").read_text(), *(part for word in words for part in ("--set", word)))
+    assert done.returncode == 0, done.stderr
+    policies = [item for item in objects(done.stdout) if _is_policy(item)]
+    head = pods(Release("default"))["head"]
+
+    assert len(words) == 2
+    assert allowed(policies, Pod("ray-system", OPERATOR), head, 8265)
+    assert not allowed(policies, Pod("ray-system", {}), head, 8265)
     assert not allowed(policies, Pod("default", OPERATOR), head, 8265)
 
 

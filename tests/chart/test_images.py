@@ -30,9 +30,8 @@ def images(text: str) -> set[str]:
 def test_a_digest_wins_over_a_tag_everywhere(values: str, tag: str) -> None:
     """In every pod, those of hooks and of runs too; the tag is an annotation of objects and of no pod, so that another
     word for the same bytes replaces nothing."""
-    done = template(
-        f"{values}\nimage: {{repository: registry.example:5000/fivefold/ray, tag: '{tag}', digest: '{DIGEST}'}}\n"
-    )
+    image = f"{{repository: registry.example:5000/fivefold/ray, tag: '{tag}', digest: '{DIGEST}'}}"
+    done = template(f"{values}\nimage: {image}\n")
     assert done.returncode == 0, done.stderr
 
     assert images(done.stdout) == {f"registry.example:5000/fivefold/ray@{DIGEST}"}
@@ -63,8 +62,12 @@ def test_no_image_is_called_latest_or_nothing(scenario: str) -> None:
 
 @pytest.mark.parametrize(
     "digest",
-    ["a" * 64, f"sha256:{'a' * 63}", f"sha256:{'a' * 65}", f"sha256:{'A' * 64}", f"sha512:{'a' * 64}", f"@{DIGEST}", f"{DIGEST} "],
-)  # fmt: skip
+    [
+        "a" * 64,
+        *(f"sha256:{'a' * 63}", f"sha256:{'a' * 65}", f"sha256:{'A' * 64}", f"sha512:{'a' * 64}"),
+        *(f"@{DIGEST}", f"{DIGEST} "),
+    ],
+)
 def test_a_digest_that_is_none_is_refused(digest: str) -> None:
     """By the schema with the key, and where the schema is not asked, by a sentence that says the way on."""
     values = f"{DEFAULT}image: {{digest: '{digest}'}}\n"

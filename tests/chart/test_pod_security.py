@@ -1,4 +1,4 @@
-"""Every pod meets the profile `restricted` of Kubernetes' Pod Security Standards, and has no right that it does not use."""
+"""Every pod meets the profile `restricted` of the Pod Security Standards, and has no right that it does not use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import yaml
 from tests.chart.rendering import ROOT, SCENARIOS, Release
 
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
-SYSCTLS: set[str] = set()
 
 
 def specs(release: Release) -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
@@ -104,7 +103,7 @@ def test_pods_beside_the_chart_are_admitted_too(path: Any) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_rights_are_named_one_by_one(scenario: str) -> None:
-    """No role has a wild card, a cluster's resource, or a verb that lets its holder have more rights than it is given."""
+    """No role has a wild card, a cluster's resource, or a verb by which its holder could get more rights."""
     release = Release(scenario)
 
     assert not release.of("ClusterRole")

@@ -44,7 +44,7 @@ def test_a_pod_may_fill_its_directories_and_write_its_logs(scenario: str) -> Non
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_rays_object_store_is_memory_that_the_container_has(scenario: str) -> None:
-    """Every pod of Ray mounts /dev/shm; it holds the object store, and leaves most of the container's memory to models."""
+    """Every pod of Ray mounts /dev/shm: room for the object store, and most of the memory left to models."""
     release = Release(scenario)
     for group in [*release.groups().values(), *release.run_groups().values()]:
         pod = typed(group["template"]["spec"], "V1PodSpec")

@@ -66,7 +66,7 @@ def test_ready_is_asked_over_tls(release: Release) -> None:
 
 
 def test_our_own_jobs_trust_that_authority(release: Release) -> None:
-    """The test over both ways. The gate by gRPC: its bundles may come over https from others, whom it goes on trusting."""
+    """The test over both ways. The gate by gRPC: its bundles may come over https from others, whom it trusts still."""
     pods = dict(release.pods())
     test, gate = pods["fivefold-test"].containers[0], pods["fivefold-gate"].containers[0]
     authority = "/etc/fivefold/authority/ca.crt"
