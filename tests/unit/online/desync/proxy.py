@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -61,7 +62,7 @@ async def proxied(directory: Path, replica: int, **environment: str) -> AsyncIte
     )
     try:
         async with asyncio.timeout(SECONDS):
-            while not await _answers(ports[8000]):
+            while not await _answers(ports[8000], "FIVEFOLD_TLS_CERT" in environment):
                 assert process.poll() is None
                 await asyncio.sleep(0.02)
         yield ports
@@ -70,9 +71,10 @@ async def proxied(directory: Path, replica: int, **environment: str) -> AsyncIte
         await asyncio.to_thread(process.wait)
 
 
-async def _answers(port: int) -> bool:
+async def _answers(port: int, tls: bool) -> bool:
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        seen = ssl._create_unverified_context() if tls else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=seen)
     except OSError:
         return False
     writer.write(b"GET /v2 HTTP/1.0\r\n\r\n")

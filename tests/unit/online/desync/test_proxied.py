@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import SECONDS, World, world
 from tests.unit.online.test_http_servers import running
 
+from fivefold.cluster import certificate
 from fivefold.core.python_runner import PythonRunner
 from fivefold.online.http.protocol import protocol_of
 
@@ -119,6 +122,31 @@ def test_what_haproxy_says_is_of_the_table(behind: Any, asked: bytes, status: in
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.body)["code"] == code
     assert "server" not in answer.headers
+
+
+def test_with_a_certificate_both_doors_speak_tls_and_nothing_else(behind: Any, tmp_path: Path) -> None:
+    """A client that trusts the authority is answered, one in clear text is not."""
+    made = certificate.make(["localhost"])
+    (tmp_path / "tls.pem").write_bytes(made.chain)
+    (tmp_path / "tls.pem.key").write_bytes(made.key)
+    trusting = ssl.create_default_context(cadata=made.authority.decode())
+
+    async def conversation(ports: dict[int, int]) -> None:
+        for port, protocol in ((ports[8000], "http/1.1"), (ports[9000], "h2")):
+            trusting.set_alpn_protocols([protocol])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == protocol
+            if protocol == "http/1.1":
+                writer.write(post(ASKED))
+                assert (await reader.readline()).split()[1] == b"200"
+            writer.transport.abort()
+            plain, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post(ASKED))
+            with contextlib.suppress(ConnectionError):
+                assert b" 200 " not in await plain.read()
+            writer.transport.abort()
+
+    behind(conversation, FIVEFOLD_TLS_CERT=str(tmp_path / "tls.pem"))
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
