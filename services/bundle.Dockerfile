@@ -4,7 +4,9 @@
 #
 # The chart's init container copies /bundle out of it; the digest of the bundle is checked where it is opened.
 
-FROM debian:bookworm-slim
+# By digest, where one is known: --build-arg BASE_IMAGE=debian:bookworm-slim@sha256:DIGEST.
+ARG BASE_IMAGE=debian:bookworm-slim
+FROM ${BASE_IMAGE}
 COPY --chmod=a+rX . /bundle/
 USER 10001:10001
 CMD ["ls", "-l", "/bundle"]

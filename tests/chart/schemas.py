@@ -77,7 +77,8 @@ def _kubernetes(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]
 
 def _custom(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]:
     for path, folder in CRDS.items():
-        for file in (module(path) / folder).glob(f"{group}_{kind.lower()}s.yaml"):
+        plural = f"{kind.lower()}s".replace("policys", "policies")
+        for file in (module(path) / folder).glob(f"{group}_{plural}.yaml"):
             for document in yaml.safe_load_all(file.read_text()):
                 names = (document or {}).get("spec", {}).get("names", {})
                 if names.get("kind") != kind or document["spec"]["group"] != group:

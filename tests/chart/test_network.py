@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kubernetes import client
 from ray.serve._private import constants
 
+from tests.chart import flows
 from tests.chart.rendering import SCENARIOS, Release
 
 ONLINE = {
@@ -22,43 +25,70 @@ def ports(rule: client.V1NetworkPolicyIngressRule) -> set[tuple[int, int]]:
     return {(port.port, port.end_port or port.port) for port in rule.ports if port.protocol == "TCP"}
 
 
+HEADS = {"port", "dashboard-port"}
+"""Of what `ray start` is told, the ports that the head alone listens on."""
+
+
+def told(groups: dict[str, dict[str, Any]]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """The ports that `ray start` is told, as ranges: those of every pod, and those of the head alone."""
+    everywhere, heads = set(), set()
+    for group in groups.values():
+        params = group["rayStartParams"]
+        for name in params:
+            if name.endswith("port") and "worker" not in name:
+                (heads if name in HEADS else everywhere).add((int(params[name]),) * 2)
+        everywhere.add((int(params["min-worker-port"]), int(params["max-worker-port"])))
+    return everywhere, heads
+
+
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
 def test_ray_pods_reach_each_other_on_every_port_of_ray_and_on_no_other(scenario: str) -> None:
-    """The ports are those that `ray start` is told and those that Serve takes by itself, for both directions."""
+    """The ports are those that `ray start` is told and those that Serve takes by itself, for both directions, each
+    where it is listened on."""
     release = Release(scenario)
-    policy = release.policies()["ray"]
-    expected = {
+    policies = release.policies()
+    everywhere, heads = told(release.groups())
+    heads |= {
         (constants.RAY_SERVE_FALLBACK_PROXY_HTTP_PORT,) * 2,
         (constants.RAY_SERVE_FALLBACK_PROXY_GRPC_PORT,) * 2,
+    }
+    replicas = {
         (constants.RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT, constants.RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT),
         (constants.RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT, constants.RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT),
     }
-    for group in release.groups().values():
-        told = group["rayStartParams"]
-        expected |= {(int(told[name]),) * 2 for name in told if name.endswith("port") and "worker" not in name}
-        expected.add((int(told["min-worker-port"]), int(told["max-worker-port"])))
+    head, worker = ({**ONLINE, "ray.io/node-type": kind} for kind in ("head", "worker"))
+    expected = [(ONLINE, everywhere), (head, heads), (worker, replicas)]
 
-    assert policy.spec.pod_selector.match_labels == ONLINE
-    for rule, peers in ((policy.spec.ingress[0], "_from"), (policy.spec.egress[0], "to")):
-        assert ports(rule) == expected
-        assert [peer.pod_selector.match_labels for peer in getattr(rule, peers)] == [ONLINE]
-        assert all(peer.namespace_selector is None for peer in getattr(rule, peers))
+    for (labels, found), name in zip(expected, ("ray", "ray-head", "ray-replicas"), strict=True):
+        spec = policies[name].spec
+        assert spec.pod_selector.match_labels == labels
+        assert [ports(rule) for rule in spec.ingress] == [found]
+        assert [peer.pod_selector.match_labels for rule in spec.ingress for peer in rule._from] == [ONLINE]
+        assert all(peer.namespace_selector is None for rule in spec.ingress for peer in rule._from)
+    egress = policies["ray"].spec.egress
+    assert [([peer.pod_selector.match_labels for peer in rule.to], ports(rule)) for rule in egress] == [
+        ([labels], found) for labels, found in expected
+    ]
+    assert all(peer.namespace_selector is None for rule in egress for peer in rule.to)
 
 
 def test_the_pods_of_runs_reach_each_other_and_those_that_serve_stay_apart() -> None:
     """On Ray's own ports, which `ray start` is told, and on none of Serve's; each kind of pod reaches its own kind."""
     release = Release("batch")
-    policy = release.policies()["batch-ray"]
-    expected: set[tuple[int, int]] = set()
-    for group in release.run_groups().values():
-        told = group["rayStartParams"]
-        expected |= {(int(told[name]),) * 2 for name in told if name.endswith("port") and "worker" not in name}
-        expected.add((int(told["min-worker-port"]), int(told["max-worker-port"])))
+    policies = release.policies()
+    everywhere, heads = told(release.run_groups())
+    head = {**BATCH, "ray.io/node-type": "head"}
+    expected = [(BATCH, everywhere), (head, heads)]
 
-    assert policy.spec.pod_selector.match_labels == BATCH
-    for rule, peers in ((policy.spec.ingress[0], "_from"), (policy.spec.egress[0], "to")):
-        assert ports(rule) == expected
-        assert [peer.pod_selector.match_labels for peer in getattr(rule, peers)] == [BATCH]
+    for (labels, found), name in zip(expected, ("batch-ray", "batch-ray-head"), strict=True):
+        spec = policies[name].spec
+        assert spec.pod_selector.match_labels == labels
+        assert [ports(rule) for rule in spec.ingress] == [found]
+        assert [peer.pod_selector.match_labels for rule in spec.ingress for peer in rule._from] == [BATCH]
+    egress = policies["batch-ray"].spec.egress
+    assert [([peer.pod_selector.match_labels for peer in rule.to], ports(rule)) for rule in egress] == [
+        ([labels], found) for labels, found in expected
+    ]
 
 
 def test_the_operator_reaches_the_head_of_a_run_and_nothing_else_does() -> None:
@@ -85,9 +115,7 @@ def test_runs_reach_what_the_values_say() -> None:
 
 def selects(policy: client.V1NetworkPolicy, labels: dict[str, str]) -> bool:
     """Whether a policy is about pods with these labels."""
-    selector = policy.spec.pod_selector
-    among = all(labels.get(each.key) in each.values for each in selector.match_expressions or [])
-    return among and (selector.match_labels or {}).items() <= labels.items()
+    return flows.selects(client.ApiClient().sanitize_for_serialization(policy.spec.pod_selector), labels)
 
 
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
@@ -105,7 +133,7 @@ def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     assert all(deny.pod_selector.match_labels.items() <= found.items() for found in labels)
     dashboard = 8265
     reached = {name for name, found in policies.items() for rule in found.spec.ingress or [] if opens(rule, dashboard)}
-    assert reached == {"ray", "operator"} | ({"batch-ray", "batch-operator"} if release.runs() else set())
+    assert reached == {"ray-head", "operator"} | ({"batch-ray-head", "batch-operator"} if release.runs() else set())
 
 
 def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
@@ -121,17 +149,23 @@ def test_callers_reach_the_two_doors_of_workers_alone() -> None:
     assert [ports(rule) for rule in serve.ingress] == [{(8000, 8000), (9000, 9000)}]
     gateway, own = serve.ingress[0]._from
     assert gateway.namespace_selector.match_labels == {"kubernetes.io/metadata.name": "traefik"}
+    assert gateway.pod_selector.match_labels == {"app.kubernetes.io/name": "traefik"}
     assert own.pod_selector.match_labels["fivefold.dev/calls"] == "online"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
-    """Egress to anywhere is the values' own, or the Kubernetes API's for those that have an account there."""
+    """No rule is without somebody whom it names: what the values say anywhere for is written out. Each purpose has a
+    policy where the values have something for it."""
     policies = Release(scenario).policies()
-    everywhere = {name for name, found in policies.items() for rule in found.spec.egress or [] if not rule.to}
+    rules = [(name, rule) for name, found in policies.items() for rule in found.spec.egress or []]
 
-    assert everywhere <= {"secrets", "api", "egress", "batch-start"}
-    assert ("egress" in policies) == (scenario in {"two-models", "oidc", "autoscale", "batch"})
+    assert not [name for name, rule in rules if not rule.to or not rule.ports]
+    assert ("egress" in policies) == (scenario == "batch")
+    assert ("stores" in policies) == (scenario == "two-models")
+    assert ("issuer" in policies) == (scenario == "oidc")
+    assert ("spans" in policies) == (scenario == "two-models")
+    assert ("redis" in policies) == (scenario == "autoscale")
     assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
     assert ("api" in policies) == (scenario == "autoscale")
     assert ("metrics" in policies) == (scenario == "monitoring")

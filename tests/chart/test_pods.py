@@ -28,11 +28,11 @@ def test_every_container_is_confined(scenario: str) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_container_says_what_it_needs_and_gets(scenario: str) -> None:
-    """Requests and limits of cpu and memory, everywhere; every writable directory has an end."""
+    """Requests and limits of cpu, memory and disk, everywhere; every writable directory has an end."""
     for name, pod in Release(scenario).pods():
         for container in containers(pod):
-            assert set(container.resources.requests) == {"cpu", "memory"}, (name, container.name)
-            assert set(container.resources.limits) == {"cpu", "memory"}, (name, container.name)
+            assert set(container.resources.requests) == {"cpu", "memory", "ephemeral-storage"}, (name, container.name)
+            assert set(container.resources.limits) == {"cpu", "memory", "ephemeral-storage"}, (name, container.name)
         for volume in pod.volumes or []:
             assert volume.empty_dir is None or volume.empty_dir.size_limit, (name, volume.name)
 

@@ -49,6 +49,8 @@ def test_helm_finds_nothing_to_say(scenario: str) -> None:
         ("online: {models: [{url: 's3://models/a.tar'}]}", "url"),
         (f"online: {{models: [{{url: 'http://models/a.tar#sha256={DIGEST}'}}]}}", "url"),
         ("online: {models: [{image: 'models/a'}]}", "image"),
+        ("online: {models: [{image: 'models/a:latest'}]}", "image"),
+        ("online: {models: [{image: 'models/a@sha256:12'}]}", "image"),
         (MODEL.replace("}]}", "}], settings: {keys: /tmp}}"), "keys"),
         (MODEL.replace("}]}", "}], drainSeconds: 30}"), "drainSeconds"),
         (f"{MODEL}\noidc: {{issuer: 'https://login.example'}}", "audience"),

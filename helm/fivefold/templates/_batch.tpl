@@ -60,6 +60,9 @@ kind: RayJob
 metadata:
   name: {{ include "fivefold.batchName" . }}
   labels: {{- include "fivefold.batchSelector" . | nindent 4 }}
+  {{- with include "fivefold.imageNote" . }}
+  annotations: {{- . | nindent 4 }}
+  {{- end }}
 spec:
   entrypoint: {{ include "fivefold.batchCommand" . | toJson }}
   submissionMode: HTTPMode
@@ -136,12 +139,13 @@ spec:
         - {name: {{ . }}, containerPort: {{ get $ports . }}, protocol: TCP}
         {{- end }}
       securityContext: {{- include "fivefold.containerSecurity" $root | nindent 8 }}
-      resources: {{- toYaml .of.resources | nindent 8 }}
+      resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (list $batch.tmpSize) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
       startupProbe: {{- include "fivefold.rayProbe" (dict "failures" 60 "period" 2) | nindent 8 }}
       livenessProbe: {{- include "fivefold.rayProbe" (dict "failures" 12 "period" 10) | nindent 8 }}
       readinessProbe: {{- include "fivefold.rayProbe" (dict "failures" 6 "period" 5) | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        - {name: shared-memory, mountPath: /dev/shm}
         {{- include "fivefold.bundleMounts" $bundles | nindent 8 }}
         {{- if $batch.claim }}
         - {name: data, mountPath: /data}
@@ -149,7 +153,8 @@ spec:
   volumes:
     # Unfinished files of a run whose output is in an object store lie here.
     - name: tmp
-      emptyDir: {sizeLimit: 16Gi}
+      emptyDir: {sizeLimit: {{ $batch.tmpSize }}}
+    {{- include "fivefold.sharedMemory" $batch.sharedMemory | nindent 4 }}
     {{- include "fivefold.bundleVolumes" $bundles | nindent 4 }}
     {{- with $batch.claim }}
     - name: data

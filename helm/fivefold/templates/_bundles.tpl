@@ -22,8 +22,9 @@ initContainers:
     command: [cp, -R, /bundle/., /bundles/images/{{ .index }}]
     securityContext: {{- include "fivefold.containerSecurity" $.root | nindent 6 }}
     resources:
-      requests: {cpu: 50m, memory: 32Mi}
-      limits: {cpu: "1", memory: 128Mi}
+      # What it copies is in a directory of the pod, and counts there.
+      requests: {cpu: 50m, memory: 32Mi, ephemeral-storage: 16Mi}
+      limits: {cpu: "1", memory: 128Mi, ephemeral-storage: 64Mi}
     volumeMounts:
       - {name: bundle-{{ .index }}, mountPath: /bundles/images/{{ .index }}}
   {{- end }}
@@ -46,6 +47,10 @@ initContainers:
 
 {{- define "fivefold.replicaMounts" -}}
 - {name: tmp, mountPath: /tmp}
+- {name: shared-memory, mountPath: /dev/shm}
+{{- if .Values.tls.upstream.enabled }}
+- {name: upstream-tls, mountPath: /etc/fivefold/tls, readOnly: true}
+{{- end }}
 {{ include "fivefold.bundleMounts" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
 {{- if .Values.keys.enabled }}
 - {name: api-keys, mountPath: /etc/fivefold/keys, readOnly: true}
@@ -69,7 +74,18 @@ initContainers:
 
 {{- define "fivefold.replicaVolumes" -}}
 - name: tmp
-  emptyDir: {sizeLimit: 4Gi}
+  emptyDir: {sizeLimit: {{ .Values.online.tmpSize }}}
+{{ include "fivefold.sharedMemory" .Values.online.sharedMemory }}
+{{- with .Values.tls.upstream }}
+{{- if .enabled }}
+- name: upstream-tls
+  secret:
+    secretName: {{ .secret | quote }}
+    defaultMode: 0440
+    # HAProxy looks for a certificate's key beside it, under this name.
+    items: [{key: tls.crt, path: tls.pem}, {key: tls.key, path: tls.pem.key}]
+{{- end }}
+{{- end }}
 {{ include "fivefold.bundleVolumes" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
 {{- if .Values.keys.enabled }}
 - name: api-keys

@@ -15,9 +15,27 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. The schema
+     says the same of a digest; this is for those who render without it. */}}
 {{- define "fivefold.image" -}}
 {{- with .Values.image }}
-{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- if .digest }}
+{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .digest) }}
+{{- fail (printf "image.digest: expected sha256: and 64 hexadecimal digits, got %q; docker image inspect prints it among RepoDigests" .digest) }}
+{{- end }}
+{{- .repository }}@{{ .digest }}
+{{- else }}
+{{- .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The tag that a digest stands in for, as an annotation. */}}
+{{- define "fivefold.imageNote" -}}
+{{- with .Values.image }}
+{{- if and .digest .tag }}
+fivefold.dev/image-tag: {{ .tag | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 

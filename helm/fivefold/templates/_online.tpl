@@ -1,10 +1,13 @@
 {{/* What the objects of online serving share. */}}
 
-{{/* Ports of a Ray pod that serves: Ray's own, and those that Serve takes by itself. */}}
-{{- define "fivefold.onlinePorts" -}}
-{{ include "fivefold.rayPorts" . }}
+{{/* Ports that Serve takes by itself, beside Ray's own: on the head what answers while no replica does, on a worker the
+     replicas. */}}
+{{- define "fivefold.onlineHeadPorts" -}}
+{{ include "fivefold.rayHeadPorts" . }}
 fallbackHttp: 8500
 fallbackGrpc: 9500
+{{- end }}
+{{- define "fivefold.replicaPorts" -}}
 replicaHttp: [30000, 31000]
 replicaGrpc: [40000, 41000]
 {{- end }}

@@ -31,7 +31,10 @@ imagePullSecrets:
 requests:
   cpu: 50m
   memory: 128Mi
+  ephemeral-storage: 64Mi
 limits:
   cpu: "1"
   memory: 512Mi
+  # Its /tmp and its log.
+  ephemeral-storage: 256Mi
 {{- end }}

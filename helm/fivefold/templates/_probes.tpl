@@ -17,7 +17,7 @@ exec:
     - /bin/bash
     - -c
     - |-
-      wget -q -T 3 -t 1 -O /dev/null http://localhost:8000/-/healthz || exit 1
+      wget -q -T 3 -t 1 -O /dev/null {{ if .Values.tls.upstream.enabled }}--no-check-certificate https{{ else }}http{{ end }}://localhost:8000/-/healthz || exit 1
       servers=$(wget -q -T 3 -t 1 -O - 'http://localhost:8404/stats;csv' | grep ',SERVE_REPLICA_.*,UP,')
       grep -q '^http-' <<<"$servers" && grep -q '^grpc-' <<<"$servers"
 periodSeconds: 2

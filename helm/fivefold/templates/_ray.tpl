@@ -14,6 +14,14 @@ metrics: 8080
 workers: [10002, 10201]
 {{- end }}
 
+{{/* Of these, what listens on the head alone; the others listen on every pod. */}}
+{{- define "fivefold.rayHeadPorts" -}}
+{{ pick (include "fivefold.rayPorts" . | fromYaml) "gcs" "dashboard" | toYaml }}
+{{- end }}
+{{- define "fivefold.rayNodePorts" -}}
+{{ omit (include "fivefold.rayPorts" . | fromYaml) "gcs" "dashboard" | toYaml }}
+{{- end }}
+
 {{- define "fivefold.rayStartParams" -}}
 {{- $ports := include "fivefold.rayPorts" . | fromYaml -}}
 node-manager-port: {{ $ports.nodeManager | quote }}
@@ -39,6 +47,9 @@ args: ['ulimit -n 65536; eval "exec $KUBERAY_GEN_RAY_START_CMD"']
 - {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ .drain | quote }}}
 - {name: RAY_AUTH_MODE, value: token}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+# A log that nobody reads must not fill /tmp: 32 MiB of each, and so much again of before.
+- {name: RAY_ROTATION_MAX_BYTES, value: "33554432"}
+- {name: RAY_ROTATION_BACKUP_COUNT, value: "1"}
 - {name: HOME, value: /tmp}
 {{- end }}
 

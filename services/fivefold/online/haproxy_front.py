@@ -34,15 +34,24 @@ AGAIN_SECONDS = 0.25
 START_SECONDS = 20.0
 
 _LIMIT = re.compile(r"(?m)^[ \t]+((?:maxconn|nbthread|tune\.\S+) \d+)$")
+_IDLE = re.compile(r"(?m)^[ \t]+(timeout http-keep-alive \S+)$")
+_DOOR = re.compile(r"(?m)^frontend grpc_frontend\n(?:[ \t].*\n|\n)*")
+_HOLDS = re.compile(r"(?m)^[ \t]+((?:maxconn|timeout http-request) \S+)$")
 _WHOLE = re.compile(r"(?m)^[ \t]+(http-request wait-for-body .*)$")
 
 
-def config(rays: str, directory: str, bind: str, server: str) -> str:
+def config(rays: str, directory: str, bind: str, server: str, tls: str = "") -> str:
     """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `haproxy_launch` has
-    edited it. What is read whole there is read whole here, or it could not be asked again."""
+    edited it. What is read whole there is read whole here, or it could not be asked again; a connection that asks
+    nothing ends after the same times, and there are as many."""
+    door = _DOOR.search(rays)
+    holds = "".join(f"    {line}\n" for line in _HOLDS.findall(door[0] if door else ""))
+    idle = "".join(f"    {line}\n" for line in _IDLE.findall(rays.partition("\nfrontend")[0]))
     limits = "".join(f"    {line}\n" for line in _LIMIT.findall(rays.partition("\ndefaults")[0]))
     whole = "".join(f"    {line}\n" for line in _WHOLE.findall(rays))
-    answers = "".join(f"    errorfile {status} {directory}/{status}.http\n" for status in (408, 502, 503, 504))
+    answers = "".join(
+        f"    errorfile {status} {directory}/{status}.http\n" for status in (400, 408, 422, 502, 503, 504)
+    )
     return f"""global
 {limits}defaults
     mode http
@@ -54,8 +63,9 @@ def config(rays: str, directory: str, bind: str, server: str) -> str:
     option redispatch 1
     retry-on conn-failure empty-response
     retries 8
-{answers}frontend grpc
-    bind {bind} proto h2
+{idle}{answers}frontend grpc
+    bind {bind}{tls and f" ssl crt {tls} alpn h2 ssl-min-ver TLSv1.2"}
+{holds}    http-request deny deny_status 400 if {{ fc_http_major 1 }}
 {whole}    default_backend rays
 backend rays
     http-reuse always
@@ -70,7 +80,7 @@ def main(argv: list[str]) -> None:
     if _kept(home, parent):
         return
     written = home / "front.cfg"
-    written.write_text(config(sys.stdin.read(), directory, bind, server))
+    written.write_text(config(sys.stdin.read(), directory, bind, server, os.environ.get("FIVEFOLD_TLS_CERT", "")))
     if os.fork() == 0:
         os.setsid()
         _keep([binary, "-db", "-f", str(written)], home, int(parent))

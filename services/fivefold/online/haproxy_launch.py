@@ -13,6 +13,11 @@ Ray writes the configuration anew before every start and reload; what it cannot 
 - Replicas stay known while Ray Serve builds a changed application: meanwhile it names none, although all of them
   answer, and everything would go by the fallback proxy for seconds. One that has gone in truth fails its checks.
 - Nothing is logged per request.
+- Each door has connections of its own, so that whoever fills one leaves the other open, and a connection on which
+  nothing is asked, or half of something, ends after a time.
+- An offer to upgrade goes no further, CONNECT is refused, and what claims another HTTP than it speaks.
+- No answer names the program that gave it.
+- With `FIVEFOLD_TLS_CERT` (a file in PEM) both doors speak TLS.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
 - With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`haproxy_front`), which no reload touches.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
@@ -24,52 +29,125 @@ Everything else in the file is Ray's. This runs before each reload and therefore
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-MALFORMED = ("400 Bad Request", "", '{"error": "this is not an HTTP request", "code": "malformed", "path": ""}')
-SLOW = (
-    "408 Request Timeout",
-    "",
-    '{"error": "the request did not arrive in time", "code": "request_timeout", "path": ""}',
+
+def _error(status: str, code: str, sentence: str, help: str = "", header: str = "") -> tuple[str, str, str]:
+    told = f', "help": "{help}"' if help else ""
+    return status, header, f'{{"error": "{sentence}", "code": "{code}", "path": ""{told}}}'
+
+
+MALFORMED = _error(
+    "400 Bad Request",
+    "malformed",
+    "this is not an HTTP request, or its headers are too large",
+    "send one Host header and one Content-Length, lines that end in CRLF, and fewer headers",
 )
-NOT_READY = (
-    "503 Service Unavailable",
-    "Retry-After: 1\r\n",
-    '{"error": "no replica can answer right now", "code": "not_ready", "path": ""}',
+CODING = _error(
+    "400 Bad Request",
+    "malformed",
+    "transfer-encoding: expected chunked, got another coding",
+    "compress by content-encoding: gzip",
 )
-EXPIRED = (
-    "504 Gateway Timeout",
-    "",
-    '{"error": "the time for this request is up", "code": "deadline_exceeded", "path": ""}',
+FORBIDDEN = _error("403 Forbidden", "forbidden", "this is not for you")
+NO_ROUTE = _error("404 Not Found", "not_found", "no such route", "the routes are at /docs")
+NO_METHOD = _error(
+    "405 Method Not Allowed",
+    "method_not_allowed",
+    "this server is no proxy and makes no tunnels",
+    "send GET or POST",
+    "Allow: GET, HEAD, OPTIONS, POST\r\n",
 )
+SLOW = _error("408 Request Timeout", "request_timeout", "the request did not arrive in time")
+LARGE = _error("413 Content Too Large", "too_large", "the request is too large")
+OFTEN = _error("429 Too Many Requests", "rate_limited", "too many requests", header="Retry-After: 1\r\n")
+DEFECT = _error("500 Internal Server Error", "internal", "the proxy failed")
+NOT_MADE = _error("501 Not Implemented", "not_implemented", "this is not implemented")
+NOT_READY = _error(
+    "503 Service Unavailable", "not_ready", "no replica can answer right now", header="Retry-After: 1\r\n"
+)
+EXPIRED = _error("504 Gateway Timeout", "deadline_exceeded", "the time for this request is up")
 SERVICE = "/inference.GRPCInferenceService/"
 STREAM = f"{SERVICE}ModelStreamInfer"
 
-ANSWERS = {"400": MALFORMED, "408": SLOW, "502": NOT_READY, "503": NOT_READY, "504": EXPIRED}
+ANSWERS = {
+    "400": MALFORMED,
+    "403": FORBIDDEN,
+    "404": NO_ROUTE,
+    "405": NO_METHOD,
+    "408": SLOW,
+    "413": LARGE,
+    "422": CODING,
+    "429": OFTEN,
+    "500": DEFECT,
+    "501": NOT_MADE,
+    "502": NOT_READY,
+    "503": NOT_READY,
+    "504": EXPIRED,
+}
+"""What HAProxy may say by itself, for each of its statuses."""
+
+SPARE = 256
+"""Connections that are neither door's: statistics, metrics, health checks, the process of before a reload."""
+
+FEW = 64
+"""Connections to the statistics and to the metrics, each."""
 
 
 def edit(
-    config: str, directory: str, *, body_seconds: int = 30, loopback: bool = False, http: str = "", grpc: str = ""
+    config: str,
+    directory: str,
+    *,
+    body_seconds: int = 30,
+    loopback: bool = False,
+    http: str = "",
+    grpc: str = "",
+    descriptors: int = 0,
+    tls: str = "",
 ) -> str:
-    """The configuration as we want it; `directory` is where the error answers lie, `http` and `grpc` are HOST:PORT."""
-    rest = "".join(
-        f"    {line}\n"
-        for line in (
-            "option http-buffer-request",
-            f"timeout http-request {body_seconds}s",
-            f"errorfile 400 {directory}/400.http",
-            f"errorfile 408 {directory}/408.http",
-        )
-    )
-    config = re.sub(r"(?m)^frontend http_frontend\n", rf"\g<0>{rest}", config)
+    """The configuration as we want it; `directory` is where the error answers lie, `http` and `grpc` are HOST:PORT.
+
+    `tls` is a file in PEM with the certificate that both doors show, its key in it or beside it as `.key`.
+    `descriptors` is how many files the process may have open; where there is no such limit, or none is given (0), the
+    number of connections is the configuration's.
+    """
+    limit = connections(config, descriptors)
+    door = [
+        f"timeout http-request {body_seconds}s",
+        f"maxconn {limit}",
+        # Nobody upgrades here, and what is no HTTP/1 is not passed on as if it were.
+        "http-request del-header upgrade",
+        "http-response del-header upgrade",
+        "http-response del-header server",
+        "http-request deny deny_status 405 if METH_CONNECT",
+        "http-request deny deny_status 400 if { fc_http_major 1 } !{ req.ver 1.0 1.1 }",
+        # HAProxy itself counts from zero again beyond 64 bits.
+        "http-request deny deny_status 400 if { req.hdr(content-length) -m len gt 15 }",
+    ]
     # A stream's first message must not wait for its last, so the option is not for all of gRPC.
-    whole = f"    http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}\n"
-    config = re.sub(r"(?m)^frontend grpc_frontend\n", rf"\g<0>{whole}", config)
-    for status in ANSWERS:
-        config = re.sub(rf"(?m)^(\s*errorfile {status}) .*$", rf"\1 {directory}/{status}.http", config)
+    whole = f"http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}"
+    rest = [f"timeout client {max(60, body_seconds)}s", "option http-buffer-request"]
+    config = _into(config, "frontend http_frontend", [*rest, *door])
+    # A bind that insists on HTTP/2 waits for its first word as long as for any of a client's; one that does not, only
+    # as long as for a request.
+    config = re.sub(_bind("grpc_frontend") + r" proto h2$", r"\1\2", config)
+    only = "http-request deny deny_status 400 if { fc_http_major 1 }"
+    config = _into(config, "frontend grpc_frontend", [*door, only, whole])
+    for quiet in ("frontend prometheus", "listen stats"):
+        config = _into(config, quiet, [f"maxconn {FEW}", f"timeout http-request {body_seconds}s", "timeout client 60s"])
+    config = re.sub(r"(?m)^\s*errorfile .*\n", "", config)
+    config = _into(config, "defaults", [f"errorfile {status} {directory}/{status}.http" for status in ANSWERS])
+    config = _into(config, "global", [f"maxconn {2 * limit + SPARE}"])
+    # Ray says in plain text that there is no such path.
+    config = re.sub(
+        r"(?m)^(backend default_backend\n\s*)http-request return status 404 .*$",
+        r"\1http-request deny deny_status 404",
+        config,
+    )
     config = re.sub(r"(?m)^\s*(log \S+ local0 info|option httplog|option log-health-checks)\s*$", "", config)
     config = re.sub(r"(?m)^(\s*timeout connect) \S+$", r"\1 250ms", config)
     if loopback:
@@ -77,7 +155,42 @@ def edit(
     for frontend, bind in (("http_frontend", http), ("grpc_frontend", grpc)):
         if bind:
             config = re.sub(_bind(frontend), rf"\g<1>{bind}", config)
+        found = re.search(_bind(frontend), config)
+        if tls and found and not found[2].startswith("unix@"):
+            # REST stays HTTP/1.1: a reload says GOAWAY on HTTP/2, which breaks calls of gateways in Go.
+            offered = {"http_frontend": "http/1.1", "grpc_frontend": "h2"}[frontend]
+            config = f"{config[: found.end()]} {tls_words(tls, offered)}{config[found.end() :]}"
     return config
+
+
+def tls_words(path: str, protocol: str) -> str:
+    """What a bind of HAProxy says to speak TLS with the certificate of that file, and `protocol` inside."""
+    return f"ssl crt {path} alpn {protocol} ssl-min-ver TLSv1.2"
+
+
+def connections(config: str, descriptors: int = 0) -> int:
+    """How many connections each door may hold: what Ray would give both together, where descriptors allow it.
+
+    HAProxy takes five for two connections (each one's own, its replica's, and pipes), beside some of its own, and does
+    not start with fewer.
+    """
+    found = re.search(r"(?m)^global\n(?:[ \t].*\n|\n)*?[ \t]+maxconn (\d+)$", config)
+    wanted = int(found[1]) if found else 4096
+    if descriptors <= 0:
+        return wanted
+    return min(wanted, max(16, ((descriptors - SPARE) * 2 // 5 - SPARE) // 2))
+
+
+def _into(config: str, section: str, lines: list[str]) -> str:
+    """The configuration with lines at the head of a section, in place of lines of the section that say the same."""
+    found = re.search(rf"(?m)^{section}\n((?:[ \t].*\n|\n)*)", config)
+    if found is None:
+        return config
+    words = [re.escape(" ".join(line.split()[: 2 if line.startswith("timeout") else 1])) for line in lines]
+    alone = [word for word in words if word.startswith(("maxconn", "timeout"))]
+    body = re.sub(rf"(?m)^\s*(?:{'|'.join(alone)}) .*\n", "", found[1]) if alone else found[1]
+    new = "".join(f"    {line}\n" for line in lines)
+    return f"{config[: found.start()]}{section}\n{new}{body}{config[found.end() :]}"
 
 
 def grpc_address(config: str) -> str:
@@ -120,6 +233,48 @@ def answer(status: str) -> str:
     )
 
 
+def reworded(program: bytes) -> bytes:
+    """HAProxy's program with our own answer in place of each page that it has for what it cannot read.
+
+    What fails before there is a request to speak of is answered with those, whatever `errorfile` says: they are
+    constants, and ours are made as long. A program that has them otherwise comes back as it was.
+    """
+    for status in ANSWERS:
+        page = re.search(rb"HTTP/1\.[01] %b [^\0]*?\r\n\r\n[^\0]*" % status.encode(), program)
+        if page is None:
+            continue
+        line, _, body = ANSWERS[status]
+        body = re.sub(r', "help": .*(?=\}$)', "", body)
+        head = f"HTTP/1.1 {line}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %03d\r\n\r\n"
+        room = len(page[0]) - len(head % 0)
+        if len(body) <= room <= 999:
+            program = program.replace(page[0], (head % room + body.ljust(room)).encode())
+    return program
+
+
+def _in_our_words(binary: str, directory: Path) -> str:
+    """The program with its pages reworded, written into our own directory once; `binary` where that cannot be run."""
+    found = Path(binary).stat()
+    program = directory / f"haproxy-{found.st_size}-{found.st_mtime_ns}"
+    # It looks for its libraries beside itself.
+    libraries = [str(Path(binary).with_name("lib")), os.environ.get("LD_LIBRARY_PATH", "")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
+    if program.exists():
+        return str(program)
+    trial = program.with_name(f"{program.name}.{os.getpid()}")
+    try:
+        trial.write_bytes(reworded(Path(binary).read_bytes()))
+        trial.chmod(0o700)
+        if subprocess.run([str(trial), "-v"], capture_output=True).returncode == 0:  # noqa: S603  # HAProxy
+            trial.replace(program)
+            return str(program)
+    except OSError:
+        # A directory that is full, or from which nothing may be run.
+        pass
+    trial.unlink(missing_ok=True)
+    return binary
+
+
 def main(argv: list[str]) -> None:
     """Edit the file named by `-f`, tie HAProxy's life to its parent's, and become HAProxy.
 
@@ -127,9 +282,23 @@ def main(argv: list[str]) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    program = argv[0]
     if "-f" in argv[:-1]:
-        _prepare(Path(argv[argv.index("-f") + 1]), argv[0], front="-c" not in argv)
-    os.execv(argv[0], argv)  # noqa: S606  # no shell is wanted
+        path = Path(argv[argv.index("-f") + 1])
+        program = _in_our_words(program, path.parent)
+        _prepare(path, program, front="-c" not in argv)
+    os.execv(program, argv)  # noqa: S606  # no shell is wanted
+
+
+def _certificate() -> str:
+    """The file that `FIVEFOLD_TLS_CERT` names; ends the program where it cannot be read."""
+    path = os.environ.get("FIVEFOLD_TLS_CERT", "")
+    if path:
+        try:
+            Path(path).read_bytes()
+        except OSError as err:
+            sys.exit(f"FIVEFOLD_TLS_CERT={path}: the certificate cannot be read: {err.strerror}")
+    return path
 
 
 def _prepare(path: Path, binary: str, front: bool) -> None:
@@ -148,6 +317,8 @@ def _prepare(path: Path, binary: str, front: bool) -> None:
         loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
         http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
         grpc=f"unix@{behind}" if door else grpc,
+        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        tls=_certificate(),
     )
     if edited != config:
         path.write_text(edited)

@@ -172,5 +172,16 @@ def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
     def told(pattern: str, text: str) -> list[str]:
         return re.findall(pattern, text)
 
-    for pattern in (r"maxconn \d+", r"nbthread \d+", r"tune\.\S+ \d+", r"wait-for-body .*", r"timeout connect .*"):
+    door = rays[rays.index("frontend grpc_frontend") :]
+    for pattern in (r"maxconn \d+", r"timeout http-request .*"):
+        assert (
+            told(pattern, front.partition("frontend grpc\n")[2]) == told(pattern, door[: door.index("backend ")]) != []
+        )
+    for pattern in (
+        r"timeout http-keep-alive .*",
+        r"nbthread \d+",
+        r"tune\.\S+ \d+",
+        r"wait-for-body .*",
+        r"timeout connect .*",
+    ):
         assert told(pattern, front) == told(pattern, rays) != []

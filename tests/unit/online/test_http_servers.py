@@ -27,7 +27,10 @@ async def running(application: Any, http: str) -> AsyncIterator[int]:
     """The port of a real server."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, http=http, lifespan="off", log_level="critical", ws="none"))
+        config = uvicorn.Config(
+            application, http=http, lifespan="off", log_level="critical", ws="none", server_header=False
+        )
+        server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server.serve([listening]))
         async with asyncio.timeout(SECONDS):
             while not server.started:

@@ -1,0 +1,31 @@
+"""The corpus of what brings connections out of step, behind Ray Serve's HAProxy with two replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests import host
+from tests.unit.online.desync.corpus import CASES, NEXT, post
+from tests.unit.online.desync.talking import beside, judge, say
+from tests.unit.online.grpc_world import gate_bundle
+
+
+@pytest.mark.host
+def test_nobody_gets_anothers_answer(tmp_path: Path) -> None:
+    """Strangers ask meanwhile on the same connections to the replicas, and each gets its own."""
+    bundle = gate_bundle(tmp_path / "gate")
+    with host.running([bundle.path], tmp_path / "host", min_replicas=2, max_replicas=2) as running:
+        port = int(running.http.rpartition(":")[2])
+
+        async def corpus() -> None:
+            for case in CASES:
+                got, closed = await say(port, case.data + post(NEXT))
+                judge(case, case.statuses, got, closed, strict=False)
+
+        async def converse() -> int:
+            return await beside(port, corpus())
+
+        assert asyncio.run(converse()) > 100
