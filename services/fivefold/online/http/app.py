@@ -94,7 +94,7 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, part: Handler) -> Handl
         headers = dict(request.scope["headers"])
         named = b"authorization" in headers or b"x-api-key" in headers
         if named:
-            admit(guard, headers, "infer").release()
+            admit(guard, request.scope, headers, "infer").release()
         reply = await (whole if named else part)(request, call)
         reply.headers += [(b"vary", b"authorization, x-api-key"), (b"cache-control", b"private, no-cache")]
         return reply

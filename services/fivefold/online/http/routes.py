@@ -96,7 +96,7 @@ class Surface:
             try:
                 check_headers(request.scope, self.serving.settings)
                 if self.serving.guard is not None and scope is not None:
-                    caller = admit(self.serving.guard, headers, scope)
+                    caller = admit(self.serving.guard, request.scope, headers, scope)
                 if produces != _ANY:
                     check_accept(headers, produces)
                 reply = await handler(request, call)
