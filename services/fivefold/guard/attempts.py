@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-FREE: Final = 10
+FREE: Final = 20
 """Failures at once that an address may have; a person mistypes, and a program is told of its old key."""
 
-REFILL_SECONDS: Final = 6.0
-"""One more is free again after so long: ten in a minute."""
+REFILL_SECONDS: Final = 3.0
+"""One more is free again after so long: twenty in a minute."""
 
 FIRST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 300.0

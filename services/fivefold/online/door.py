@@ -21,7 +21,7 @@ class Door:
 
         self.serving = serving
         self.telemetry = telemetry
-        self.app = app(serving, serving.settings)
+        self.app = app(serving, serving.settings, local=True)
         self.servicer = Servicer(serving, serving.settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._direct: list[Any] = []

@@ -18,6 +18,7 @@ from tests.unit.online.http_world import SECONDS, log_lines
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.settings import SettingsError, read
 from fivefold.guard import Guard, keys
+from fivefold.guard.attempts import FREE
 from fivefold.guard.guard import LOOK_SECONDS
 from fivefold.guard.settings import GuardSettings
 
@@ -95,8 +96,8 @@ def test_failed_attempts_are_slowed_by_address(tmp_path: Path) -> None:
     def attempt(shown: bytes, peer: str, forwarded: tuple[bytes, ...] = ()) -> FivefoldError:
         return guard.refused(refused(lambda: guard.admit(shown, None, "infer")), peer, forwarded)
 
-    codes = [attempt(b"Bearer ff_x", "192.0.2.1").code for _ in range(12)]
-    assert codes == ["unauthenticated"] * 10 + ["rate_limited"] * 2
+    codes = [attempt(b"Bearer ff_x", "192.0.2.1").code for _ in range(FREE + 2)]
+    assert codes == ["unauthenticated"] * FREE + ["rate_limited"] * 2
     for shown in (b"Bearer " + key[:-1], b"Basic eDp5", b"Bearer " + key + b"," + key):
         error = attempt(shown, "192.0.2.1")
         assert (error.code, error.message) == ("rate_limited", "too many attempts from this address have failed")

@@ -63,10 +63,12 @@ def test_whose_token_this_is(oidc: Issuer) -> None:
     ada = found.find(oidc.token(scope="openid infer"))
     ops = found.find(oidc.token(sub="ops", scope=None, scp=["fivefold:admin", "sync", 7]))
     nothing = found.find(oidc.token(scope=None))
+    reader = found.find(oidc.token(sub="device", scope="bundles bundle"))
 
     assert (ada.name, ada.scopes) == ("subject:ada", {"infer"})
     assert (ops.name, ops.scopes) == ("subject:ops", {"admin", "sync"})
     assert nothing.scopes == set()
+    assert reader.scopes == {"bundles"}
     assert oidc.asked == [DISCOVERY, "/keys"]
 
 

@@ -14,6 +14,7 @@ from tests.unit.online.grpc_world import world as grpc_world
 from tests.unit.online.http_world import Reply, World, dumps, world
 
 from fivefold.guard import keys
+from fivefold.guard.attempts import FREE
 from fivefold.online.http.protocol import protocol_of
 
 PREDICT = "/v1/models/gate:predict"
@@ -138,9 +139,9 @@ def test_wrong_keys_are_slowed_over_http(two: Keys) -> None:
     """429 with Retry-After from there on; a right key from the same place is let in, and so is who shows none."""
     wrong: Headers = [("authorization", f"Bearer {two.one}x")]
     with world([gate_bundle(two.directory / "gate")], keys=str(two.place)) as out:
-        replies = [ask(out, PREDICT, wrong, "192.0.2.1") for _ in range(12)]
+        replies = [ask(out, PREDICT, wrong, "192.0.2.1") for _ in range(FREE + 2)]
 
-        assert [reply.status for reply in replies] == [401] * 10 + [429] * 2
+        assert [reply.status for reply in replies] == [401] * FREE + [429] * 2
         assert (replies[-1].code, replies[-1].headers["retry-after"]) == ("rate_limited", "1")
         for shown in ([("x-api-key", "x")], [("authorization", "Basic eDp5")], ways(two.one, two.other)[0]):
             assert ask(out, "/v2/models/gate", shown, "192.0.2.1", method="GET").status == 429
@@ -161,7 +162,7 @@ def test_behind_a_proxy_the_client_is_slowed(two: Keys, proxy: str) -> None:
         def status(chain: str) -> int:
             return ask(out, PREDICT, [("x-api-key", "x"), ("x-forwarded-for", chain)], proxy).status
 
-        assert [status(f"198.51.100.{number}, 192.0.2.1") for number in range(11)] == [401] * 10 + [429]
+        assert [status(f"198.51.100.{number}, 192.0.2.1") for number in range(FREE + 1)] == [401] * FREE + [429]
         assert status("192.0.2.2") == 401
         assert status("192.0.2.1, 192.0.2.2") == 401
         assert status("192.0.2.1, 10.9.9.9") == 429
@@ -171,9 +172,9 @@ def test_wrong_keys_are_slowed_over_grpc(two: Keys) -> None:
     """Calls and streams together, with RetryInfo; a right key is let in."""
     wrong = (("authorization", "Bearer ff_x"),)
     with grpc_world([gate_bundle(two.directory / "gate")], keys=str(two.place)) as out:
-        replies: list[Any] = [out.infer(request_of(2.0), metadata=wrong) for _ in range(12)]
+        replies: list[Any] = [out.infer(request_of(2.0), metadata=wrong) for _ in range(FREE + 2)]
 
-        assert [reply.fivefold for reply in replies] == ["unauthenticated"] * 10 + ["rate_limited"] * 2
+        assert [reply.fivefold for reply in replies] == ["unauthenticated"] * FREE + ["rate_limited"] * 2
         assert replies[-1].code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert 0 < replies[-1].detail(error_details_pb2.RetryInfo).retry_delay.ToTimedelta().total_seconds() <= 1
         with pytest.raises(grpc.RpcError) as caught:

@@ -51,12 +51,15 @@ class Wire(Protocol):
 def begin(serving: Serving, headers: Headers) -> Call:
     """The call that a request's headers describe."""
     request_id, traceparent, timeout = map(headers.get, (b"x-request-id", b"traceparent", b"x-request-timeout"))
-    return Call(
+    call = Call(
         "http",
         serving.request_id(request_id.decode("latin-1") if request_id else None),
         traceparent=traceparent.decode("latin-1") if traceparent else None,
         timeout=timeout.decode("latin-1") if timeout is not None else None,
     )
+    if serving.origins is not None and serving.origins.cors:
+        call.marks = serving.origins.marks(headers)
+    return call
 
 
 async def exchange(
@@ -69,6 +72,8 @@ async def exchange(
     try:
         try:
             check_headers(scope, serving.settings)
+            if serving.origins is not None:
+                serving.origins.check("POST", headers)
             if serving.guard is not None:
                 # Before the body: nobody unknown makes us hold one.
                 caller = admit(serving.guard, scope, headers, "infer")

@@ -1,5 +1,6 @@
 // The server's public API, as this page uses it. Addresses are relative to the page, so a prefix in front does no harm.
 
+import { example } from "./contract.js";
 import { parse } from "./dom.js";
 
 const base = new URL("./", document.baseURI);
@@ -66,16 +67,32 @@ export async function grpc() {
   return `${anywhere ? location.hostname : host}:${port}`;
 }
 
-/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`). */
+/** A file of the bundle, or null where the server gives out none. */
+async function file(model, version, name) {
+  try {
+    return await ask(filePath(model, version, name));
+  } catch (error) {
+    if (error.status === 403) return null;
+    throw error;
+  }
+}
+
+/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`).
+ *
+ * Where the server does not give out the bundle's files (`given` is false), one row without an answer is made from the
+ * contract.
+ */
 export async function open(model, version) {
   const [about, contract, manifest, golden] = await Promise.all([
     ask(versionPath(model, version)),
     ask(`${versionPath(model, version)}/contract`),
-    ask(filePath(model, version, "bundle.json")),
-    ask(filePath(model, version, "golden.jsonl")),
+    file(model, version, "bundle.json"),
+    file(model, version, "golden.jsonl"),
   ]);
-  const rows = golden.split("\n").filter((line) => line.trim()).map(parse);
-  return { about: parse(about), contract: parse(contract), manifest: parse(manifest), golden: rows };
+  const law = parse(contract);
+  const opened = { about: parse(about), contract: law, manifest: parse(manifest ?? "{}"), given: golden !== null };
+  if (golden === null) return { ...opened, golden: [{ in: example(law) }] };
+  return { ...opened, golden: golden.split("\n").filter((line) => line.trim()).map(parse) };
 }
 
 /** The server's own name and version, or null. */
