@@ -52,7 +52,7 @@ def app(serving: Serving, settings: OnlineSettings, *, local: bool = False) -> L
     for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    files = _page(settings)
+    files = _page(settings, bundles=serving.guard is not None or serving.settings.serve_bundles)
     front = files.pop("/", None)
     _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
@@ -91,14 +91,14 @@ def _described(document: dict[str, Any]) -> Files:
     }
 
 
-def _page(settings: OnlineSettings) -> Files:
+def _page(settings: OnlineSettings, *, bundles: bool) -> Files:
     """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
     if not settings.page:
         return {}
     policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
     return {
         path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
-        for path, (body, media_type) in page.files(settings.grpc).items()
+        for path, (body, media_type) in page.files(settings.grpc, bundles=bundles).items()
     }
 
 

@@ -58,10 +58,13 @@ export async function models() {
   return Promise.all(names.map(async (name) => parse(await ask(`v1/models/${segment(name)}`))));
 }
 
+/** What the server tells its page: where its gRPC is, and whether bundles' files are given out to anybody. */
+const settings = () => ask("page/server.json").then(JSON.parse, () => ({}));
+
 /** Where this server's gRPC is, as seen from here: a server behind TLS is reached by the page's own address. */
 export async function grpc() {
   if (location.protocol === "https:") return location.host.includes(":") ? location.host : `${location.host}:443`;
-  const { grpc: configured } = await ask("page/server.json").then(JSON.parse, () => ({ grpc: "" }));
+  const { grpc: configured = "" } = await settings();
   const [, host, port] = /^(.*):(\d+)$/.exec(configured) ?? [null, "", "9000"];
   const anywhere = /^(|0\.0\.0\.0|\[?::\]?|127\..*|\[?::1\]?|localhost)$/.test(host);
   return `${anywhere ? location.hostname : host}:${port}`;
@@ -83,12 +86,14 @@ async function file(model, version, name) {
  * contract.
  */
 export async function open(model, version) {
-  const [about, contract, manifest, golden] = await Promise.all([
+  const { bundles = true } = await settings();
+  const [about, contract, manifest] = await Promise.all([
     ask(versionPath(model, version)),
     ask(`${versionPath(model, version)}/contract`),
-    file(model, version, "bundle.json"),
-    file(model, version, "golden.jsonl"),
+    bundles ? file(model, version, "bundle.json") : null,
   ]);
+  // Who may not read the one may not read the other.
+  const golden = manifest === null ? null : await file(model, version, "golden.jsonl");
   const law = parse(contract);
   const opened = { about: parse(about), contract: law, manifest: parse(manifest ?? "{}"), given: golden !== null };
   if (golden === null) return { ...opened, golden: [{ in: example(law) }] };
