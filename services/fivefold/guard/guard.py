@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from fivefold.core import telemetry
+from fivefold.core import redact, telemetry
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.guard.attempts import Attempts
 from fivefold.guard.keyring import Keyring
@@ -129,6 +129,11 @@ class Guard:
             retry_after=wait,
         )
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether API keys are taken."""
+        return self._keyring is not None
+
     def keys_age(self) -> float:
         """Seconds since the key files were last known to be as they are served; 0 where there are none."""
         return self._keyring.age() if self._keyring is not None else 0.0
@@ -186,7 +191,7 @@ class _Watch(threading.Thread):
             except BaseException as error:
                 # A guard whose keys never change again would be worse than one line too many; nothing that a look
                 # raises, SystemExit included, means this thread.
-                said = "".join(traceback.format_exception(error))
+                said = redact.text("".join(traceback.format_exception(error)))
                 telemetry.log(logging.ERROR, {"event": "guard", "error": str(error), "exception": said})
             if not self._stopping:
                 self.wake.wait(LOOK_SECONDS)

@@ -79,6 +79,8 @@ class Serving:
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
+        if guard is not None and guard.has_keys:
+            telemetry.keys_age(guard.keys_age)
         for model in models:
             telemetry.bundle(
                 model=model.name,

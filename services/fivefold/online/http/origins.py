@@ -57,7 +57,9 @@ class Origins:
         self.local = local and not settings.guarded and is_loopback(host)
         """Whether names and sites are looked at."""
 
-        self._hosts = _own_hosts(host, port, settings.hosts) if self.local else frozenset()
+        self._address, self._further = host, settings.hosts
+        self._hosts: frozenset[bytes] = frozenset()
+        self.listens(port)
         self._any = "*" in settings.cors_origins
         self._answers = {
             origin.encode(): _allowed(origin.encode(), varies=not self._any) for origin in settings.cors_origins
@@ -70,6 +72,11 @@ class Origins:
         """None where nothing is to be looked at."""
         made = cls(settings, local=local)
         return made if made.local or made.cors else None
+
+    def listens(self, port: int) -> None:
+        """The server is reached at this port too."""
+        if self.local:
+            self._hosts |= _own_hosts(self._address, port, self._further)
 
     def check(self, method: str, headers: Headers) -> None:
         """Raise `AccessError` `forbidden` for a request by another name, or from another site's page."""
