@@ -15,6 +15,7 @@ _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{0,31}:/{1,8})")
 _END: Final = re.compile(r"[/?#;\\]")
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,31}:/{1,8}[^\s\"'<>`|]+")
+_DIGEST: Final = re.compile(r"#sha256=([0-9a-fA-F]{64}|DIGEST)\b")
 _QUERY: Final = re.compile(r"\?[^\s\"'<>/]*=[^\s\"'<>]*")
 
 
@@ -43,8 +44,8 @@ def address(text: str) -> str:
 
 
 def text(said: str) -> str:
-    """A library's own words with every address in them shown as `address` does."""
-    return _QUERY.sub("", _ADDRESS.sub(lambda match: address(match[0]), said))
+    """Words with every address in them shown as `address` does; a reference to a bundle keeps its digest."""
+    return _QUERY.sub("", _ADDRESS.sub(_reference, said))
 
 
 def value(given: Any) -> Any:
@@ -56,6 +57,11 @@ def value(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return [value(item) for item in given]
     return given
+
+
+def _reference(match: re.Match[str]) -> str:
+    digest = _DIGEST.search(match[0])
+    return address(match[0]) + (digest[0] if digest else "")
 
 
 def _whole(authority: str, after: str) -> bool:

@@ -42,8 +42,10 @@ class IssuerFailed(Exception):
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Nobody may send us elsewhere, least of all to plain http."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class Issuer:
