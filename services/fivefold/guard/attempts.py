@@ -71,7 +71,7 @@ class _Failures:
         if self.used + 1 <= FREE:
             self.used += 1
             return 0.0
-        hold = min(LONGEST_HOLD, FIRST_HOLD * 2**self.holds)
+        hold = min(LONGEST_HOLD, FIRST_HOLD * 2.0 ** min(self.holds, 20))
         self.holds += 1
         self.until = now + hold
         return hold

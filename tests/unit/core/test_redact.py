@@ -80,7 +80,7 @@ def test_words_around_addresses_stay() -> None:
         f"GET https://me:hunter2@host/x?sig=hunter2, then s3://b/k: 'https://h/d.tar?t=hunter2#sha256={DIGEST}' at 5?"
     )
 
-    assert redact.text(said) == f"GET https://…@host/x then s3://b: 'https://h/d.tar#sha256={DIGEST}' at 5?"
+    assert redact.text(said) == f"GET https://…@host/x then s3://b/k: 'https://h/d.tar#sha256={DIGEST}' at 5?"
     assert redact.text("example: https://host/d.tar#sha256=DIGEST") == "example: https://host/d.tar#sha256=DIGEST"
 
 

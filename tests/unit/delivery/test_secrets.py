@@ -102,7 +102,7 @@ def test_a_reference_that_is_refused(
     "trouble",
     ["400", "401", "403", "404", "410", "418", "500", "503", "break", "stall", "garbage", "huge", "nobody", "name"],
 )
-@pytest.mark.parametrize("query", QUERIES[:4])
+@pytest.mark.parametrize("query", QUERIES[1:3])
 def test_a_download_that_fails(
     server: Shelf, packed: Packed, settings: DeliverySettings, tmp_path: Path, trouble: str, query: str
 ) -> None:
