@@ -40,10 +40,7 @@ class Door:
         from fivefold.online.handover import borrow
         from fivefold.online.http.server import Server
 
-        listener = borrow(path)
-        if self.serving.origins is not None:
-            self.serving.origins.listens(listener.getsockname()[1])
-        self._listen("http", Server(self.app, listener))
+        self._listen("http", Server(self.app, borrow(path)))
 
     def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)

@@ -146,10 +146,10 @@ def test_which_names_are_its_own(settings: dict[str, Any], host: str, answered: 
     if found is None:
         assert answered
     elif answered:
-        found.check("POST", {b"host": host.encode()})
+        found.check({"method": "POST"}, {b"host": host.encode()})
     else:
         with pytest.raises(AccessError, match="expected a host of this server"):
-            found.check("POST", {b"host": host.encode()})
+            found.check({"method": "POST"}, {b"host": host.encode()})
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=12))
@@ -158,7 +158,7 @@ def test_no_header_breaks_it(host: bytes, origin: bytes, site: bytes) -> None:
     found = Origins(OnlineSettings(), local=True)
     for headers in ({b"host": host}, {b"host": b"localhost:8000", b"origin": origin, b"sec-fetch-site": site}):
         with contextlib.suppress(AccessError):
-            found.check("POST", headers)
+            found.check({"method": "POST", "server": ("127.0.0.1", 8000)}, headers)
 
 
 @pytest.mark.parametrize("origin", [*OTHERS, APP, "http://localhost:3000", "http://localhost", "file://", ""])
@@ -184,6 +184,22 @@ def test_what_a_browser_says_of_the_site_is_believed(plain: World, site: str, mo
             follows = mode == "navigate" and destination == "document" and method == "GET"
             reply = ask(plain, method, path, **given, sec_fetch_dest=destination)
             assert is_refused(reply) is not follows, (path, destination)
+
+
+def test_its_own_names_at_the_port_of_the_connection() -> None:
+    """A process has several servers; the name has to be its own at each of them."""
+    found = Origins(OnlineSettings(), local=True)
+    here = {"method": "POST", "server": ("127.0.0.1", 30007)}
+    for host in (b"127.0.0.1:30007", b"localhost:30007", b"127.0.0.1:8000"):
+        found.check(here, {b"host": host})
+    for scope, host in (
+        (here, b"evil.example:30007"),
+        (here, b"localhost:30008"),
+        ({"method": "POST", "server": ("/run/s", None)}, b"localhost:30007"),
+        ({"method": "POST", "server": None}, b"localhost:30007"),
+    ):
+        with pytest.raises(AccessError):
+            found.check(scope, {b"host": host})
 
 
 @pytest.mark.parametrize("host", OWN)

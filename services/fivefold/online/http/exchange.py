@@ -73,7 +73,7 @@ async def exchange(
         try:
             check_headers(scope, serving.settings)
             if serving.origins is not None:
-                serving.origins.check("POST", headers)
+                serving.origins.check(scope, headers)
             if serving.guard is not None:
                 # Before the body: nobody unknown makes us hold one.
                 caller = admit(serving.guard, scope, headers, "infer")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fivefold.core.errors import AccessError
 from fivefold.core.settings import address, is_loopback
@@ -58,8 +58,7 @@ class Origins:
         """Whether names and sites are looked at."""
 
         self._address, self._further = host, settings.hosts
-        self._hosts: frozenset[bytes] = frozenset()
-        self.listens(port)
+        self._hosts = _own_hosts(host, port, settings.hosts) if self.local else frozenset()
         self._any = "*" in settings.cors_origins
         self._answers = {
             origin.encode(): _allowed(origin.encode(), varies=not self._any) for origin in settings.cors_origins
@@ -73,25 +72,31 @@ class Origins:
         made = cls(settings, local=local)
         return made if made.local or made.cors else None
 
-    def listens(self, port: int) -> None:
-        """The server is reached at this port too."""
-        if self.local:
-            self._hosts |= _own_hosts(self._address, port, self._further)
+    def check(self, scope: Mapping[str, Any], headers: Headers) -> None:
+        """Raise `AccessError` `forbidden` for a request by another name, or from another site's page.
 
-    def check(self, method: str, headers: Headers) -> None:
-        """Raise `AccessError` `forbidden` for a request by another name, or from another site's page."""
+        `scope` is ASGI's, whose `server` says at which port this connection came in.
+        """
         if not self.local:
             return
         host = headers.get(b"host")
         # HTTP/1.0 may leave it out, as health checks do; no browser does.
-        if host is not None and host not in self._hosts and _plain(host) not in self._hosts:
+        if host is not None and host not in self._hosts and not self._is_own(host, scope.get("server")):
             raise AccessError(
                 "forbidden",
                 f"expected a host of this server, got {_shown(host)}",
                 help="it answers to 127.0.0.1, localhost and its own address; to others by FIVEFOLD_HOSTS=NAME:PORT",
             )
         if b"origin" in headers or b"sec-fetch-site" in headers:
-            self._check_site(method, headers, host)
+            self._check_site(scope["method"], headers, host)
+
+    def _is_own(self, host: bytes, server: Any) -> bool:
+        """`check` for a host that is spelled in another way, or has the port of another of the process's servers."""
+        plain = _plain(host)
+        if plain in self._hosts:
+            return True
+        port = server[1] if server else None
+        return isinstance(port, int) and plain in _own_hosts(self._address, port, self._further)
 
     def _check_site(self, method: str, headers: Headers, host: bytes | None) -> None:
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"").lower()

@@ -102,7 +102,7 @@ class Surface:
             try:
                 check_headers(request.scope, self.serving.settings)
                 if self.serving.origins is not None and not anybody:
-                    self.serving.origins.check(request.method, headers)
+                    self.serving.origins.check(request.scope, headers)
                 if self.serving.guard is not None and scope is not None:
                     right = scope(request) if callable(scope) else scope
                     caller = admit(self.serving.guard, request.scope, headers, right)
