@@ -41,14 +41,14 @@ async def _listen(server: uvicorn.Server, listening: socket.socket) -> asyncio.T
 
 
 @contextmanager
-def served(bundles: Sequence[Bundle], port: int = 0, keys: str = "") -> Iterator[Served]:
+def served(bundles: Sequence[Bundle], port: int = 0, keys: str = "", *, serve_bundles: bool = True) -> Iterator[Served]:
     """The bundles behind both transports, for the length of a `with`; `port` is REST's, a free one where it is 0.
 
     `keys` is a file of API keys for a server that asks for one.
     """
     loop = Loop.shared()
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    limits = OnlineSettings(log_sample=0.0, keys=keys)
+    limits = OnlineSettings(log_sample=0.0, keys=keys, serve_bundles=serve_bundles)
     serving = loop.call(lambda: Serving(models, limits, Telemetry("online", log_sample=0.0), Guard.of(limits)))
     grpc = loop.call(lambda: Server(serving, "127.0.0.1:0"))
     loop.run(grpc.start)

@@ -15,7 +15,7 @@ from tests.browser.serving import Served, served
 
 @pytest.fixture
 def guarded(server: Served, tmp_path: Path) -> Iterator[tuple[Served, str]]:
-    key, entry = keys.make("page")
+    key, entry = keys.make("page", ["infer", "bundles"])
     keys.add(tmp_path / "keys.json", entry)
     with served(server.bundles, keys=str(tmp_path / "keys.json")) as out:
         yield out, key
@@ -47,3 +47,23 @@ def test_the_page_asks_for_a_key_and_uses_it(guarded: tuple[Served, str], page: 
     assert key[12:] not in page.content()
     assert page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])") == '[{},{},""]'
     assert [line for line in opened.complaints if "status of 401" not in line] == []
+
+
+def test_a_page_without_golden_rows_asks_with_an_example(server: Served, tmp_path: Path, page: Page) -> None:
+    """A key that may ask and not read the bundles, and a server that gives them to nobody: the model is still tried."""
+    key, entry = keys.make("asks")
+    keys.add(tmp_path / "keys.json", entry)
+    for given, denied in ({"keys": str(tmp_path / "keys.json")}, 1), ({"serve_bundles": False}, 0):
+        with served(server.bundles, **given) as out:
+            opened = Opened(page)
+            page.goto("about:blank")
+            page.goto(out.url)
+            if denied:
+                page.get_by_label("key", exact=False).fill(key)
+                page.get_by_role("button", name="Use this key").click()
+            expect(page.locator("#facts")).to_contain_text("not given out")
+            expect(page.locator("#row")).to_have_text("An example")
+            expect(page.locator("#files")).to_be_hidden()
+            expect(page.locator("#answer")).not_to_be_empty()
+            assert sum("status of 403" in line for line in opened.complaints) == denied
+            assert [line for line in opened.complaints if "status of 40" not in line] == []

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def _settings(limits: Limits) -> OnlineSettings:
     given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
-    return OnlineSettings(log_sample=0.0, **{name: value for name, value in given.items() if value})
+    return OnlineSettings(log_sample=0.0, serve_bundles=True, **{name: value for name, value in given.items() if value})
 
 
 class InProcess:

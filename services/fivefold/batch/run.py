@@ -36,6 +36,7 @@ from fivefold.batch.publish import publish, report, totals
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
+from fivefold.core import redact
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import Interrupted, RunFailed
 from fivefold.delivery.fetch import fetch
@@ -61,6 +62,12 @@ class Order:
         """The same order for a process with another working directory."""
         model = str(Reference.parse(self.model).absolute())
         return Order(model, tuple(map(_absolute, self.inputs)), _absolute(self.output))
+
+
+def _kept(order: Order) -> dict[str, Any]:
+    """The order as the plan keeps it, for people to read: a model's address without what may be secret in it."""
+    absolute = order.absolute()
+    return asdict(absolute) | {"model": redact.text(absolute.model)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ def prepare(
     if standing is None:
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
-            order=asdict(order.absolute()) | {"settings": asdict(settings)},
+            order=_kept(order) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
             return ledger, made, bundle

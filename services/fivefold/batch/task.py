@@ -17,6 +17,7 @@ from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment
 from fivefold.batch.score import FragmentScorer
 from fivefold.batch.settings import BatchSettings
+from fivefold.core import redact
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.delivery.settings import DeliverySettings
 
@@ -108,7 +109,7 @@ def _outcome(work: Callable[[], Record | None]) -> Outcome:
     except FivefoldError as error:
         cause = error.__cause__
         error.__cause__ = None
-        return Outcome(None, error, "".join(traceback.format_exception(cause)) if cause else "")
+        return Outcome(None, error, redact.text("".join(traceback.format_exception(cause))) if cause else "")
     except Exception:
         defect = InternalError("internal", "a defect of fivefold stopped the run")
-        return Outcome(None, defect, traceback.format_exc())
+        return Outcome(None, defect, redact.text(traceback.format_exc()))

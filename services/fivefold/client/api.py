@@ -25,6 +25,7 @@ from fivefold.client.transports import (
     is_grpc,
     is_private,
 )
+from fivefold.core import redact
 from fivefold.core.contract import Contract
 
 VARIABLE = "FIVEFOLD_KEY"
@@ -97,7 +98,7 @@ def authorization(url: str, key: str | None, allow_plaintext: bool) -> dict[str,
         raise ValueError(f"{source}: expected printable ASCII without spaces")
     if not allow_plaintext and not is_private(url):
         raise ValueError(
-            f"{source}: {url} is not encrypted, so others could read the key on its way; "
+            f"{source}: {redact.address(url)} is not encrypted, so others could read the key on its way; "
             "use https or grpcs, or say allow_plaintext=True"
         )
     return {"authorization": f"Bearer {given}"}

@@ -12,6 +12,7 @@ import grpc
 import httpx
 
 from fivefold.client.flow import NoReply, Reply, Send
+from fivefold.core import redact
 from fivefold.core.settings import is_loopback
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -23,7 +24,7 @@ def is_grpc(url: str) -> bool:
     """Whether a URL names a gRPC server; raises `ValueError` for a scheme that is neither."""
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https", "grpc", "grpcs"):
-        raise ValueError(f"expected a URL of http, https, grpc or grpcs, got {url!r}")
+        raise ValueError(f"expected a URL of http, https, grpc or grpcs, got {redact.address(url)!r}")
     return scheme.startswith("grpc")
 
 

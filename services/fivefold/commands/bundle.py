@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivefold.commands.words import add, add_group, add_json, print_json
+from fivefold.core import redact
 
 if TYPE_CHECKING:
     from fivefold.core.bundle import Bundle
@@ -45,7 +46,8 @@ def _bundle_show(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import bundle_of
 
     bundle = bundle_of(arguments.bundle)
-    manifest = json.loads(bundle.read("bundle.json"))
+    # What it was made from may be an address with a key in it, in a bundle that others have packed.
+    manifest = redact.value(json.loads(bundle.read("bundle.json")))
     if arguments.json:
         print_json({**_summary(bundle), "manifest": manifest})
         return
@@ -58,7 +60,7 @@ def _bundle_show(arguments: argparse.Namespace) -> None:
     print(f"tolerance {bundle.manifest.tolerance:g}, {bundle.golden()[0].rows} golden rows")
     for entry in bundle.manifest.files:
         print(f"file      {entry.path}  {entry.bytes:,} bytes  {entry.sha256[:16]}…")
-    for key, value in bundle.manifest.created_from.items():
+    for key, value in redact.value(dict(bundle.manifest.created_from)).items():
         print(f"from      {key}: {json.dumps(value, ensure_ascii=False)}")
 
 

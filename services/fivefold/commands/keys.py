@@ -118,7 +118,11 @@ def add_keys(commands: Any) -> None:
     )
     create.add_argument("--name", required=True, help="who will have it, for people to read")
     create.add_argument(
-        "--scope", action="append", choices=("infer", "admin", "sync"), help="what it may do; default infer; repeatable"
+        "--scope",
+        action="append",
+        choices=("infer", "bundles", "admin", "sync"),
+        help="what it may do; default infer; repeatable. infer: ask models, read contracts; bundles: read the bundles' "
+        "files, model and golden rows among them; admin: load and unload; sync: bring in what devices have collected",
     )
     create.add_argument("--rate", type=float, metavar="N", help="requests a second, all replicas together")
     create.add_argument("--burst", type=float, metavar="N", help="requests at once after a pause; default one second's")

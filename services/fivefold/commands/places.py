@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fivefold.core import redact
 from fivefold.core.bundle import Bundle
 from fivefold.core.contract import Contract
 from fivefold.core.errors import NotFound
@@ -19,7 +20,6 @@ def contract_of(path: str) -> Contract:
 def bundle_of(path: str, public_keys: Sequence[str] = ()) -> Bundle:
     """The verified bundle at a path; `NotFound` where there is nothing."""
     if not Path(path).exists():
-        raise NotFound(
-            "not_found", f"there is no bundle at {path}", help="make one: fivefold demo DIR, or fivefold pack"
-        )
+        where, help = redact.address(path), "make one: fivefold demo DIR, or fivefold pack"
+        raise NotFound("not_found", f"there is no bundle at {where}", help=help)
     return Bundle.open(path, public_keys=[Path(key) for key in public_keys])

@@ -15,6 +15,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.online.settings import OnlineSettings
 
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
+    if arguments.cors:
+        given["cors_origins"] = tuple(arguments.cors)
     if arguments.no_page:
         given["page"] = False
     defaults = dict(text.split("=", 1) for text in arguments.default)
@@ -107,6 +109,13 @@ def add_serve(commands: Any) -> None:
         action="store_true",
         default=None,
         help="listen beyond this machine although nobody is asked who they are",
+    )
+    serve.add_argument(
+        "--cors",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="let pages of this origin (https://app.example) read the answers; repeatable",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from fivefold.core import redact
+
 USAGE = 2
 """Exit status of a command line that cannot be parsed."""
 
@@ -26,10 +28,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def complain(message: str, help: str | None) -> None:
-    """The two lines of an error, on stderr."""
-    print(f"error: {message}", file=sys.stderr)
+    """The two lines of an error, on stderr; an address that was given is shown without what may be secret in it."""
+    print(f"error: {redact.text(message)}", file=sys.stderr)
     if help:
-        print(f"help: {help}", file=sys.stderr)
+        print(f"help: {redact.text(help)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

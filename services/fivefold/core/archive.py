@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.manifest import MAX_FILES, shown
 
@@ -56,7 +57,7 @@ def source(path: Path, max_bytes: int) -> Source:
             limit = capacity(max_bytes)
             data = file.read(min(limit, info.st_size) + 1)
     except OSError as err:
-        raise BundleInvalid(f"cannot read {path}: {err.strerror}") from err
+        raise BundleInvalid(f"cannot read {redact.address(str(path))}: {err.strerror}") from None
     if len(data) > limit:
         raise BundleInvalid(f"the archive is larger than {limit:,} bytes", path=shown(path.name))
     return Tar(data, path.name)

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fivefold.core import archive, atomic
+from fivefold.core import archive, atomic, redact
 from fivefold.core.binding import MANIFEST, Binding, InputBinding, OutputBinding, check, refused
 from fivefold.core.columns import Columns
 from fivefold.core.contract import Contract, Field
@@ -86,7 +86,7 @@ class Bundle:
         try:
             return _verified(place, archive.source(place, max_bytes), public_keys, max_bytes)
         except OSError as err:
-            raise BundleInvalid(f"cannot read {place}: {err.strerror}") from err
+            raise BundleInvalid(f"cannot read {redact.address(str(place))}: {err.strerror}") from None
 
     @staticmethod
     def write(
@@ -138,7 +138,8 @@ class Bundle:
             entry=entry,
             frame=None if frame is None else tuple(frame),
             packages=dict(packages or {}),
-            created_from=dict(facts or {}),
+            # Everybody who has the bundle reads these.
+            created_from=redact.value(dict(facts or {})),
         )
         files[MANIFEST] = manifest.to_bytes()
         target = Path(directory)

@@ -4,6 +4,7 @@
               fivefold_request_seconds{pattern,model,version,transport}   fivefold_score_seconds{pattern,model,version}
               fivefold_rows_total{pattern,model,version,outcome}          outcome: scored, refused, failed
               fivefold_inflight{pattern}
+              fivefold_keys_age_seconds{pattern}              where API keys are asked for
               fivefold_bundle_info{pattern,model,version,bundle,contract,runtime}
     log line  time level event pattern transport model version bundle code rows milliseconds request_id trace_id
               and error, path, exception where there are any
@@ -32,6 +33,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+from fivefold.core import redact
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the time histograms: half a millisecond (one row, small model) to half a minute (a big batch)."""
@@ -141,6 +144,16 @@ class Telemetry:
     def inflight(self, current: Callable[[], float]) -> None:
         """Report the number of requests in work from `current` at every scrape."""
         self._inflight.labels(self.pattern).set_function(current)
+
+    def keys_age(self, current: Callable[[], float]) -> None:
+        """Report from `current` at every scrape for how long the files of API keys have not been read."""
+        gauge = Gauge(
+            "fivefold_keys_age_seconds",
+            "Since the files of API keys were last known to be as they are served.",
+            ["pattern"],
+            registry=self.registry,
+        )
+        gauge.labels(self.pattern).set_function(current)
 
     def bundle(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
         """Announce a loaded bundle."""
@@ -270,7 +283,8 @@ def describe(error: BaseException) -> dict[str, str]:
         out["path"] = path
     cause = error.__cause__
     if cause is not None:
-        out["exception"] = "".join(traceback.format_exception(cause))
+        # A library's own words may quote an address whose query lets one in.
+        out["exception"] = redact.text("".join(traceback.format_exception(cause)))
     return out
 
 

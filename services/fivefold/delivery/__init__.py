@@ -3,6 +3,7 @@
     reference   a path, or a URL with the bundle's digest: https://host/demo.tar#sha256=DIGEST
     settings    cache directory, trusted keys, limits
     cache       one file a digest, filled by one process at a time
+    web         one object over http and https, redirects without a Referer
     download    one object's bytes from https, s3 or gs, with retries
     fetch       reference -> verified bundle
 

@@ -1,8 +1,10 @@
 """One object's bytes from `https`, `s3` or `gs` into a file.
 
-Connections, credentials and the first retries are obstore's: a request that fails on the way, or with a status of 5xx,
-408 or 429, is made again with growing pauses. A body that breaks off is begun anew here, because not every server can
-resume. What the bytes are is left to whoever verifies them.
+A request that fails on the way, or with a status of 5xx, 408 or 429, is made again with growing pauses: by obstore for
+object stores, whose connections and credentials are its matter too, and here for `web`. A body that breaks off is begun
+anew here, because not every server can resume. What the bytes are is left to whoever verifies them.
+
+No error tells an address's query, and none has a library's error behind it: a traceback would tell it.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
+from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid, Interrupted, Unavailable
+from fivefold.delivery import web
 from fivefold.delivery.reference import Reference
 
 if TYPE_CHECKING:
@@ -51,7 +55,9 @@ def download(
         try:
             return _once(reference, file, limit, deadline, clear, check)
         except _BrokeOff as err:
-            reason = str(err)
+            reason, how = str(err), f"the download broke off {ATTEMPTS} times"
+        except web.Away as err:
+            reason, how = str(err), "cannot be downloaded"
         pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt))  # noqa: S311  # spreads clients
         if time.monotonic() + pause >= deadline:
             raise _late(reference)
@@ -59,7 +65,7 @@ def download(
             time.sleep(pause)
             file.seek(0)
             file.truncate()
-    raise Unavailable("not_ready", f"{reference.shown}: the download broke off {ATTEMPTS} times: {reason}")
+    raise Unavailable("not_ready", f"{reference.shown}: {how}: {reason}")
 
 
 class _BrokeOff(Exception):
@@ -74,20 +80,73 @@ def _once(
     left = deadline - time.monotonic()
     if left <= 0:
         raise _late(reference)
+    if reference.scheme in ("http", "https"):
+        _once_from_web(reference, file, limit, deadline, clear, check)
+        return
     try:
         store, key = _store(reference, left, clear)
         result = store.get(key)
     except (BaseError, OSError, ValueError) as err:
-        raise _refusal(reference, err, deadline) from err
-    if result.meta["size"] > limit:
-        raise _too_large(reference, f"{result.meta['size']:,}", limit)
+        raise _refusal(reference, err, deadline) from None
+    _check_size(reference, result.meta["size"], limit)
+    _write(reference, file, _streamed(result), limit, deadline, check)
+
+
+def _once_from_web(
+    reference: Reference, file: IO[bytes], limit: int, deadline: float, clear: bool, check: Callable[[], None]
+) -> None:
+    seconds = min(STALL_SECONDS, max(0.001, deadline - time.monotonic()))
+    try:
+        with web.Object(reference.place, seconds=seconds, clear=clear) as found:
+            _check_size(reference, found.size, limit)
+            _write(reference, file, _broken_off(found), limit, deadline, check)
+    except web.Denied as err:
+        raise BundleInvalid(
+            f"{reference.shown}: {err}", help="to follow it to http: FIVEFOLD_BUNDLE_HTTP=true"
+        ) from None
+    except web.Refused as err:
+        if err.status in (401, 403):
+            help = "a presigned URL may have expired"
+            raise BundleInvalid(f"{reference.shown}: access is denied: {err}", help=help) from None
+        if err.status == 404:
+            raise BundleInvalid(f"{reference.shown}: there is no such object") from None
+        if err.status < 500 and err.status not in web.RETRIED:
+            raise BundleInvalid(f"{reference.shown}: {err}") from None
+        raise web.Away(str(err)) from None
+
+
+def _broken_off(found: web.Object) -> Iterator[bytes]:
+    try:
+        yield from found.chunks(CHUNK)
+    except web.Away as err:
+        raise _BrokeOff(str(err)) from None
+
+
+def _streamed(result: Any) -> Iterator[bytes]:
+    from obstore.exceptions import BaseError
+
+    try:
+        yield from result.stream(min_chunk_size=CHUNK)
+    except (BaseError, OSError) as err:
+        raise _BrokeOff(_sentence(err)) from None
+
+
+def _check_size(reference: Reference, size: int | None, limit: int) -> None:
+    if size is not None and size > limit:
+        raise _too_large(reference, f"{size:,}", limit)
+
+
+def _write(
+    reference: Reference,
+    file: IO[bytes],
+    chunks: Iterator[bytes],
+    limit: int,
+    deadline: float,
+    check: Callable[[], None],
+) -> None:
     written = 0
-    chunks = iter(result.stream(min_chunk_size=CHUNK))
     while True:
-        try:
-            chunk = next(chunks, None)
-        except (BaseError, OSError) as err:
-            raise _BrokeOff(_sentence(err)) from err
+        chunk = next(chunks, None)
         check()
         if chunk is None:
             return
@@ -100,13 +159,13 @@ def _once(
 
 
 def _store(reference: Reference, seconds: float, clear: bool) -> tuple[Any, str]:
-    from obstore.store import GCSStore, HTTPStore, S3Store
+    from obstore.store import GCSStore, S3Store
 
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, seconds)),
         "read_timeout": timedelta(seconds=min(STALL_SECONDS, seconds)),
         "timeout": timedelta(seconds=seconds),
-        "allow_http": clear or reference.scheme == "http",
+        "allow_http": clear,
     }
     retry: RetryConfig = {
         "max_retries": ATTEMPTS - 1,
@@ -117,9 +176,6 @@ def _store(reference: Reference, seconds: float, clear: bool) -> tuple[Any, str]
             "base": 2,
         },
     }
-    if reference.scheme in ("http", "https"):
-        # The whole URL is the store and the object's key is empty: a signed query stays exactly as it was signed.
-        return HTTPStore.from_url(reference.place, client_options=client, retry_config=retry), ""
     bucket, key = reference.bucket
     if reference.scheme == "gs":
         return GCSStore(bucket, client_options=client, retry_config=retry), key
@@ -154,7 +210,7 @@ _HELP_ACCESS = {
 def _sentence(err: Exception) -> str:
     """What went wrong, without the address (its query may be a secret) and without the library's debug output."""
     first = str(err).partition("\n")[0].partition("<")[0].strip()
-    return first.rpartition(" - ")[2].rstrip(": ") or type(err).__name__
+    return redact.text(first.rpartition(" - ")[2].rstrip(": ")) or type(err).__name__
 
 
 def _late(reference: Reference) -> Interrupted:

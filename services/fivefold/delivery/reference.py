@@ -13,10 +13,11 @@ the `.tar`. Nothing is read here: that is left to `fivefold.delivery.fetch`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.settings import is_loopback
 
@@ -34,7 +35,7 @@ class Reference:
     """A parsed reference. `scheme` is `file` or one of `REMOTE`, `place` a path or the URL without the digest."""
 
     scheme: str
-    place: str
+    place: str = field(repr=False)
     digest: str | None = None
 
     @classmethod
@@ -66,7 +67,7 @@ class Reference:
     @property
     def shown(self) -> str:
         """The place as a message may show it: without a URL's query, which may be a signature that grants access."""
-        return self.place if self.local else self.place.partition("?")[0]
+        return redact.address(self.place)
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Reference:
         if "@" in parts.netloc:
             # The text would stand in logs and in the cluster's objects.
             raise BundleInvalid(
-                f"{self.scheme}://…@{parts.hostname}: a reference holds no user and password",
+                f"{self.shown}: a reference holds no user and password",
                 help="use a presigned URL, or s3:// or gs:// with credentials from the environment",
             )
         if not parts.hostname or parts.path in ("", "/"):
@@ -114,18 +115,21 @@ def _cut(text: str) -> tuple[str, str | None]:
     place, mark, digest = text.rpartition(_MARK)
     if not mark:
         if "#" in text and _SCHEME.match(text):
-            raise BundleInvalid(f"expected {_MARK}DIGEST, got #{text.partition('#')[2][:80]}", help=HELP_DIGEST)
+            mark = redact.address(text.partition("#")[2][:80])
+            raise BundleInvalid(f"{redact.address(text)}: expected {_MARK}DIGEST, got #{mark}", help=HELP_DIGEST)
         return text, None
     digest = digest.lower()
     if not _DIGEST.match(digest):
-        raise BundleInvalid(f"expected 64 hexadecimal digits behind {_MARK}, got {digest[:80]!r}", help=HELP_DIGEST)
+        got = redact.address(digest[:80])
+        raise BundleInvalid(f"expected 64 hexadecimal digits behind {_MARK}, got {got!r}", help=HELP_DIGEST)
     return place, digest
 
 
 def _local(url: str) -> str:
-    parts = _split(url, url)
+    shown = redact.address(url)
+    parts = _split(url, shown)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query:
-        raise BundleInvalid(f"{url}: expected file:///ABSOLUTE/PATH")
+        raise BundleInvalid(f"{shown}: expected file:///ABSOLUTE/PATH")
     return unquote(parts.path)
 
 
@@ -134,5 +138,6 @@ def _split(url: str, shown: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
         return parts
-    except ValueError as err:
-        raise BundleInvalid(f"{shown}: not a URL: {err}") from None
+    except ValueError:
+        # Its words may quote a part of what it could not read, such as half of a password.
+        raise BundleInvalid(f"{shown}: not a URL") from None

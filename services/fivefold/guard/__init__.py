@@ -3,6 +3,8 @@
     guard      `Guard`: a header's credential -> a `Principal` that may do what it asks, or an error
     keyring    API keys from files that are read again when they change
     tokens     OIDC tokens, by the issuer's published keys
+    attempts   failed attempts by address, and how long it has to wait for the next one
+    peers      which address that is, behind proxies
     allowance  the rate and the concurrency of one caller
     keys       the keys file: its entries, how they are made, read and written
     settings   which of this a server has

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from typing import Any, Final
 
 import jwt
 
+from fivefold.core import redact
 from fivefold.core.settings import SettingsError
 from fivefold.guard.settings import check_url
 
 TIMEOUT_SECONDS: Final = 5.0
+"""For each step of an answer."""
+
+WHOLE_SECONDS: Final = 15.0
+"""For a whole answer, whose bytes may come one by one."""
+
+MAX_KEYS: Final = 256
+"""Keys of a set that are read."""
+
+CHUNK: Final = 64 * 1024
 
 MAX_BYTES: Final = 1024 * 1024
 """A longer answer is not a key set."""
@@ -31,8 +42,10 @@ class IssuerFailed(Exception):
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Nobody may send us elsewhere, least of all to plain http."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class Issuer:
@@ -48,18 +61,21 @@ class Issuer:
         """Key id -> key, of those that verify signatures and that we know how to use. Raises `IssuerFailed`."""
         url = self._jwks or self._discovered()
         found = self._get(url).get("keys")
+        url = redact.address(url)
         if not isinstance(found, list):
             raise IssuerFailed(f"{url}: expected a JSON object with keys")
         out: dict[str | None, jwt.PyJWK] = {}
-        for item in found:
+        for item in found[:MAX_KEYS]:
             # Sets hold keys for encryption, and kinds newer than this code: those are not an error.
             if not isinstance(item, dict) or item.get("kty") not in _USED or item.get("use", "sig") != "sig":
                 continue
             try:
                 key = jwt.PyJWK.from_dict(item)
-            except (jwt.PyJWTError, ValueError):
+            except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, ArithmeticError):
+                # A number where a text should be, and their like.
                 continue
-            out[key.key_id] = key
+            if key.key_id is None or isinstance(key.key_id, str):
+                out[key.key_id] = key
         if not out:
             raise IssuerFailed(f"{url}: expected a public key for signatures, got none")
         return out
@@ -78,20 +94,33 @@ class Issuer:
 
     def _get(self, url: str) -> dict[str, Any]:
         request = urllib.request.Request(url, headers={"accept": "application/json"})  # noqa: S310  # checked: https
+        url = redact.address(url)
         try:
             with self._open(request, timeout=TIMEOUT_SECONDS) as answer:
-                body = answer.read(MAX_BYTES + 1)
+                body = _read(answer, url)
         except urllib.error.HTTPError as error:
             error.close()
             raise IssuerFailed(f"{url}: expected the status 200, got {error.code}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise IssuerFailed(f"{url}: {getattr(error, 'reason', None) or error}") from None
-        if len(body) > MAX_BYTES:
-            raise IssuerFailed(f"{url}: expected at most {MAX_BYTES} bytes")
+            raise IssuerFailed(f"{url}: {redact.text(str(getattr(error, 'reason', None) or error))}") from None
         try:
             found = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise IssuerFailed(f"{url}: expected JSON") from None
         if not isinstance(found, dict):
             raise IssuerFailed(f"{url}: expected a JSON object")
         return found
+
+
+def _read(answer: http.client.HTTPResponse, url: str) -> bytes:
+    """The whole body; raises `IssuerFailed` where it is too large or takes too long, and `OSError`."""
+    parts: list[bytes] = []
+    size, latest = 0, time.monotonic() + WHOLE_SECONDS
+    while part := answer.read1(CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_BYTES:
+            raise IssuerFailed(f"{url}: expected at most {MAX_BYTES} bytes")
+        if time.monotonic() > latest:
+            raise IssuerFailed(f"{url}: expected the whole answer within {WHOLE_SECONDS:g} seconds")
+    return b"".join(parts)

@@ -30,10 +30,11 @@ from fivefold.core.settings import SettingsError
 PREFIX: Final = "ff_"
 """What every key begins with, so that secret scanners and people recognise one."""
 
-SCOPES: Final = ("infer", "admin", "sync")
-"""Ask models and read contracts; load and unload models; bring in what devices have collected."""
+SCOPES: Final = ("infer", "bundles", "admin", "sync")
+"""Ask models and read contracts; read the bundles' files, the model and its golden rows among them; load and unload
+models; bring in what devices have collected. A key has what it was given and no more: `bundles` alone asks nothing."""
 
-Scope = Literal["infer", "admin", "sync"]
+Scope = Literal["infer", "bundles", "admin", "sync"]
 
 SECRET_BYTES: Final = 32
 

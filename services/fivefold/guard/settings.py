@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from math import isfinite
 from urllib.parse import urlsplit
 
+from fivefold.core import redact
 from fivefold.core.settings import SettingsError, is_loopback
+from fivefold.guard.peers import networks
+
+LEAST_MAX_AGE = 10.0
+"""Looks at the files are a second apart, and a busy machine may miss some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +23,14 @@ class GuardSettings:
 
     keys: str = ""
     """A file of API keys, or a directory whose `*.json` are such files; `fivefold keys create` makes one."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and ranges (10.0.0.0/8) of proxies whose `x-forwarded-for` says who asks, beside those on this machine;
+    for slowing down the address from which wrong keys come."""
+
+    keys_max_age: float = 600.0
+    """Where the key files cannot be read for so many seconds, keys are taken no more (`not_ready`) until they can: a
+    key may have been revoked meanwhile."""
 
     oidc_issuer: str = ""
     """The URL of an OIDC issuer whose tokens are taken: their `iss`, to the letter."""
@@ -51,6 +64,9 @@ class GuardSettings:
             value = getattr(self, name)
             if not isfinite(value) or value < 0:
                 raise SettingsError(f"{name}: expected at least 0, got {value}")
+        networks(self.trusted_proxies, "trusted_proxies")
+        if not self.keys_max_age >= LEAST_MAX_AGE:
+            raise SettingsError(f"keys_max_age: expected at least {LEAST_MAX_AGE:g} seconds, got {self.keys_max_age}")
 
 
 def check_url(url: str, name: str) -> None:
@@ -59,6 +75,8 @@ def check_url(url: str, name: str) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        raise SettingsError(f"{name}: expected a URL, got {url!r}") from None
+        raise SettingsError(f"{name}: expected a URL, got {redact.address(url)!r}") from None
+    if "@" in parts.netloc:
+        raise SettingsError(f"{name}: expected a URL without user and password, got {redact.address(url)!r}")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise SettingsError(f"{name}: expected a URL of https, got {url!r}")
+        raise SettingsError(f"{name}: expected a URL of https, got {redact.address(url)!r}")

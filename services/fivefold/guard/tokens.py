@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import jwt
 
-from fivefold.core import telemetry
+from fivefold.core import redact, telemetry
 from fivefold.core.errors import AccessError, Unavailable
 from fivefold.guard.allowance import Allowance, Limits
 from fivefold.guard.issuer import Issuer, IssuerFailed
@@ -37,8 +37,30 @@ RETRY_SECONDS: Final = 10.0
 LEEWAY_SECONDS: Final = 30.0
 """By how much clocks may differ."""
 
+MAX_TOKEN_BYTES: Final = 16 * 1024
+"""A longer text is no token of a caller's, and is not worth reading."""
+
+MAX_SUBJECT: Final = 255
+"""Characters of a subject (OpenID Connect Core 1.0, section 2)."""
+
+LATEST: Final = 253_402_300_800
+"""The year 10000, in seconds since 1970: a time beyond it is in other units."""
+
+STALE_SECONDS: Final = 86_400.0
+"""How long the issuer's keys hold while it cannot be asked: one may have been withdrawn meanwhile."""
+
 MAX_KNOWN: Final = 10_000
 """Tokens and subjects that are remembered; the oldest are forgotten, and verified anew."""
+
+
+NEITHER: Final = "this is neither a known API key nor a valid token"
+
+_SIGNATURE_ALONE: Final[Any] = {
+    "verify_signature": True,
+    **dict.fromkeys(
+        ("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub", "verify_jti"), False
+    ),
+}
 
 
 class Tokens:
@@ -66,6 +88,8 @@ class Tokens:
 
     def find(self, token: bytes) -> Principal:
         """Whose token this is. Raises `AccessError` `unauthenticated`, and `Unavailable` `not_ready`: see `refresh`."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise unauthenticated(f"expected a token of at most {MAX_TOKEN_BYTES} bytes")
         mark = hashlib.sha256(token).digest()
         known = self._known.get(mark)
         if known is not None:
@@ -100,32 +124,49 @@ class Tokens:
         return True
 
     def _verify(self, token: bytes) -> dict[str, Any]:
+        """The claims of a token that is good; each is checked here, the signature by the library."""
         try:
             key = self._key(jwt.get_unverified_header(token))
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=ALGORITHMS,
-                audience=self._audience,
-                issuer=self._issuer.name,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except jwt.ExpiredSignatureError:
-            raise AccessError(
-                "unauthenticated", "this token has expired", help="ask the issuer for a new one"
-            ) from None
-        except jwt.InvalidAudienceError:
-            raise unauthenticated(f"expected a token for the audience {self._audience!r}") from None
-        except jwt.InvalidIssuerError:
-            raise unauthenticated(f"expected a token of {self._issuer.name}") from None
-        except (jwt.PyJWTError, ValueError):
-            # The library's sentence may quote the token.
-            raise unauthenticated("this is neither a known API key nor a valid token") from None
+            claims: dict[str, Any] = jwt.decode(token, key, algorithms=ALGORITHMS, options=_SIGNATURE_ALONE)
+        except jwt.InvalidAlgorithmError:
+            raise _bad("it is not signed as its issuer's key says, by one of " + ", ".join(ALGORITHMS)) from None
+        except jwt.InvalidSignatureError:
+            raise _bad("its signature is not its issuer's") from None
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError):
+            # The library's sentence may quote the token; and what a stranger nests deep enough is a RecursionError.
+            raise unauthenticated(NEITHER) from None
+        self._check_issuer(claims)
+        self._check_times(claims)
+        _check_subject(claims.get("sub"))
         return claims
+
+    def _check_issuer(self, claims: Mapping[str, Any]) -> None:
+        if claims.get("iss") != self._issuer.name:
+            raise unauthenticated(f"expected a token of {redact.address(self._issuer.name)}")
+        given = claims.get("aud")
+        audiences = [given] if isinstance(given, str) else given
+        if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):
+            raise _bad("expected its aud to be a text or a list of texts")
+        if self._audience not in audiences:
+            raise unauthenticated(f"expected a token for the audience {self._audience!r}")
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now = self._now()
+        if _seconds(claims, "exp") <= now - LEEWAY_SECONDS:
+            raise AccessError("unauthenticated", "this token has expired", help="ask the issuer for a new one")
+        for name, says in (("nbf", "it is not good yet"), ("iat", "it was issued in the future")):
+            if name in claims and _seconds(claims, name) > now + LEEWAY_SECONDS:
+                raise _bad(f"{says} by its {name}; clocks may differ by {LEEWAY_SECONDS:g} seconds")
 
     def _key(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         keys, kid = self._keys, header.get("kid")
+        if keys and self._clock() - self._fetched > STALE_SECONDS:
+            raise Unavailable(
+                "not_ready",
+                "the issuer could not be asked for its keys for more than a day",
+                help="the server's log says why; a key may have been withdrawn meanwhile",
+                retry_after=RETRY_SECONDS,
+            )
         found = keys.get(kid) if kid is not None else next(iter(keys.values())) if len(keys) == 1 else None
         if found is not None:
             return found
@@ -141,6 +182,26 @@ class Tokens:
             known = Allowance(self._limits)
             _remember(self._subjects, subject, known)
         return known
+
+
+def _bad(why: str) -> AccessError:
+    """The error of a token that its issuer has signed, or seems to have, and that is not good."""
+    return unauthenticated(f"{NEITHER}: {why}")
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float:
+    """A claim that is a time (RFC 7519: a JSON number, no text), in seconds since 1970."""
+    found = claims.get(name)
+    # Compared before it is converted: JSON has integers that no float holds, and Python's reader has NaN.
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= LATEST:
+        raise _bad(f"expected its {name} to be a number of seconds since 1970")
+    return float(found)
+
+
+def _check_subject(subject: Any) -> None:
+    """One that names nobody would be everybody's: their limits would be one, and the log could not tell them apart."""
+    if not isinstance(subject, str) or not subject.strip() or not subject.isprintable() or len(subject) > MAX_SUBJECT:
+        raise _bad(f"expected its sub to be a printable text of 1 to {MAX_SUBJECT} characters")
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from fivefold.online.settings import OnlineSettings
 class Arguments(BaseModel):
     """What `build` takes; unknown names are refused, as in the settings themselves."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     models: list[str] = Field(min_length=1)
     """References of the bundles (`fivefold.delivery.reference`): paths as a replica sees them, or URLs with digests. A

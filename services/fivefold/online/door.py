@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from fivefold.online.background import Background
+
 if TYPE_CHECKING:
     from fivefold.online.serving import Serving
 
@@ -21,9 +23,9 @@ class Door:
 
         self.serving = serving
         self.telemetry = telemetry
-        self.app = app(serving, serving.settings)
+        self.app = app(serving, serving.settings, local=True)
         self.servicer = Servicer(serving, serving.settings)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.background = Background()
         self._direct: list[Any] = []
         self._leaving: asyncio.Future[Any] | None = None
 
@@ -31,28 +33,25 @@ class Door:
         """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
         from fivefold.online.grpc.server import Server
 
-        self._listen(Server(self.serving, address, servicer=self.servicer, shared=True))
+        self._listen("grpc", Server(self.serving, address, servicer=self.servicer, shared=True))
 
     def listen_http(self, path: str) -> None:
         """Answer HTTP on the socket that the keeper at `path` lends; raises `OSError` where there is none."""
         from fivefold.online.handover import borrow
         from fivefold.online.http.server import Server
 
-        self._listen(Server(self.app, borrow(path)))
+        self._listen("http", Server(self.app, borrow(path)))
 
-    def _listen(self, server: Any) -> None:
+    def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)
-        self.start(server.start())
-
-    def start(self, coroutine: Any) -> None:
-        """Run a coroutine for as long as the process lives."""
-        self._tasks.add(asyncio.get_running_loop().create_task(coroutine))
+        self.background.vital(name, server.run)
 
     def drain(self) -> None:
         """Say not ready; open streams end after the message they are working on."""
         self.serving.drain()
         self.servicer.drain()
         if self._direct and not self._leaving:
+            self.background.expect_end()
             # Clients hear of it by a GOAWAY or a closed connection, and open their next one elsewhere; what they asked
             # is answered.
             grace = self.serving.settings.drain_seconds
@@ -63,8 +62,7 @@ class Door:
         self.drain()
         if self._leaving:
             await self._leaving
-        for task in self._tasks:
-            task.cancel()
+        await self.background.close()
         if self.serving.guard is not None:
             await asyncio.to_thread(self.serving.guard.close)
         self.serving.close()

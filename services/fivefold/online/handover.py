@@ -9,10 +9,16 @@ left to the replica.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
 from pathlib import Path
+
+from fivefold.core import telemetry
+
+AGAIN_SECONDS = 0.5
+"""After an accept that failed."""
 
 
 class Keeper:
@@ -20,6 +26,7 @@ class Keeper:
 
     def __init__(self, listener: socket.socket, path: str | os.PathLike[str]) -> None:
         self._listener = listener
+        self._closed = threading.Event()
         self._path = Path(path)
         self._desk = socket.socket(socket.AF_UNIX)
         self._desk.bind(os.fspath(path))
@@ -31,13 +38,20 @@ class Keeper:
         while True:
             try:
                 borrower, _ = self._desk.accept()
-            except OSError:
-                return
+            except OSError as error:
+                # One that fails, as where there is no descriptor left for a moment, is no end: without this thread no
+                # replica could follow one that has died.
+                if self._closed.is_set():
+                    return
+                telemetry.log(logging.ERROR, {"event": "handover", "error": str(error)})
+                self._closed.wait(AGAIN_SECONDS)
+                continue
             with borrower, contextlib.suppress(OSError):
                 socket.send_fds(borrower, [b"\0"], [self._listener.fileno()])
 
     def close(self) -> None:
         """Let go of the socket: whoever has it decides alone when the port is free again. Idempotent."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._desk.shutdown(socket.SHUT_RDWR)
         self._thread.join()

@@ -21,6 +21,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.arguments import Arguments
 from fivefold.online.door import Door
 from fivefold.online.load import Load
+from fivefold.online.ray_metrics import Copy
 from fivefold.online.settings import OnlineSettings
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Front:
     def __init__(self, app: Any) -> None:
         self._ray = app
         if _door is not None:
-            _door.start(watch_drain(app, _door.drain))
+            _door.background.periodic("drain", partial(watch_drain, app, _door.drain))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or hand it to Ray where no scorer lives or the route is Ray's."""
@@ -217,11 +219,11 @@ class Online:
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
-        _door.start(copy_metrics(telemetry.registry))
+        _door.background.periodic("metrics", partial(copy_metrics, Copy(telemetry.registry)))
         if guard is not None:
             guard.start()
             if settings.max_replicas > 1:
-                _door.start(replicas.watch())
+                _door.background.periodic("replicas", replicas.watch)
         # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
         # with one bundle), in which nobody is answered; so the last one is before the doors open.
         gc.collect()
@@ -268,11 +270,8 @@ def open_models(
     return [Model(bundle, Scorer.open(bundle)) for bundle in bundles]
 
 
-async def copy_metrics(registry: Any, seconds: float = EXPORT_SECONDS) -> None:
+async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:
     """Keep Ray's metrics, which the cluster scrapes from every node, in step with the process's own."""
-    from fivefold.online.ray_metrics import Copy
-
-    copy = Copy(registry)
     while True:
         copy.update()
         await asyncio.sleep(seconds)

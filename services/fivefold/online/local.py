@@ -25,6 +25,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from fivefold.core import redact
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
@@ -82,7 +83,8 @@ def serve(
         except Stopped:
             pass
         except (claims.PortTaken, EngineFailed) as error:
-            print(f"error: {error}", file=err, flush=True)
+            # What Ray and its workers have said may quote a reference.
+            print(f"error: {redact.text(str(error))}", file=err, flush=True)
             return 1
     return 0
 

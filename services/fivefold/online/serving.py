@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fivefold.core.check import Reading
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.guard import Guard
+    from fivefold.online.http.origins import Origins
     from fivefold.online.settings import OnlineSettings
 
 __all__ = [
@@ -68,6 +69,9 @@ class Serving:
         self.settings = settings
         self.telemetry = telemetry
         self.guard = guard
+        self.origins: Origins | None = None
+        """Which browsers' pages may ask; the HTTP application sets it. None: nobody looks."""
+
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
@@ -75,6 +79,8 @@ class Serving:
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
+        if guard is not None and guard.has_keys:
+            telemetry.keys_age(guard.keys_age)
         for model in models:
             telemetry.bundle(
                 model=model.name,

@@ -6,11 +6,17 @@ transports and to the host.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 
+from fivefold.core import redact
 from fivefold.core.settings import SettingsError, address, is_loopback
 from fivefold.guard.settings import GuardSettings
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://([^\s/?#@,*:\[\]A-Z]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+_HOST = re.compile(r"([^\s/?#@,:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,18 @@ class OnlineSettings(GuardSettings):
     log_sample: float = 0.01
     """The share of healthy requests that get a log line; failed ones always do."""
 
+    serve_bundles: bool = False
+    """Give out the files of the bundles (the model and its golden rows among them) to everybody who may ask, where
+    nobody is asked for a key. Where keys are asked for, the scope `bundles` decides, and this says nothing."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Origins (`https://app.example`) whose pages a browser lets read the answers; `*`: any, where no key is asked
+    for."""
+
+    hosts: tuple[str, ...] = ()
+    """Further names (NAME or NAME:PORT) that a local server without a guard answers to: by default its own alone, so
+    that no page can reach it by a name that it has pointed here."""
+
     page: bool = True
     """Serve the page for people at `/`."""
 
@@ -110,6 +128,11 @@ class OnlineSettings(GuardSettings):
                     f"{name}: {host} is reachable from other machines and nobody would be asked for a key; "
                     f"listen on 127.0.0.1, give keys or an oidc_issuer, or say allow_public"
                 )
+        for origin in self.cors_origins:
+            _check_origin(origin, guarded=self.guarded)
+        for given in self.hosts:
+            if not _HOST.fullmatch(given):
+                raise SettingsError(f"hosts: expected NAME or NAME:PORT, got {given!r}")
         at_least = {
             "max_body_bytes": 1,
             "max_header_bytes": 1024,
@@ -140,3 +163,19 @@ class OnlineSettings(GuardSettings):
                 raise SettingsError(f"{name}: expected at least {low}, got {value}")
         if self.log_sample > 1:
             raise SettingsError(f"log_sample: expected a share of at most 1, got {self.log_sample}")
+
+
+def _check_origin(origin: str, *, guarded: bool) -> None:
+    """Raise `SettingsError` for what no browser sends as its origin, and so would let nobody in."""
+    if origin == "*":
+        if guarded:
+            raise SettingsError(
+                "cors_origins: expected origins by name where keys are asked for, got '*': any page could use the keys "
+                "that it is given"
+            )
+        return
+    if not _ORIGIN.fullmatch(origin) or _DEFAULT_PORT.fullmatch(origin):
+        raise SettingsError(
+            f"cors_origins: expected an origin as browsers spell it, such as https://app.example (lower case, no path, "
+            f"no default port), got {redact.address(origin)!r}"
+        )

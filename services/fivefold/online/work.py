@@ -27,7 +27,8 @@ class Call:
 
     `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
     `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
-    a transport that cancels the task instead leaves it out. `traceparent` is the caller's, and afterwards ours.
+    a transport that cancels the task instead leaves it out. `marks` are headers that its answer
+    carries. `traceparent` is the caller's, and afterwards ours.
     """
 
     transport: str
@@ -37,6 +38,7 @@ class Call:
     timeout: str | None = None
     size: int = 0
     gone: Callable[[], Awaitable[None]] | None = None
+    marks: tuple[tuple[bytes, bytes], ...] = ()
     started: float = field(default_factory=time.perf_counter)
 
 

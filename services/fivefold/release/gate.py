@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from fivefold.client import Client
+from fivefold.core import redact
 from fivefold.core.contract import Contract
 from fivefold.core.errors import (
     BundleInvalid,
@@ -121,7 +122,7 @@ def _open(
     models: list[Model] = []
     whole = True
     for text in references:
-        subject = text
+        subject = redact.address(text)
         try:
             reference = Reference.parse(text)
             subject = reference.shown

@@ -18,6 +18,7 @@ from tests.unit.online.http_world import SECONDS, log_lines
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.settings import SettingsError, read
 from fivefold.guard import Guard, keys
+from fivefold.guard.attempts import FREE
 from fivefold.guard.guard import LOOK_SECONDS
 from fivefold.guard.settings import GuardSettings
 
@@ -35,18 +36,17 @@ def refused(ask: Callable[[], object]) -> FivefoldError:
 
 
 def test_how_a_key_may_be_shown(tmp_path: Path) -> None:
-    """As a bearer in any case, or in `x-api-key`, which counts where there is no authorization."""
+    """As a bearer in any case, or in `x-api-key`."""
     place = tmp_path / "keys.json"
-    key, other = made(place), made(place)
+    key = made(place)
     guard = Guard(GuardSettings(keys=str(place)))
     whose = guard.identify(b"Bearer " + key, None, "infer")
 
     assert guard.identify(b"bearer  " + key + b" ", None, "infer") is whose
     assert guard.identify(None, key, "infer") is whose
-    assert guard.identify(b"Bearer " + key, other, "infer") is whose
     for authorization, api_key in (
         (None, None),
-        (b"", key),
+        (b"", None),
         (b"Basic " + key, None),
         (key, None),
         (b"Bearer", None),
@@ -56,6 +56,83 @@ def test_how_a_key_may_be_shown(tmp_path: Path) -> None:
         error = refused(lambda given=(authorization, api_key): guard.identify(*given, "infer"))
         assert error.code == "unauthenticated"
         assert "authorization: Bearer KEY" in (error.help or "")
+
+
+def test_two_credentials_are_refused_and_neither_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In two places, or in one as a list; also where both are right, or the same one."""
+    place = tmp_path / "keys.json"
+    key, other = made(place), made(place)
+    guard = Guard(GuardSettings(keys=str(place)))
+    assert guard._keyring is not None
+    monkeypatch.setattr(guard._keyring, "find", lambda _: pytest.fail("a credential was looked at"))
+    for authorization, api_key in (
+        (b"Bearer " + key, other),
+        (b"Bearer " + key, key),
+        (b"Bearer " + key, b""),
+        (b"", key),
+        (b"Basic eDp5", key),
+        (b"Bearer " + key + b", Bearer " + other, None),
+        (b"Bearer " + key + b",Bearer " + other, None),
+        (b"Bearer " + key + b"," + other, None),
+        (b"Bearer " + key + b" " + other, None),
+        (b"Bearer " + key + b"\t" + other, None),
+        (b"Bearer " + key + b";" + other, None),
+        (b"Bearer Bearer " + key, None),
+        (b"Basic eDp5, Bearer " + key, None),
+        (None, key + b", " + other),
+        (None, key + b" " + other),
+    ):
+        error = refused(lambda given=(authorization, api_key): guard.admit(*given, "infer"))
+        assert (error.code, error.message) == ("unauthenticated", "expected one credential, got several")
+        assert "either one" in (error.help or "")
+
+
+def test_failed_attempts_are_slowed_by_address(tmp_path: Path) -> None:
+    """Whatever failed is answered alike then; another address, a right key and another error are not slowed."""
+    place = tmp_path / "keys.json"
+    key = made(place)
+    guard = Guard(GuardSettings(keys=str(place)))
+
+    def attempt(shown: bytes, peer: str, forwarded: tuple[bytes, ...] = ()) -> FivefoldError:
+        return guard.refused(refused(lambda: guard.admit(shown, None, "infer")), peer, forwarded)
+
+    codes = [attempt(b"Bearer ff_x", "192.0.2.1").code for _ in range(FREE + 2)]
+    assert codes == ["unauthenticated"] * FREE + ["rate_limited"] * 2
+    for shown in (b"Bearer " + key[:-1], b"Basic eDp5", b"Bearer " + key + b"," + key):
+        error = attempt(shown, "192.0.2.1")
+        assert (error.code, error.message) == ("rate_limited", "too many attempts from this address have failed")
+        assert 0 < (error.retry_after or 0) <= 1
+    assert attempt(b"Bearer ff_x", "192.0.2.2").code == "unauthenticated"
+    assert attempt(b"Bearer ff_x", "192.0.2.1", (b"192.0.2.2",)).code == "rate_limited"
+    assert guard.identify(b"Bearer " + key, None, "infer").name.startswith("key:")
+    forbidden = refused(lambda: guard.admit(b"Bearer " + key, None, "admin"))
+    assert guard.refused(forbidden, "192.0.2.1") is forbidden
+
+
+@pytest.mark.parametrize("defect", [RuntimeError("a defect"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_nothing_ends_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: BaseException) -> None:
+    """After whatever a look raises, the next one follows what has changed meanwhile."""
+    monkeypatch.setattr("fivefold.guard.guard.LOOK_SECONDS", 0.01)
+    place = tmp_path / "keys.json"
+    key = made(place)
+    guard = Guard(GuardSettings(keys=str(place)))
+    look, left = guard._watches[0].look, [defect]
+
+    def once() -> object:
+        if left:
+            raise left.pop()
+        return look()
+
+    guard._watches[0].look = once
+    with log_lines() as lines:
+        guard.start()
+        try:
+            keys.remove(place, key[3:11].decode())
+            until(lambda: refused_or_none(guard, key) == "unauthenticated")
+        finally:
+            guard.close()
+
+    assert [line["event"] for line in lines] == ["guard", "keys"]
 
 
 def test_scopes(tmp_path: Path) -> None:

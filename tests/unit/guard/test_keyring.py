@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.online.http_world import log_lines
 
-from fivefold.core.errors import AccessError
+from fivefold.core.errors import AccessError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
 from fivefold.guard.allowance import Limits
@@ -171,6 +172,89 @@ def test_what_is_broken_changes_nothing(tmp_path: Path, break_it: str) -> None:
     assert ring.refresh()
     assert not ring.trouble
     assert ring.find(key).allowance.limits == Limits(9.0)
+
+
+def _nothing_opens(monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:
+    """As where a process has no descriptor left."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "keys.json")
+
+    monkeypatch.setattr(Path, at, full)
+
+
+@pytest.mark.parametrize("at", ["open", "stat"])
+def test_a_look_that_failed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """A process that had no descriptor for a moment does not keep a revoked key, nor miss a new one."""
+    place = tmp_path / "keys.json"
+    first = _new(place)
+    ring = Keyring(place)
+    second = _new(place)
+    keys.remove(place, first[3:11].decode())
+    with log_lines() as lines, monkeypatch.context() as patch:
+        _nothing_opens(patch, at=at)
+        assert not ring.refresh()
+        assert not ring.refresh()
+        assert ring.find(first)
+    assert [line["level"] for line in lines] == ["error"]
+    assert "Too many open files" in lines[0]["error"]
+
+    assert ring.refresh()
+    _refused(ring, first)
+    assert ring.find(second)
+
+
+def test_a_half_written_file_is_read_again(tmp_path: Path) -> None:
+    """Also where what completes it cannot be told by size and time: after trouble the files are read anyway."""
+    place = tmp_path / "keys.json"
+    key = _new(place)
+    good = place.read_bytes()
+    ring = Keyring(place)
+    place.write_bytes(good[:-1] + b"?")
+    assert not ring.refresh()
+    place.write_bytes(good)
+
+    ring.refresh()
+    assert not ring.trouble
+    assert ring.find(key)
+
+
+@pytest.mark.parametrize("trouble", ["gone", "garbage", "denied", "hung"])
+def test_keys_that_cannot_be_read_for_long_open_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """After `max_age`, whatever the reason, also where nobody looks any more; wrong keys are unknown as ever."""
+    place = tmp_path / "keys.json"
+    key = _new(place)
+    now = 1000.0
+    ring = Keyring(place, max_age=600, clock=lambda: now)
+    good = place.read_bytes()
+    with log_lines() as lines, monkeypatch.context() as patch:
+        if trouble == "gone":
+            place.unlink()
+        elif trouble == "garbage":
+            place.write_bytes(b"{")
+        elif trouble == "denied":
+            _nothing_opens(patch, at="stat")
+        for now in (1001.0, 1600.0, 1600.5, 1601.0, 1700.0):
+            if trouble != "hung":
+                ring.refresh()
+            if now <= 1600:
+                assert ring.find(key)
+                continue
+            with pytest.raises(Unavailable, match="could not read its API keys for more than 600 seconds") as caught:
+                ring.find(key)
+            assert caught.value.code == "not_ready"
+            _refused(ring, key[:-1])
+        assert ring.age() == 700
+    if trouble != "hung":
+        assert [line["level"] for line in lines] == ["error", "error"]
+        assert "are taken no more" in lines[1]["error"]
+
+    place.write_bytes(good)
+    ring.refresh()
+    assert ring.age() == 0
+    assert ring.find(key)
 
 
 def test_a_start_without_keys_is_refused(tmp_path: Path) -> None:

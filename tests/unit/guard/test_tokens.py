@@ -19,7 +19,7 @@ from tests.unit.online.http_world import log_lines
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.guard import tokens
 from fivefold.guard.settings import GuardSettings
-from fivefold.guard.tokens import FRESH_SECONDS, RETRY_SECONDS, Tokens
+from fivefold.guard.tokens import FRESH_SECONDS, RETRY_SECONDS, STALE_SECONDS, Tokens
 
 
 class Clock:
@@ -53,7 +53,7 @@ def ready(oidc: Issuer, **rest: Any) -> Tokens:
 def refused(found: Tokens, token: bytes) -> FivefoldError:
     with pytest.raises(FivefoldError) as caught:
         found.find(token)
-    assert token.decode("latin-1") not in str(caught.value) + repr(caught.value.help) or len(token) < 8
+    assert token.decode("latin-1") not in str(caught.value) + repr(caught.value.help) or len(token) < 16
     return caught.value
 
 
@@ -63,10 +63,12 @@ def test_whose_token_this_is(oidc: Issuer) -> None:
     ada = found.find(oidc.token(scope="openid infer"))
     ops = found.find(oidc.token(sub="ops", scope=None, scp=["fivefold:admin", "sync", 7]))
     nothing = found.find(oidc.token(scope=None))
+    reader = found.find(oidc.token(sub="device", scope="bundles bundle"))
 
     assert (ada.name, ada.scopes) == ("subject:ada", {"infer"})
     assert (ops.name, ops.scopes) == ("subject:ops", {"admin", "sync"})
     assert nothing.scopes == set()
+    assert reader.scopes == {"bundles"}
     assert oidc.asked == [DISCOVERY, "/keys"]
 
 
@@ -107,6 +109,189 @@ def test_a_token_that_is_not_for_here_or_now(oidc: Issuer, claims: dict[str, Any
 
     assert error.code == "unauthenticated"
     assert says in error.message
+
+
+NOW = int(time.time())
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        *(
+            ({"sub": sub}, "its sub")
+            for sub in ("", " ", "\t\n", "\u00a0", "\u200b", "a\nb", "a" * 256, 7, True, [], {})
+        ),
+        ({"sub": ["ada"]}, "its sub"),
+        ({"aud": ["another", "fivefold "]}, "audience 'fivefold'"),
+        ({"aud": []}, "audience 'fivefold'"),
+        ({"aud": ""}, "audience 'fivefold'"),
+        *(({"aud": aud}, "its aud") for aud in (7, {"fivefold": 1}, [7, "fivefold"], [["fivefold"]])),
+        *(({"exp": exp}, "its exp") for exp in ("99999999999", "soon", [], {}, True, -1, 10**400, NOW * 1000)),
+        ({"exp": float("nan")}, "its exp"),
+        ({"exp": float("inf")}, "its exp"),
+        ({"exp": NOW - 31}, "expired"),
+        ({"nbf": NOW + 3600}, "not good yet by its nbf"),
+        *(({"nbf": nbf}, "its nbf") for nbf in ("0", [0], True)),
+        ({"iat": NOW + 3600}, "in the future by its iat"),
+        *(({"iat": iat}, "its iat") for iat in ("0", {}, False, 1e300)),
+        ({"iss": ["http://127.0.0.1"]}, "expected a token of http"),
+    ],
+)
+def test_claims_that_are_not_what_they_should_be(oidc: Issuer, claims: dict[str, Any], says: str) -> None:
+    """Signed by the issuer all the same: each is refused with the claim's name, and none is a defect of ours."""
+    error = refused(ready(oidc), signed(oidc, claims))
+
+    assert error.code == "unauthenticated"
+    assert says in error.message
+
+
+def signed(oidc: Issuer, claims: dict[str, Any]) -> bytes:
+    """A token of the issuer's with any claims at all; the library's own encoder would refuse some of them."""
+    payload = {"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + 600, "scope": "infer"} | claims
+    return jwt.api_jws.encode(json.dumps(payload).encode(), oidc.private["first"], "RS256", {"kid": "first"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"aud": ["another", "fivefold"]}, "ada"),
+        ({"exp": NOW + 600.5, "nbf": NOW + 10, "iat": NOW + 10}, "ada"),
+        ({"sub": "auth0|ada lovelace"}, "auth0|ada lovelace"),
+        ({"sub": "a" * 255}, "a" * 255),
+        ({"sub": "Zoë"}, "Zoë"),
+        ({"nonce": {"deep": [[[]]]}}, "ada"),
+    ],
+)
+def test_claims_that_are_good(oidc: Issuer, claims: dict[str, Any], name: str) -> None:
+    found = ready(oidc).find(signed(oidc, claims))
+
+    assert (found.name, found.scopes) == (f"subject:{name}", {"infer"})
+
+
+def part(value: bytes) -> bytes:
+    return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"[" * 5000 + b"]" * 5000,
+        b'{"a":' * 1500 + b"1" + b"}" * 1500,
+        b"1" * 5000,
+        b"[]",
+        b"null",
+        b"\xff",
+        b"",
+        b'"a"',
+    ],
+)
+def test_what_is_signed_and_is_no_object(oidc: Issuer, payload: bytes) -> None:
+    """Nested deep, a number of thousands of digits, no UTF-8."""
+    token = jwt.api_jws.encode(payload, oidc.private["first"], "RS256", {"kid": "first"}).encode()
+
+    assert refused(ready(oidc), token).code == "unauthenticated"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 5000 + b"]" * 5000,
+        b'{"kid":' * 1500 + b"1" + b"}" * 1500,
+        b"[]",
+        b"null",
+        b'{"alg": ["RS256"], "kid": "first"}',
+        b'{"alg": {"RS256": 1}, "kid": "first"}',
+        b'{"alg": 5, "kid": "first"}',
+        b'{"alg": "RS256", "kid": 5}',
+        b'{"alg": "RS256", "kid": ["first"]}',
+        b'{"alg": "RS256", "kid": {}}',
+        b'{"alg": "none", "kid": "first"}',
+        b'{"alg": "NONE", "kid": "first"}',
+        b'{"alg": "HS256", "kid": "first"}',
+        b'{"kid": "first"}',
+        b'{"alg": "RS256", "kid": "first", "crit": ["exp"]}',
+        b'{"alg": "RS256", "kid": "first", "b64": false}',
+        b'{"alg": "RS256", "kid": "first", "crit": 7}',
+    ],
+)
+def test_headers_that_are_not_what_they_should_be(oidc: Issuer, header: bytes) -> None:
+    """Read before any signature, so these are anybody's."""
+    body = json.dumps({"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + 600}).encode()
+
+    assert refused(ready(oidc), b".".join((part(header), part(body), part(b"s" * 256)))).code == "unauthenticated"
+
+
+def test_a_token_that_is_too_long_is_not_read(oidc: Issuer) -> None:
+    found = ready(oidc)
+
+    assert "at most 16384 bytes" in refused(found, b"e30." + b"A" * 20_000 + b".AA").message
+    assert found.find(signed(oidc, {"groups": "g" * 8000})).name == "subject:ada"
+
+
+def test_an_issuer_that_is_away_for_a_day_opens_nothing(oidc: Issuer) -> None:
+    """What it has withdrawn meanwhile, nobody here can know."""
+    clock = Clock()
+    found = ready(oidc, clock=clock)
+    good = oidc.pages["/keys"]
+    oidc.say("/keys", b"oops", 500)
+    clock.now += STALE_SECONDS
+    with log_lines():
+        assert not found.refresh()
+    found.find(oidc.token())
+    clock.now += 1
+
+    assert refused(found, oidc.token(jti="another")).code == "not_ready"
+    oidc.pages["/keys"] = good
+    clock.now += RETRY_SECONDS
+    assert found.refresh()
+    assert found.find(oidc.token(jti="another")).name == "subject:ada"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"kty": "RSA", "n": 5, "e": [], "kid": "odd"},
+        {"kty": "RSA", "n": "AQAB", "e": "AA", "kid": "odd"},
+        {"kty": "EC", "crv": {}, "x": "AA", "y": "AA", "kid": "odd"},
+        {"kty": "OKP", "crv": "Ed25519", "x": None, "kid": "odd"},
+        {"kty": ["RSA"], "kid": "odd"},
+        {"kid": {"a": 1}},
+    ],
+)
+def test_a_key_of_odd_types_is_passed_over(oidc: Issuer, item: dict[str, Any]) -> None:
+    """Also one that is good but for its name; those beside it stay keys."""
+    found = json.loads(oidc.pages["/keys"][1])
+    good = found["keys"][0]
+    oidc.say("/keys", {"keys": [{**good, **item} if "kty" not in item else item, good, {**good, "kid": ["first"]}]})
+
+    assert ready(oidc).find(oidc.token()).name == "subject:ada"
+
+
+def test_a_set_that_drips_is_given_up(oidc: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small its steps are, the whole has an end."""
+    monkeypatch.setattr("fivefold.guard.issuer.WHOLE_SECONDS", -1.0)
+    with log_lines() as lines:
+        assert not of(oidc).refresh()
+
+    assert "expected the whole answer within" in lines[0]["error"]
+
+
+def test_a_deeply_nested_set_is_no_set(oidc: Issuer) -> None:
+    oidc.say("/keys", b'{"keys":' + b"[" * 100_000)
+    with log_lines() as lines:
+        assert not of(oidc).refresh()
+
+    assert "expected JSON" in lines[0]["error"]
+
+
+def test_the_query_of_a_key_sets_url_is_not_shown(oidc: Issuer) -> None:
+    """It may be what lets one read it."""
+    with log_lines() as lines:
+        assert not of(oidc, oidc_jwks=f"{oidc.url}/none?token=hunter2").refresh()
+
+    assert oidc.asked == ["/none?token=hunter2"]
+    assert f"{oidc.url}/none" in lines[0]["error"]
+    assert "hunter2" not in json.dumps(lines)
 
 
 def test_a_token_that_others_have_signed(oidc: Issuer) -> None:

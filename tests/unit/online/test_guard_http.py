@@ -83,7 +83,8 @@ def test_every_route_is_open_or_asks_for_a_key(guarded: Guarded) -> None:
                 assert reply.code == "unauthenticated", path
                 assert reply.headers["www-authenticate"] == "Bearer"
             known = out.ask(method, path, json=BODY, headers=bearer(guarded.key))
-            assert (known.status in (401, 403)) == ("/load" in path or "/unload" in path), path
+            not_asked = "/load" in path or "/unload" in path or path.endswith("/bundle")
+            assert (known.status in (401, 403)) == not_asked, path
 
 
 def test_what_does_not_ask_for_a_key_holds_no_model(guarded: Guarded) -> None:
@@ -117,6 +118,63 @@ def test_models_are_loaded_by_admins_alone(guarded: Guarded) -> None:
             path = f"/v2/repository/models/gate/{verb}"
             assert out.ask("POST", path, headers=bearer(guarded.key)).code == "forbidden"
             assert out.ask("POST", path, headers=bearer(admin)).code == "not_implemented"
+
+
+FILES = ["model/gate.py", "golden.jsonl", "bundle.json", "none", "../contract.json", "contract.json/"]
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_the_bundles_files_need_a_scope_of_their_own(guarded: Guarded, version: str) -> None:
+    """Whoever may ask the model reads the contract and metadata, not the model and its golden rows; and the other way
+    round."""
+    reader, both = guarded.new(scopes=["bundles"]), guarded.new(scopes=["infer", "bundles"])
+    base = f"/v1/models/gate{version}"
+    with guarded.world() as out:
+        for method in ("GET", "HEAD"):
+            for path in (f"{base}/bundle", *(f"{base}/bundle/{name}" for name in FILES)):
+                refused = out.ask(method, path, headers=bearer(guarded.key))
+                assert refused.status == 403, path
+                assert out.ask(method, path).status == 401
+                for key in (reader, both):
+                    wanted = 404 if path.endswith(("none", "../contract.json", "/")) else 200
+                    assert out.ask(method, path, headers=bearer(key)).status == wanted, path
+        refused = out.ask("GET", f"{base}/bundle/golden.jsonl", headers=bearer(guarded.key))
+        assert refused.code == "forbidden"
+        assert refused.json["error"] == "expected the scope 'bundles', got infer"
+        for path in (f"{base}/contract", f"{base}/bundle/contract.json"):
+            assert out.ask("GET", path, headers=bearer(guarded.key)).json["name"] == "gate"
+        for path in (base, f"/v2/models/gate{version}", f"{base}/contract"):
+            assert out.ask("GET", path, headers=bearer(reader)).code == "forbidden"
+        assert out.ask("POST", PREDICT, json=BODY, headers=bearer(reader)).code == "forbidden"
+
+
+def test_examples_are_golden_rows_and_need_that_scope_too(guarded: Guarded) -> None:
+    """The document says to whoever may ask how to ask; what the bundle's owner has recorded it says to its readers."""
+    both = guarded.new(scopes=["infer", "bundles"])
+    with guarded.world() as out:
+        plain, whole = (out.ask("GET", "/openapi.json", headers=bearer(key)) for key in (guarded.key, both))
+
+        assert "1.5" in json.dumps(whole.json["paths"][PREDICT])
+        assert "1.5" not in plain.body.decode()
+        assert plain.json["paths"].keys() == whole.json["paths"].keys()
+        assert plain.json["components"]["schemas"].keys() == whole.json["components"]["schemas"].keys()
+        pages = [out.ask("GET", "/docs", headers=bearer(key)).body for key in (guarded.key, both)]
+        assert [b"&quot;: 1.5" in page for page in pages] == [False, True]
+
+
+def test_where_nobody_is_asked_the_files_are_given_out_by_a_setting(tmp_path: Path) -> None:
+    """Off by default; the contract is there all the same."""
+    bundle = gate_bundle(tmp_path / "gate")
+    for given, status in ((False, 403), (True, 200)):
+        with world([bundle], serve_bundles=given) as out:
+            for name in ("", "/bundle.json", "/golden.jsonl", "/model/gate.py"):
+                assert out.get(f"/v1/models/gate/bundle{name}").status == status
+            assert out.get("/v1/models/gate/bundle/contract.json").status == 200
+            assert out.get("/v1/models/gate/contract").status == 200
+            if not given:
+                refused = out.get("/v1/models/gate/bundle/golden.jsonl")
+                assert refused.code == "forbidden"
+                assert "FIVEFOLD_SERVE_BUNDLES=true" in refused.json["help"]
 
 
 def test_the_rate_is_limited_by_key(guarded: Guarded) -> None:

@@ -7,7 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.unit.online.http_world import log_lines
 
+from fivefold.online import handover
 from fivefold.online.handover import Keeper, borrow
 
 
@@ -100,3 +102,42 @@ def test_a_desk_that_hangs_up_without_a_word_is_an_error(tmp_path: Path) -> None
         with pytest.raises(ConnectionError, match="lent no socket"):
             borrow(str(tmp_path / "s"))
         turning_away.join()
+
+
+def test_an_accept_that_failed_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there was no descriptor left for a moment: the next borrower is served, and the log has said it."""
+    monkeypatch.setattr(handover, "AGAIN_SECONDS", 0.01)
+    failed = threading.Event()
+
+    class Desk:
+        """A socket whose first accepts fail."""
+
+        def __init__(self, real: socket.socket) -> None:
+            self._real, self.left = real, 3
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if self.left:
+                self.left -= 1
+                failed.set()
+                raise OSError(24, "Too many open files")
+            return self._real.accept()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+    made = socket.socket
+
+    def desk(*given: int) -> object:
+        return Desk(made(*given)) if given == (socket.AF_UNIX,) else made(*given)
+
+    kept = bound()
+    with monkeypatch.context() as patch, log_lines() as lines:
+        patch.setattr(handover.socket, "socket", desk)
+        keeper = Keeper(kept, tmp_path / "s")
+        assert failed.wait(10)
+        patch.undo()
+        with borrow(str(tmp_path / "s")) as listener:
+            assert listener.getsockname() == kept.getsockname()
+        keeper.close()
+
+    assert [(line["event"], line["level"]) for line in lines] == [("handover", "error")] * 3

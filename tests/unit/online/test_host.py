@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ from pydantic import ValidationError
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import SECONDS, Loop, World, gate_bundle, request_of, world
+from tests.unit.online.http_world import log_lines
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online import claims, host
+from fivefold.online import background, claims, host
 from fivefold.online.grpc.proto import inference_pb2 as wire
 from fivefold.online.grpc.servicer import INFERENCE
 from fivefold.online.handover import Keeper
@@ -155,8 +157,12 @@ class Doorstep:
     async def app(self, scope: dict[str, Any], _receive: Any, _send: Any) -> None:
         self.seen.append(scope["path"])
 
-    def start(self, coroutine: Any) -> None:
-        coroutine.close()
+    @property
+    def background(self) -> "Doorstep":
+        return self
+
+    def periodic(self, name: str, make: Any) -> None:
+        """Nothing runs by itself here."""
 
     def drain(self) -> None:
         self.drained += 1
@@ -385,6 +391,62 @@ def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
         Loop.shared().run(door.close)
 
         assert not served.serving.ready
+
+
+@pytest.mark.parametrize("which", ["http", "grpc"])
+def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+    """A replica that says it is up and answers nobody would be worse than none: another one is started for it."""
+    ended = threading.Event()
+
+    async def dies(_: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(background, "leave", ended.set)
+    monkeypatch.setattr(f"fivefold.online.{which}.server.Server.run", dies)
+    keeper = Keeper(claims.listener("127.0.0.1:0"), tmp_path / "s")
+    with world([gate_bundle(tmp_path / "gate")]) as served, log_lines() as lines:
+        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        if which == "http":
+            Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
+        else:
+            Loop.shared().call(lambda: door.listen_grpc("127.0.0.1:0"))
+        assert ended.wait(SECONDS)
+        Loop.shared().run(door.background.close)
+        if which == "http":
+            door._direct[0]._listener.close()
+    keeper.close()
+
+    (line,) = [line for line in lines if line["event"] == "background"]
+    assert (line["task"], line["level"]) == (which, "error")
+
+
+def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: Path) -> None:
+    """By whatever port the socket has that it is lent; another name is refused, and probes ask by any."""
+    kept = claims.listener("127.0.0.1:0")
+    port = kept.getsockname()[1]
+    keeper = Keeper(kept, tmp_path / "s")
+    with world([gate_bundle(tmp_path / "gate")]) as served:
+        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
+        until_listening(port)
+        found = []
+        for name, path in (
+            (f"localhost:{port}", "/v2/models/gate"),
+            ("evil.example", "/v2/models/gate"),
+            ("evil.example", "/readyz"),
+            (f"evil.example:{port}", "/v1/models/gate:predict"),
+            (f"127.0.0.1:{port}", "/v1/models/gate:predict"),
+        ):
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as asking:
+                post = path.endswith("predict")
+                body = json.dumps({"instances": [{"x": 1}]}) if post else None
+                given = {"host": name} | ({"content-type": "application/json"} if post else {})
+                asking.request("POST" if post else "GET", path, body, given)
+                found.append(asking.getresponse().status)
+        Loop.shared().run(door.close)
+    keeper.close()
+
+    assert found == [200, 403, 200, 403, 200]
 
 
 def test_a_replica_listens_where_it_is_told_to() -> None:

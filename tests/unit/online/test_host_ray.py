@@ -171,7 +171,8 @@ def test_a_replicas_http_server_answers_early(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(module, name, getattr(module, name))
     body = b'{"instances": [{"x": 2}]}'
     path = "/v1/models/gate:predict"
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    named = "host: localhost:8000\r\nconnection: close"
+    head = f"POST {path} HTTP/1.1\r\n{named}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     pieces = [head, body] if cut else [head + body]
     with world([gate_bundle(tmp_path / "gate")]) as out:
         answer, through = out.run(asked_of_ray(out, pieces, monkeypatch))

@@ -45,7 +45,9 @@ def test_a_bundle_in_the_readers_application(tmp_path: Path) -> None:
 def test_errors_of_ours_keep_our_body_and_the_others_stay_the_readers(tmp_path: Path) -> None:
     """Two vocabularies, each in its own place."""
     app = FastAPI()
-    app.include_router(fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(max_rows=1)))
+    app.include_router(
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(max_rows=1, serve_bundles=True))
+    )
 
     with client(app) as asking:
         refused = asking.post(

@@ -17,7 +17,7 @@ from tests.unit.online.http_world import World, dumps, log_lines, world
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     place = tmp_path_factory.mktemp("routes")
     bundles = [models.bundle("linear", place), *(gate_bundle(place / f"gate-{v}", v) for v in ("1", "2"))]
-    with world(bundles) as out:
+    with world(bundles, serve_bundles=True) as out:
         yield out
 
 

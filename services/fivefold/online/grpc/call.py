@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
 
-from fivefold.core.errors import ContractError, FivefoldError
+from fivefold.core.errors import AccessError, ContractError, FivefoldError
+from fivefold.guard.guard import several
 from fivefold.online.grpc import problems
 from fivefold.online.serving import Call, Serving, defect
 
@@ -49,20 +51,48 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
-def credentials(context: Context) -> tuple[bytes | None, bytes | None]:
-    """What the guard is asked about: the metadata `authorization` and `x-api-key`."""
-    authorization = api_key = None
+class Shown(NamedTuple):
+    """What a call shows of its caller: the metadata that the guard is asked about, and where it comes from."""
+
+    credentials: tuple[tuple[str, bytes], ...]
+    peer: str
+    forwarded: tuple[str | bytes, ...]
+
+
+def shown(context: Context) -> Shown:
+    """The metadata `authorization`, `x-api-key` and `x-forwarded-for`, and the other end's address."""
+    found: list[tuple[str, bytes]] = []
+    forwarded: list[str | bytes] = []
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            authorization = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-        elif key == "x-api-key":
-            api_key = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-    return authorization, api_key
+        if key in ("authorization", "x-api-key"):
+            found.append((key, value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")))
+        elif key == "x-forwarded-for":
+            forwarded.append(value)
+    return Shown(tuple(found), context.peer(), tuple(forwarded))
 
 
-def admit(guard: Guard, context: Context, scope: Scope) -> Principal:
-    """Who calls, to be released when the call has ended; raises what `Guard.admit` raises."""
-    return guard.admit(*credentials(context), scope)
+def admit(guard: Guard, given: Shown, scope: Scope, *, count: bool = True) -> Principal:
+    """Who calls, to be released when the call has ended; raises what `Guard.admit` raises.
+
+    Without `count` nothing is counted and nothing is to be released, as by `Guard.identify`. A call with several
+    credentials is refused, and who has failed often from its address has to wait.
+    """
+    try:
+        if len(given.credentials) > 1:
+            raise several()
+        named = dict(given.credentials)
+        ask = guard.admit if count else guard.identify
+        return ask(named.get("authorization"), named.get("x-api-key"), scope)
+    except AccessError as error:
+        if not given.credentials:
+            raise
+        raise guard.refused(error, _address(given.peer), given.forwarded) from None
+
+
+def _address(peer: str) -> str:
+    """The address in gRPC's name of the other end (`ipv4:ADDRESS:PORT`, `ipv6:[ADDRESS]:PORT`), or nothing."""
+    family, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
 def parse(kind: type[M], raw: bytes, limit: int) -> M:
@@ -85,7 +115,7 @@ def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message], scop
         call = begin(serving.request_id, context, len(raw))
         try:
             if serving.guard is not None and scope is not None:
-                admit(serving.guard, context, scope).release()
+                admit(serving.guard, shown(context), scope).release()
             reply = answer(parse(kind, raw, serving.settings.max_body_bytes))
         except FivefoldError as error:
             await problems.abort(context, serving.refuse(call, error), call)

@@ -68,6 +68,11 @@ class Server:
         self.servicer.drain()
         await self._server.stop(grace)
 
+    async def run(self) -> None:
+        """Answer until `stop`."""
+        await self.start()
+        await self.wait()
+
     async def wait(self) -> None:
         """Return when the server has stopped."""
         await self._server.wait_for_termination()

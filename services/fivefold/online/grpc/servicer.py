@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.online.grpc import problems, tensors
-from fivefold.online.grpc.call import admit, begin, credentials, parse
+from fivefold.online.grpc.call import admit, begin, parse, shown
 from fivefold.online.grpc.control import Control
 from fivefold.online.grpc.health import SERVICE as HEALTH
 from fivefold.online.grpc.health import Health, draining
@@ -87,7 +87,7 @@ class Servicer:
         caller: Principal | None = None
         try:
             if guard is not None:
-                caller = self._let_in(call, lambda: admit(guard, context, "infer"))
+                caller = self._let_in(call, lambda: admit(guard, shown(context), "infer"))
             out = await self._answer(raw, call, _Exchange(self._settings.max_rows))
         except FivefoldError as error:
             await problems.abort(context, error, call)
@@ -105,10 +105,11 @@ class Servicer:
         """
         opened = begin(self._serving.request_id, context)
         guard = self._serving.guard
-        given = (None, None) if guard is None else credentials(context)
-        if guard is not None:
+        # Once: it is the same for every message of the stream.
+        given = None if guard is None else shown(context)
+        if guard is not None and given is not None:
             try:
-                self._let_in(opened, lambda: guard.identify(*given, "infer"))
+                self._let_in(opened, lambda: admit(guard, given, "infer", count=False))
             except FivefoldError as error:
                 await problems.abort(context, error, opened)
         count = 0
@@ -127,8 +128,8 @@ class Servicer:
             exchange = _Exchange(self._settings.max_rows, streamed=True)
             caller: Principal | None = None
             try:
-                if guard is not None:
-                    caller = self._let_in(call, lambda: guard.admit(*given, "infer"))
+                if guard is not None and given is not None:
+                    caller = self._let_in(call, lambda: admit(guard, given, "infer"))
                 return await self._answer(raw, call, exchange)
             except FivefoldError as error:
                 return exchange.failure(error, call)

@@ -19,6 +19,7 @@ from fivefold.online import page
 from fivefold.online.http import docs, openapi
 from fivefold.online.http.exchange import admit, begin
 from fivefold.online.http.lean import Lean
+from fivefold.online.http.origins import Origins
 from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.online.http.routes import Handler, Surface, allow, response
 from fivefold.online.serving import Call, Serving, defect
@@ -30,18 +31,28 @@ Files = dict[str, tuple[bytes, list[Header]]]
 _JSON_ALONE: Final = ("application/json",)
 
 _HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+_CAREFUL: Final[list[Header]] = [
+    (b"x-content-type-options", b"nosniff"),
+    # An address that leads here may hold what opens a door, and no other site is to hear of it.
+    (b"referrer-policy", b"no-referrer"),
+]
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(serving: Serving, settings: OnlineSettings) -> Lean:
-    """The ASGI application of a `Serving`; it works below a root path."""
+def app(serving: Serving, settings: OnlineSettings, *, local: bool = False) -> Lean:
+    """The ASGI application of a `Serving`; it works below a root path.
+
+    `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
+    addresses of its settings, and at no others.
+    """
+    serving.origins = Origins.of(settings, local=local)
     surface = Surface(serving)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    files = _page(settings)
+    files = _page(settings, bundles=serving.guard is not None or serving.settings.serve_bundles)
     front = files.pop("/", None)
     _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
@@ -64,7 +75,11 @@ def _documentation(serving: Serving) -> dict[str, Handler]:
     if serving.guard is None:
         return whole
     part = _described(openapi.document(serving, models=False))
-    return {path: _more_for_who_is_known(serving.guard, whole[path], _fixed(*file)) for path, file in part.items()}
+    plain = _described(without_examples(openapi.document(serving)))
+    return {
+        path: _more_for_who_is_known(serving.guard, whole[path], _fixed(*plain[path]), _fixed(*file))
+        for path, file in part.items()
+    }
 
 
 def _described(document: dict[str, Any]) -> Files:
@@ -76,26 +91,40 @@ def _described(document: dict[str, Any]) -> Files:
     }
 
 
-def _page(settings: OnlineSettings) -> Files:
+def _page(settings: OnlineSettings, *, bundles: bool) -> Files:
     """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
     if not settings.page:
         return {}
     policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
     return {
         path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
-        for path, (body, media_type) in page.files(settings.grpc).items()
+        for path, (body, media_type) in page.files(settings.grpc, bundles=bundles).items()
     }
 
 
-def _more_for_who_is_known(guard: Guard, whole: Handler, part: Handler) -> Handler:
-    """The whole for who may read contracts. Who shows no key, as a browser does not, gets the part without models."""
+def without_examples(value: Any) -> Any:
+    """A document without the examples of its bodies, which are golden rows."""
+    if isinstance(value, list):
+        return [without_examples(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    body = "schema" in value
+    return {name: without_examples(item) for name, item in value.items() if not (body and name == "example")}
+
+
+def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: Handler) -> Handler:
+    """The whole for who may read contracts and bundles, `plain` for who may read contracts. Who shows no key, as a
+    browser does not, gets the part without models."""
 
     async def answer(request: Request, call: Call) -> Reply:
         headers = dict(request.scope["headers"])
         named = b"authorization" in headers or b"x-api-key" in headers
+        chosen = part
         if named:
-            admit(guard, headers, "infer").release()
-        reply = await (whole if named else part)(request, call)
+            caller = admit(guard, request.scope, headers, "infer")
+            caller.release()
+            chosen = whole if "bundles" in caller.scopes else plain
+        reply = await chosen(request, call)
         reply.headers += [(b"vary", b"authorization, x-api-key"), (b"cache-control", b"private, no-cache")]
         return reply
 
@@ -122,7 +151,7 @@ def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
 
 def _fixed(body: bytes, headers: list[Header]) -> Handler:
     async def answer(_request: Request, call: Call) -> Reply:
-        return Reply(200, [*headers, (b"x-content-type-options", b"nosniff"), *identity(call)], body)
+        return Reply(200, [*headers, *_CAREFUL, *identity(call)], body)
 
     return answer
 

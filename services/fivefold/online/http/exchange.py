@@ -12,7 +12,8 @@ from asyncio import isfuture
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
+from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
+from fivefold.guard.guard import several
 from fivefold.online.http.problems import Reply, problem
 from fivefold.online.serving import Answer, Call, Model, Serving, defect
 
@@ -50,12 +51,15 @@ class Wire(Protocol):
 def begin(serving: Serving, headers: Headers) -> Call:
     """The call that a request's headers describe."""
     request_id, traceparent, timeout = map(headers.get, (b"x-request-id", b"traceparent", b"x-request-timeout"))
-    return Call(
+    call = Call(
         "http",
         serving.request_id(request_id.decode("latin-1") if request_id else None),
         traceparent=traceparent.decode("latin-1") if traceparent else None,
         timeout=timeout.decode("latin-1") if timeout is not None else None,
     )
+    if serving.origins is not None and serving.origins.cors:
+        call.marks = serving.origins.marks(headers)
+    return call
 
 
 async def exchange(
@@ -68,9 +72,11 @@ async def exchange(
     try:
         try:
             check_headers(scope, serving.settings)
+            if serving.origins is not None:
+                serving.origins.check(scope, headers)
             if serving.guard is not None:
                 # Before the body: nobody unknown makes us hold one.
-                caller = admit(serving.guard, headers, "infer")
+                caller = admit(serving.guard, scope, headers, "infer")
             check_media_types(headers, wire.consumes, wire.produces)
             inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
             raw = await read_body(headers, receive, serving.settings)
@@ -89,9 +95,25 @@ async def exchange(
             caller.release()
 
 
-def admit(guard: Guard, headers: Headers, right: Right) -> Principal:
-    """Who asks, to be released when the request has ended; raises what `Guard.admit` raises."""
-    return guard.admit(headers.get(b"authorization"), headers.get(b"x-api-key"), right)
+def admit(guard: Guard, scope: Scope, headers: Headers, right: Right) -> Principal:
+    """Who asks, to be released when the request has ended; raises what `Guard.admit` raises.
+
+    A request with several credentials is refused, and who has failed often from its address has to wait.
+    """
+    authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+    try:
+        # The mapping has each name once: where it lost one, that may have been a credential.
+        if len(headers) != len(scope["headers"]):
+            shown = [name for name, _ in scope["headers"] if name in (b"authorization", b"x-api-key")]
+            if len(shown) > 1:
+                raise several()
+        return guard.admit(authorization, api_key, right)
+    except AccessError as error:
+        if authorization is None and api_key is None:
+            raise
+        client = scope.get("client")
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        raise guard.refused(error, client[0] if client else "", forwarded) from None
 
 
 def check_headers(scope: Scope, settings: OnlineSettings) -> None:

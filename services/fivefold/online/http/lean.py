@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from fivefold.online.http.exchange import Receive, Scope, Send, Wire, begin, exchange
-from fivefold.online.http.problems import Reply, problem
+from fivefold.online.http.problems import Reply, identity, problem
 from fivefold.online.serving import Serving, defect
 
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -36,6 +36,14 @@ class Lean:
             if target is not None:
                 reply = await exchange(self.serving, *target, scope, receive)
                 await deliver(reply, send)
+                return
+        origins = self.serving.origins
+        if origins is not None and origins.cors and scope["method"] == "OPTIONS":
+            headers = dict(scope["headers"])
+            asked = origins.preflight("OPTIONS", headers)
+            if asked is not None:
+                # A browser sends no key with it, so this comes before the guard.
+                await deliver(Reply(204, [*asked, *identity(begin(self.serving, headers))], b""), send)
                 return
         begun = False
 
@@ -75,6 +83,7 @@ def route_path(scope: Scope) -> str:
 
 async def deliver(reply: Reply, send: Send) -> None:
     """Send a reply as ASGI messages."""
-    reply.headers.append((b"content-length", b"%d" % len(reply.body)))
+    if reply.status != 204:
+        reply.headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     await send({"type": "http.response.body", "body": reply.body})

@@ -80,10 +80,12 @@ def problem(error: FivefoldError, call: Call) -> Reply:
 
 
 def identity(call: Call) -> list[Header]:
-    """The headers that every answer carries: the request's id, and the trace it belongs to."""
+    """The headers that every answer carries: the request's id, the trace it belongs to, and what CORS asks for."""
     headers = [(b"x-request-id", call.request_id.encode())]
     if call.traceparent:
         headers.append((b"traceparent", call.traceparent.encode()))
+    if call.marks:
+        headers += call.marks
     return headers
 
 

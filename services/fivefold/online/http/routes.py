@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
+from fivefold.core.errors import AccessError, FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Principal
 from fivefold.guard.keys import Scope
 from fivefold.online import oip
@@ -49,8 +49,8 @@ class Surface:
                 ("POST", f"{v1}:{{verb}}", self.endpoint(self._verb)),
                 ("POST", f"{v2}/infer", self.inference(self.v2)),
                 ("GET", f"{v1}/contract", self.endpoint(self._contract)),
-                ("GET", f"{v1}/bundle", self.endpoint(self._bundle)),
-                ("GET", f"{v1}/bundle/{{file:path}}", self.endpoint(self._bundle, _ANY)),
+                ("GET", f"{v1}/bundle", self.endpoint(self._bundle, scope="bundles")),
+                ("GET", f"{v1}/bundle/{{file:path}}", self.endpoint(self._bundle, _ANY, scope=_of_file)),
                 ("GET", v1, self.endpoint(self._status)),
                 ("GET", f"{v2}/ready", self.endpoint(self._model_ready)),
                 ("GET", f"{v2}/stats", self.endpoint(self._statistics)),
@@ -66,14 +66,14 @@ class Surface:
         scrapes the pods: they name models and count, and hold nothing of a request. A gateway does not route to them.
         """
         return [
-            ("GET", "/livez", self.endpoint(self._live, scope=None)),
-            ("GET", "/readyz", self.endpoint(self._ready, scope=None)),
+            ("GET", "/livez", self.endpoint(self._live, scope=None, anybody=True)),
+            ("GET", "/readyz", self.endpoint(self._ready, scope=None, anybody=True)),
             ("GET", "/metrics", self.endpoint(self._metrics, _ANY, scope=None)),
             ("GET", "/v1/models", self.endpoint(self._models)),
             ("GET", "/v2", self.endpoint(self._server)),
             ("GET", "/v2/", self.endpoint(self._server)),
-            ("GET", "/v2/health/live", self.endpoint(self._live, scope=None)),
-            ("GET", "/v2/health/ready", self.endpoint(self._ready, scope=None)),
+            ("GET", "/v2/health/live", self.endpoint(self._live, scope=None, anybody=True)),
+            ("GET", "/v2/health/ready", self.endpoint(self._ready, scope=None, anybody=True)),
             ("GET", "/v2/models", self.endpoint(self._models)),
             ("GET", "/v2/models/stats", self.endpoint(self._statistics)),
             ("POST", "/v2/repository/index", self.endpoint(self._index)),
@@ -82,11 +82,17 @@ class Surface:
         ]
 
     def endpoint(
-        self, handler: Handler, produces: tuple[str, ...] = ("application/json",), *, scope: Scope | None = "infer"
+        self,
+        handler: Handler,
+        produces: tuple[str, ...] = ("application/json",),
+        *,
+        scope: Scope | Callable[[Request], Scope] | None = "infer",
+        anybody: bool = False,
     ) -> Endpoint:
         """A handler with everything around it: limits, request id, the one error body.
 
-        `scope` is what a guard asks for; None: the route is open to everybody.
+        `scope` is what a guard asks for; None: the route is open to everybody. `anybody` may ask by any name and from
+        any site, as probes do.
         """
 
         async def answer(request: Request) -> Response:
@@ -95,8 +101,11 @@ class Surface:
             caller: Principal | None = None
             try:
                 check_headers(request.scope, self.serving.settings)
+                if self.serving.origins is not None and not anybody:
+                    self.serving.origins.check(request.scope, headers)
                 if self.serving.guard is not None and scope is not None:
-                    caller = admit(self.serving.guard, headers, scope)
+                    right = scope(request) if callable(scope) else scope
+                    caller = admit(self.serving.guard, request.scope, headers, right)
                 if produces != _ANY:
                     check_accept(headers, produces)
                 reply = await handler(request, call)
@@ -182,6 +191,13 @@ class Surface:
         return self._file(request, call, self._find(request), "contract.json")
 
     async def _bundle(self, request: Request, call: Call) -> Reply:
+        open_to_all = self.serving.settings.serve_bundles or _of_file(request) == "infer"
+        if self.serving.guard is None and not open_to_all:
+            raise AccessError(
+                "forbidden",
+                "the bundles' files are not given out",
+                help="start the server with FIVEFOLD_SERVE_BUNDLES=true; the contract is at …/contract",
+            )
         return self._file(request, call, self._find(request), request.path_params.get("file", "bundle.json"))
 
     def _file(self, request: Request, call: Call, model: Model, name: str) -> Reply:
@@ -230,10 +246,19 @@ class Surface:
         )
 
 
+def _of_file(request: Request) -> Scope:
+    """The scope that a bundle's file needs. The contract says how to ask, so whoever may ask reads it here too."""
+    return "infer" if request.path_params.get("file") == "contract.json" else "bundles"
+
+
 def response(reply: Reply, *, head: bool = False) -> Response:
     """A reply as Starlette's response; without its body for HEAD."""
     out = Response(b"" if head else reply.body, reply.status)
+    varies = [value for name, value in reply.headers if name == b"vary"]
     out.raw_headers = list(reply.headers)
+    if len(varies) > 1:
+        out.raw_headers = [header for header in reply.headers if header[0] != b"vary"]
+        out.raw_headers.append((b"vary", b", ".join(dict.fromkeys(varies))))
     if reply.status not in (204, 304):
         out.raw_headers.append((b"content-length", b"%d" % len(reply.body)))
     return out

@@ -51,6 +51,12 @@ class Server:
         if self._serving.done():
             await self._serving
 
+    async def run(self) -> None:
+        """Answer until `stop`; raises what ends the server before that."""
+        await self.start()
+        assert self._serving is not None
+        await self._serving
+
     async def stop(self, grace: float = 5.0) -> None:
         """Accept no more connections, close idle ones, finish what is being answered for at most `grace` seconds."""
         if self._serving is None:

@@ -25,12 +25,13 @@ MEDIA_TYPES: Final = {
 """The media type of each kind of file that belongs to the page; what has another suffix is not served."""
 
 
-def files(grpc: str = "") -> dict[str, tuple[bytes, str]]:
+def files(grpc: str = "", *, bundles: bool = True) -> dict[str, tuple[bytes, str]]:
     """URL path -> (body, media type) of the whole page: `/` is index.html, everything else lies below `/page/`.
 
-    `grpc` is the server's gRPC address (HOST:PORT), for the commands that the page offers to copy.
+    `grpc` is the server's gRPC address (HOST:PORT), for the commands that the page offers to copy; `bundles` is whether
+    the bundles' files are given out to anybody, so that the page does not ask for nothing.
     """
-    out = {"/page/server.json": (json.dumps({"grpc": grpc}).encode(), "application/json")}
+    out = {"/page/server.json": (json.dumps({"grpc": grpc, "bundles": bundles}).encode(), "application/json")}
     for item in resources.files(__name__).iterdir():
         media_type = MEDIA_TYPES.get(item.name[item.name.rfind(".") :])
         if media_type is not None:

@@ -1,5 +1,6 @@
 // The server's public API, as this page uses it. Addresses are relative to the page, so a prefix in front does no harm.
 
+import { example } from "./contract.js";
 import { parse } from "./dom.js";
 
 const base = new URL("./", document.baseURI);
@@ -57,25 +58,46 @@ export async function models() {
   return Promise.all(names.map(async (name) => parse(await ask(`v1/models/${segment(name)}`))));
 }
 
+/** What the server tells its page: where its gRPC is, and whether bundles' files are given out to anybody. */
+const settings = () => ask("page/server.json").then(JSON.parse, () => ({}));
+
 /** Where this server's gRPC is, as seen from here: a server behind TLS is reached by the page's own address. */
 export async function grpc() {
   if (location.protocol === "https:") return location.host.includes(":") ? location.host : `${location.host}:443`;
-  const { grpc: configured } = await ask("page/server.json").then(JSON.parse, () => ({ grpc: "" }));
+  const { grpc: configured = "" } = await settings();
   const [, host, port] = /^(.*):(\d+)$/.exec(configured) ?? [null, "", "9000"];
   const anywhere = /^(|0\.0\.0\.0|\[?::\]?|127\..*|\[?::1\]?|localhost)$/.test(host);
   return `${anywhere ? location.hostname : host}:${port}`;
 }
 
-/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`). */
+/** A file of the bundle, or null where the server gives out none. */
+async function file(model, version, name) {
+  try {
+    return await ask(filePath(model, version, name));
+  } catch (error) {
+    if (error.status === 403) return null;
+    throw error;
+  }
+}
+
+/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`).
+ *
+ * Where the server does not give out the bundle's files (`given` is false), one row without an answer is made from the
+ * contract.
+ */
 export async function open(model, version) {
-  const [about, contract, manifest, golden] = await Promise.all([
+  const { bundles = true } = await settings();
+  const [about, contract, manifest] = await Promise.all([
     ask(versionPath(model, version)),
     ask(`${versionPath(model, version)}/contract`),
-    ask(filePath(model, version, "bundle.json")),
-    ask(filePath(model, version, "golden.jsonl")),
+    bundles ? file(model, version, "bundle.json") : null,
   ]);
-  const rows = golden.split("\n").filter((line) => line.trim()).map(parse);
-  return { about: parse(about), contract: parse(contract), manifest: parse(manifest), golden: rows };
+  // Who may not read the one may not read the other.
+  const golden = manifest === null ? null : await file(model, version, "golden.jsonl");
+  const law = parse(contract);
+  const opened = { about: parse(about), contract: law, manifest: parse(manifest ?? "{}"), given: golden !== null };
+  if (golden === null) return { ...opened, golden: [{ in: example(law) }] };
+  return { ...opened, golden: golden.split("\n").filter((line) => line.trim()).map(parse) };
 }
 
 /** The server's own name and version, or null. */

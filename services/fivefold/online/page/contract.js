@@ -14,6 +14,24 @@ export function kind(field) {
 /** Whether a request may leave the field out. */
 export const optional = (field) => "default" in field;
 
+function nested(shape, value) {
+  return shape.length ? Array.from({ length: shape[0] ?? 1 }, () => nested(shape.slice(1), value)) : value;
+}
+
+function one(field) {
+  if (field.enum?.length) return field.enum[0];
+  const length = Math.max(1, field.minLength ?? 0);
+  if (field.dtype === "bool") return false;
+  if (field.dtype === "string") return "a".repeat(length);
+  if (field.dtype === "bytes") return btoa("a".repeat(length));
+  const low = field.minimum ?? 0;
+  return field.minimum === undefined && field.maximum !== undefined && field.maximum < 0 ? field.maximum : low;
+}
+
+/** A record that the contract takes, where no pattern asks for more: what no request may leave out. */
+export const example = (contract) =>
+  Object.fromEntries(contract.inputs.filter((field) => !optional(field)).map((field) => [field.name, nested(field.shape ?? [], one(field))]));
+
 /** `float32[28, 28]`. */
 export const type = (field) => (field.shape?.length ? `${field.dtype}[${field.shape.join(", ")}]` : field.dtype);
 

@@ -64,7 +64,7 @@ function drawModels() {
   byId("models").replaceChildren(el("ul", {}, items));
 }
 
-function drawTitle({ model, version, about, contract, golden }) {
+function drawTitle({ model, version, about, contract, golden, given }) {
   document.title = `${model} · Fivefold`;
   byId("name").textContent = model;
   byId("about").textContent = contract.description ?? "";
@@ -73,26 +73,27 @@ function drawTitle({ model, version, about, contract, golden }) {
     ["Contract", `${contract.name}@${contract.version}`],
     ["Fields", `${contract.inputs.length} in, ${contract.outputs.length} out`],
     ["Runtime", about.runtime],
-    ["Golden rows", String(golden.length)],
+    ["Golden rows", given ? String(golden.length) : "not given out"],
     ["Bundle", about.bundle.slice(0, 12)],
   ];
   byId("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
-function drawContract({ model, version, contract, manifest }) {
+function drawContract({ model, version, contract, manifest, given }) {
   const tables = [table("Inputs", contract.inputs, false), table("Outputs", contract.outputs, true)];
   if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
   byId("tables").replaceChildren(...tables);
   const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
-  byId("files").hidden = api.shown(); // a browser that follows a link shows no key
+  byId("files").hidden = api.shown() || !given; // a browser that follows a link shows no key
   byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
 }
 
 // Golden rows
 
 function drawRow() {
-  const { golden, row, edited } = now;
-  byId("row").replaceChildren(el("span", { class: "wordy" }, "Golden row "), `${row + 1} of ${golden.length}`, edited ? ", edited" : "");
+  const { golden, row, edited, given } = now;
+  const which = given ? [el("span", { class: "wordy" }, "Golden row "), `${row + 1} of ${golden.length}`] : ["An example"];
+  byId("row").replaceChildren(...which, edited ? ", edited" : "");
   byId("reset").hidden = !edited;
 }
 
