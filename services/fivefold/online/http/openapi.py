@@ -22,6 +22,11 @@ from fivefold.online.serving import Model, Serving
 Schema = dict[str, Any]
 
 _PARAMETERS: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_ASKED: Final[Schema] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
+"""The parameters of a request: in those, as in all that may be left out of one, null is as good as absent."""
 _TEXT: Final[Schema] = {"type": "string"}
 _FAILED: Final[Schema] = {
     "default": {"description": "an error", "content": {"application/json": {"schema": {"$ref": f"{BASE}Error"}}}}
@@ -254,7 +259,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
         f"{prefix}InferRequest": {
             "type": "object",
             "properties": {
-                "id": _TEXT,
+                "id": {"type": ["string", "null"]},
                 "parameters": _parameters("binary_data_output"),
                 "inputs": {
                     "type": "array",
@@ -263,7 +268,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
                     "minItems": len(inputs),
                     "maxItems": len(inputs),
                 },
-                "outputs": {"type": "array", "items": asked},
+                "outputs": {"type": ["array", "null"], "items": asked},
             },
             "required": ["inputs"],
         },
@@ -282,7 +287,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
 
 
 def _parameters(flag: str) -> Schema:
-    return _PARAMETERS | {"properties": {flag: {"type": "boolean"}}}
+    return _ASKED | {"properties": {flag: {"type": ["boolean", "null"]}}}
 
 
 def _tensor(field: Field) -> Schema:
@@ -295,7 +300,7 @@ def _tensor(field: Field) -> Schema:
             "shape": {"const": [1, *field.shape]},
             "data": data,
             # The size of a binary tensor stands in the place of its data.
-            "parameters": _PARAMETERS | {"properties": {"binary_data_size": False}},
+            "parameters": _ASKED | {"properties": {"binary_data_size": {"type": "null"}}},
         },
         "required": ["name", "datatype", "shape", "data"],
     }
