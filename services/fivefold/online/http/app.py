@@ -7,6 +7,7 @@ host; routes for the reader's own FastAPI application are `fivefold.router`'s.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Guard
 from fivefold.online import page
 from fivefold.online.http import docs, openapi
+from fivefold.online.http.compression import asked, compress, fitting, vary
 from fivefold.online.http.exchange import admit, begin
 from fivefold.online.http.lean import Lean
 from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
@@ -96,7 +98,8 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, part: Handler) -> Handl
         if named:
             admit(guard, headers, "infer").release()
         reply = await (whole if named else part)(request, call)
-        reply.headers += [(b"vary", b"authorization, x-api-key"), (b"cache-control", b"private, no-cache")]
+        vary(reply, b"authorization, x-api-key")
+        reply.headers.append((b"cache-control", b"private, no-cache"))
         return reply
 
     return answer
@@ -121,8 +124,11 @@ def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
 
 
 def _fixed(body: bytes, headers: list[Header]) -> Handler:
-    async def answer(_request: Request, call: Call) -> Reply:
-        return Reply(200, [*headers, (b"x-content-type-options", b"nosniff"), *identity(call)], body)
+    packed = cache(lambda: compress(body))
+
+    async def answer(request: Request, call: Call) -> Reply:
+        reply = Reply(200, [*headers, (b"x-content-type-options", b"nosniff"), *identity(call)], body)
+        return fitting(reply, asked(dict(request.scope["headers"])), packed)
 
     return answer
 

@@ -33,7 +33,12 @@ _FAILED: Final[Schema] = {
 }
 _NOTES: Final = (
     "Headers: `x-request-id` (yours comes back, otherwise one is made), `x-request-timeout` (seconds from now), "
-    "`traceparent`, `content-encoding` gzip or deflate."
+    "`traceparent`, `content-encoding` gzip or deflate, `accept-encoding` gzip (for large answers)."
+)
+_COLUMNS: Final = (
+    'By column, as TensorFlow Serving has it: `{"inputs": {"field": [one value a row, …]}}` in place of `instances` '
+    'is answered by `{"outputs": {…}, "metadata": {…}}`; a single field may be the array alone, and a single output '
+    "is."
 )
 _BINARY: Final = (
     "More rows: the first size of every shape. Tensors may also travel raw behind the JSON, by the binary tensor "
@@ -208,7 +213,7 @@ def _predict(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
         "response": {"predictions": answers.slice(0, 2).to_records(), "metadata": _example_metadata(model)},
     }
     out: dict[str, Any] = operation(model.contract, prefix, examples=examples)
-    out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": _NOTES}
+    out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": f"{_COLUMNS} {_NOTES}"}
     out["summary"] = f"Predict with {model.name} {model.version}: records"
     return out
 

@@ -33,7 +33,7 @@ _MAX_SIZE = 2**53
 
 
 class Input(msgspec.Struct, gc=False):
-    """One tensor of a request. `data` is `NOTHING`, JSON text (`null` too), or, from the exact reader, a parsed value."""
+    """One tensor of a request. `data` is `NOTHING`, JSON text (`null` too), or a parsed value by the exact reader."""
 
     name: str
     datatype: str
