@@ -133,7 +133,8 @@ class Records:
                     findings.name("duplicate_field", index, field.name, (), "given under two of its names")
         cells = [found.arrays.get(index, [None] * rows) for index in range(len(self.fields))]
         given = [[index in found.arrays] * rows for index in range(len(self.fields))]
-        unknown, doubled = (dict.fromkeys(which, range(rows)) for which in (found.unknown, found.doubled))
+        every = range(rows)
+        unknown, doubled = dict.fromkeys(found.unknown, every), dict.fromkeys(found.doubled, every)
         return self._checked(findings, cells, given, [False] * rows, unknown, doubled)
 
     def _checked(

@@ -33,6 +33,7 @@ HEADER_LENGTH = b"inference-header-content-length"
 
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
 _MAX_ELEMENTS = 2**40
+_NULL = memoryview(b"null")
 
 _Asked = tuple[str | None, list[tuple[Field, bool]]]
 """The id of a request, and the outputs it wants with whether each goes raw."""
@@ -159,7 +160,7 @@ def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
 
 def _absent(data: Any) -> bool:
     """Whether a tensor has no data in the JSON: none was given, or null."""
-    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == b"null")
+    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == _NULL)
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:
