@@ -56,12 +56,15 @@ class Pause:
 class NoReply(Exception):
     """The message got no reply. The text says from where and why; `late`: the time ran out.
 
-    `final` is the error to raise where asking again cannot help.
+    `final` is the error to raise where asking again cannot help, `help` a line for the one after all attempts.
     """
 
-    def __init__(self, reason: str, *, late: bool = False, final: FivefoldError | None = None) -> None:
+    def __init__(
+        self, reason: str, *, late: bool = False, final: FivefoldError | None = None, help: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.late = late
+        self.help = help
         self.final = final
 
 
@@ -109,7 +112,7 @@ def call(
             if err.final is not None:
                 raise err.final from err
             # Inference changes nothing on the server, so a call whose fate is unknown may be made again.
-            failure: FivefoldError = Unavailable("not_ready", f"cannot reach {err}")
+            failure: FivefoldError = Unavailable("not_ready", f"cannot reach {err}", help=err.help)
         except FivefoldError as err:
             if err.code not in RETRIED:
                 raise

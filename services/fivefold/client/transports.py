@@ -103,9 +103,10 @@ def _no_reply(err: httpx.HTTPError, source: str) -> NoReply:
         )
     elif isinstance(err, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         final = ContractError("malformed", f"cannot ask {text}")
-    elif (help := _tls(reason, "http", "https")) is not None:
-        final = Unavailable("not_ready", f"cannot reach {text}", help=help)
-    return NoReply(text, late=isinstance(err, httpx.TimeoutException), final=final)
+    elif (way := _tls(reason, "http", "https")) is not None:
+        final = Unavailable("not_ready", f"cannot reach {text}", help=way)
+    help = _ASK if isinstance(err, httpx.RemoteProtocolError | httpx.ReadError) else None
+    return NoReply(text, late=isinstance(err, httpx.TimeoutException), final=final, help=help)
 
 
 def _tls(reason: str, plain: str, encrypted: str) -> str | None:
@@ -116,6 +117,8 @@ def _tls(reason: str, plain: str, encrypted: str) -> str | None:
         return "the certificate is not trusted here: give the file of its authority as ca"
     return None
 
+
+_ASK = "if it stays so: does this port speak the address's protocol, and with or without TLS as it says?"
 
 _REASON = 300
 """Characters of a library's reason that are passed on."""
@@ -208,6 +211,7 @@ def _failed(err: Any, source: str) -> Reply:
 def _unavailable(reason: str, source: str) -> NoReply:
     text = f"{source}: {reason[:_REASON]}"
     help = _tls(reason, "grpc", "grpcs")
-    if "http1.x server" in reason:
-        help = "this port speaks HTTP/1: http:// in place of grpc://, or the port of gRPC"
-    return NoReply(text, final=Unavailable("not_ready", f"cannot reach {text}", help=help) if help else None)
+    if any(words in reason for words in ("http1.x server", "Expected SETTINGS frame", "ALPN")):
+        help = "this port speaks no gRPC, but HTTP/1 (http://, https://), or TLS (grpcs://)"
+    final = Unavailable("not_ready", f"cannot reach {text}", help=help) if help else None
+    return NoReply(text, final=final, help=_ASK if "Socket closed" in reason else None)

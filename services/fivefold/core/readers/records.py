@@ -133,8 +133,7 @@ class Records:
                     findings.name("duplicate_field", index, field.name, (), "given under two of its names")
         cells = [found.arrays.get(index, [None] * rows) for index in range(len(self.fields))]
         given = [[index in found.arrays] * rows for index in range(len(self.fields))]
-        every = range(rows)
-        unknown, doubled = dict.fromkeys(found.unknown, every), dict.fromkeys(found.doubled, every)
+        unknown, doubled = dict.fromkeys(found.unknown, range(rows)), dict.fromkeys(found.doubled, range(rows))
         return self._checked(findings, cells, given, [False] * rows, unknown, doubled)
 
     def _checked(
