@@ -152,13 +152,20 @@ def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Respo
             reply = problem(serving.refuse(call, refusal), call)
             reply.headers.append((b"allow", methods.encode()))
         elif status == HTTPStatus.NOT_FOUND:
-            refusal = NotFound("not_found", f"no route {path}", help="the routes are at /docs")
+            refusal = NotFound("not_found", f"no route {path}", help=_way(path))
             reply = problem(serving.refuse(call, refusal), call)
         else:
             reply = problem(serving.refuse(call, defect(error)), call)
         return response(reply, head=request.method == "HEAD")
 
     return answer
+
+
+def _way(path: str) -> str:
+    """What may help who asked for a path that is none: the slashes that no route has, or the list of routes."""
+    tidy = "/" + "/".join(filter(None, path.split("/")))
+    # A 404 is never answered by a redirect: clients follow those without the body, or with a key to elsewhere.
+    return "the routes are at /docs" if tidy == path else f"did you mean {tidy}? the routes are at /docs"
 
 
 def _unexpected(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
