@@ -16,7 +16,7 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import World, dumps, world
 
 from fivefold.core.errors import ProtocolError
-from fivefold.online.http.compression import LEAST, asked, fitting
+from fivefold.online.http.compression import AT_ONCE, LEAST, asked, fitting
 from fivefold.online.http.problems import Reply
 
 PREDICT, INFER = "/v1/models/gate:predict", "/v2/models/gate/infer"
@@ -72,6 +72,15 @@ def test_nobody_gets_what_they_have_not_asked_for(served: World, wanted: str) ->
 
     assert "content-encoding" not in reply.headers
     assert len(reply.json["predictions"]) == ROWS
+
+
+def test_an_answer_too_large_for_the_loop_is_the_same(served: World) -> None:
+    """Compressed in a thread."""
+    plain = served.post(PREDICT, many(10 * ROWS), x_request_id="1")
+    packed = served.post(PREDICT, many(10 * ROWS), x_request_id="1", accept_encoding="gzip")
+
+    assert len(plain.body) > AT_ONCE
+    assert gzip.decompress(packed.body) == plain.body
 
 
 def test_small_answers_and_errors_stay_as_they_are(served: World) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.online.http.compression import asked, fitting
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
 from fivefold.online.serving import Answer, Call, Model
@@ -32,9 +31,8 @@ class V1:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 
-    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
+    def prepare(self, _headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
         """See `exchange.Wire`."""
-        coding = asked(headers)
         by_column = False
 
         def columnar() -> None:
@@ -52,8 +50,7 @@ class V1:
                 {"outputs": _outputs(columns)} if by_column else {"predictions": columns.to_records()}
             )
             said["metadata"] = answer.metadata
-            reply = Reply(200, [JSON, *identity(call)], msgspec.json.encode(said))
-            return reply if coding is None else fitting(reply, coding)
+            return Reply(200, [JSON, *identity(call)], msgspec.json.encode(said))
 
         return decode, encode
 

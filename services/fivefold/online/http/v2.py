@@ -17,7 +17,6 @@ from fivefold.core.columns import json_values
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError, ProtocolError
 from fivefold.core.readers.tensors import JsonText, Tensor
-from fivefold.online.http import compression
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
 from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
@@ -52,7 +51,6 @@ class V2:
     def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
         """See `exchange.Wire`."""
         length = _header_length(headers.get(HEADER_LENGTH))
-        coding = compression.asked(headers)
         asked: list[_Asked] = []
 
         def decode(model: Model) -> Reading:
@@ -68,11 +66,7 @@ class V2:
             asked.append((request.id, _outputs(model, request)))
             return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
 
-        def encode(answer: Answer) -> Reply:
-            reply = _encode(answer, *asked[0], call)
-            return reply if coding is None else compression.fitting(reply, coding)
-
-        return decode, encode
+        return decode, lambda answer: _encode(answer, *asked[0], call)
 
     def _plain(self, model: Model, whole: bytes, asked: list[_Asked]) -> Reading | None:
         """The most common request in one pass: one tensor of numbers, nothing raw. None where it is another one."""
