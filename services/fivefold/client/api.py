@@ -79,6 +79,8 @@ class CallOptions:
     retries: Retries
     headers: dict[str, str] = field(repr=False)
     """Not shown: they may hold a key."""
+    until: float | None = None
+    """When the time is up (`time.monotonic`), for a call that takes several messages."""
 
     def sent(self, left: float) -> dict[str, str]:
         """The headers of one attempt: the server learns how long the caller will still wait."""
@@ -128,7 +130,8 @@ class _Calls:
     def _options(self, timeout: float | None, request_id: str | None) -> CallOptions:
         # One id for all attempts of a call: the server's log then tells the whole story.
         headers = {**self._headers, "x-request-id": request_id or uuid.uuid4().hex}
-        return CallOptions(self._timeout if timeout is None else timeout, self._retries, headers)
+        seconds = self._timeout if timeout is None else timeout
+        return CallOptions(seconds, self._retries, headers, time.monotonic() + seconds)
 
     def _predict(
         self, records: Sequence[Any], model: str, version: str | None, timeout: float | None, request_id: str | None

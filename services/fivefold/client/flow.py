@@ -7,10 +7,12 @@ and never beyond the caller's deadline. Encoding a call for a transport is left 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from fivefold.core.errors import FAMILIES, FivefoldError, Interrupted, Unavailable, Violation
@@ -33,11 +35,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: a status, headers in lower case, a body (bytes, or a message)."""
+    """What came back: a status, headers in lower case, a body (bytes, or a message), and the address that it is from.
+
+    The address, `source`, is as a sentence may show it.
+    """
 
     status: int
-    headers: dict[str, str]
+    headers: dict[str, Any]
     body: Any
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,18 @@ class Pause:
 
 
 class NoReply(Exception):
-    """The message got no reply. `sent` says whether the server may have seen it; `late` that the time ran out."""
+    """The message got no reply. The text says from where and why; `late`: the time ran out.
 
-    def __init__(self, reason: str, *, late: bool = False) -> None:
+    `final` is the error to raise where asking again cannot help, `help` a line for the one after all attempts.
+    """
+
+    def __init__(
+        self, reason: str, *, late: bool = False, final: FivefoldError | None = None, help: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.late = late
+        self.help = help
+        self.final = final
 
 
 Flow = Generator[Send | Pause, Reply, T]
@@ -73,9 +86,19 @@ class Retries:
         return random.uniform(0, min(self.most, self.first * 2**attempt))  # noqa: S311  # spreads clients, hides nothing
 
 
-def call(send: Callable[[float], Send], read: Callable[[Reply], T], *, timeout: float, retries: Retries) -> Flow[T]:
-    """Send, read, and try again while it can help. `send` gets the seconds that are left, `read` raises on errors."""
-    deadline = time.monotonic() + timeout
+def call(
+    send: Callable[[float], Send],
+    read: Callable[[Reply], T],
+    *,
+    timeout: float,
+    retries: Retries,
+    until: float | None = None,
+) -> Flow[T]:
+    """Send, read, and try again while it can help. `send` gets the seconds that are left, `read` raises on errors.
+
+    `until` is when the time is up (`time.monotonic`), where the call is one of several that share `timeout`.
+    """
+    deadline = time.monotonic() + timeout if until is None else until
     attempt = 0
     while True:
         left = deadline - time.monotonic()
@@ -86,8 +109,10 @@ def call(send: Callable[[float], Send], read: Callable[[Reply], T], *, timeout: 
         except NoReply as err:
             if err.late:
                 raise Interrupted("deadline_exceeded", f"no answer within {timeout:g} s") from err
+            if err.final is not None:
+                raise err.final from err
             # Inference changes nothing on the server, so a call whose fate is unknown may be made again.
-            failure: FivefoldError = Unavailable("not_ready", f"cannot reach the server: {err}")
+            failure: FivefoldError = Unavailable("not_ready", f"cannot reach {err}", help=err.help)
         except FivefoldError as err:
             if err.code not in RETRIED:
                 raise
@@ -101,19 +126,40 @@ def call(send: Callable[[float], Send], read: Callable[[Reply], T], *, timeout: 
 
 def error_of(body: dict[str, Any], *, retry_after: float | None = None, fallback: str = "internal") -> FivefoldError:
     """The error of an error body: the same class, code, path and details that the server raised."""
-    code = str(body.get("code") or fallback)
-    path = str(body.get("path") or "")
-    message = str(body.get("error") or "the server gave no reason")
+    code, path, help = (_text(body.get(name)) for name in ("code", "path", "help"))
+    message = _text(body.get("error")) or "the server gave no reason"
+    given = body.get("details")
     details = tuple(
-        Violation(str(item.get("code")), str(item.get("path", "")), str(item.get("error", "")), item.get("help"))
-        for item in body.get("details") or ()
+        Violation(
+            _text(item.get("code")), _text(item.get("path")), _text(item.get("error")), _text(item.get("help")) or None
+        )
+        for item in (given if isinstance(given, list) else ())
         if isinstance(item, dict)
     )
     message = message.removeprefix(f"{path}: ") if path else message
-    rest: dict[str, Any] = {"path": path, "help": body.get("help")}
+    rest: dict[str, Any] = {"path": path, "help": help or None}
+    code = code or fallback
     for family in FAMILIES:
         if code in family.codes:
             if len(family.codes) == 1 and code.endswith("_invalid"):
                 return family(message, **rest)
             return family(code, message, details=details, retry_after=retry_after, **rest)
     return error_of({**body, "code": fallback, "error": f"{message} ({code})"}, retry_after=retry_after)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def seconds(text: str | None) -> float | None:
+    """The seconds of a `Retry-After`, which may be a date too; None for anything else."""
+    if not text:
+        return None
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            wait = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(wait, 0.0) if math.isfinite(wait) else None

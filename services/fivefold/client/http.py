@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -10,7 +11,8 @@ import msgspec
 import numpy as np
 
 from fivefold import oip
-from fivefold.client.flow import Flow, NoReply, Reply, Send, call, error_of
+from fivefold.client import foreign
+from fivefold.client.flow import Flow, NoReply, Reply, Send, call, error_of, seconds
 from fivefold.core.check import say
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 
 _STATUS = {
     400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    406: "not_acceptable", 408: "request_timeout", 409: "contract_unsupported", 413: "too_large",
-    415: "unsupported_media_type", 429: "rate_limited", 431: "headers_too_large", 501: "not_implemented",
-    503: "not_ready", 504: "deadline_exceeded",
+    406: "not_acceptable", 407: "unauthenticated", 408: "request_timeout", 409: "contract_unsupported",
+    410: "not_found", 413: "too_large", 415: "unsupported_media_type", 429: "rate_limited",
+    431: "headers_too_large", 501: "not_implemented", 503: "not_ready", 504: "deadline_exceeded",
 }  # fmt: skip
 """What a status means when something on the way, not Fivefold, has answered."""
 
@@ -80,7 +82,13 @@ def infer(
     if outputs is not None:
         request["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     head = msgspec.json.encode(request)
-    sent = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head)), **headers}
+    # Tensors hardly become smaller, and take long to.
+    sent = {
+        "accept-encoding": "identity",
+        "content-type": "application/octet-stream",
+        "inference-header-content-length": str(len(head)),
+        **headers,
+    }
     return Send(f"{model_path('v2', model, version)}/infer", b"".join((head, *chunks)), sent, timeout)
 
 
@@ -143,28 +151,98 @@ def wire(name: str, given: Any) -> tuple[str, Array]:
 
 def read_json(reply: Reply) -> Any:
     """The JSON of a good reply; raises the error of any other."""
-    if reply.status >= 400:
-        raise error(reply)
-    return msgspec.json.decode(reply.body)
+    _refuse(reply)
+    with _reading(reply):
+        return msgspec.json.decode(reply.body)
 
 
-def read_tensors(reply: Reply) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Output arrays and parameters of a V2 answer."""
-    if reply.status >= 400:
-        raise error(reply)
-    cut = int(reply.headers.get("inference-header-content-length") or len(reply.body))
-    head = msgspec.json.decode(reply.body[:cut])
-    at, arrays = cut, {}
-    for tensor in head["outputs"]:
-        size = tensor.get("parameters", {}).get("binary_data_size")
-        shape = tuple(tensor["shape"])
-        if size is None:
-            arrays[tensor["name"]] = np.array(tensor["data"], oip.DATATYPES[tensor["datatype"]]).reshape(shape)
-            continue
-        raw = reply.body[at : at + size]
-        at += size
-        arrays[tensor["name"]] = tensor_array(tensor["datatype"], shape, raw)
-    return arrays, head.get("parameters", {})
+def _refuse(reply: Reply) -> None:
+    """Raise what a reply is that is not the one good one: an error, a redirect, or some other success."""
+    if reply.status == 200:
+        return
+    if reply.status < 300:
+        raise foreign.unreadable(reply.source, foreign.phrase(reply.status), reply.body, "200 was to be expected")
+    raise error(reply)
+
+
+def _reading(reply: Reply) -> AbstractContextManager[None]:
+    return foreign.reading(reply.source, foreign.phrase(reply.status), reply.body)
+
+
+def read_predictions(reply: Reply, rows: int) -> tuple[list[Any], dict[str, Any]]:
+    """The predictions and the metadata of a V1 answer to so many records."""
+    answer = read_json(reply)
+    with _reading(reply):
+        found = answer.get("predictions") if isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise foreign.Misread("it has no predictions")
+        if len(found) != rows:
+            raise foreign.Misread(f"it has {len(found)} predictions for {rows} records")
+        metadata = answer.get("metadata")
+        return found, metadata if isinstance(metadata, dict) else {}
+
+
+def read_index(reply: Reply) -> list[dict[str, Any]]:
+    """The repository index."""
+    found = read_json(reply)
+    with _reading(reply):
+        if not isinstance(found, list) or not all(isinstance(item, dict) and "name" in item for item in found):
+            raise foreign.Misread("it is no list of models")
+        return found
+
+
+def read_contract(reply: Reply) -> Contract:
+    """The contract of a model."""
+    found = read_json(reply)
+    with _reading(reply):
+        return Contract.from_json(found)
+
+
+def is_ready(reply: Reply) -> bool:
+    """Whether an answer says so: by its body, or, as the protocol has it, by the status alone."""
+    if reply.status != 200 or not reply.body.strip():
+        return reply.status == 200 and "text/html" not in reply.headers.get("content-type", "")
+    try:
+        found = msgspec.json.decode(reply.body)
+    except (msgspec.MsgspecError, UnicodeError):
+        return False
+    return isinstance(found, dict) and found.get("ready") is True
+
+
+def read_tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Output arrays, the asked ones among them, and parameters of a V2 answer."""
+    _refuse(reply)
+    with _reading(reply):
+        cut = int(reply.headers.get("inference-header-content-length") or len(reply.body))
+        head = msgspec.json.decode(reply.body[:cut])
+        if not isinstance(head, dict) or not isinstance(head.get("outputs"), list):
+            raise foreign.Misread("it has no outputs")
+        at, arrays = cut, {}
+        for tensor in head["outputs"]:
+            size = (tensor.get("parameters") or {}).get("binary_data_size")
+            shape = tuple(tensor["shape"])
+            if size is None:
+                arrays[tensor["name"]] = _listed(tensor["datatype"], shape, tensor["data"])
+                continue
+            raw = reply.body[at : at + size]
+            at += size
+            arrays[tensor["name"]] = tensor_array(tensor["datatype"], shape, raw)
+        if at != len(reply.body):
+            raise foreign.Misread(f"its tensors end at byte {at} of {len(reply.body)}")
+        for name in asked:
+            if name not in arrays:
+                raise foreign.Misread(f"it has no output {name!r}")
+        parameters = head.get("parameters")
+        return arrays, parameters if isinstance(parameters, dict) else {}
+
+
+def _listed(datatype: str, shape: Sequence[int], data: Any) -> Array:
+    """An array from JSON values; BYTES, which JSON has as text, are bytes here too."""
+    if datatype != "BYTES":
+        return np.array(data, oip.DATATYPES[datatype]).reshape(tuple(shape))
+    flat = np.array(data, object).reshape(-1)
+    flat[:] = [item.encode() for item in flat]
+    return flat.reshape(tuple(shape))
 
 
 def tensor_array(datatype: str, shape: Sequence[int], raw: bytes) -> Array:
@@ -174,16 +252,18 @@ def tensor_array(datatype: str, shape: Sequence[int], raw: bytes) -> Array:
 
 def error(reply: Reply) -> FivefoldError:
     """The error of a reply, also of one that something on the way has made."""
-    try:
-        retry_after: float | None = float(reply.headers.get("retry-after", ""))
-    except ValueError:
-        retry_after = None
+    if 300 <= reply.status < 400:
+        return foreign.redirected(reply.source, reply.status, reply.headers.get("location", ""))
+    retry_after = seconds(reply.headers.get("retry-after"))
     try:
         body = msgspec.json.decode(reply.body)
-    except msgspec.MsgspecError:
-        body = {"error": bytes(reply.body[:200]).decode("utf-8", "replace").strip() or f"HTTP status {reply.status}"}
-    fallback = _STATUS.get(reply.status, "internal" if reply.status >= 500 else "malformed")
-    return error_of(body if isinstance(body, dict) else {}, retry_after=retry_after, fallback=fallback)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        body = None
+    if foreign.is_ours(body):
+        return error_of(body, retry_after=retry_after)
+    code = _STATUS.get(reply.status, "internal" if reply.status >= 500 else "malformed")
+    sentence = foreign.answered(reply.source, foreign.phrase(reply.status), reply.body)
+    return error_of({"code": code, "error": sentence}, retry_after=retry_after)
 
 
 class Dialect:
@@ -193,10 +273,13 @@ class Dialect:
         self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
     ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """Records in, records out."""
-        answer = yield from _call(
-            lambda left: predict(model, version, records, options.sent(left), left), read_json, options
+        return (
+            yield from _call(
+                lambda left: predict(model, version, records, options.sent(left), left),
+                lambda reply: read_predictions(reply, len(records)),
+                options,
+            )
         )
-        return answer["predictions"], answer.get("metadata", {})
 
     def infer(
         self,
@@ -209,23 +292,24 @@ class Dialect:
         """Arrays in, arrays out."""
         return (
             yield from _call(
-                lambda left: infer(model, version, arrays, outputs, options.sent(left), left), read_tensors, options
+                lambda left: infer(model, version, arrays, outputs, options.sent(left), left),
+                lambda reply: read_tensors(reply, outputs or ()),
+                options,
             )
         )
 
     def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]:
         """The contract as the server holds it."""
         path = f"{model_path('v1', model, version)}/contract"
-        return Contract.from_json(
-            (yield from _call(lambda left: get(path, options.sent(left), left), read_json, options))
-        )
+        return (yield from _call(lambda left: get(path, options.sent(left), left), read_contract, options))
 
     def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]:
         """The repository index."""
-        found = yield from _call(
-            lambda left: Send("/v2/repository/index", b"{}", _JSON | options.sent(left), left), read_json, options
+        return (
+            yield from _call(
+                lambda left: Send("/v2/repository/index", b"{}", _JSON | options.sent(left), left), read_index, options
+            )
         )
-        return list(found)
 
     def ready(self, model: str | None, options: CallOptions) -> Flow[bool]:
         """One question, asked once."""
@@ -234,11 +318,11 @@ class Dialect:
             reply = yield get(path, options.sent(options.timeout), options.timeout)
         except NoReply:
             return False
-        return reply.status == 200
+        return is_ready(reply)
 
 
 _JSON = {"content-type": "application/json"}
 
 
 def _call(send: Callable[[float], Send], read: Callable[[Reply], T], options: CallOptions) -> Flow[T]:
-    return call(send, read, timeout=options.timeout, retries=options.retries)
+    return call(send, read, timeout=options.timeout, retries=options.retries, until=options.until)

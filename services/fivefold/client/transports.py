@@ -13,6 +13,7 @@ import httpx
 
 from fivefold.client.flow import NoReply, Reply, Send
 from fivefold.core import redact
+from fivefold.core.errors import ContractError, FivefoldError, InternalError, Unavailable
 from fivefold.core.settings import is_loopback
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -44,13 +45,15 @@ class HttpTransport:
 
     def __init__(self, url: str, ca: Path | None = None, **options: Any) -> None:
         self._client = httpx.Client(base_url=url, **_trust(ca), **options)
+        self._url = redact.address(url).rstrip("/")
 
     def send(self, message: Send) -> Reply:
         """Perform one send; raises `NoReply`."""
+        source = self._url + message.target
         try:
-            return _reply(self._client.request(*_request(message), **_parts(message)))
+            return _reply(self._client.request(*_request(message), **_parts(message)), source)
         except httpx.HTTPError as err:
-            raise _no_reply(err) from err
+            raise _no_reply(err, source) from err
 
     def close(self) -> None:
         """Close the connections."""
@@ -62,13 +65,15 @@ class AsyncHttpTransport:
 
     def __init__(self, url: str, ca: Path | None = None, **options: Any) -> None:
         self._client = httpx.AsyncClient(base_url=url, **_trust(ca), **options)
+        self._url = redact.address(url).rstrip("/")
 
     async def send(self, message: Send) -> Reply:
         """Perform one send; raises `NoReply`."""
+        source = self._url + message.target
         try:
-            return _reply(await self._client.request(*_request(message), **_parts(message)))
+            return _reply(await self._client.request(*_request(message), **_parts(message)), source)
         except httpx.HTTPError as err:
-            raise _no_reply(err) from err
+            raise _no_reply(err, source) from err
 
     async def close(self) -> None:
         """Close the connections."""
@@ -83,19 +88,46 @@ def _parts(message: Send) -> dict[str, Any]:
     return {"content": message.body or None, "headers": message.headers, "timeout": message.timeout}
 
 
-def _reply(response: httpx.Response) -> Reply:
-    return Reply(
-        response.status_code, {key.lower(): value for key, value in response.headers.items()}, response.content
-    )
+def _reply(response: httpx.Response, source: str) -> Reply:
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content, source)
 
 
-def _no_reply(err: httpx.HTTPError) -> NoReply:
-    return NoReply(str(err) or type(err).__name__, late=isinstance(err, httpx.TimeoutException))
+def _no_reply(err: httpx.HTTPError, source: str) -> NoReply:
+    reason = str(err) or type(err).__name__
+    text = f"{source}: {reason[:_REASON]}"
+    final: FivefoldError | None = None
+    if isinstance(err, httpx.DecodingError):
+        final = InternalError(
+            "internal", f"{source} answered with a body that is not coded as it says: {reason[:_REASON]}"
+        )
+    elif isinstance(err, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        final = ContractError("malformed", f"cannot ask {text}")
+    elif (way := _tls(reason, "http", "https")) is not None:
+        final = Unavailable("not_ready", f"cannot reach {text}", help=way)
+    help = _ASK if isinstance(err, httpx.RemoteProtocolError | httpx.ReadError) else None
+    return NoReply(text, late=isinstance(err, httpx.TimeoutException), final=final, help=help)
+
+
+def _tls(reason: str, plain: str, encrypted: str) -> str | None:
+    """What to do where the two ends do not agree on TLS; None where that is not what has happened."""
+    if any(word in reason for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")):
+        return f"this port speaks no TLS: {plain}:// in place of {encrypted}://"
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "the certificate is not trusted here: give the file of its authority as ca"
+    return None
+
+
+_ASK = "if it stays so: does this port speak the address's protocol, and with or without TLS as it says?"
+
+_REASON = 300
+"""Characters of a library's reason that are passed on."""
 
 
 def _grpc_target(url: str) -> str:
     parts = urlsplit(url)
-    return parts.netloc or parts.path
+    # Without user and password, which gRPC would take for a part of the name, and show.
+    return (parts.netloc or parts.path).rpartition("@")[2]
 
 
 def _grpc_credentials(ca: Path | None) -> grpc.ChannelCredentials:
@@ -111,6 +143,7 @@ class GrpcTransport:
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
         target, options = _grpc_target(url), _grpc_options()
+        self._url = redact.address(url).rstrip("/")
         if urlsplit(url).scheme == "grpcs":
             self._channel = grpc.secure_channel(target, _grpc_credentials(ca), options=options)
         else:
@@ -119,13 +152,14 @@ class GrpcTransport:
     def send(self, message: Send) -> Reply:
         """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
         method: Any = self._channel.unary_unary(SERVICE + message.target)
+        source = f"{self._url} ({message.target})"
         try:
             body, done = method.with_call(
                 message.body, timeout=message.timeout, metadata=tuple(message.headers.items())
             )
         except grpc.RpcError as err:
-            return _failed(err)
-        return Reply(0, _metadata(done.trailing_metadata()), body)
+            return _failed(err, source)
+        return Reply(0, _metadata(done.trailing_metadata()), body, source)
 
     def close(self) -> None:
         """Close the channel."""
@@ -137,6 +171,7 @@ class AsyncGrpcTransport:
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
         target, options = _grpc_target(url), _grpc_options()
+        self._url = redact.address(url).rstrip("/")
         if urlsplit(url).scheme == "grpcs":
             self._channel = grpc.aio.secure_channel(target, _grpc_credentials(ca), options=options)
         else:
@@ -146,11 +181,12 @@ class AsyncGrpcTransport:
         """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
         method: Any = self._channel.unary_unary(SERVICE + message.target)
         ongoing = method(message.body, timeout=message.timeout, metadata=tuple(message.headers.items()))
+        source = f"{self._url} ({message.target})"
         try:
             body = await ongoing
         except grpc.aio.AioRpcError as err:
-            return _failed(err)
-        return Reply(0, _metadata(await ongoing.trailing_metadata()), body)
+            return _failed(err, source)
+        return Reply(0, _metadata(await ongoing.trailing_metadata()), body, source)
 
     async def close(self) -> None:
         """Close the channel."""
@@ -161,12 +197,21 @@ def _metadata(pairs: Any) -> dict[str, Any]:
     return {str(key): value for key, value in pairs or ()}
 
 
-def _failed(err: Any) -> Reply:
+def _failed(err: Any, source: str) -> Reply:
     """A failed call as a reply, or `NoReply` where no server of ours has spoken."""
     code, trailers = err.code(), _metadata(err.trailing_metadata())
     if "fivefold-code" not in trailers:
         if code is grpc.StatusCode.UNAVAILABLE:
-            raise NoReply(err.details() or "unavailable") from err
+            raise _unavailable(err.details() or "unavailable", source) from err
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise NoReply("the time is up", late=True) from err
-    return Reply(int(code.value[0]), trailers, err.details() or "")
+            raise NoReply(f"{source}: the time is up", late=True) from err
+    return Reply(int(code.value[0]), trailers, err.details() or "", source)
+
+
+def _unavailable(reason: str, source: str) -> NoReply:
+    text = f"{source}: {reason[:_REASON]}"
+    help = _tls(reason, "grpc", "grpcs")
+    if any(words in reason for words in ("http1.x server", "Expected SETTINGS frame", "ALPN")):
+        help = "this port speaks no gRPC, but HTTP/1 (http://, https://), or TLS (grpcs://)"
+    final = Unavailable("not_ready", f"cannot reach {text}", help=help) if help else None
+    return NoReply(text, final=final, help=_ASK if "Socket closed" in reason else None)

@@ -144,6 +144,8 @@ def value(field: Field, *, answer: bool = False) -> Schema:
 def scalar(field: Field, *, answer: bool = False) -> Schema:
     """One element of the field: its family, its limits, and null where it may be."""
     rules = _float(field, answer) if field.kind == "float" else _RULES[field.kind](field)
+    if field.kind == "bytes" and not answer:
+        return _wrapped(field, rules)
     if not field.nullable:
         return rules
     rules["type"] = [rules["type"], "null"]
@@ -250,6 +252,18 @@ def _bytes(field: Field) -> Schema:
         if short:
             rules.append({"anyOf": [{"maxLength": 4 * groups - 4}, {"pattern": ("=$", "==$")[short - 1]}]})
     return {**out, "allOf": rules} if rules else out
+
+
+def _wrapped(field: Field, text: Schema) -> Schema:
+    """Bytes on the way in: base64 text, or the object in which TensorFlow Serving's clients send it."""
+    spellings = [text]
+    if field.nullable and not field.null_is_value:
+        # A null_value that is no legal value itself is null too and skips the limits that values obey.
+        spellings.append({"const": field.null_value})
+    inner = spellings[0] if len(spellings) == 1 else {"anyOf": spellings}
+    spellings = [*spellings, {"type": "object", "properties": {"b64": inner}, "required": ["b64"]}]
+    spellings[-1]["additionalProperties"] = False
+    return {"anyOf": [*spellings, *([{"type": "null"}] if field.nullable else [])]}
 
 
 _RULES: dict[str, Callable[[Field], Schema]] = {

@@ -24,7 +24,7 @@ from tests.unit.online.grpc_world import gate_bundle
 from fivefold.client import AsyncClient, Client
 from fivefold.client.api import VARIABLE, CallOptions, authorization
 from fivefold.client.flow import Retries, Send
-from fivefold.core.errors import AccessError, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard, keys
@@ -263,3 +263,21 @@ def test_what_carries_a_key_does_not_show_it(door: Door) -> None:
     shown += repr(Send("/", b"", headers, 1.0)) + repr(CallOptions(1.0, ONCE, headers))
 
     assert door.key[12:-1] not in shown
+
+
+def test_the_wrong_scheme_is_unavailable_and_says_so(door: Door) -> None:
+    """Each scheme at the port of each other: an error that names the address; TLS at a port without it says that."""
+    for scheme in door.urls:
+        for other, url in door.urls.items():
+            if scheme == other:
+                continue
+            wrong = f"{scheme}://{url.partition('://')[2]}"
+            patience = Retries(attempts=2, first=0.001)
+            with Client(wrong, key=door.key, ca=door.ca, retries=patience, timeout=15) as client:
+                with pytest.raises(FivefoldError) as caught:
+                    client.infer({"x": [1.0]}, model="gate")
+                assert not client.ready()
+
+            assert caught.value.code == "not_ready"
+            assert wrong in str(caught.value)
+            assert caught.value.help

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from google.protobuf import descriptor_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 from tests.unit.online import grpc_gate, grpc_world
 from tests.unit.online.grpc_world import SECONDS, Loop, World, request_of
 
@@ -264,23 +265,39 @@ def test_bytes_that_are_no_message_are_malformed_everywhere(served: World) -> No
     assert (reply.code, reply.fivefold) == (grpc.StatusCode.INVALID_ARGUMENT, "malformed")
 
 
-def test_reflection_lists_the_services_and_describes_them(served: World) -> None:
-    """What grpcurl needs to list, describe and call."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
-    asked = [
-        reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(file_containing_symbol=INFERENCE),
-    ]
-    listed, described = stub.ServerReflectionInfo(iter(asked), timeout=SECONDS)
-
-    assert {service.name for service in listed.list_services_response.service} == {
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_lists_the_services_and_describes_them(served: World, version: str) -> None:
+    """What grpcurl needs to list, describe and call, in both versions: their messages are the same on the wire."""
+    ask = served.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    services = {
         INFERENCE,
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
-    files = b"".join(described.file_descriptor_response.file_descriptor_proto)
-    assert b"ModelStreamInfer" in files
-    assert b"TYPE_STRING" in files
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        *(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in sorted(services)),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="inference.Nothing"),
+    ]
+    listed, *described, unknown = ask(iter(asked), timeout=SECONDS)
+
+    assert {service.name for service in listed.list_services_response.service} == services
+    files = dict(zip(sorted(services), described, strict=True))
+    for name, reply in files.items():
+        packages = [
+            descriptor_pb2.FileDescriptorProto.FromString(raw).package
+            for raw in reply.file_descriptor_response.file_descriptor_proto
+        ]
+        assert name.rpartition(".")[0] in packages
+    inference = b"".join(files[INFERENCE].file_descriptor_response.file_descriptor_proto)
+    assert b"ModelStreamInfer" in inference
+    assert b"TYPE_STRING" in inference
+    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 def test_a_process_without_models_says_that_it_is_not_ready() -> None:

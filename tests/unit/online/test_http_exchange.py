@@ -162,6 +162,20 @@ def test_bad_compression_is_refused(gate: World, encoding: str, body: bytes, sta
     assert (reply.status, reply.code) == (status, code)
 
 
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("path", ["/v1/models/gate:predict", "/v2/models/gate/infer"])
+def test_json_in_another_coding_is_malformed_and_told_so(gate: World, path: str, coding: str) -> None:
+    """UTF-8 without a byte order mark is JSON's only form here; a charset that says otherwise is unsupported."""
+    body = '{"instances": [{"x": 1}]}'.encode(coding)
+
+    plain = gate.ask("POST", path, body, headers={"content-type": "application/json"})
+    named = gate.ask("POST", path, body, headers={"content-type": "application/json; charset=utf-16"})
+
+    assert (plain.status, plain.code) == (400, "malformed")
+    assert "UTF-" in plain.json["error"] or "byte order mark" in plain.json["error"]
+    assert (named.status, named.code) == (415, "unsupported_media_type")
+
+
 def test_limits_have_their_codes(gate: World) -> None:
     """Body, announced body, headers, rows and depth."""
     deep = b'{"instances": [{"x": 1}], "parameters": ' + b"[" * 70 + b"]" * 70 + b"}"

@@ -174,6 +174,25 @@ def test_no_such_route(served: World, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v2/models/gate/infer/", "/v2/models/gate/infer"),
+        ("//v2/models/gate/infer", "/v2/models/gate/infer"),
+        ("/v1//models/gate:predict/", "/v1/models/gate:predict"),
+        ("/v2/health/ready//", "/v2/health/ready"),
+    ],
+)
+def test_slashes_that_no_route_has_are_not_found_with_the_path_that_was_meant(
+    served: World, path: str, meant: str
+) -> None:
+    """Never a redirect, which clients follow without the body, or with a key."""
+    reply = served.post(path, {"instances": []})
+
+    assert (reply.status, reply.code) == (404, "not_found")
+    assert f"did you mean {meant}?" in reply.json["help"]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
         ("POST", "/livez", "GET, HEAD, OPTIONS"),
@@ -232,7 +251,11 @@ def test_who_does_not_ask_for_html_gets_liveness_at_the_front(served: World) -> 
 
     assert shown.body.startswith(b"<!doctype html>")
     assert plain.json == any_type.json == {"status": "alive"}
-    assert {reply.headers["vary"] for reply in (shown, plain, any_type)} == {"accept"}
+    assert [reply.headers["vary"] for reply in (shown, plain, any_type)] == [
+        "accept, accept-encoding",
+        "accept",
+        "accept",
+    ]
 
 
 def test_page_and_documentation_load_nothing_from_elsewhere(served: World) -> None:

@@ -219,7 +219,13 @@ def test_a_header_length_that_cannot_be_is_malformed(served: World, length: str)
         ({"inputs": [{"name": "x", "shape": [-1], "datatype": "FP64", "data": [1]}]}, "inputs.x"),
         ({"inputs": [x(1, parameters={"binary_data_size": 8})]}, "inputs.x"),
         ({"inputs": [x(1, parameters=[])]}, "inputs.x.parameters"),
-        ({"inputs": [x(1, parameters={"a": None})]}, "inputs.x.parameters"),
+        ({"inputs": [x(1, parameters={"a": [None]})]}, "inputs.x.parameters"),
+        ({"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": None}]}, "inputs.x"),
+        ({"inputs": [x(1) | {"shape": None}]}, "inputs.x"),
+        ({"inputs": [x(1) | {"datatype": None}]}, "inputs.x.datatype"),
+        ({"inputs": [None]}, "inputs[0]"),
+        ({"inputs": [x(1)], "outputs": [None]}, "outputs[0]"),
+        ({"inputs": [x(1)], "outputs": [{"name": None}]}, "outputs[0].name"),
         ({"inputs": [x(1)], "id": 7}, "id"),
         ({"inputs": [x(1)], "id": "\ud800"}, "id"),
         ({"inputs": [x(1)], "parameters": {"a": [1]}}, "parameters"),
@@ -234,6 +240,58 @@ def test_a_request_that_is_none_is_malformed_at_its_place(served: World, body: A
     reply = served.post(GATE, body)
 
     assert (reply.status, reply.code, reply.json["path"]) == (400, "malformed", path)
+
+
+NULLS: dict[str, Any] = {"id": None, "parameters": None, "outputs": None}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [x(1)]} | NULLS,
+        {"inputs": [x(1, parameters=None)]} | NULLS,
+        {"inputs": [x(1, parameters={"binary_data_size": None, "shared_memory_region": None, "mine": None})]},
+        {"inputs": [x(1)], "parameters": {"binary_data_output": None, "mine": None}},
+        {"inputs": [x(1)], "outputs": [{"name": "y", "parameters": None}]},
+        {"inputs": [x(1)], "outputs": [{"name": "y", "parameters": {"binary_data": None, "classification": None}}]},
+        # As the exact reader has it, which a size such as 1.0 calls.
+        {"inputs": [x(1, parameters={"mine": None}) | {"shape": [1.0]}]} | NULLS,
+        {"inputs": [x(1, parameters=None) | {"shape": [1.0]}], "outputs": [{"name": "y", "parameters": None}]},
+        {"inputs": [x(1)], "mine": None},
+    ],
+)
+def test_null_is_absent_wherever_a_member_may_be_left_out(served: World, body: Any) -> None:
+    """As clients send it that write down every member of their types: the answer is that of the request without."""
+    answer, plain = served.post(GATE, body).json, served.post(GATE, {"inputs": [x(1)]}).json
+
+    for each in (answer, plain):
+        del each["parameters"]["request_id"]
+    assert answer == plain
+
+
+@pytest.mark.parametrize("field", ["w", "x"])
+def test_null_is_absent_in_the_usual_request_too(served: World, field: str) -> None:
+    """One tensor of numbers, which has a reader of its own, and one that has not."""
+    model = "classifier" if field == "w" else "gate"
+    tensor = {"name": field, "datatype": "FP32", "shape": [1, 3] if field == "w" else [1, 1], "data": [1, 2, 1][:3]}
+    if field == "x":
+        tensor["data"] = [1]
+
+    given = served.post(f"/v2/models/{model}/infer", {"inputs": [tensor | {"parameters": None}]} | NULLS)
+    plain = served.post(f"/v2/models/{model}/infer", {"inputs": [tensor]})
+
+    assert given.status == 200
+    assert given.json["outputs"] == plain.json["outputs"]
+    assert "id" not in given.json
+
+
+def test_null_data_stands_beside_raw_bytes(served: World) -> None:
+    """A tensor whose data is null and whose bytes follow the JSON."""
+    head = x() | {"shape": [1], "data": None, "parameters": {"binary_data_size": 8, "mine": None}}
+
+    reply = binary(served, GATE, {"inputs": [head]} | NULLS, struct.pack("<d", 2))
+
+    assert reply.json["outputs"][0]["data"] == [4.0]
 
 
 def test_a_body_that_is_no_json_is_malformed(served: World) -> None:

@@ -132,11 +132,18 @@ def _convert(kind: str, value: Any) -> Any:
         return int(value) if value.is_integer() else _WRONG
     if kind == "bool":
         return value if isinstance(value, bool) else _WRONG
+    if kind == "bytes" and is_wrapped(value):
+        value = value["b64"]
     if not isinstance(value, str):
         return _WRONG
     if kind == "string":
         return value
     return decode_base64(value)
+
+
+def is_wrapped(value: Any) -> bool:
+    """Whether a value is `{"b64": "…"}`, as TensorFlow Serving's clients spell bytes in JSON."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def decode_base64(value: str) -> Any:

@@ -61,6 +61,8 @@ def loads(body: bytes | memoryview, *, max_depth: int = MAX_DEPTH) -> Any:
         raise ContractError("too_large", f"expected JSON nested at most {max_depth} deep, got {depth}")
     if raw.startswith(b"\xef\xbb\xbf"):
         raise ContractError("malformed", "expected JSON, got a byte order mark first")
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:4]:
+        raise ContractError("malformed", "expected JSON in UTF-8, got UTF-16 or UTF-32")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as err:

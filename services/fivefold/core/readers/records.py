@@ -1,6 +1,7 @@
 """Records to columns: JSON objects (or positional arrays), one a row.
 
-`read` takes parsed values; `read_json` takes a V1 body and tries a typed decoder first. The typed decoder may only
+`read` takes parsed values, `read_columns` the same values a field at a time; `read_json` takes a V1 body and tries a
+typed decoder first. The typed decoder may only
 accept: whatever it refuses is read again exactly, and that reading gives the codes and paths.
 """
 
@@ -19,11 +20,12 @@ from fivefold.core.check import Findings, Reading, column, say
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
-from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.cells import is_wrapped, rows_of_cells
+from fivefold.core.readers.columnar import spelled
 from fivefold.core.readers.exact_json import MAX_DEPTH, loads
 
 _TYPED: dict[str, Any] = {"bool": bool, "int": int, "float": float, "string": str}
-_ENVELOPE = ("instances", "parameters", "signature_name")
+_ENVELOPE = ("instances", "inputs", "parameters", "signature_name")
 
 
 class Records:
@@ -36,12 +38,22 @@ class Records:
             for name in (field.name, *field.aliases):
                 self._names[name] = index
         self._defaults = Defaults(self.fields)
+        # Under a single field of bytes, an instance of this form is the field's value and no record.
+        self._wrapped = len(self.fields) == 1 and self.fields[0].kind == "bytes" and "b64" not in self._names
         self._fast = _body_reader(self.fields)
 
     def read_json(
-        self, body: bytes | memoryview, *, max_rows: int | None = None, max_depth: int = MAX_DEPTH
+        self,
+        body: bytes | memoryview,
+        *,
+        max_rows: int | None = None,
+        max_depth: int = MAX_DEPTH,
+        columnar: Callable[[], None] | None = None,
     ) -> Reading:
-        """Read a body `{"instances": [...]}`; raises `ContractError` where the body as a whole cannot be read."""
+        """Read a body of rows, `{"instances": [...]}`, or of columns, `{"inputs": {...}}`: then `columnar` is called.
+
+        Raises `ContractError` where the body as a whole cannot be read.
+        """
         if self._fast is not None:
             columns = self._fast(body, max_rows)
             if columns is not None:
@@ -54,7 +66,13 @@ class Records:
                 raise ContractError(
                     "malformed", f"unknown member {say(name)} beside instances", help=nearest(name, _ENVELOPE)
                 )
-        instances = envelope.get("instances")
+        instances, inputs = envelope.get("instances"), envelope.get("inputs")
+        if inputs is not None:
+            if instances is not None:
+                raise ContractError("malformed", "expected instances or inputs, got both", path="inputs")
+            if columnar is not None:
+                columnar()
+            return self.read_columns(inputs, max_rows=max_rows)
         if not isinstance(instances, list):
             got = say(instances) if "instances" in envelope else "nothing"
             raise ContractError("malformed", f"expected an array of instances, got {got}", path="instances")
@@ -77,7 +95,7 @@ class Records:
         unknown: dict[str, list[int]] = {}
         doubled: dict[int, list[int]] = {}
         for row, instance in enumerate(instances):
-            if isinstance(instance, dict):
+            if isinstance(instance, dict) and not (self._wrapped and is_wrapped(instance)):
                 for name, value in instance.items():
                     index = self._names.get(name, -1)
                     if index < 0:
@@ -94,11 +112,46 @@ class Records:
                 continue
             for index, value in enumerate(values):
                 cells[index][row], given[index][row] = value, True
+        return self._checked(findings, cells, given, unreadable, unknown, doubled)
+
+    def read_columns(self, inputs: Any, *, max_rows: int | None = None) -> Reading:
+        """Read parsed JSON values spelled by column: an object with an array for each field, one value a row.
+
+        Under a single field also that array alone. Raises `ContractError`: `malformed` for what is no such columns or
+        where their lengths disagree, `too_large` above `max_rows`.
+        """
+        found = spelled(self.fields, self._names, inputs)
+        rows = found.rows
+        refuse_rows(rows, max_rows)
+        findings = Findings(self.fields, rows)
+        if not rows:
+            # There is no row that could lack a field or have it twice.
+            for index, field in enumerate(self.fields):
+                if field.required and index not in found.arrays:
+                    findings.name("missing_field", index, field.name, (), "expected an array, got nothing")
+                elif index in found.doubled:
+                    findings.name("duplicate_field", index, field.name, (), "given under two of its names")
+        cells = [found.arrays.get(index, [None] * rows) for index in range(len(self.fields))]
+        given = [[index in found.arrays] * rows for index in range(len(self.fields))]
+        unknown, doubled = dict.fromkeys(found.unknown, range(rows)), dict.fromkeys(found.doubled, range(rows))
+        return self._checked(findings, cells, given, [False] * rows, unknown, doubled)
+
+    def _checked(
+        self,
+        findings: Findings,
+        cells: Sequence[list[Any]],
+        given: Sequence[list[bool]],
+        unreadable: Sequence[bool],
+        unknown: Mapping[str, Sequence[int]],
+        doubled: Mapping[int, Sequence[int]],
+    ) -> Reading:
+        """Columns of the cells that each field was given; `unreadable` rows hold none and are reported already."""
+        rows = findings.rows
         for name, hit in unknown.items():
             findings.name("unknown_field", len(self.fields), name, hit, "no such field", nearest(name, self._names))
         arrays = {}
         for index, field in enumerate(self.fields):
-            twice = doubled.get(index, [])
+            twice = doubled.get(index, ())
             if twice:
                 findings.name("duplicate_field", index, field.name, twice, "given under two of its names")
             absent = [row for row in range(rows) if not given[index][row] and not unreadable[row]]

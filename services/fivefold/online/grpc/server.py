@@ -10,10 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_reflection.v1alpha import reflection
 
-from fivefold.online.grpc.health import SERVICE as HEALTH
-from fivefold.online.grpc.servicer import INFERENCE, Servicer, register
+from fivefold.online.grpc.servicer import Servicer, register
 
 if TYPE_CHECKING:
     from fivefold.online.serving import Serving
@@ -55,7 +53,6 @@ class Server:
             ]
         )
         register(self.servicer, self._server)
-        reflection.enable_server_reflection((INFERENCE, HEALTH, reflection.SERVICE_NAME), self._server)
         host = address.rpartition(":")[0]
         self.address = f"{host}:{self._server.add_insecure_port(address)}"
 

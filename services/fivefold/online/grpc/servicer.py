@@ -2,7 +2,7 @@
 
 `Servicer` belongs to a process with scorers. `register` puts its methods on an ordinary server and on a Ray Serve
 replica's alike; there they run past Ray's wrapper, which knows neither deadlines nor our errors and would count an idle
-stream as an ongoing request. Reflection is the server's own: Ray's has it, `server` adds it to a plain one.
+stream as an ongoing request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
-from fivefold.online.grpc import problems, tensors
+from fivefold.online.grpc import problems, reflection, tensors
 from fivefold.online.grpc.call import admit, begin, parse, shown
 from fivefold.online.grpc.control import Control
 from fivefold.online.grpc.health import SERVICE as HEALTH
@@ -213,6 +213,7 @@ def register(servicer: Servicer, server: Any) -> None:
     """Put the services on a `grpc.aio.Server`, or on a Ray Serve replica's server, where they bypass Ray's wrapper."""
     for service, handlers in servicer.handlers().items():
         _add(server, service, handlers)
+    _reflect(server)
 
 
 def register_unready(server: Any) -> None:
@@ -227,11 +228,17 @@ def register_unready(server: Any) -> None:
                 for method in service.methods
             }
             _add(server, service.full_name, methods)
+    _reflect(server)
 
 
 async def _unready(_: Any, context: Context) -> bytes:
     call = begin(lambda given: given or secrets.token_hex(12), context)
     await problems.abort(context, Unavailable("not_ready", "no model is loaded yet", retry_after=1.0), call)
+
+
+def _reflect(server: Any) -> None:
+    for service, handlers in reflection.handlers((INFERENCE, HEALTH)).items():
+        _add(server, service, handlers)
 
 
 def _add(server: Any, service: str, handlers: Handlers) -> None:

@@ -7,6 +7,7 @@ host; routes for the reader's own FastAPI application are `fivefold.router`'s.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Guard
 from fivefold.online import page
 from fivefold.online.http import docs, openapi
+from fivefold.online.http.compression import asked, compress, fitting, vary
 from fivefold.online.http.exchange import admit, begin
 from fivefold.online.http.lean import Lean
 from fivefold.online.http.origins import Origins
@@ -125,7 +127,8 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: H
             caller.release()
             chosen = whole if "bundles" in caller.scopes else plain
         reply = await chosen(request, call)
-        reply.headers += [(b"vary", b"authorization, x-api-key"), (b"cache-control", b"private, no-cache")]
+        vary(reply, b"authorization, x-api-key")
+        reply.headers.append((b"cache-control", b"private, no-cache"))
         return reply
 
     return answer
@@ -150,8 +153,11 @@ def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
 
 
 def _fixed(body: bytes, headers: list[Header]) -> Handler:
-    async def answer(_request: Request, call: Call) -> Reply:
-        return Reply(200, [*headers, *_CAREFUL, *identity(call)], body)
+    packed = cache(lambda: compress(body))
+
+    async def answer(request: Request, call: Call) -> Reply:
+        reply = Reply(200, [*headers, *_CAREFUL, *identity(call)], body)
+        return fitting(reply, asked(dict(request.scope["headers"])), packed)
 
     return answer
 
@@ -175,13 +181,20 @@ def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Respo
             reply = problem(serving.refuse(call, refusal), call)
             reply.headers.append((b"allow", methods.encode()))
         elif status == HTTPStatus.NOT_FOUND:
-            refusal = NotFound("not_found", f"no route {path}", help="the routes are at /docs")
+            refusal = NotFound("not_found", f"no route {path}", help=_way(path))
             reply = problem(serving.refuse(call, refusal), call)
         else:
             reply = problem(serving.refuse(call, defect(error)), call)
         return response(reply, head=request.method == "HEAD")
 
     return answer
+
+
+def _way(path: str) -> str:
+    """What may help who asked for a path that is none: the slashes that no route has, or the list of routes."""
+    tidy = "/" + "/".join(filter(None, path.split("/")))
+    # A 404 is never answered by a redirect: clients follow those without the body, or with a key to elsewhere.
+    return "the routes are at /docs" if tidy == path else f"did you mean {tidy}? the routes are at /docs"
 
 
 def _unexpected(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.guard.guard import several
+from fivefold.online.http.compression import asked, fitted
 from fivefold.online.http.problems import Reply, problem
 from fivefold.online.serving import Answer, Call, Model, Serving, defect
 
@@ -78,6 +79,7 @@ async def exchange(
                 # Before the body: nobody unknown makes us hold one.
                 caller = admit(serving.guard, scope, headers, "infer")
             check_media_types(headers, wire.consumes, wire.produces)
+            coding = asked(headers)
             inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
             raw = await read_body(headers, receive, serving.settings)
             call.size = len(raw) if inflate is None else len(raw) * _EXPANSION
@@ -85,7 +87,8 @@ async def exchange(
             decode, encode = wire.prepare(headers, _whole(raw, inflate), call)
         except FivefoldError as error:
             return problem(serving.refuse(call, error), call)
-        return await serving.answer(name, version, call, decode, encode)
+        reply = await serving.answer(name, version, call, decode, encode)
+        return reply if coding is None else await fitted(reply, coding)
     except FivefoldError as error:
         return problem(error, call)
     except Exception as cause:

@@ -22,13 +22,23 @@ from fivefold.online.serving import Model, Serving
 Schema = dict[str, Any]
 
 _PARAMETERS: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_ASKED: Final[Schema] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
+"""The parameters of a request: in those, as in all that may be left out of one, null is as good as absent."""
 _TEXT: Final[Schema] = {"type": "string"}
 _FAILED: Final[Schema] = {
     "default": {"description": "an error", "content": {"application/json": {"schema": {"$ref": f"{BASE}Error"}}}}
 }
 _NOTES: Final = (
     "Headers: `x-request-id` (yours comes back, otherwise one is made), `x-request-timeout` (seconds from now), "
-    "`traceparent`, `content-encoding` gzip or deflate."
+    "`traceparent`, `content-encoding` gzip or deflate, `accept-encoding` gzip (for large answers)."
+)
+_COLUMNS: Final = (
+    'By column, as TensorFlow Serving has it: `{"inputs": {"field": [one value a row, …]}}` in place of `instances` '
+    'is answered by `{"outputs": {…}, "metadata": {…}}`; a single field may be the array alone, and a single output '
+    "is."
 )
 _BINARY: Final = (
     "More rows: the first size of every shape. Tensors may also travel raw behind the JSON, by the binary tensor "
@@ -203,7 +213,7 @@ def _predict(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
         "response": {"predictions": answers.slice(0, 2).to_records(), "metadata": _example_metadata(model)},
     }
     out: dict[str, Any] = operation(model.contract, prefix, examples=examples)
-    out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": _NOTES}
+    out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": f"{_COLUMNS} {_NOTES}"}
     out["summary"] = f"Predict with {model.name} {model.version}: records"
     return out
 
@@ -254,7 +264,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
         f"{prefix}InferRequest": {
             "type": "object",
             "properties": {
-                "id": _TEXT,
+                "id": {"type": ["string", "null"]},
                 "parameters": _parameters("binary_data_output"),
                 "inputs": {
                     "type": "array",
@@ -263,7 +273,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
                     "minItems": len(inputs),
                     "maxItems": len(inputs),
                 },
-                "outputs": {"type": "array", "items": asked},
+                "outputs": {"type": ["array", "null"], "items": asked},
             },
             "required": ["inputs"],
         },
@@ -282,7 +292,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
 
 
 def _parameters(flag: str) -> Schema:
-    return _PARAMETERS | {"properties": {flag: {"type": "boolean"}}}
+    return _ASKED | {"properties": {flag: {"type": ["boolean", "null"]}}}
 
 
 def _tensor(field: Field) -> Schema:
@@ -295,7 +305,7 @@ def _tensor(field: Field) -> Schema:
             "shape": {"const": [1, *field.shape]},
             "data": data,
             # The size of a binary tensor stands in the place of its data.
-            "parameters": _PARAMETERS | {"properties": {"binary_data_size": False}},
+            "parameters": _ASKED | {"properties": {"binary_data_size": {"type": "null"}}},
         },
         "required": ["name", "datatype", "shape", "data"],
     }

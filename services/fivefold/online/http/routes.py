@@ -17,6 +17,7 @@ from fivefold.core.errors import AccessError, FivefoldError, NotFound, ProtocolE
 from fivefold.guard import Principal
 from fivefold.guard.keys import Scope
 from fivefold.online import oip
+from fivefold.online.http.compression import asked, fitting
 from fivefold.online.http.exchange import Receive, Wire, admit, begin, check_accept, check_headers, exchange
 from fivefold.online.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.online.http.v1 import V1
@@ -108,7 +109,8 @@ class Surface:
                     caller = admit(self.serving.guard, request.scope, headers, right)
                 if produces != _ANY:
                     check_accept(headers, produces)
-                reply = await handler(request, call)
+                coding = asked(headers)
+                reply = fitting(await handler(request, call), coding)
             except FivefoldError as error:
                 reply = problem(self.serving.refuse(call, error), call)
             except Exception as cause:

@@ -1,22 +1,28 @@
-"""V1 over HTTP: records in, records out, with the metadata beside them.
+"""V1 over HTTP: records in, records out, with the metadata beside them; or columns in, columns out.
 
-Reading records under the contract is core's; everything about the connection is left to `exchange`.
+The columns are TensorFlow Serving's: `inputs` and `outputs`, an object with an array for each field, or the array alone
+where there is one. Reading either under the contract is core's; everything about the connection is left to `exchange`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
-from fivefold.online.serving import Answer, Call
+from fivefold.online.serving import Answer, Call, Model
 from fivefold.online.settings import OnlineSettings
+
+if TYPE_CHECKING:
+    from fivefold.core.check import Reading
+    from fivefold.core.columns import Columns
 
 
 class V1:
-    """`{"instances": [...]}` to `{"predictions": [...], "metadata": {...}}`."""
+    """`{"instances": [...]}` to `{"predictions": [...], "metadata": {...}}`, and `inputs` to `outputs`."""
 
     consumes: tuple[str, ...] = ("application/json",)
     produces: tuple[str, ...] = ("application/json",)
@@ -27,10 +33,29 @@ class V1:
 
     def prepare(self, _headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
         """See `exchange.Wire`."""
-        max_rows, max_depth = self._max_rows, self._max_depth
+        by_column = False
+
+        def columnar() -> None:
+            nonlocal by_column
+            by_column = True
+
+        def decode(model: Model) -> Reading:
+            return model.records.read_json(
+                body(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar
+            )
 
         def encode(answer: Answer) -> Reply:
-            text = msgspec.json.encode({"predictions": answer.columns.to_records(), "metadata": answer.metadata})
-            return Reply(200, [JSON, *identity(call)], text)
+            columns = answer.columns
+            said: dict[str, Any] = (
+                {"outputs": _outputs(columns)} if by_column else {"predictions": columns.to_records()}
+            )
+            said["metadata"] = answer.metadata
+            return Reply(200, [JSON, *identity(call)], msgspec.json.encode(said))
 
-        return lambda model: model.records.read_json(body(), max_rows=max_rows, max_depth=max_depth), encode
+        return decode, encode
+
+
+def _outputs(columns: Columns) -> Any:
+    """An array for each output; as TensorFlow Serving has it, the array alone where there is one output."""
+    lists = columns.to_lists()
+    return lists if len(lists) > 1 else next(iter(lists.values()))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.core.check import shown_name
+from fivefold.core.check import say, shown_name
 from fivefold.core.columns import json_values
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError, ProtocolError
 from fivefold.core.readers.tensors import JsonText, Tensor
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
-from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Plain, Request, parse, parse_plain
+from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
 from fivefold.online.oip import NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.online.serving import Answer, Call, Model
 from fivefold.online.settings import OnlineSettings
@@ -32,8 +32,9 @@ HEADER_LENGTH = b"inference-header-content-length"
 
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
 _MAX_ELEMENTS = 2**40
+_NULL = memoryview(b"null")
 
-_Asked = tuple[str | msgspec.UnsetType, list[tuple[Field, bool]]]
+_Asked = tuple[str | None, list[tuple[Field, bool]]]
 """The id of a request, and the outputs it wants with whether each goes raw."""
 
 
@@ -95,13 +96,13 @@ class V2:
         for item in request.inputs:
             path = f"inputs.{shown_name(item.name)}"
             dtype = dtype_of(item.datatype, path)
-            size = item.parameters.get("binary_data_size") if item.parameters else None
+            size = _given(item.parameters, "binary_data_size")
             if size is None:
                 tensors.append(_json_tensor(item, dtype, path))
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {size!r}", path=path)
-            if length is None or item.data is not NOTHING:
+                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
+            if length is None or not _absent(item.data):
                 why = "without the header Inference-Header-Content-Length" if length is None else "beside data"
                 raise ContractError("malformed", f"binary_data_size {why}", path=path)
             if size > len(raw) - at:
@@ -141,7 +142,7 @@ def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
 
 
 def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
-    if item.data is NOTHING:
+    if _absent(item.data):
         raise ContractError("malformed", "expected data, or a binary_data_size, got neither", path=path)
     if item.datatype in RAW_ONLY:
         raise ContractError("malformed", f"{item.datatype} has no form in JSON", path=path, help="send it as FP32")
@@ -149,6 +150,11 @@ def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
     if isinstance(data, msgspec.Raw):
         data = JsonText(memoryview(data))
     return Tensor(item.name, dtype, tuple(item.shape), data)
+
+
+def _absent(data: Any) -> bool:
+    """Whether a tensor has no data in the JSON: none was given, or null."""
+    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == _NULL)
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:
@@ -163,38 +169,46 @@ def _elements(shape: tuple[int, ...], path: str) -> int:
 def _refuse_foreign(request: Request | Plain) -> None:
     """Other servers' extensions that change what an answer means must not be passed over in silence."""
     for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
-        for part in parts:
-            for name in _ELSEWHERE:
-                if name in part.parameters:
+        for part in parts or ():
+            for name in _ELSEWHERE if part.parameters else ():
+                if _given(part.parameters, name) is not None:
                     path = f"{side}.{shown_name(part.name)}"
                     raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
 
 
 def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]:
     """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
-    default = request.parameters.get("binary_data_output", False)
-    _boolean(default, "parameters.binary_data_output")
+    default = _flag(request.parameters, "binary_data_output", "parameters", False)
     if not request.outputs:
-        return [(field, bool(default)) for field in model.contract.outputs]
+        return [(field, default) for field in model.contract.outputs]
     fields = {field.name: field for field in model.contract.outputs}
     out: dict[str, tuple[Field, bool]] = {}
     for item in request.outputs:
         if item.name not in fields:
             path = f"outputs.{shown_name(item.name)}"
             raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
-        raw = item.parameters.get("binary_data", default)
-        _boolean(raw, f"outputs.{item.name}.binary_data")
+        raw = _flag(item.parameters, "binary_data", f"outputs.{item.name}", default)
         # An output that is asked for again has its place already: no schema can tell a client that it may not be.
-        out.setdefault(item.name, (fields[item.name], bool(raw)))
+        out.setdefault(item.name, (fields[item.name], raw))
     return list(out.values())
 
 
-def _boolean(value: Parameter, path: str) -> None:
+def _flag(parameters: Parameters, name: str, path: str, default: bool) -> bool:
+    """A parameter that is true or false; `default` where it is absent or null."""
+    value = _given(parameters, name)
+    if value is None:
+        return default
     if not isinstance(value, bool):
-        raise ContractError("malformed", f"expected true or false, got {value!r}", path=path)
+        raise ContractError("malformed", f"expected true or false, got {say(value)}", path=f"{path}.{name}")
+    return value
 
 
-def _encode(answer: Answer, request_id: str | msgspec.UnsetType, asked: list[tuple[Field, bool]], call: Call) -> Reply:
+def _given(parameters: Parameters, name: str) -> Parameter | None:
+    """A parameter's value; None where it is absent or null."""
+    return parameters.get(name) if parameters else None
+
+
+def _encode(answer: Answer, request_id: str | None, asked: list[tuple[Field, bool]], call: Call) -> Reply:
     model = answer.model
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -209,7 +223,7 @@ def _encode(answer: Answer, request_id: str | msgspec.UnsetType, asked: list[tup
             tensor["data"] = json_values(field, array.reshape(-1))
         outputs.append(tensor)
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
-    if request_id is not msgspec.UNSET:
+    if request_id is not None:
         head["id"] = request_id
     head["parameters"] = answer.metadata
     head["outputs"] = outputs

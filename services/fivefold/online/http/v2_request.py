@@ -2,6 +2,9 @@
 
 As everywhere, the typed decoder may only accept; what it refuses is read again. What the tensors hold is not looked at
 here: their data stays JSON text, or parsed values where the exact reader had to parse it.
+
+A member that may be left out may as well be null, and a parameter likewise: clients that write down all members of
+their types, as pydantic's, Java's and Go's do, mean nothing else by it.
 """
 
 from __future__ import annotations
@@ -19,36 +22,40 @@ T = TypeVar("T")
 
 Parameter = str | int | float | bool
 
+Parameters = dict[str, Parameter | None] | None
+"""As they come: null is as good as absent, of one parameter or of all."""
+
 NOTHING = msgspec.Raw(b"")
 """The data of a tensor that has none."""
+
 
 _MAX_SIZE = 2**53
 
 
 class Input(msgspec.Struct, gc=False):
-    """One tensor of a request. `data` is `NOTHING`, JSON text, or (from the exact reader) a parsed value."""
+    """One tensor of a request. `data` is `NOTHING`, JSON text (`null` too), or a parsed value by the exact reader."""
 
     name: str
     datatype: str
     shape: list[int]
     data: msgspec.Raw = NOTHING
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = None
 
 
 class Output(msgspec.Struct, gc=False):
     """One output that a request asks for."""
 
     name: str
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = None
 
 
 class Request(msgspec.Struct, gc=False):
-    """A request's JSON; members that the protocol does not know are passed over."""
+    """A request's JSON; members that the protocol does not know are passed over. None: absent, or null."""
 
     inputs: list[Input]
-    id: str | msgspec.UnsetType = msgspec.UNSET
-    parameters: dict[str, Parameter] = {}
-    outputs: list[Output] = []
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[Output] | None = None
 
 
 class Numbers(msgspec.Struct, gc=False):
@@ -58,16 +65,16 @@ class Numbers(msgspec.Struct, gc=False):
     datatype: str
     shape: list[int]
     data: list[float]
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = None
 
 
 class Plain(msgspec.Struct, gc=False):
     """A request of such tensors."""
 
     inputs: list[Numbers]
-    id: str | msgspec.UnsetType = msgspec.UNSET
-    parameters: dict[str, Parameter] = {}
-    outputs: list[Output] = []
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[Output] | None = None
 
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -97,11 +104,12 @@ def _exact(value: Any) -> Request:
         raise ContractError("malformed", "expected an array of tensors, got nothing", path="inputs")
     inputs = [_input(item, index) for index, item in enumerate(_expect(value["inputs"], list, "an array", "inputs"))]
     outputs = []
-    for index, item in enumerate(_expect(value.get("outputs", []), list, "an array", "outputs")):
+    asked = value.get("outputs")
+    for index, item in enumerate(_expect([] if asked is None else asked, list, "an array", "outputs")):
         path = f"outputs[{index}]"
         outputs.append(Output(_text(item, "name", path), _parameters(item, path)))
     request = Request(inputs=inputs, parameters=_parameters(value, ""), outputs=outputs)
-    if "id" in value:
+    if value.get("id") is not None:
         request.id = _text(value, "id", "")
     return request
 
@@ -120,8 +128,10 @@ def _input(item: Any, index: int) -> Input:
         ):
             raise ContractError("malformed", f"expected a shape of whole sizes, got {say(size)}", path=path)
         shape.append(int(size))
-    data: Any = item.get("data", NOTHING)
-    if data is not NOTHING and not isinstance(data, list):
+    data: Any = item.get("data")
+    if data is None:
+        data = NOTHING
+    elif not isinstance(data, list):
         # Back to text: one place says what is wrong with it.
         data = msgspec.Raw(json.dumps(data).encode())
     return Input(name, _text(item, "datatype", path), shape, data, _parameters(item, path))
@@ -138,11 +148,14 @@ def _text(owner: Any, member: str, path: str) -> str:
     return text
 
 
-def _parameters(owner: dict[str, Any], path: str) -> dict[str, Parameter]:
+def _parameters(owner: dict[str, Any], path: str) -> Parameters:
     where = f"{path}.parameters" if path else "parameters"
-    out = _expect(owner.get("parameters", {}), dict, "an object", where)
+    given = owner.get("parameters")
+    if given is None:
+        return None
+    out: dict[str, Any] = _expect(given, dict, "an object", where)
     for name, value in out.items():
-        if not isinstance(value, str | int | float):
+        if value is not None and not isinstance(value, str | int | float):
             message = f"expected a string, a number or a boolean as {say(name)}, got {say(value)}"
             raise ContractError("malformed", message, path=where)
     return out
