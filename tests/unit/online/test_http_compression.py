@@ -27,7 +27,7 @@ ROWS = 1000
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     place = tmp_path_factory.mktemp("gzip")
-    with world([gate_bundle(place / "gate"), models.bundle("linear", place)]) as out:
+    with world([gate_bundle(place / "gate"), models.bundle("linear", place)], serve_bundles=True) as out:
         yield out
 
 
