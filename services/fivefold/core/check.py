@@ -7,9 +7,10 @@ The numeric path is vectorised; text is walked value by value. Decoding wire for
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -68,8 +69,19 @@ class Reading:
         return self.columns
 
 
+Sentence = str | Callable[[], str | None] | None
+"""A message or a help line, or what makes it once it is known to be shown."""
+
+Order = tuple[int, int, bytes, int, int]
+"""Class, field, UTF-8 bytes of an unknown name, row, element: -1 where one does not apply."""
+
+
 class Findings:
-    """Collects violations in any order and gives them back in the contract's order, with the rows they hit."""
+    """Collects violations in any order and gives them back in the contract's order, with the rows they hit.
+
+    Only the first sixteen are kept, and only of what may be among them is a path or a sentence made: input that is
+    wrong everywhere costs no more than input that is right.
+    """
 
     def __init__(self, fields: Sequence[Field], rows: int, side: str = "inputs") -> None:
         self.fields = fields
@@ -78,50 +90,70 @@ class Findings:
         self.bad: Mask = np.zeros(rows, np.bool_)
         self.nulls: dict[str, Mask] = {}
         """Where the fields hold null whose array alone cannot tell (`Field.null_is_value`)."""
-        self._found: list[tuple[tuple[int, int, bytes, int, int], Violation]] = []
-        self._count: dict[tuple[int, int], int] = {}
+        self._found: list[tuple[Order, Violation]] = []
+        self._last: Order | None = None
+        """The sixteenth violation so far: what comes after it is not shown."""
+        self._whole = 0
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def whole(self, code: str, path: str, message: str, help: str | None = None) -> None:
+    def whole(self, code: str, path: str, message: Sentence, help: Sentence = None) -> None:
         """A violation of the whole input: every row is bad."""
         self.bad[:] = True
-        self._found.append(((RANK[code], -1, b"", -1, len(self._found)), Violation(code, path, message, help)))
+        self._whole += 1
+        self._add((RANK[code], -1, b"", -1, self._whole), code, lambda: path, message, help)
 
-    def row(self, row: int, message: str) -> None:
+    def row(self, row: int, message: Sentence) -> None:
         """A record that cannot be read at all."""
         self.bad[row] = True
-        self._found.append(((0, -1, b"", row, 0), Violation("malformed", f"{self.side}[{row}]", message)))
+        self._add((0, -1, b"", row, 0), "malformed", lambda: f"{self.side}[{row}]", message)
 
     def name(
-        self, code: str, index: int, name: str, rows: Sequence[int], message: str, help: str | None = None
+        self,
+        code: str,
+        index: int,
+        name: str,
+        rows: Sequence[int] | npt.NDArray[np.int64],
+        message: Sentence,
+        help: Sentence = None,
     ) -> None:
-        """A name that is unknown, doubled or missing in `rows`: reported once when that is every row."""
-        shown = shown_name(name)
+        """A name that is unknown, doubled or missing in `rows` (rising): reported once when that is every row."""
         order = name.encode("utf-8", "surrogatepass") if index >= len(self.fields) else b""
         if len(rows) == self.rows:
             self.bad[:] = True
-            self._found.append(
-                ((RANK[code], index, order, -1, 0), Violation(code, f"{self.side}.{shown}", message, help))
-            )
+            self._add((RANK[code], index, order, -1, 0), code, lambda: f"{self.side}.{shown_name(name)}", message, help)
             return
-        self.bad[list(rows)] = True
-        for row in rows[:MAX_DETAILS]:
-            violation = Violation(code, f"{self.side}.{shown}[{row}]", message, help)
-            self._found.append(((RANK[code], index, order, row, 0), violation))
+        self.bad[np.asarray(rows, np.int64)] = True
+        for row in map(int, rows[:MAX_DETAILS]):
+            where = partial("{}.{}[{}]".format, self.side, shown_name(name), row)
+            self._add((RANK[code], index, order, row, 0), code, where, message, help)
 
-    def cell(self, code: str, index: int, row: int, element: int | None, message: str, help: str | None = None) -> None:
+    def shows(self, code: str, index: int, row: int, *, every: bool) -> bool:
+        """Whether such a violation of a known name could still be among those that are reported."""
+        return self._last is None or (RANK[code], index, b"", -1 if every else row, 0) <= self._last
+
+    def cell(
+        self, code: str, index: int, row: int, element: int | None, message: Sentence, help: Sentence = None
+    ) -> None:
         """A cell of field `index`; `element` counts in row-major order, None = the row's whole value."""
         self.bad[row] = True
-        key = (RANK[code], index)
-        self._count[key] = count = self._count.get(key, 0) + 1
-        if count > MAX_DETAILS:
-            # Cells of one field arrive in row order within one class, so nothing reported is lost here.
+        self._cell((RANK[code], index, b"", row, -1 if element is None else element), code, message, help)
+
+    def _cell(self, order: Order, code: str, message: Sentence, help: Sentence) -> None:
+        _, index, _, row, element = order
+        self._add(order, code, lambda: self.path(index, row, None if element < 0 else element), message, help)
+
+    def _add(self, order: Order, code: str, path: Callable[[], str], message: Sentence, help: Sentence = None) -> None:
+        if self._last is not None and order > self._last:
             return
-        path = self.path(index, row, element)
-        order = (*key, b"", row, -1 if element is None else element)
-        self._found.append((order, Violation(code, path, message, help)))
+        said = message() if callable(message) else message
+        violation = Violation(code, path(), said or "", help() if callable(help) else help)
+        self._found.append((order, violation))
+        if len(self._found) >= 4 * MAX_DETAILS:
+            self._found.sort(key=_order)
+            del self._found[MAX_DETAILS:]
+            self._last = self._found[-1][0]
 
     def path(self, index: int, row: int, element: int | None) -> str:
         """`inputs.field[row][i][j]`."""
@@ -133,7 +165,7 @@ class Findings:
 
     def ordered(self) -> tuple[Violation, ...]:
         """The first sixteen violations: by class, field, row, element; unknown names by their UTF-8 bytes."""
-        return tuple(violation for _, violation in sorted(self._found, key=lambda item: item[0])[:MAX_DETAILS])
+        return tuple(violation for _, violation in sorted(self._found, key=_order)[:MAX_DETAILS])
 
     def reading(self, columns: Columns) -> Reading:
         """The outcome: the good rows of `columns` under their nulls, and everything that was found."""
@@ -142,6 +174,26 @@ class Findings:
         if not self._found:
             return Reading(columns, self.rows, (), self.bad)
         return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
+
+
+class Part(Findings):
+    """Findings of some rows of an input: counted here from 0, reported there under their own number."""
+
+    def __init__(self, whole: Findings, rows: npt.NDArray[np.int64]) -> None:
+        """`rows` are the input's, rising."""
+        super().__init__(whole.fields, len(rows), whole.side)
+        self._of, self._at = whole, rows
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def _cell(self, order: Order, code: str, message: Sentence, help: Sentence) -> None:
+        rank, index, name, row, element = order
+        self._of._cell((rank, index, name, int(self._at[row]), element), code, message, help)
+
+
+def _order(found: tuple[Order, Violation]) -> Order:
+    return found[0]
 
 
 def shown_name(name: str) -> str:
@@ -172,6 +224,31 @@ def say(value: Any) -> str:
     if isinstance(value, list):
         return f"an array of {len(value)}"
     return "an object" if isinstance(value, dict) else type(value).__name__
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """A shape as a message shows it: never all of a hundred thousand dimensions."""
+    if len(shape) <= _DIMENSIONS:
+        return str(list(shape))
+    return f"{str(list(shape[:_DIMENSIONS]))[:-1]}, …] ({len(shape)} dimensions)"
+
+
+_DIMENSIONS = 16
+
+
+def elements(shape: Sequence[int]) -> int:
+    """The product of a shape's sizes, all at least 0, as far as `MOST_ELEMENTS`: more cannot be held anyway."""
+    count = 1
+    if 0 in shape:
+        return 0
+    for size in shape:
+        count *= size
+        if count >= MOST_ELEMENTS:
+            return MOST_ELEMENTS
+    return count
+
+
+MOST_ELEMENTS = 2**62
 
 
 def expected(field: Field) -> str:
@@ -347,16 +424,30 @@ def _bounds(
         _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
 
 
-def _report(findings: Findings, code: str, index: int, mask: Mask, message: Any) -> None:
+def _report(findings: Findings, code: str, index: int, mask: Mask, message: Callable[[tuple[int, ...]], str]) -> None:
     if not mask.any():
         return
     scalar = mask.ndim == 1
     findings.bad |= mask if scalar else mask.reshape(len(mask), -1).any(axis=1)
-    field = findings.fields[index]
-    for place in np.argwhere(mask)[:MAX_DETAILS]:
-        at = tuple(int(i) for i in place)
-        element = None if scalar else int(np.ravel_multi_index(at[1:], field.shape))
-        findings.cell(code, index, at[0], element, message(at))
+    for place in first(mask):
+        row, element = divmod(place, mask.size // len(mask))
+        at = tuple(int(i) for i in np.unravel_index(place, mask.shape))
+        findings.cell(code, index, row, None if scalar else element, partial(message, at))
+
+
+def first(mask: Mask) -> list[int]:
+    """The places, in row-major order, of the first few that are set: as many as can be reported."""
+    flat = mask.reshape(-1)
+    out: list[int] = []
+    start = int(flat.argmax()) if flat.size else 0
+    # In steps: the few that are wanted are usually near one another, however many there are.
+    while start < flat.size and len(out) < MAX_DETAILS:
+        out += (np.flatnonzero(flat[start : start + _STEP]) + start).tolist()
+        start += _STEP
+    return out[:MAX_DETAILS]
+
+
+_STEP = 4096
 
 
 def _one_of(field: Field) -> str:
@@ -375,54 +466,58 @@ def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Ar
     string = field.kind == "string"
     filler = field.null if field.nullable else ("" if string else b"")
     flat = source.reshape(-1)
-    hidden = None if skip is None else skip.reshape(-1)
-    out = np.empty(len(flat), object)
+    if skip is None and string and not field.nullable:
+        plain = _plain_text(field, source)
+        if plain is not None:
+            return plain
+    values = flat.tolist()
+    hidden = None if skip is None else skip.reshape(-1).tolist()
     per_row = field.size
     scalar = not field.shape
     least, most = field.min_length, field.max_length
     lawless = law.pattern is None and field.enum is None and least is None and most is None
-    for position, value in enumerate(flat):
+    for position, value in enumerate(values):
         if hidden is not None and hidden[position]:
-            out[position] = filler
+            values[position] = filler
             continue
-        row, element = divmod(position, per_row)
         try:
             if string:
                 if isinstance(value, bytes):
-                    value = value.decode("utf-8")
+                    values[position] = value = value.decode("utf-8")
                 elif not value.isascii():
                     value.encode("utf-8")
         except UnicodeError:
-            findings.cell(
-                "not_utf8",
-                index,
-                row,
-                None if scalar else element,
-                "expected valid UTF-8, got a lone surrogate"
-                if isinstance(value, str)
-                else "expected valid UTF-8, got other bytes",
-            )
-            out[position] = filler
+            kind = "a lone surrogate" if isinstance(value, str) else "other bytes"
+            row, element = divmod(position, per_row)
+            message = f"expected valid UTF-8, got {kind}"
+            findings.cell("not_utf8", index, row, None if scalar else element, message)
+            values[position] = filler
             continue
-        out[position] = value
         if lawless or (field.nullable and value == field.null):
             continue
-        code, message, help = _text_law(field, law, value)
+        code, sentence, help = _text_law(field, law, value)
         if code:
-            findings.cell(code, index, row, None if scalar else element, message, help)
+            row, element = divmod(position, per_row)
+            findings.cell(code, index, row, None if scalar else element, sentence, help)
+    out = np.empty(len(values), object)
+    out[:] = values
     return out.reshape(source.shape)
 
 
-def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, str, str | None]:
+def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, Sentence, Sentence]:
     if field.enum is not None and value not in law.known:
-        return "not_in_enum", f"{_one_of(field)}, got {say(value)}", nearest(value, (str(item) for item in field.enum))
+        return (
+            "not_in_enum",
+            lambda: f"{_one_of(field)}, got {say(value)}",
+            lambda: nearest(value, map(str, field.enum or ())),
+        )
     unit = "code points" if field.kind == "string" else "bytes"
     if field.min_length is not None and len(value) < field.min_length:
-        return "too_short", f"expected at least {field.min_length} {unit}, got {len(value)}", None
+        return "too_short", lambda: f"expected at least {field.min_length} {unit}, got {len(value)}", None
     if field.max_length is not None and len(value) > field.max_length:
-        return "too_long", f"expected at most {field.max_length} {unit}, got {len(value)}", None
+        return "too_long", lambda: f"expected at most {field.max_length} {unit}, got {len(value)}", None
     if law.pattern is not None and not law.pattern.matches(value):
-        return "pattern_mismatch", f"expected a match of {field.pattern}, got {say(value)}", None
+        return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {say(value)}", None
     return "", "", None
 
 
@@ -451,10 +546,9 @@ def refuse_nulls(findings: Findings, index: int, nulls: Mask) -> None:
         return
     message = f"expected {expected(field)}, got null"
     findings.bad |= nulls if nulls.ndim == 1 else nulls.reshape(len(nulls), -1).any(axis=1)
-    for place in np.argwhere(nulls)[:MAX_DETAILS]:
-        at = tuple(int(i) for i in place)
-        element = None if len(at) == 1 else int(np.ravel_multi_index(at[1:], field.shape))
-        findings.cell("null_not_allowed", index, at[0], element, message)
+    for place in first(nulls):
+        row, element = divmod(place, nulls.size // len(nulls))
+        findings.cell("null_not_allowed", index, row, None if nulls.ndim == 1 else element, message)
 
 
 def every_cell(findings: Findings, index: int, code: str, message: str) -> None:

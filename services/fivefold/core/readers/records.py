@@ -6,8 +6,11 @@ accept: whatever it refuses is read again exactly, and that reading gives the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from heapq import nsmallest
 from itertools import chain
 from operator import le
 from typing import Any
@@ -15,12 +18,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, say
+from fivefold.core.check import Findings, Part, Reading, column, say
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import Field, nearest
-from fivefold.core.errors import ContractError
-from fivefold.core.readers.cells import rows_of_cells
-from fivefold.core.readers.exact_json import MAX_DEPTH, loads
+from fivefold.core.errors import MAX_DETAILS, ContractError
+from fivefold.core.readers.cells import elements, rows_of_cells
+from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
 
 _TYPED: dict[str, Any] = {"bool": bool, "int": int, "float": float, "string": str}
 _ENVELOPE = ("instances", "parameters", "signature_name")
@@ -35,18 +38,29 @@ class Records:
         for index, field in enumerate(self.fields):
             for name in (field.name, *field.aliases):
                 self._names[name] = index
+        self._required = tuple(index for index, field in enumerate(self.fields) if field.required)
+        self._shaped = tuple(index for index, field in enumerate(self.fields) if field.shape)
+        self._containers = 1 + sum(containers(field.shape) for field in self.fields)
         self._defaults = Defaults(self.fields)
         self._fast = _body_reader(self.fields)
 
     def read_json(
-        self, body: bytes | memoryview, *, max_rows: int | None = None, max_depth: int = MAX_DEPTH
+        self,
+        body: bytes | memoryview,
+        *,
+        max_rows: int | None = None,
+        max_depth: int = MAX_DEPTH,
+        watch: Watch | None = None,
     ) -> Reading:
-        """Read a body `{"instances": [...]}`; raises `ContractError` where the body as a whole cannot be read."""
+        """Read a body `{"instances": [...]}`; raises `ContractError` where the body as a whole cannot be read.
+
+        `watch` is asked where the reading is long, and may end it.
+        """
         if self._fast is not None:
             columns = self._fast(body, max_rows)
             if columns is not None:
                 return columns
-        envelope = loads(body, max_depth=max_depth)
+        envelope = loads(body, max_depth=max_depth, max_rows=max_rows, per_row=self._containers, watch=watch)
         if not isinstance(envelope, dict):
             raise ContractError("malformed", f"expected an object with instances, got {say(envelope)}")
         for name in envelope:
@@ -58,73 +72,199 @@ class Records:
         if not isinstance(instances, list):
             got = say(instances) if "instances" in envelope else "nothing"
             raise ContractError("malformed", f"expected an array of instances, got {got}", path="instances")
-        return self.read(instances, max_rows=max_rows)
+        return self.read(instances, max_rows=max_rows, watch=watch)
 
-    def read(self, instances: Sequence[Any], *, max_rows: int | None = None) -> Reading:
+    def read(self, instances: Sequence[Any], *, max_rows: int | None = None, watch: Watch | None = None) -> Reading:
         """Read parsed JSON values, one a row, each an object or an array with one value a field in field order.
 
         Under a single field an instance that is not an object is the field's own value. Raises `ContractError`
-        `too_large` above `max_rows`.
+        `too_large` above `max_rows`, and what `watch` raises.
         """
         rows = len(instances)
         refuse_rows(rows, max_rows)
-        findings = Findings(self.fields, rows)
         if not rows:
-            return findings.reading(self._defaults.empty())
-        cells: list[list[Any]] = [[None] * rows for _ in self.fields]
-        given: list[list[bool]] = [[False] * rows for _ in self.fields]
-        unreadable = [False] * rows
-        unknown: dict[str, list[int]] = {}
-        doubled: dict[int, list[int]] = {}
-        for row, instance in enumerate(instances):
-            if isinstance(instance, dict):
-                for name, value in instance.items():
-                    index = self._names.get(name, -1)
-                    if index < 0:
-                        unknown.setdefault(name, []).append(row)
-                    elif given[index][row]:
-                        doubled.setdefault(index, []).append(row)
-                    else:
-                        cells[index][row], given[index][row] = value, True
-                continue
-            values = self._positional(instance)
-            if values is None:
-                unreadable[row] = True
-                findings.row(row, f"expected an object or an array of {len(self.fields)} values, got {say(instance)}")
-                continue
-            for index, value in enumerate(values):
-                cells[index][row], given[index][row] = value, True
-        for name, hit in unknown.items():
-            findings.name("unknown_field", len(self.fields), name, hit, "no such field", nearest(name, self._names))
+            return Findings(self.fields, 0).reading(self._defaults.empty())
+        sorted_ = _Sorted(self.fields, self._names, self._required, instances, watch)
+        return sorted_.reading(self._defaults, self._shaped)
+
+
+class _Sorted:
+    """Instances, told apart: those that give what every row must, in lines of one value a field, and the others.
+
+    Of the others each cell that is given is checked too, for what it has to report, but no column is made: an empty
+    object costs as little as it says.
+    """
+
+    def __init__(
+        self,
+        fields: tuple[Field, ...],
+        names: dict[str, int],
+        required: tuple[int, ...],
+        instances: Sequence[Any],
+        watch: Watch | None,
+    ) -> None:
+        self.fields, self._names, self._required, self._watch = fields, names, required, watch
+        self.findings = Findings(fields, len(instances))
+        self._lines: list[list[Any]] = []
+        self._line_rows: list[int] = []
+        self._cells: dict[int, tuple[list[int], list[Any]]] = {}
+        """Field -> rows and values of the cells of the others."""
+        self._unknown: dict[str, list[int]] = {}
+        self._doubled: dict[int, list[int]] = {}
+        self._unreadable: list[int] = []
+        for start in range(0, len(instances), _LOOK_ROWS):
+            if watch is not None:
+                watch.look()
+            for row, instance in enumerate(instances[start : start + _LOOK_ROWS], start):
+                if isinstance(instance, dict):
+                    self._record(row, instance)
+                else:
+                    self._positional(row, instance)
+
+    def _record(self, row: int, instance: dict[str, Any]) -> None:
+        if len(instance) < len(self._required):
+            self._torn(row, instance.items())
+            return
+        line = [_ABSENT] * len(self.fields)
+        for name, value in instance.items():
+            index = self._names.get(name, -1)
+            if index < 0 or line[index] is not _ABSENT:
+                self._torn(row, instance.items())
+                return
+            line[index] = value
+        if len(instance) < len(line) and any(line[index] is _ABSENT for index in self._required):
+            self._torn(row, instance.items())
+            return
+        self._lines.append(line)
+        self._line_rows.append(row)
+
+    def _positional(self, row: int, instance: Any) -> None:
+        width = len(self.fields)
+        alone = width == 1
+        values = instance
+        if alone and (self.fields[0].shape or not isinstance(instance, list)):
+            values = [instance]
+        elif not isinstance(instance, list) or len(instance) != width:
+            self._unreadable.append(row)
+            self.findings.row(row, lambda: f"expected an object or an array of {width} values, got {say(instance)}")
+            return
+        self._lines.append(list(values))
+        self._line_rows.append(row)
+
+    def _torn(self, row: int, items: Iterable[tuple[str, Any]]) -> None:
+        """A record that is bad by its names: take down each cell that it gives."""
+        seen: set[int] = set()
+        for name, value in items:
+            index = self._names.get(name, -1)
+            if index < 0:
+                self._unknown.setdefault(name, []).append(row)
+                if len(self._unknown) > _MANY_NAMES:
+                    # The first by their bytes are the ones that are reported, whatever is still to come.
+                    self._unknown = {name: self._unknown[name] for name in first_names(self._unknown)}
+            elif index in seen:
+                self._doubled.setdefault(index, []).append(row)
+            else:
+                seen.add(index)
+                at, values = self._cells.setdefault(index, ([], []))
+                at.append(row)
+                values.append(value)
+        self.findings.bad[row] = True
+
+    def reading(self, defaults: Defaults, shaped: tuple[int, ...]) -> Reading:
+        """The columns of the good rows, and everything that was found."""
+        findings = self.findings
+        self._report_names()
+        for index in shaped:
+            self._flatten(index)
+        for index, (at, values) in self._cells.items():
+            self._look()
+            if self._doubled.get(index):
+                twice = set(self._doubled[index])
+                pairs = [(row, value) for row, value in zip(at, values, strict=True) if row not in twice]
+                at, values = [row for row, _ in pairs], [value for _, value in pairs]
+            part = Part(findings, np.array(at, np.int64))
+            rows_of_cells(part, index, values, [False] * len(values))
+        rows = np.array(self._line_rows, np.int64)
+        lines = findings if len(rows) == findings.rows else Part(findings, rows)
         arrays = {}
-        for index, field in enumerate(self.fields):
-            twice = doubled.get(index, [])
-            if twice:
-                findings.name("duplicate_field", index, field.name, twice, "given under two of its names")
-            absent = [row for row in range(rows) if not given[index][row] and not unreadable[row]]
-            if field.required and absent:
-                findings.name("missing_field", index, field.name, absent, "expected a value, got nothing")
-            skip = [not there for there in given[index]]
-            for row in twice:
-                skip[row] = True
-            arrays[field.name] = self._column(findings, index, cells[index], skip, absent)
-        return findings.reading(Columns(self.fields, arrays, rows))
+        for index, (field, column_) in enumerate(zip(self.fields, zip(*self._lines, strict=True), strict=False)):
+            self._look()
+            absent = [value is _ABSENT for value in column_]
+            arrays[field.name] = rows_of_cells(lines, index, column_, absent)
+            if True in absent:
+                defaults.fill(lines, index, arrays[field.name], np.array(absent))
+        if lines is findings:
+            return findings.reading(Columns(self.fields, arrays, findings.rows))
+        good = Columns(self.fields, arrays, len(rows)) if arrays else defaults.empty()
+        reading = lines.reading(good)
+        findings.bad[rows[lines.bad]] = True
+        return Reading(reading.columns, findings.rows, findings.ordered(), findings.bad)
 
-    def _positional(self, instance: Any) -> Sequence[Any] | None:
-        if len(self.fields) == 1:
-            field = self.fields[0]
-            if not field.shape and isinstance(instance, list):
-                return instance if len(instance) == 1 else None
-            return [instance]
-        return instance if isinstance(instance, list) and len(instance) == len(self.fields) else None
+    def _report_names(self) -> None:
+        findings, width = self.findings, len(self.fields)
+        for name in first_names(self._unknown):
+            findings.name(
+                "unknown_field", width, name, self._unknown[name], "no such field", partial(nearest, name, self._names)
+            )
+        for index, rows in self._doubled.items():
+            findings.name("duplicate_field", index, self.fields[index].name, rows, "given under two of its names")
+        given = len(self._lines) + len(self._unreadable)
+        for index in self._required:
+            at = self._cells.get(index, ((), ()))[0]
+            if given + len(at) == findings.rows:
+                continue
+            absent = np.ones(findings.rows, np.bool_)
+            for rows in (self._line_rows, self._unreadable, at):
+                absent[np.array(rows, np.int64)] = False
+            missing = np.flatnonzero(absent)
+            name = self.fields[index].name
+            if not findings.shows("missing_field", index, int(missing[0]), every=len(missing) == findings.rows):
+                # The fields that follow have no more to show; which rows are bad is known.
+                break
+            findings.name("missing_field", index, name, missing, "expected a value, got nothing")
 
-    def _column(
-        self, findings: Findings, index: int, values: list[Any], skip: list[bool], absent: Sequence[int]
-    ) -> Array:
-        array = rows_of_cells(findings, index, values, skip)
-        if absent and not self.fields[index].required:
-            self._defaults.fill(findings, index, array, list(absent))
-        return array
+    def _flatten(self, index: int) -> None:
+        """The lines' values of a shaped field as flat lists; lines whose value has another shape go to the others."""
+        field = self.fields[index]
+        kept = []
+        for row, line in zip(self._line_rows, self._lines, strict=True):
+            value = line[index]
+            if (value is not _ABSENT and value is not None) or (not field.nullable and value is None):
+                value = elements(self.findings, index, field, row, value)
+                if value is None:
+                    line[index] = _ABSENT
+                    for other, cell in enumerate(line):
+                        if cell is not _ABSENT:
+                            at, values = self._cells.setdefault(other, ([], []))
+                            at.append(row)
+                            values.append(cell)
+                    continue
+                line[index] = value
+            kept.append((row, line))
+        if len(kept) < len(self._lines):
+            self._line_rows, self._lines = [row for row, _ in kept], [line for _, line in kept]
+
+    def _look(self) -> None:
+        if self._watch is not None:
+            self._watch.look()
+
+
+_ABSENT: Any = object()
+
+_LOOK_ROWS = 4096
+"""Rows between two looks whether anybody waits."""
+
+_MANY_NAMES = 4096
+
+
+def first_names(names: Iterable[str]) -> list[str]:
+    """The unknown names that can be reported, by their UTF-8 bytes."""
+    return nsmallest(MAX_DETAILS, names, key=lambda name: name.encode("utf-8", "surrogatepass"))
+
+
+def containers(shape: Sequence[int]) -> int:
+    """The arrays that spell one nested value of that shape."""
+    return sum(math.prod(shape[:depth]) for depth in range(len(shape)))
 
 
 def refuse_rows(rows: int, max_rows: int | None) -> None:
