@@ -129,9 +129,9 @@ class Findings:
             where = partial("{}.{}[{}]".format, self.side, shown_name(name), row)
             self._add((RANK[code], index, order, row, 0), code, where, message, help)
 
-    def shows(self, code: str, index: int, row: int, *, every: bool) -> bool:
-        """Whether such a violation of a known name could still be among those that are reported."""
-        return self._last is None or (RANK[code], index, b"", -1 if every else row, 0) <= self._last
+    def shows(self, code: str, index: int) -> bool:
+        """Whether a violation of a known field could still be among those that are reported."""
+        return self._last is None or (RANK[code], index) <= self._last[:2]
 
     def cell(
         self, code: str, index: int, row: int, element: int | None, message: Sentence, help: Sentence = None
@@ -171,7 +171,7 @@ class Findings:
         """The outcome: the good rows of `columns` under their nulls, and everything that was found."""
         if self.nulls:
             columns = columns.with_nulls(self.nulls)
-        if not self._found:
+        if not self:
             return Reading(columns, self.rows, (), self.bad)
         return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
 
@@ -186,6 +186,10 @@ class Part(Findings):
 
     def __bool__(self) -> bool:
         return bool(self._of)
+
+    def ordered(self) -> tuple[Violation, ...]:
+        """Those of the whole input."""
+        return self._of.ordered()
 
     def _cell(self, order: Order, code: str, message: Sentence, help: Sentence) -> None:
         rank, index, name, row, element = order

@@ -12,7 +12,6 @@ import difflib
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -373,13 +372,18 @@ def _letters(names: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], npt.NDArray
 def _ratio(left: str, right: str) -> float:
     """How much two names have in common, 0 to 1: what begins and ends alike, and some of what is between."""
     both = len(left) + len(right)
-    start = len(os.path.commonprefix((left, right)))
+    start = _begins_alike(left, right)
     left, right = left[start:], right[start:]
-    end = len(os.path.commonprefix((left[::-1], right[::-1])))
+    end = _begins_alike(left[::-1], right[::-1])
     left, right = left[: len(left) - end], right[: len(right) - end]
     between = difflib.SequenceMatcher(None, left[:_COMPARED], right[:_COMPARED], autojunk=False)
     same = start + end + sum(block.size for block in between.get_matching_blocks())
     return 2 * same / both if both else 1.0
+
+
+def _begins_alike(left: str, right: str) -> int:
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((at for at, (mine, other) in pairs if mine != other), min(len(left), len(right)))
 
 
 def _no_constant(token: str) -> Any:

@@ -210,17 +210,19 @@ class _Sorted:
             findings.name("duplicate_field", index, self.fields[index].name, rows, "given under two of its names")
         given = len(self._lines) + len(self._unreadable)
         for index in self._required:
-            at = self._cells.get(index, ((), ()))[0]
+            at = self._cells.get(index, ([], []))[0]
             if given + len(at) == findings.rows:
                 continue
-            absent = np.ones(findings.rows, np.bool_)
-            for rows in (self._line_rows, self._unreadable, at):
-                absent[np.array(rows, np.int64)] = False
-            missing = np.flatnonzero(absent)
-            name = self.fields[index].name
-            if not findings.shows("missing_field", index, int(missing[0]), every=len(missing) == findings.rows):
-                # The fields that follow have no more to show; which rows are bad is known.
+            if not findings.shows("missing_field", index):
+                # Nor have the fields that follow; which rows are bad is known.
                 break
+            missing: Any = range(findings.rows)
+            if given or at:
+                absent = np.ones(findings.rows, np.bool_)
+                for rows in (self._line_rows, self._unreadable, at):
+                    absent[np.array(rows, np.int64)] = False
+                missing = np.flatnonzero(absent)
+            name = self.fields[index].name
             findings.name("missing_field", index, name, missing, "expected a value, got nothing")
 
     def _flatten(self, index: int) -> None:

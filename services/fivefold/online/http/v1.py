@@ -33,4 +33,4 @@ class V1:
             text = msgspec.json.encode({"predictions": answer.columns.to_records(), "metadata": answer.metadata})
             return Reply(200, [JSON, *identity(call)], text)
 
-        return lambda model: model.records.read_json(body(), max_rows=max_rows, max_depth=max_depth), encode
+        return lambda model: model.records.read_json(body(), max_rows=max_rows, max_depth=max_depth, watch=call), encode

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.core.check import shown_name
+from fivefold.core.check import elements, say, shown_name, sizes
 from fivefold.core.columns import json_values
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError, ProtocolError
-from fivefold.core.readers.tensors import JsonText, Tensor
+from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
 from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Plain, Request, parse, parse_plain
@@ -31,7 +31,6 @@ BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
 
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
-_MAX_ELEMENTS = 2**40
 
 _Asked = tuple[str | msgspec.UnsetType, list[tuple[Field, bool]]]
 """The id of a request, and the outputs it wants with whether each goes raw."""
@@ -61,9 +60,9 @@ class V2:
             if length == 0:
                 request, tensors = _raw_only(model, whole)
             else:
-                request, tensors = self._read(whole, length)
+                request, tensors = self._read(whole, length, call)
             asked.append((request.id, _outputs(model, request)))
-            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
+            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
 
         return decode, lambda answer: _encode(answer, *asked[0], call)
 
@@ -82,11 +81,13 @@ class V2:
             asked.append((request.id, _outputs(model, request)))
         return reading
 
-    def _read(self, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
+    def _read(self, whole: bytes, length: int | None, call: Call) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):
             raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
         text = whole if length is None else whole[:length]
-        request = parse(text, self._max_depth)
+        request = parse(text, self._max_depth, call)
+        if len(request.inputs) > MANY_TENSORS:
+            call.begin(len(request.inputs) * SECONDS_PER_TENSOR)
         # First: a tensor that lies in shared memory has no data here, which is not what is wrong with it.
         _refuse_foreign(request)
         raw = memoryview(whole)[len(text) :]
@@ -100,7 +101,7 @@ class V2:
                 tensors.append(_json_tensor(item, dtype, path))
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {size!r}", path=path)
+                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
             if length is None or item.data is not NOTHING:
                 why = "without the header Inference-Header-Content-Length" if length is None else "beside data"
                 raise ContractError("malformed", f"binary_data_size {why}", path=path)
@@ -152,12 +153,9 @@ def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:
-    count = 1
-    for size in shape:
-        if size < 0:
-            raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
-        count = min(count * size, _MAX_ELEMENTS)
-    return count
+    if shape and min(shape) < 0:
+        raise ContractError("malformed", f"expected sizes of at least 0, got shape {sizes(shape)}", path=path)
+    return elements(shape)
 
 
 def _refuse_foreign(request: Request | Plain) -> None:
@@ -183,7 +181,7 @@ def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]
             path = f"outputs.{shown_name(item.name)}"
             raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
         raw = item.parameters.get("binary_data", default)
-        _boolean(raw, f"outputs.{item.name}.binary_data")
+        _boolean(raw, f"outputs.{shown_name(item.name)}.binary_data")
         # An output that is asked for again has its place already: no schema can tell a client that it may not be.
         out.setdefault(item.name, (fields[item.name], bool(raw)))
     return list(out.values())
@@ -191,7 +189,7 @@ def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]
 
 def _boolean(value: Parameter, path: str) -> None:
     if not isinstance(value, bool):
-        raise ContractError("malformed", f"expected true or false, got {value!r}", path=path)
+        raise ContractError("malformed", f"expected true or false, got {say(value)}", path=path)
 
 
 def _encode(answer: Answer, request_id: str | msgspec.UnsetType, asked: list[tuple[Field, bool]], call: Call) -> Reply:
