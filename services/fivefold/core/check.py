@@ -129,10 +129,6 @@ class Findings:
             where = partial("{}.{}[{}]".format, self.side, shown_name(name), row)
             self._add((RANK[code], index, order, row, 0), code, where, message, help)
 
-    def shows(self, code: str, index: int) -> bool:
-        """Whether a violation of a known field could still be among those that are reported."""
-        return self._last is None or (RANK[code], index) <= self._last[:2]
-
     def cell(
         self, code: str, index: int, row: int, element: int | None, message: Sentence, help: Sentence = None
     ) -> None:

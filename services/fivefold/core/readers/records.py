@@ -141,14 +141,14 @@ class _Sorted:
     def _positional(self, row: int, instance: Any) -> None:
         width = len(self.fields)
         alone = width == 1
-        values = instance
         if alone and (self.fields[0].shape or not isinstance(instance, list)):
-            values = [instance]
+            self._lines.append([instance])
         elif not isinstance(instance, list) or len(instance) != width:
             self._unreadable.append(row)
             self.findings.row(row, lambda: f"expected an object or an array of {width} values, got {say(instance)}")
             return
-        self._lines.append(list(values))
+        else:
+            self._lines.append(list(instance))
         self._line_rows.append(row)
 
     def _torn(self, row: int, items: Iterable[tuple[str, Any]]) -> None:
@@ -208,14 +208,15 @@ class _Sorted:
             )
         for index, rows in self._doubled.items():
             findings.name("duplicate_field", index, self.fields[index].name, rows, "given under two of its names")
-        given = len(self._lines) + len(self._unreadable)
+        given, reported = len(self._lines) + len(self._unreadable), 0
         for index in self._required:
             at = self._cells.get(index, ([], []))[0]
             if given + len(at) == findings.rows:
                 continue
-            if not findings.shows("missing_field", index):
-                # Nor have the fields that follow; which rows are bad is known.
+            if reported == MAX_DETAILS:
+                # Those that follow come after them; which rows are bad is known.
                 break
+            reported += 1
             missing: Any = range(findings.rows)
             if given or at:
                 absent = np.ones(findings.rows, np.bool_)

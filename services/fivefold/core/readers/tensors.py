@@ -295,7 +295,7 @@ def _plain_numbers(text: bytes | memoryview, shape: tuple[int, ...]) -> list[flo
     try:
         if not _nested(text):
             return _FLOAT_LIST.decode(text)
-        rows = _FLOAT_LISTS.decode(text) if len(shape) == 2 else []
+        rows = _FLOAT_LISTS.decode(text) if len(shape) == 2 and not _fragments(text, shape) else []
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
@@ -307,6 +307,8 @@ def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Ar
     try:
         if field.kind == "float":
             if len(shape) == 2 and _nested(text):
+                if _fragments(text, shape):
+                    return None
                 rows = np.array(_FLOAT_LISTS.decode(text), np.float64)
                 return rows.reshape(-1) if rows.shape == shape else None
             return np.array(_FLOAT_LIST.decode(text), np.float64)
@@ -317,6 +319,14 @@ def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Ar
     except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError, RecursionError):
         return None
     return None
+
+
+def _fragments(text: bytes | memoryview, shape: tuple[int, ...]) -> bool:
+    """Whether long text has more arrays than the shape's rows: each takes some thirty times its two brackets."""
+    return len(text) > _LONG and bytes(text).count(b"[") > shape[0] + 1
+
+
+_LONG = 1 << 20
 
 
 def _nested(text: bytes | memoryview) -> bool:
