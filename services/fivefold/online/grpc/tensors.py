@@ -15,6 +15,7 @@ from fivefold.core.check import elements, shown_name, sizes
 from fivefold.core.contract import nearest
 from fivefold.core.errors import ContractError, ProtocolError
 from fivefold.core.readers.exact_json import Watch
+from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, Tensor
 from fivefold.online import oip
 from fivefold.online.grpc.proto import inference_pb2 as wire
@@ -62,6 +63,9 @@ def read(request: wire.ModelInferRequest, watch: Watch | None = None) -> list[Te
         shape = tuple(tensor.shape)
         if shape and min(shape) < 0:
             raise ContractError("malformed", f"expected sizes of at least 0, got shape {sizes(shape)}", path=path)
+        if watch is not None and dtype == "bytes":
+            items = len(raw[index]) / 4 if raw else len(tensor.contents.bytes_contents)
+            watch.begin(items * SECONDS_PER_TEXT)
         if not raw:
             out.append(Tensor(tensor.name, dtype, shape, _typed(tensor, path)))
         elif tensor.HasField("contents"):

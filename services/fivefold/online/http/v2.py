@@ -16,6 +16,7 @@ from fivefold.core.check import elements, say, shown_name, sizes
 from fivefold.core.columns import json_values
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError, ProtocolError
+from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
@@ -108,6 +109,8 @@ class V2:
             if size > len(raw) - at:
                 raise ContractError("malformed", f"expected {size} more bytes, got {len(raw) - at}", path=path)
             shape = tuple(item.shape)
+            if item.datatype == "BYTES":
+                call.begin(size / 4 * SECONDS_PER_TEXT)
             data = unpack(item.datatype, raw[at : at + size], _elements(shape, path), path)
             tensors.append(Tensor(item.name, dtype, shape, data))
             at += size
