@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check import Findings, Mask, column, expected, first, say
+from fivefold.core.check import FEW, Findings, Mask, column, expected, first, say
 from fivefold.core.columns import Array
 from fivefold.core.contract import Field
 from fivefold.core.readers.exact_json import Literal
@@ -54,7 +54,7 @@ def rows_of_cells(findings: Findings, index: int, values: Sequence[Any], skip: S
     """
     field = findings.fields[index]
     if not field.shape:
-        return flat_cells(findings, index, list(values), np.array(skip, np.bool_))
+        return flat_cells(findings, index, list(values), np.array(skip, np.bool_) if True in skip else None)
     size = field.size
     flat: list[Any] = []
     hidden = np.zeros(len(values), np.bool_)
@@ -74,6 +74,10 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
     field = findings.fields[index]
     kind = field.kind
     shape = (findings.rows, *field.shape)
+    if hidden is None and len(flat) <= FEW:
+        few = _few(kind, flat)
+        if few is not None:
+            return column(findings, index, few.reshape(shape), json_source=True)
     codes = np.fromiter(map(_CODES.__getitem__, map(type, flat)), np.uint8, len(flat))
     mask = np.zeros(len(flat), np.bool_) if hidden is None else hidden
     legal = np.isin(codes, _LEGAL[kind])
@@ -102,6 +106,23 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
     source[:] = filled
     skip = mask.reshape(shape)
     return column(findings, index, source.reshape(shape), skip if mask.any() else None)
+
+
+_PLAIN = {"bool": {bool}, "int": {int}, "float": {int, float}, "string": {str}}
+
+
+def _few(kind: str, flat: list[Any]) -> Array | None:
+    """A few values that are all of the kind as an array, sooner made than told apart; None where some are not."""
+    if kind == "bytes" or not _PLAIN[kind].issuperset(map(type, flat)):
+        return None
+    if kind == "string":
+        text = np.empty(len(flat), object)
+        text[:] = flat
+        return text
+    try:
+        return np.array(flat, {"bool": np.bool_, "int": np.int64, "float": np.float64}[kind])
+    except OverflowError:
+        return None
 
 
 def _refuse(findings: Findings, index: int, code: str, mask: Mask, message: Callable[[int], str]) -> None:

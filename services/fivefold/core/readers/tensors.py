@@ -32,7 +32,8 @@ from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
 from fivefold.core.readers.cells import flat_cells
 from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
-from fivefold.core.readers.records import Defaults, containers, first_names, refuse_rows
+from fivefold.core.readers.instances import first_names
+from fivefold.core.readers.records import Defaults, containers, refuse_rows
 
 _FLOAT_LIST = msgspec.json.Decoder(list[float])
 _FLOAT_LISTS = msgspec.json.Decoder(list[list[float]])
