@@ -108,7 +108,7 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
     return column(findings, index, source.reshape(shape), skip if mask.any() else None)
 
 
-_PLAIN = {"bool": {bool}, "int": {int}, "float": {int, float}, "string": {str}}
+_PLAIN: dict[str, set[type]] = {"bool": {bool}, "int": {int}, "float": {int, float}, "string": {str}}
 
 
 def _few(kind: str, flat: list[Any]) -> Array | None:

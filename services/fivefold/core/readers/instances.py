@@ -80,7 +80,9 @@ class Instances:
             self._lines.append([instance])
         elif not isinstance(instance, list) or len(instance) != width:
             self._unreadable.append(row)
-            self.findings.row(row, lambda: f"expected an object or an array of {width} values, got {say(instance)}")
+            if len(self._unreadable) <= MAX_DETAILS:
+                message = f"expected an object or an array of {width} values, got {say(instance)}"
+                self.findings.row(row, message)
             return
         else:
             self._lines.append(list(instance))
@@ -143,6 +145,7 @@ class Instances:
             )
         for index, rows in self._doubled.items():
             findings.name("duplicate_field", index, self.fields[index].name, rows, "given under two of its names")
+        findings.bad[self._unreadable] = True
         given, reported = len(self._lines) + len(self._unreadable), 0
         for index in self._required:
             at = self._cells.get(index, ([], []))[0]
