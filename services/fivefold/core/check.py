@@ -1,177 +1,61 @@
 """The law on values, applied to whole columns.
 
 Every reader hands its values to the functions here, so a value is accepted or refused the same way whatever it came in.
-The numeric path is vectorised; text is walked value by value. Decoding wire forms is left to the readers.
+The numeric path is vectorised; text is walked value by value. Decoding wire forms is left to the readers,
+collecting what is wrong to `findings`, whose names are given again here.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import field as attribute
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fivefold.core.columns import Array, Columns, narrow, null_mask
 from fivefold.core.contract import Field, Limits, nearest
-from fivefold.core.errors import MAX_DETAILS, ContractError, ModelFailed, Violation
+from fivefold.core.errors import MAX_DETAILS, ModelFailed
+from fivefold.core.findings import (
+    MOST_ELEMENTS,
+    Findings,
+    Mask,
+    Part,
+    Reading,
+    Sentence,
+    elements,
+    first,
+    say,
+    shown_name,
+    sizes,
+)
 
-Mask = npt.NDArray[np.bool_]
-
-RANK = {
-    "malformed": 0,
-    "too_large": 0,
-    "unknown_field": 1,
-    "duplicate_field": 2,
-    "missing_field": 3,
-    "null_not_allowed": 4,
-    "wrong_type": 5,
-    "not_utf8": 5,
-    "wrong_shape": 6,
-    "not_finite": 7,
-    "out_of_range": 8,
-    "not_in_enum": 8,
-    "too_short": 8,
-    "too_long": 8,
-    "pattern_mismatch": 8,
-}
-"""The class of each code in the order of violations."""
+__all__ = [
+    "FEW",
+    "MAX_DETAILS",
+    "MOST_ELEMENTS",
+    "Findings",
+    "Mask",
+    "Part",
+    "Reading",
+    "check_outputs",
+    "column",
+    "elements",
+    "every_cell",
+    "expected",
+    "first",
+    "numbers",
+    "plain_numbers",
+    "refuse_nulls",
+    "say",
+    "shown_name",
+    "sizes",
+    "text",
+]
 
 FEW = 64
 """Numbers up to which walking through them in Python is quicker than reducing an array."""
-
-MAX_NAME = 128
-"""Characters of an unknown name that a path shows: as many as a contract allows its own (`Contract`)."""
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a reader made of its input: the good rows as columns, the violations of the others.
-
-    `columns` holds the good rows only, in input order; `bad` is a mask over all `rows`; `violations` are the first
-    sixteen in the contract's order. A request-wide violation marks every row.
-    """
-
-    columns: Columns
-    rows: int
-    violations: tuple[Violation, ...] = ()
-    bad: Mask = attribute(default_factory=lambda: np.zeros(0, np.bool_))
-
-    def accept(self) -> Columns:
-        """All rows, or `ContractError` with the violations."""
-        if self.violations:
-            raise ContractError.of(self.violations)
-        return self.columns
-
-
-class Findings:
-    """Collects violations in any order and gives them back in the contract's order, with the rows they hit."""
-
-    def __init__(self, fields: Sequence[Field], rows: int, side: str = "inputs") -> None:
-        self.fields = fields
-        self.rows = rows
-        self.side = side
-        self.bad: Mask = np.zeros(rows, np.bool_)
-        self.nulls: dict[str, Mask] = {}
-        """Where the fields hold null whose array alone cannot tell (`Field.null_is_value`)."""
-        self._found: list[tuple[tuple[int, int, bytes, int, int], Violation]] = []
-        self._count: dict[tuple[int, int], int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def whole(self, code: str, path: str, message: str, help: str | None = None) -> None:
-        """A violation of the whole input: every row is bad."""
-        self.bad[:] = True
-        self._found.append(((RANK[code], -1, b"", -1, len(self._found)), Violation(code, path, message, help)))
-
-    def row(self, row: int, message: str) -> None:
-        """A record that cannot be read at all."""
-        self.bad[row] = True
-        self._found.append(((0, -1, b"", row, 0), Violation("malformed", f"{self.side}[{row}]", message)))
-
-    def name(
-        self, code: str, index: int, name: str, rows: Sequence[int], message: str, help: str | None = None
-    ) -> None:
-        """A name that is unknown, doubled or missing in `rows`: reported once when that is every row."""
-        shown = shown_name(name)
-        order = name.encode("utf-8", "surrogatepass") if index >= len(self.fields) else b""
-        if len(rows) == self.rows:
-            self.bad[:] = True
-            self._found.append(
-                ((RANK[code], index, order, -1, 0), Violation(code, f"{self.side}.{shown}", message, help))
-            )
-            return
-        self.bad[list(rows)] = True
-        for row in rows[:MAX_DETAILS]:
-            violation = Violation(code, f"{self.side}.{shown}[{row}]", message, help)
-            self._found.append(((RANK[code], index, order, row, 0), violation))
-
-    def cell(self, code: str, index: int, row: int, element: int | None, message: str, help: str | None = None) -> None:
-        """A cell of field `index`; `element` counts in row-major order, None = the row's whole value."""
-        self.bad[row] = True
-        key = (RANK[code], index)
-        self._count[key] = count = self._count.get(key, 0) + 1
-        if count > MAX_DETAILS:
-            # Cells of one field arrive in row order within one class, so nothing reported is lost here.
-            return
-        path = self.path(index, row, element)
-        order = (*key, b"", row, -1 if element is None else element)
-        self._found.append((order, Violation(code, path, message, help)))
-
-    def path(self, index: int, row: int, element: int | None) -> str:
-        """`inputs.field[row][i][j]`."""
-        field = self.fields[index]
-        where = f"{self.side}.{field.name}[{row}]"
-        if element is not None and field.shape:
-            where += "".join(f"[{i}]" for i in np.unravel_index(element, field.shape))
-        return where
-
-    def ordered(self) -> tuple[Violation, ...]:
-        """The first sixteen violations: by class, field, row, element; unknown names by their UTF-8 bytes."""
-        return tuple(violation for _, violation in sorted(self._found, key=lambda item: item[0])[:MAX_DETAILS])
-
-    def reading(self, columns: Columns) -> Reading:
-        """The outcome: the good rows of `columns` under their nulls, and everything that was found."""
-        if self.nulls:
-            columns = columns.with_nulls(self.nulls)
-        if not self._found:
-            return Reading(columns, self.rows, (), self.bad)
-        return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
-
-
-def shown_name(name: str) -> str:
-    """A name as a path shows it: valid UTF-8, and no longer than the longest name that a contract may give."""
-    if len(name) <= MAX_NAME and name.isascii():
-        return name
-    text = name[:MAX_NAME].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text if len(name) <= MAX_NAME else f"{text}…"
-
-
-def say(value: Any) -> str:
-    """A value as a message shows it: short, never a whole body."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return repr(float(value))
-    if isinstance(value, int):
-        return str(value) if abs(value) < 10**40 else "an integer of more than 40 digits"
-    if isinstance(value, str):
-        text = json.dumps(value[:40], ensure_ascii=not value[:40].isprintable())
-        return text if len(value) <= 40 else f'{text[:-1]}…" ({len(value)} characters)'
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if isinstance(value, list):
-        return f"an array of {len(value)}"
-    return "an object" if isinstance(value, dict) else type(value).__name__
 
 
 def expected(field: Field) -> str:
@@ -347,16 +231,15 @@ def _bounds(
         _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
 
 
-def _report(findings: Findings, code: str, index: int, mask: Mask, message: Any) -> None:
+def _report(findings: Findings, code: str, index: int, mask: Mask, message: Callable[[tuple[int, ...]], str]) -> None:
     if not mask.any():
         return
     scalar = mask.ndim == 1
     findings.bad |= mask if scalar else mask.reshape(len(mask), -1).any(axis=1)
-    field = findings.fields[index]
-    for place in np.argwhere(mask)[:MAX_DETAILS]:
-        at = tuple(int(i) for i in place)
-        element = None if scalar else int(np.ravel_multi_index(at[1:], field.shape))
-        findings.cell(code, index, at[0], element, message(at))
+    for place in first(mask):
+        row, element = divmod(place, mask.size // len(mask))
+        at = tuple(int(i) for i in np.unravel_index(place, mask.shape))
+        findings.cell(code, index, row, None if scalar else element, partial(message, at))
 
 
 def _one_of(field: Field) -> str:
@@ -375,54 +258,58 @@ def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Ar
     string = field.kind == "string"
     filler = field.null if field.nullable else ("" if string else b"")
     flat = source.reshape(-1)
-    hidden = None if skip is None else skip.reshape(-1)
-    out = np.empty(len(flat), object)
+    if skip is None and string and not field.nullable:
+        plain = _plain_text(field, source)
+        if plain is not None:
+            return plain
+    values = flat.tolist()
+    hidden = None if skip is None else skip.reshape(-1).tolist()
     per_row = field.size
     scalar = not field.shape
     least, most = field.min_length, field.max_length
     lawless = law.pattern is None and field.enum is None and least is None and most is None
-    for position, value in enumerate(flat):
+    for position, value in enumerate(values):
         if hidden is not None and hidden[position]:
-            out[position] = filler
+            values[position] = filler
             continue
-        row, element = divmod(position, per_row)
         try:
             if string:
                 if isinstance(value, bytes):
-                    value = value.decode("utf-8")
+                    values[position] = value = value.decode("utf-8")
                 elif not value.isascii():
                     value.encode("utf-8")
         except UnicodeError:
-            findings.cell(
-                "not_utf8",
-                index,
-                row,
-                None if scalar else element,
-                "expected valid UTF-8, got a lone surrogate"
-                if isinstance(value, str)
-                else "expected valid UTF-8, got other bytes",
-            )
-            out[position] = filler
+            kind = "a lone surrogate" if isinstance(value, str) else "other bytes"
+            row, element = divmod(position, per_row)
+            message = f"expected valid UTF-8, got {kind}"
+            findings.cell("not_utf8", index, row, None if scalar else element, message)
+            values[position] = filler
             continue
-        out[position] = value
         if lawless or (field.nullable and value == field.null):
             continue
-        code, message, help = _text_law(field, law, value)
+        code, sentence, help = _text_law(field, law, value)
         if code:
-            findings.cell(code, index, row, None if scalar else element, message, help)
+            row, element = divmod(position, per_row)
+            findings.cell(code, index, row, None if scalar else element, sentence, help)
+    out = np.empty(len(values), object)
+    out[:] = values
     return out.reshape(source.shape)
 
 
-def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, str, str | None]:
+def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, Sentence, Sentence]:
     if field.enum is not None and value not in law.known:
-        return "not_in_enum", f"{_one_of(field)}, got {say(value)}", nearest(value, (str(item) for item in field.enum))
+        return (
+            "not_in_enum",
+            lambda: f"{_one_of(field)}, got {say(value)}",
+            lambda: nearest(value, map(str, field.enum or ())),
+        )
     unit = "code points" if field.kind == "string" else "bytes"
     if field.min_length is not None and len(value) < field.min_length:
-        return "too_short", f"expected at least {field.min_length} {unit}, got {len(value)}", None
+        return "too_short", lambda: f"expected at least {field.min_length} {unit}, got {len(value)}", None
     if field.max_length is not None and len(value) > field.max_length:
-        return "too_long", f"expected at most {field.max_length} {unit}, got {len(value)}", None
+        return "too_long", lambda: f"expected at most {field.max_length} {unit}, got {len(value)}", None
     if law.pattern is not None and not law.pattern.matches(value):
-        return "pattern_mismatch", f"expected a match of {field.pattern}, got {say(value)}", None
+        return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {say(value)}", None
     return "", "", None
 
 
@@ -451,10 +338,9 @@ def refuse_nulls(findings: Findings, index: int, nulls: Mask) -> None:
         return
     message = f"expected {expected(field)}, got null"
     findings.bad |= nulls if nulls.ndim == 1 else nulls.reshape(len(nulls), -1).any(axis=1)
-    for place in np.argwhere(nulls)[:MAX_DETAILS]:
-        at = tuple(int(i) for i in place)
-        element = None if len(at) == 1 else int(np.ravel_multi_index(at[1:], field.shape))
-        findings.cell("null_not_allowed", index, at[0], element, message)
+    for place in first(nulls):
+        row, element = divmod(place, nulls.size // len(nulls))
+        findings.cell("null_not_allowed", index, row, None if nulls.ndim == 1 else element, message)
 
 
 def every_cell(findings: Findings, index: int, code: str, message: str) -> None:

@@ -59,9 +59,9 @@ class Violation:
 
     def to_json(self) -> dict[str, str]:
         """The violation as it stands in an error body's `details`."""
-        out = {"code": self.code, "path": self.path, "error": self.message}
+        out = {"code": self.code, "path": _cut(self.path), "error": _cut(self.message)}
         if self.help:
-            out["help"] = self.help
+            out["help"] = _cut(self.help)
         return out
 
 
@@ -99,14 +99,22 @@ class FivefoldError(Exception):
 
     def to_json(self, request_id: str = "") -> dict[str, Any]:
         """The error body every transport shares: `error, code, path, help?, details?, request_id?`."""
-        out: dict[str, Any] = {"error": str(self), "code": self.code, "path": self.path}
+        out: dict[str, Any] = {"error": _cut(str(self)), "code": self.code, "path": _cut(self.path)}
         if self.help:
-            out["help"] = self.help
+            out["help"] = _cut(self.help)
         if self.details:
             out["details"] = [violation.to_json() for violation in self.details]
         if request_id:
             out["request_id"] = request_id
         return out
+
+
+LONGEST = 2048
+"""Characters of a sentence, a path or a help line as they travel: no error is as long as what it is about."""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _rebuild(

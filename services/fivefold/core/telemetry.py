@@ -293,7 +293,20 @@ def log(level: int, line: dict[str, Any]) -> None:
     if LOGGER.isEnabledFor(level):
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         head = {"time": now.replace("+00:00", "Z"), "level": logging.getLevelName(level).lower()}
-        LOGGER.log(level, "%s", msgspec.json.encode(head | line).decode("utf-8", "backslashreplace"))
+        shown = {name: _cut(value, name) if isinstance(value, str) else value for name, value in line.items()}
+        LOGGER.log(level, "%s", msgspec.json.encode(head | shown).decode())
+
+
+LONGEST = 2048
+"""Characters of one value of a log line; an exception's traceback may have four times as many."""
+
+
+def _cut(text: str, name: str) -> str:
+    """A text that may be the caller's, short enough for a line and valid UTF-8."""
+    most = 4 * LONGEST if name == "exception" else LONGEST
+    if len(text) > most:
+        text = f"{text[: most // 2]} … {text[-most // 2 :]}"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def log_to(stream: IO[str]) -> None:

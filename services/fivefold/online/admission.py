@@ -1,4 +1,4 @@
-"""Whether a model takes one more request, by how long that would have to wait.
+"""Whether a model takes one more request, by how long that would have to wait, and a process one more byte.
 
 A queue helps against a burst and harms in an overload: there it stays as long as it may be, everybody waits that long,
 and no more is answered for it. So a wait beyond the limit is allowed for as long as a burst lasts; afterwards what
@@ -8,8 +8,11 @@ where requests come in instead of where they leave, so that a refusal takes no t
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+
+from fivefold.core.errors import Unavailable
 
 PATIENCE = 2.0
 """A request may wait so many times as long as it takes itself, whatever the limit: a slow model's clients know it."""
@@ -105,3 +108,34 @@ class Admission:
             self._took, self._done = self._took * done, self._done * done
         self._took += FORGET * (took - self._took)
         self._done += FORGET * (done - self._done)
+
+
+FREE = 64 * 1024
+"""Bytes of each body that are not counted: small requests pass whatever the large ones hold."""
+
+
+class Room:
+    """The bytes that the bodies of a process may hold at once, from their first byte until they are answered."""
+
+    def __init__(self, most: int, retry_after: float) -> None:
+        self.most, self.held = most, 0
+        self._retry_after = retry_after
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Hold so many more bytes; raises `Unavailable` `overloaded` where there is no room for them."""
+        with self._lock:
+            if self.held + size <= self.most:
+                self.held += size
+                return
+        raise Unavailable(
+            "overloaded",
+            f"the requests in work hold {self.held} of {self.most} bytes already",
+            help="ask again in a moment, or send a smaller body",
+            retry_after=self._retry_after,
+        )
+
+    def give(self, size: int) -> None:
+        """Let go of so many bytes."""
+        with self._lock:
+            self.held -= size

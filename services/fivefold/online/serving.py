@@ -23,6 +23,7 @@ from fivefold.core.errors import (
     FivefoldError,
     InternalError,
 )
+from fivefold.online.admission import Room
 from fivefold.online.models import Model, Models, Statistics
 from fivefold.online.work import Answer, Call, Work
 from fivefold.online.worker import Worker
@@ -71,7 +72,7 @@ class Serving:
         self.guard = guard
         self.origins: Origins | None = None
         """Which browsers' pages may ask; the HTTP application sets it. None: nobody looks."""
-
+        self.room = Room(settings.bytes_in_flight, settings.retry_after)
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
@@ -116,6 +117,10 @@ class Serving:
         if given and _REQUEST_ID.fullmatch(given):
             return given
         return f"{self._prefix}{next(self._ids):08x}"
+
+    async def read(self, step: Callable[[], T]) -> T:
+        """A step of reading that would hold up the event loop, in the threads for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, step)
 
     async def infer(self, name: str, version: str | None, call: Call, decode: Callable[[Model], Reading]) -> Answer:
         """`answer` for a caller that encodes afterwards."""

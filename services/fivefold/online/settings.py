@@ -35,6 +35,10 @@ class OnlineSettings(GuardSettings):
     max_body_bytes: int = 64 * 1024 * 1024
     """A larger request is `too_large`, whether compressed or after decompression; also gRPC's message limit."""
 
+    max_bytes_in_flight: int = 0
+    """What the bodies of all requests of one process may hold at once, beyond the first 64 KiB of each; more is
+    `overloaded`, with Retry-After. 0: eight times `max_body_bytes`."""
+
     max_header_bytes: int = 32 * 1024
     """Request headers beyond this sum are `headers_too_large`."""
 
@@ -97,6 +101,10 @@ class OnlineSettings(GuardSettings):
     page: bool = True
     """Serve the page for people at `/`."""
 
+    grpc_min_ping_seconds: float = 10.0
+    """A gRPC client may ask this often whether its connection still stands; one that does so more often is sent away
+    (GOAWAY, too many pings)."""
+
     min_replicas: int = 1
     """Replicas kept when idle (Ray Serve)."""
 
@@ -135,6 +143,7 @@ class OnlineSettings(GuardSettings):
                 raise SettingsError(f"hosts: expected NAME or NAME:PORT, got {given!r}")
         at_least = {
             "max_body_bytes": 1,
+            "max_bytes_in_flight": 0,
             "max_header_bytes": 1024,
             "max_rows": 1,
             "max_json_depth": 4,
@@ -149,6 +158,7 @@ class OnlineSettings(GuardSettings):
             "threads": 1,
             "batch_seconds": 0,
             "log_sample": 0,
+            "grpc_min_ping_seconds": 0,
             "min_replicas": 1,
             "max_replicas": self.min_replicas,
             "target_ongoing_requests": 0.1,
@@ -161,8 +171,18 @@ class OnlineSettings(GuardSettings):
             value = getattr(self, name)
             if not isfinite(value) or value < low:
                 raise SettingsError(f"{name}: expected at least {low}, got {value}")
+        if 0 < self.max_bytes_in_flight < self.max_body_bytes:
+            raise SettingsError(
+                f"max_bytes_in_flight: expected at least max_body_bytes ({self.max_body_bytes}), or 0, "
+                f"got {self.max_bytes_in_flight}"
+            )
         if self.log_sample > 1:
             raise SettingsError(f"log_sample: expected a share of at most 1, got {self.log_sample}")
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """`max_bytes_in_flight`, or what it stands for."""
+        return self.max_bytes_in_flight or 8 * self.max_body_bytes
 
 
 def _check_origin(origin: str, *, guarded: bool) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INLINE_SECONDS = 0.002
+"""How long a reading may hold up the event loop, by its own estimate."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -27,8 +30,9 @@ class Call:
 
     `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
     `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
-    a transport that cancels the task instead leaves it out. `marks` are headers that its answer
-    carries. `traceparent` is the caller's, and afterwards ours.
+    a transport that cancels the task instead leaves it out. `marks` are headers that its answer carries.
+    `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
+    made; on the event loop that is not long.
     """
 
     transport: str
@@ -40,6 +44,22 @@ class Call:
     gone: Callable[[], Awaitable[None]] | None = None
     marks: tuple[tuple[bytes, bytes], ...] = ()
     started: float = field(default_factory=time.perf_counter)
+    patience: float = INLINE_SECONDS
+
+    def begin(self, seconds: float) -> None:
+        """What a reader asks before a step that takes so long (`Watch`); raises `Lengthy` where it must not be here."""
+        if seconds > self.patience:
+            raise Lengthy
+        self.look()
+
+    def look(self) -> None:
+        """What a reader asks between its steps; raises `Interrupted` where the time is up."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise expired()
+
+
+class Lengthy(Exception):  # nothing is wrong
+    """A reading turns out to be too long for the event loop: it is to be begun again in a thread."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ the same time is scored together (`batching`). The steps themselves are `work`'s
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fivefold.core.errors import Interrupted, Unavailable
 from fivefold.online.admission import Admission
 from fivefold.online.batching import Batcher, Gatherer, pays
-from fivefold.online.work import Work, expired
+from fivefold.online.work import Lengthy, Work, expired
 
 if TYPE_CHECKING:
     from fivefold.online.models import Model
@@ -66,9 +67,12 @@ class Worker:
     async def _run(self, work: Work[T]) -> T:
         settings = self._settings
         if work.call.size > settings.inline_bytes:
-            await self._elsewhere(work, lambda: self._thread(self._readers, work.check))
+            await self._check_elsewhere(work)
         else:
-            work.check()
+            try:
+                work.check()
+            except Lengthy:
+                await self._check_elsewhere(work)
         seconds = self._scorer.seconds(work.rows)
         if seconds > settings.inline_seconds or not self._scorer.foreseeable:
             return await self._away(work, seconds)
@@ -76,6 +80,10 @@ class Worker:
             answer: T = await self._gatherer.add(work)
             return answer
         return work.score()
+
+    async def _check_elsewhere(self, work: Work[T]) -> None:
+        work.call.patience = math.inf
+        await self._elsewhere(work, lambda: self._thread(self._readers, work.check))
 
     async def _away(self, work: Work[T], seconds: float) -> T:
         """Score in a thread of the model's; raises `Unavailable` where that would take too long to begin."""

@@ -9,18 +9,42 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fivefold.core.check import Findings, column, expected, say
+from fivefold.core.check import FEW, Findings, Mask, column, expected, first, say
 from fivefold.core.columns import Array
 from fivefold.core.contract import Field
 from fivefold.core.readers.exact_json import Literal
 
 _PLACEHOLDER: dict[str, Any] = {"bool": False, "int": 0, "float": 0.0, "string": "", "bytes": b""}
 _WRONG = object()
+
+_NULL, _BOOL, _INT, _FLOAT, _LITERAL, _TEXT, _LIST, _OTHER = range(8)
+
+
+class _Codes(dict[type, int]):
+    """The code of each type of value; what no JSON value is belongs nowhere."""
+
+    def __missing__(self, kind: type) -> int:
+        self[kind] = code = next((code for known, code in self.items() if issubclass(kind, known)), _OTHER)
+        return code
+
+
+_CODES = _Codes(
+    {type(None): _NULL, bool: _BOOL, int: _INT, Literal: _LITERAL, float: _FLOAT, str: _TEXT, list: _LIST, dict: _OTHER}
+)
+_LEGAL = {
+    "bool": (_BOOL,),
+    "int": (_INT, _FLOAT, _LITERAL),
+    "float": (_INT, _FLOAT, _LITERAL),
+    "string": (_TEXT,),
+    "bytes": (_TEXT,),
+}
 
 
 def rows_of_cells(findings: Findings, index: int, values: Sequence[Any], skip: Sequence[bool]) -> Array:
@@ -29,80 +53,151 @@ def rows_of_cells(findings: Findings, index: int, values: Sequence[Any], skip: S
     Shaped values may be nested exactly or flat; null stands for a row's whole value or for one element.
     """
     field = findings.fields[index]
+    if not field.shape:
+        return flat_cells(findings, index, list(values), np.array(skip, np.bool_) if True in skip else None)
     size = field.size
     flat: list[Any] = []
-    hidden: list[bool] = []
+    hidden = np.zeros(len(values), np.bool_)
+    nothing = [None] * size
     for row, value in enumerate(values):
-        elements = None if skip[row] else _elements(findings, index, field, row, value)
-        if elements is None:
-            flat.extend([None] * size)
-            hidden.extend([True] * size)
+        found = None if skip[row] else elements(findings, index, field, row, value)
+        if found is None:
+            hidden[row] = True
+            flat.extend(nothing)
         else:
-            flat.extend(elements)
-            hidden.extend([False] * size)
-    return flat_cells(findings, index, flat, hidden)
+            flat.extend(found)
+    return flat_cells(findings, index, flat, np.repeat(hidden, size))
 
 
-def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: list[bool]) -> Array:
-    """A column from rows * field.size scalar JSON values in row-major order."""
+def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | None = None) -> Array:
+    """A column from rows * field.size scalar JSON values in row-major order; those under `hidden` hold nothing."""
     field = findings.fields[index]
-    scalar = not field.shape
-    size = field.size
     kind = field.kind
-    for position, value in enumerate(flat):
-        if hidden[position]:
-            continue
-        row, element = divmod(position, size)
-        at = None if scalar else element
-        if value is None:
-            hidden[position] = True
-            if not field.nullable:
-                findings.cell("null_not_allowed", index, row, at, f"expected {expected(field)}, got null")
-            continue
-        if isinstance(value, list):
-            hidden[position] = True
-            findings.cell("wrong_shape", index, row, at, f"expected {expected(field)}, got {say(value)}")
-            continue
-        converted = _convert(kind, value)
-        if converted is _WRONG:
-            hidden[position] = True
-            findings.cell("wrong_type", index, row, at, f"expected {expected(field)}, got {_got(kind, value)}")
-        else:
-            flat[position] = converted
     shape = (findings.rows, *field.shape)
-    mask = np.array(hidden, np.bool_).reshape(shape)
+    if kind == "bytes":
+        flat = [value["b64"] if is_wrapped(value) else value for value in flat]
+    if hidden is None and len(flat) <= FEW:
+        few = _few(kind, flat)
+        if few is not None:
+            return column(findings, index, few.reshape(shape), json_source=True)
+    codes = np.fromiter(map(_CODES.__getitem__, map(type, flat)), np.uint8, len(flat))
+    mask = np.zeros(len(flat), np.bool_) if hidden is None else hidden
+    legal = np.isin(codes, _LEGAL[kind])
+    if not legal.all() or mask.any():
+        live = ~mask
+        null = live & (codes == _NULL)
+        lists = live & (codes == _LIST)
+        wrong = live & ~(legal | null | lists)
+        if not field.nullable:
+            _refuse(findings, index, "null_not_allowed", null, lambda _: f"expected {expected(field)}, got null")
+        _refuse(findings, index, "wrong_shape", lists, lambda at: f"expected {expected(field)}, got {say(flat[at])}")
+        _refuse_type(findings, index, wrong, flat)
+        mask = mask | ~legal
     if kind in ("int", "float"):
-        return _number_column(findings, index, field, flat, hidden, mask)
+        return _number_column(findings, index, field, flat, codes, mask.reshape(shape))
     filler = _PLACEHOLDER[kind]
-    filled = [filler if hidden[position] else value for position, value in enumerate(flat)]
+    filled = [filler if hide else value for value, hide in zip(flat, mask.tolist(), strict=True)]
+    if kind == "bytes":
+        filled = [value if value == b"" else decode_base64(value) for value in filled]
+        torn = np.fromiter((value is _WRONG for value in filled), np.bool_, len(filled))
+        if torn.any():
+            _refuse_type(findings, index, torn, flat)
+            mask = mask | torn
+            filled = [filler if hide else value for value, hide in zip(filled, torn.tolist(), strict=True)]
     source = np.empty(len(filled), np.bool_ if kind == "bool" else object)
     source[:] = filled
-    return column(findings, index, source.reshape(shape), mask if mask.any() else None)
+    skip = mask.reshape(shape)
+    return column(findings, index, source.reshape(shape), skip if mask.any() else None)
+
+
+_PLAIN: dict[str, set[type]] = {"bool": {bool}, "int": {int}, "float": {int, float}, "string": {str}}
+
+
+def _few(kind: str, flat: list[Any]) -> Array | None:
+    """A few values that are all of the kind as an array, sooner made than told apart; None where some are not."""
+    if kind == "bytes" or not _PLAIN[kind].issuperset(map(type, flat)):
+        return None
+    if kind == "string":
+        text = np.empty(len(flat), object)
+        text[:] = flat
+        return text
+    try:
+        return np.array(flat, {"bool": np.bool_, "int": np.int64, "float": np.float64}[kind])
+    except OverflowError:
+        return None
+
+
+def _refuse(findings: Findings, index: int, code: str, mask: Mask, message: Callable[[int], str]) -> None:
+    """Report the cells under a flat mask."""
+    if not mask.any():
+        return
+    field = findings.fields[index]
+    findings.bad |= mask.reshape(-1, field.size).any(axis=1)
+    for place in first(mask):
+        row, element = divmod(place, field.size)
+        findings.cell(code, index, row, element if field.shape else None, partial(message, place))
+
+
+def _refuse_type(findings: Findings, index: int, mask: Mask, flat: list[Any]) -> None:
+    field = findings.fields[index]
+    _refuse(
+        findings, index, "wrong_type", mask, lambda at: f"expected {expected(field)}, got {_got(field.kind, flat[at])}"
+    )
 
 
 def _number_column(
-    findings: Findings, index: int, field: Field, flat: list[Any], hidden: list[bool], mask: Array
+    findings: Findings, index: int, field: Field, flat: list[Any], codes: npt.NDArray[np.uint8], mask: Mask
 ) -> Array:
     shape = mask.shape
-    skip = mask if mask.any() else None
+    hidden = mask.reshape(-1).tolist() if mask.any() else None
     if field.kind == "float":
         # NaN where nothing is: in a nullable field that is what null looks like.
-        wide = np.array([math.nan if hidden[i] else _wide(value) for i, value in enumerate(flat)], np.float64)
-        return column(findings, index, wide.reshape(shape), skip, json_source=True)
-    out = np.full(len(flat), field.null_value if field.nullable else 0, np.dtype(field.dtype))
-    low, high = int(np.iinfo(field.dtype).min), int(np.iinfo(field.dtype).max)
+        filled = flat if hidden is None else [math.nan if h else v for v, h in zip(flat, hidden, strict=True)]
+        try:
+            wide = np.fromiter(filled, np.float64, len(filled))
+        except OverflowError:
+            wide = np.fromiter(map(_wide, filled), np.float64, len(filled))
+        return column(findings, index, wide.reshape(shape), mask if hidden is not None else None, json_source=True)
+    if hidden is not None:
+        flat = [0 if h else v for v, h in zip(flat, hidden, strict=True)]
     live = ~mask.reshape(-1)
-    for position, value in enumerate(flat):
-        if hidden[position]:
-            continue
-        row, element = divmod(position, field.size)
-        if low <= value <= high:
-            out[position] = int(value)
-            continue
-        live[position] = False
-        message = f"expected {'an' if field.dtype[0] == 'i' else 'a'} {field.dtype}, got {say(value)}"
-        findings.cell("out_of_range", index, row, element if field.shape else None, message)
+    fractions = live & (codes != _INT)
+    if fractions.any():
+        flat = list(flat)
+        exact = {at: _whole(flat[at]) for at in np.flatnonzero(fractions).tolist()}
+        torn = np.zeros(len(flat), np.bool_)
+        torn[[at for at, value in exact.items() if value is _WRONG]] = True
+        _refuse_type(findings, index, torn, flat)
+        live &= ~torn
+        for at, value in exact.items():
+            flat[at] = 0 if value is _WRONG else value
+    low, high = int(np.iinfo(field.dtype).min), int(np.iinfo(field.dtype).max)
+    try:
+        exact_values: Any = np.fromiter(flat, np.uint64 if field.dtype == "uint64" else np.int64, len(flat))
+        outside = live & ((exact_values < low) | (exact_values > high))
+    except OverflowError:
+        outside = live & np.fromiter((not low <= value <= high for value in flat), np.bool_, len(flat))
+        exact_values = [0 if out else value for value, out in zip(flat, outside.tolist(), strict=True)]
+        exact_values = np.array(exact_values, field.dtype) if len(flat) else np.zeros(0, field.dtype)
+    article = "an" if field.dtype[0] == "i" else "a"
+    _refuse(
+        findings, index, "out_of_range", outside, lambda at: f"expected {article} {field.dtype}, got {say(flat[at])}"
+    )
+    live &= ~outside
+    out = np.full(len(flat), field.null_value if field.nullable else 0, np.dtype(field.dtype))
+    out[live] = exact_values[live].astype(field.dtype)
     return column(findings, index, out.reshape(shape), ~live.reshape(shape))
+
+
+def _whole(value: float) -> Any:
+    """The integer that a number with a fraction or an exponent is, infinity as it is, or `_WRONG`."""
+    if math.isinf(value):
+        return value
+    if isinstance(value, Literal):
+        exact = value.exact()
+        # A fractional literal is its binary64 value, and those are integral from 2^53 on.
+        return int(value) if exact is None else exact
+    return int(value) if value.is_integer() else _WRONG
 
 
 def _wide(value: int | float) -> float:
@@ -112,33 +207,15 @@ def _wide(value: int | float) -> float:
         return math.inf
 
 
-def _convert(kind: str, value: Any) -> Any:
-    """The value as its kind's Python type, or `_WRONG`. Integers stay exact."""
-    if kind == "float":
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else _WRONG
-    if kind == "int":
-        if isinstance(value, bool):
-            return _WRONG
-        if isinstance(value, int):
-            return value
-        if not isinstance(value, float):
-            return _WRONG
-        if math.isinf(value):
-            return value
-        if isinstance(value, Literal):
-            exact = value.exact()
-            # A fractional literal is its binary64 value, and those are integral from 2^53 on.
-            return int(value) if exact is None else exact
-        return int(value) if value.is_integer() else _WRONG
-    if kind == "bool":
-        return value if isinstance(value, bool) else _WRONG
+def _right(kind: str, value: Any) -> bool:
+    """Whether a scalar is of the kind."""
     if kind == "bytes" and is_wrapped(value):
         value = value["b64"]
-    if not isinstance(value, str):
-        return _WRONG
-    if kind == "string":
-        return value
-    return decode_base64(value)
+    if _CODES[type(value)] not in _LEGAL[kind]:
+        return False
+    if kind == "int" and isinstance(value, float):
+        return _whole(value) is not _WRONG
+    return kind != "bytes" or decode_base64(value) is not _WRONG
 
 
 def is_wrapped(value: Any) -> bool:
@@ -147,7 +224,7 @@ def is_wrapped(value: Any) -> bool:
 
 
 def decode_base64(value: str) -> Any:
-    """The bytes of strict standard base64, or a marker that `_convert` understands."""
+    """The bytes of strict standard base64, or a marker for what is none."""
     if len(value) % 4:
         # Python's decoder lets surplus padding pass; a browser's does not.
         return _WRONG
@@ -163,19 +240,18 @@ def _got(kind: str, value: Any) -> str:
     return f"the string {say(value)}" if isinstance(value, str) else say(value)
 
 
-def _elements(findings: Findings, index: int, field: Field, row: int, value: Any) -> list[Any] | None:
+def elements(findings: Findings, index: int, field: Field, row: int, value: Any) -> list[Any] | None:
     """A row's value as a flat list of its elements, or None when it was refused."""
     if not field.shape:
         return [value]
     if value is None:
         if field.nullable:
             return [None] * field.size
-        findings.cell("null_not_allowed", index, row, None, f"expected {_array(field)}, got null")
+        findings.cell("null_not_allowed", index, row, None, lambda: f"expected {_array(field)}, got null")
         return None
     if not isinstance(value, list):
-        right = _convert(field.kind, value) is not _WRONG
-        code = "wrong_shape" if right else "wrong_type"
-        findings.cell(code, index, row, None, f"expected {_array(field)}, got {_got(field.kind, value)}")
+        code = "wrong_shape" if _right(field.kind, value) else "wrong_type"
+        findings.cell(code, index, row, None, lambda: f"expected {_array(field)}, got {_got(field.kind, value)}")
         return None
     flat = flatten(value, field.shape)
     if flat is None:
@@ -186,13 +262,13 @@ def _elements(findings: Findings, index: int, field: Field, row: int, value: Any
 def refuse_shape(findings: Findings, index: int, row: int, value: Any) -> None:
     """Report a row's value that is not nested as the field's shape."""
     field = findings.fields[index]
-    findings.cell("wrong_shape", index, row, None, f"expected {_array(field)}, got {_shape_of(value)}")
+    findings.cell("wrong_shape", index, row, None, lambda: f"expected {_array(field)}, got {_shape_of(value)}")
 
 
 def flatten(value: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
     """The elements of a value nested exactly as `shape`, or flat with as many elements; None for anything else."""
-    if not any(isinstance(item, list) for item in value):
-        return list(value) if len(value) == math.prod(shape) else None
+    if list not in map(type, value):
+        return value if len(value) == math.prod(shape) else None
     level: list[Any] = [value]
     for size in shape:
         following: list[Any] = []
@@ -201,7 +277,7 @@ def flatten(value: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
                 return None
             following.extend(item)
         level = following
-    return None if any(isinstance(item, list) for item in level) else level
+    return None if list in map(type, level) else level
 
 
 def _array(field: Field) -> str:

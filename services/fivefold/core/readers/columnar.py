@@ -1,57 +1,85 @@
-"""Values that are spelled by column, `{"field": [one value a row, …]}`: which field each array belongs to.
+"""Values that are spelled by column, `{"field": [one value a row, …]}`, as TensorFlow Serving's clients do.
 
-What the values may be is left to the record reader, which reads them like those of records.
+Codes and paths are those of the same values spelled as records. One cell is left to `cells`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from fivefold.core.check import say
-from fivefold.core.contract import Field
+from fivefold.core.check import Findings, Reading, say
+from fivefold.core.columns import Columns
+from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
+from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.exact_json import Watch
+from fivefold.core.readers.instances import first_names
+
+if TYPE_CHECKING:
+    from fivefold.core.readers.records import Defaults
 
 
-@dataclass(slots=True)
-class Spelled:
-    """Arrays by their field's index, all of `rows` values; names of no field, and fields that were given twice."""
+class Columnar:
+    """The arrays of an object by their field, or the array alone where there is a single field.
 
-    rows: int = 0
-    arrays: dict[int, list[Any]] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-    doubled: list[int] = field(default_factory=list)
-
-
-def spelled(fields: Sequence[Field], names: Mapping[str, int], inputs: Any) -> Spelled:
-    """The arrays of an object, or the array alone where there is a single field; `names` leads to the fields' indices.
-
-    Raises `ContractError` `malformed` for what is no such object, or where lengths disagree.
+    `names` leads to the fields' indices. Raises `ContractError` `malformed` for what is no such object, or where
+    lengths disagree.
     """
-    if isinstance(inputs, list) and len(fields) == 1:
-        inputs = {fields[0].name: inputs}
-    if not isinstance(inputs, dict):
-        raise _malformed(f"expected an object with an array for each field, got {say(inputs)}", "inputs")
-    if not inputs and not any(item.required for item in fields):
-        raise _malformed("expected one field at least: no field, no number of rows", "inputs")
-    out = Spelled()
-    for name, values in inputs.items():
-        index = names.get(name, -1)
-        if index < 0:
-            out.unknown.append(name)
-            continue
-        path = f"inputs.{fields[index].name}"
+
+    def __init__(self, fields: Sequence[Field], names: Mapping[str, int], inputs: Any) -> None:
+        self.fields, self._names = tuple(fields), names
+        self.rows = 0
+        self._arrays: dict[int, list[Any]] = {}
+        self._unknown: list[str] = []
+        self._doubled: set[int] = set()
+        if isinstance(inputs, list) and len(self.fields) == 1:
+            inputs = {self.fields[0].name: inputs}
+        if not isinstance(inputs, dict):
+            raise _malformed(f"expected an object with an array for each field, got {say(inputs)}", "inputs")
+        if not inputs and not any(field.required for field in self.fields):
+            raise _malformed("expected one field at least: no field, no number of rows", "inputs")
+        for name, values in inputs.items():
+            index = names.get(name, -1)
+            if index < 0:
+                self._unknown.append(name)
+            else:
+                self._take(index, values)
+
+    def _take(self, index: int, values: Any) -> None:
+        path = f"inputs.{self.fields[index].name}"
         if not isinstance(values, list):
             raise _malformed(f"expected an array with one value a row, got {say(values)}", path)
-        if not out.arrays:
-            out.rows = len(values)
-        elif len(values) != out.rows:
-            raise _malformed(f"expected {out.rows} values as in the first field, got {len(values)}", path)
-        if index in out.arrays:
-            out.doubled.append(index)
-        out.arrays[index] = values
-    return out
+        if not self._arrays:
+            self.rows = len(values)
+        elif len(values) != self.rows:
+            raise _malformed(f"expected {self.rows} values as in the first field, got {len(values)}", path)
+        if index in self._arrays:
+            self._doubled.add(index)
+        self._arrays[index] = values
+
+    def reading(self, defaults: Defaults, watch: Watch | None = None) -> Reading:
+        """The columns of the good rows, and everything that was found."""
+        findings, every = Findings(self.fields, self.rows), range(self.rows)
+        for name in first_names(self._unknown):
+            help = partial(nearest, name, self._names)
+            findings.name("unknown_field", len(self.fields), name, every, "no such field", help)
+        arrays = {}
+        for index, field in enumerate(self.fields):
+            if watch is not None:
+                watch.look()
+            values = None if index in self._doubled else self._arrays.get(index)
+            if values is None and index not in self._doubled and not field.required:
+                arrays[field.name] = defaults.column(findings, index)
+                continue
+            if values is None:
+                twice = index in self._doubled
+                message = "given under two of its names" if twice else "expected a value, got nothing"
+                findings.name("duplicate_field" if twice else "missing_field", index, field.name, every, message)
+            absent = values is None
+            arrays[field.name] = rows_of_cells(findings, index, values or [None] * self.rows, [absent] * self.rows)
+        return findings.reading(Columns(self.fields, arrays, self.rows))
 
 
 def _malformed(message: str, path: str) -> ContractError:

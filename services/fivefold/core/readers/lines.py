@@ -109,9 +109,13 @@ class Lines:
             start, end = lines[row]
             try:
                 value, extra = self._one(text[start:end])
-                self._records.read([value]).accept()
             except ContractError as error:
-                refused.append((row, error))
+                # Without what it was raised in: there may be as many of them as there are lines.
+                refused.append((row, error.with_traceback(None)))
+                continue
+            reading = self._records.read([value])
+            if reading.violations:
+                refused.append((row, ContractError.of(reading.violations)))
                 continue
             values.append(value)
             extras.append(extra)

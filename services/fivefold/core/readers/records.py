@@ -7,6 +7,7 @@ accept: whatever it refuses is read again exactly, and that reading gives the co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,8 +22,9 @@ from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.cells import is_wrapped, rows_of_cells
-from fivefold.core.readers.columnar import spelled
-from fivefold.core.readers.exact_json import MAX_DEPTH, loads
+from fivefold.core.readers.columnar import Columnar
+from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
+from fivefold.core.readers.instances import LOOK_ROWS, Instances
 
 _TYPED: dict[str, Any] = {"bool": bool, "int": int, "float": float, "string": str}
 _ENVELOPE = ("instances", "inputs", "parameters", "signature_name")
@@ -37,6 +39,9 @@ class Records:
         for index, field in enumerate(self.fields):
             for name in (field.name, *field.aliases):
                 self._names[name] = index
+        self._required = tuple(index for index, field in enumerate(self.fields) if field.required)
+        self._shaped = tuple(index for index, field in enumerate(self.fields) if field.shape)
+        self._containers = 1 + sum(containers(field.shape) for field in self.fields)
         self._defaults = Defaults(self.fields)
         # Under a single field of bytes, an instance of this form is the field's value and no record.
         self._wrapped = len(self.fields) == 1 and self.fields[0].kind == "bytes" and "b64" not in self._names
@@ -49,16 +54,18 @@ class Records:
         max_rows: int | None = None,
         max_depth: int = MAX_DEPTH,
         columnar: Callable[[], None] | None = None,
+        watch: Watch | None = None,
     ) -> Reading:
         """Read a body of rows, `{"instances": [...]}`, or of columns, `{"inputs": {...}}`: then `columnar` is called.
 
-        Raises `ContractError` where the body as a whole cannot be read.
+        Raises `ContractError` where the body as a whole cannot be read. `watch` is asked where the reading is long, and
+        may end it.
         """
         if self._fast is not None:
-            columns = self._fast(body, max_rows)
+            columns = self._fast(body, max_rows, watch)
             if columns is not None:
                 return columns
-        envelope = loads(body, max_depth=max_depth)
+        envelope = loads(body, max_depth=max_depth, max_rows=max_rows, per_row=self._containers, watch=watch)
         if not isinstance(envelope, dict):
             raise ContractError("malformed", f"expected an object with instances, got {say(envelope)}")
         for name in envelope:
@@ -72,112 +79,47 @@ class Records:
                 raise ContractError("malformed", "expected instances or inputs, got both", path="inputs")
             if columnar is not None:
                 columnar()
-            return self.read_columns(inputs, max_rows=max_rows)
+            return self.read_columns(inputs, max_rows=max_rows, watch=watch)
         if not isinstance(instances, list):
             got = say(instances) if "instances" in envelope else "nothing"
             raise ContractError("malformed", f"expected an array of instances, got {got}", path="instances")
-        return self.read(instances, max_rows=max_rows)
+        return self.read(instances, max_rows=max_rows, watch=watch)
 
-    def read(self, instances: Sequence[Any], *, max_rows: int | None = None) -> Reading:
+    def read(self, instances: Sequence[Any], *, max_rows: int | None = None, watch: Watch | None = None) -> Reading:
         """Read parsed JSON values, one a row, each an object or an array with one value a field in field order.
 
         Under a single field an instance that is not an object is the field's own value. Raises `ContractError`
-        `too_large` above `max_rows`.
+        `too_large` above `max_rows`, and what `watch` raises.
         """
         rows = len(instances)
         refuse_rows(rows, max_rows)
-        findings = Findings(self.fields, rows)
         if not rows:
-            return findings.reading(self._defaults.empty())
-        cells: list[list[Any]] = [[None] * rows for _ in self.fields]
-        given: list[list[bool]] = [[False] * rows for _ in self.fields]
-        unreadable = [False] * rows
-        unknown: dict[str, list[int]] = {}
-        doubled: dict[int, list[int]] = {}
-        for row, instance in enumerate(instances):
-            if isinstance(instance, dict) and not (self._wrapped and is_wrapped(instance)):
-                for name, value in instance.items():
-                    index = self._names.get(name, -1)
-                    if index < 0:
-                        unknown.setdefault(name, []).append(row)
-                    elif given[index][row]:
-                        doubled.setdefault(index, []).append(row)
-                    else:
-                        cells[index][row], given[index][row] = value, True
-                continue
-            values = self._positional(instance)
-            if values is None:
-                unreadable[row] = True
-                findings.row(row, f"expected an object or an array of {len(self.fields)} values, got {say(instance)}")
-                continue
-            for index, value in enumerate(values):
-                cells[index][row], given[index][row] = value, True
-        return self._checked(findings, cells, given, unreadable, unknown, doubled)
+            return Findings(self.fields, 0).reading(self._defaults.empty())
+        if self._wrapped:
+            instances = [value["b64"] if is_wrapped(value) else value for value in instances]
+        told_apart = Instances(self.fields, self._names, self._required, instances, watch)
+        return told_apart.reading(self._defaults, self._shaped)
 
-    def read_columns(self, inputs: Any, *, max_rows: int | None = None) -> Reading:
+    def read_columns(self, inputs: Any, *, max_rows: int | None = None, watch: Watch | None = None) -> Reading:
         """Read parsed JSON values spelled by column: an object with an array for each field, one value a row.
 
         Under a single field also that array alone. Raises `ContractError`: `malformed` for what is no such columns or
         where their lengths disagree, `too_large` above `max_rows`.
         """
-        found = spelled(self.fields, self._names, inputs)
-        rows = found.rows
-        refuse_rows(rows, max_rows)
-        findings = Findings(self.fields, rows)
-        if not rows:
-            # There is no row that could lack a field or have it twice.
-            for index, field in enumerate(self.fields):
-                if field.required and index not in found.arrays:
-                    findings.name("missing_field", index, field.name, (), "expected an array, got nothing")
-                elif index in found.doubled:
-                    findings.name("duplicate_field", index, field.name, (), "given under two of its names")
-        cells = [found.arrays.get(index, [None] * rows) for index in range(len(self.fields))]
-        given = [[index in found.arrays] * rows for index in range(len(self.fields))]
-        unknown, doubled = dict.fromkeys(found.unknown, range(rows)), dict.fromkeys(found.doubled, range(rows))
-        return self._checked(findings, cells, given, [False] * rows, unknown, doubled)
+        columnar = Columnar(self.fields, self._names, inputs)
+        refuse_rows(columnar.rows, max_rows)
+        return columnar.reading(self._defaults, watch)
 
-    def _checked(
-        self,
-        findings: Findings,
-        cells: Sequence[list[Any]],
-        given: Sequence[list[bool]],
-        unreadable: Sequence[bool],
-        unknown: Mapping[str, Sequence[int]],
-        doubled: Mapping[int, Sequence[int]],
-    ) -> Reading:
-        """Columns of the cells that each field was given; `unreadable` rows hold none and are reported already."""
-        rows = findings.rows
-        for name, hit in unknown.items():
-            findings.name("unknown_field", len(self.fields), name, hit, "no such field", nearest(name, self._names))
-        arrays = {}
-        for index, field in enumerate(self.fields):
-            twice = doubled.get(index, ())
-            if twice:
-                findings.name("duplicate_field", index, field.name, twice, "given under two of its names")
-            absent = [row for row in range(rows) if not given[index][row] and not unreadable[row]]
-            if field.required and absent:
-                findings.name("missing_field", index, field.name, absent, "expected a value, got nothing")
-            skip = [not there for there in given[index]]
-            for row in twice:
-                skip[row] = True
-            arrays[field.name] = self._column(findings, index, cells[index], skip, absent)
-        return findings.reading(Columns(self.fields, arrays, rows))
 
-    def _positional(self, instance: Any) -> Sequence[Any] | None:
-        if len(self.fields) == 1:
-            field = self.fields[0]
-            if not field.shape and isinstance(instance, list):
-                return instance if len(instance) == 1 else None
-            return [instance]
-        return instance if isinstance(instance, list) and len(instance) == len(self.fields) else None
+_Fast = Callable[["bytes | memoryview", "int | None", "Watch | None"], "Reading | None"]
 
-    def _column(
-        self, findings: Findings, index: int, values: list[Any], skip: list[bool], absent: Sequence[int]
-    ) -> Array:
-        array = rows_of_cells(findings, index, values, skip)
-        if absent and not self.fields[index].required:
-            self._defaults.fill(findings, index, array, list(absent))
-        return array
+SECONDS_PER_TEXT = 4e-7
+"""What checking one text takes, against an enumeration or a pattern."""
+
+
+def containers(shape: Sequence[int]) -> int:
+    """The arrays that spell one nested value of that shape."""
+    return sum(math.prod(shape[:depth]) for depth in range(len(shape)))
 
 
 def refuse_rows(rows: int, max_rows: int | None) -> None:
@@ -230,7 +172,7 @@ class Defaults:
         return Columns(self.fields, arrays, 0)
 
 
-def _body_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int | None], Reading | None] | None:
+def _body_reader(fields: tuple[Field, ...]) -> _Fast | None:
     """The typed reader of V1 bodies, or None where a field has no typed form (bytes)."""
     typed = typed_rows(fields)
     if typed is None:
@@ -241,12 +183,16 @@ def _body_reader(fields: tuple[Field, ...]) -> Callable[[bytes | memoryview, int
     decode: Callable[[bytes | memoryview], Any] = msgspec.json.Decoder(envelope).decode
     defaults = Defaults(fields)
 
-    def read(body: bytes | memoryview, max_rows: int | None) -> Reading | None:
+    per_row = sum(SECONDS_PER_TEXT * field.size for field in fields if field.kind == "string")
+
+    def read(body: bytes | memoryview, max_rows: int | None, watch: Watch | None) -> Reading | None:
         try:
             instances = decode(body).instances
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return None
         refuse_rows(len(instances), max_rows)
+        if watch is not None and len(instances) > LOOK_ROWS:
+            watch.begin(len(instances) * per_row)
         return read_rows(instances) if instances else Reading(defaults.empty(), 0)
 
     return read

@@ -6,26 +6,44 @@ or parsed JSON values alone). Declared numeric dtypes do not bind: values decide
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from fivefold.core.check import FEW, Findings, Reading, column, every_cell, expected, plain_numbers, say
+from fivefold.core.check import (
+    FEW,
+    MOST_ELEMENTS,
+    Findings,
+    Reading,
+    column,
+    elements,
+    every_cell,
+    expected,
+    plain_numbers,
+    say,
+    sizes,
+)
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
 from fivefold.core.readers.cells import flat_cells
-from fivefold.core.readers.exact_json import MAX_DEPTH, loads
-from fivefold.core.readers.records import Defaults, refuse_rows
+from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
+from fivefold.core.readers.instances import first_names
+from fivefold.core.readers.records import Defaults, containers, refuse_rows
 
 _FLOAT_LIST = msgspec.json.Decoder(list[float])
 _FLOAT_LISTS = msgspec.json.Decoder(list[list[float]])
 _INT_LIST = msgspec.json.Decoder(list[int])
 _BOOL_LIST = msgspec.json.Decoder(list[bool])
+
+
+MANY_TENSORS = 256
+SECONDS_PER_TENSOR = 5e-6
+"""What telling one tensor from the others takes; of more than `MANY_TENSORS` whoever waits is asked first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +79,18 @@ class Tensors:
         self._defaults = Defaults(self.fields)
         self._plain = _Plain.of(self.fields)
 
-    def read(self, tensors: Sequence[Tensor], *, max_rows: int | None = None, max_depth: int = MAX_DEPTH) -> Reading:
-        """Read tensors; raises `ContractError` `too_large` above `max_rows`, `malformed` for what is not JSON."""
+    def read(
+        self,
+        tensors: Sequence[Tensor],
+        *,
+        max_rows: int | None = None,
+        max_depth: int = MAX_DEPTH,
+        watch: Watch | None = None,
+    ) -> Reading:
+        """Read tensors; raises `ContractError` `too_large` above `max_rows`, `malformed` for what is not JSON.
+
+        `watch` is asked where the reading is long, and may end it.
+        """
         if self._plain is not None and len(tensors) == 1:
             reading = self._plain.read(tensors[0], max_rows)
             if reading is not None:
@@ -81,26 +109,37 @@ class Tensors:
         rows = self._rows(tensors)
         refuse_rows(rows, max_rows)
         findings = Findings(self.fields, rows)
-        for name in dict.fromkeys(unknown):
+        for name in first_names(dict.fromkeys(unknown)):
             findings.name(
-                "unknown_field", len(self.fields), name, range(rows), "no such field", nearest(name, self._names)
+                "unknown_field",
+                len(self.fields),
+                name,
+                range(rows),
+                "no such field",
+                partial(nearest, name, self._names),
             )
         for index in dict.fromkeys(doubled):
             name = self.fields[index].name
             findings.name("duplicate_field", index, name, range(rows), "given under two of its names")
         if not tensors and not any(field.required for field in self.fields):
             findings.whole("malformed", "inputs", "expected at least one tensor: no tensor, no number of rows")
-        arrays = {}
+        arrays: dict[str, Array] = {}
+        twice = frozenset(doubled)
         for index, field in enumerate(self.fields):
-            if index in given and index not in doubled:
-                found = self._column(findings, index, given[index], max_depth)
+            if watch is not None:
+                watch.look()
+            if index in given and index not in twice:
+                found = self._column(findings, index, given[index], max_depth, watch)
                 arrays[field.name] = _blank(field, rows) if found is None else found
             elif index in given or field.required:
                 arrays[field.name] = _blank(field, rows)
                 if index not in given:
                     findings.name("missing_field", index, field.name, range(rows), "expected a tensor, got nothing")
-            else:
-                arrays[field.name] = self._defaults.column(findings, index)
+        for index, field in enumerate(self.fields):
+            if field.name not in arrays:
+                # A shape is soon written: nothing is made for rows that are all refused.
+                nobody = rows and findings.bad.all()
+                arrays[field.name] = _blank(field, rows) if nobody else self._defaults.column(findings, index)
         return findings.reading(Columns(self.fields, arrays, rows))
 
     @property
@@ -117,26 +156,26 @@ class Tensors:
     def _rows(self, tensors: Sequence[Tensor]) -> int:
         return next((t.shape[0] for t in tensors if t.shape and t.shape[0] >= 0 and t.name in self._names), 0)
 
-    def _column(self, findings: Findings, index: int, tensor: Tensor, max_depth: int) -> Array | None:
+    def _column(
+        self, findings: Findings, index: int, tensor: Tensor, max_depth: int, watch: Watch | None
+    ) -> Array | None:
         """The checked column, or None where the tensor as a whole was refused."""
         field = self.fields[index]
         rows, shape = findings.rows, tensor.shape
         path = f"inputs.{field.name}"
-        if any(size < 0 for size in shape):
-            findings.whole("malformed", path, f"expected sizes of at least 0, got shape {list(shape)}")
+        if shape and min(shape) < 0:
+            findings.whole("malformed", path, lambda: f"expected sizes of at least 0, got shape {sizes(shape)}")
             return None
         if not shape:
             findings.name("wrong_shape", index, field.name, range(rows), f"expected {_wanted(field)}, got shape []")
             return None
-        data = self._decoded(field, tensor, max_depth)
+        data = self._decoded(field, tensor, max_depth, rows, watch)
         if isinstance(data, str):
             findings.whole("malformed", path, data)
             return None
         count = data.size if isinstance(data, np.ndarray) else len(data)
-        if count != math.prod(shape):
-            findings.whole(
-                "malformed", path, f"expected {math.prod(shape)} elements for shape {list(shape)}, got {count}"
-            )
+        if count != elements(shape):
+            findings.whole("malformed", path, lambda: _wrong_count(shape, count))
             return None
         if shape[0] != rows:
             findings.whole("malformed", path, f"expected {rows} rows as in the first tensor, got {shape[0]}")
@@ -145,7 +184,7 @@ class Tensors:
             every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a tensor of {tensor.dtype}")
             return None
         if shape[1:] != field.shape and not (not field.shape and shape[1:] == (1,)):
-            message = f"expected {_wanted(field)}, got shape {list(shape)}"
+            message = f"expected {_wanted(field)}, got shape {sizes(shape)}"
             if not rows:
                 findings.name("wrong_shape", index, field.name, (), message)
             for row in range(min(rows, 17)):
@@ -153,12 +192,14 @@ class Tensors:
             findings.bad[:] = True
             return None
         if isinstance(data, list):
-            return flat_cells(findings, index, data, [False] * len(data))
+            return flat_cells(findings, index, data)
         return column(
             findings, index, data.reshape(rows, *field.shape), json_source=not isinstance(tensor.data, np.ndarray)
         )
 
-    def _decoded(self, field: Field, tensor: Tensor, max_depth: int) -> Array | list[Any] | str:
+    def _decoded(
+        self, field: Field, tensor: Tensor, max_depth: int, rows: int, watch: Watch | None
+    ) -> Array | list[Any] | str:
         """Numbers as an array where a typed decoder accepts them, everything else as a flat list of JSON values.
 
         A sentence where the data is no such list.
@@ -170,12 +211,13 @@ class Tensors:
             typed = _typed(field, data.text, tensor.shape)
             if typed is not None:
                 return typed
-            parsed = loads(data.text, max_depth=max_depth)
+            nested = 1 + rows * containers(field.shape)
+            parsed = loads(data.text, max_depth=max_depth, containers=nested, watch=watch)
             if not isinstance(parsed, list):
                 return f"expected an array of data, got {say(parsed)}"
             data = parsed
         flat = _flatten(data, tensor.shape)
-        return f"expected data flat or nested as shape {list(tensor.shape)}" if flat is None else flat
+        return f"expected data flat or nested as shape {sizes(tensor.shape)}" if flat is None else flat
 
 
 class _Plain:
@@ -254,7 +296,7 @@ def _plain_numbers(text: bytes | memoryview, shape: tuple[int, ...]) -> list[flo
     try:
         if not _nested(text):
             return _FLOAT_LIST.decode(text)
-        rows = _FLOAT_LISTS.decode(text) if len(shape) == 2 else []
+        rows = _FLOAT_LISTS.decode(text) if len(shape) == 2 and not _fragments(text, shape) else []
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
@@ -266,6 +308,8 @@ def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Ar
     try:
         if field.kind == "float":
             if len(shape) == 2 and _nested(text):
+                if _fragments(text, shape):
+                    return None
                 rows = np.array(_FLOAT_LISTS.decode(text), np.float64)
                 return rows.reshape(-1) if rows.shape == shape else None
             return np.array(_FLOAT_LIST.decode(text), np.float64)
@@ -278,14 +322,22 @@ def _typed(field: Field, text: bytes | memoryview, shape: tuple[int, ...]) -> Ar
     return None
 
 
+def _fragments(text: bytes | memoryview, shape: tuple[int, ...]) -> bool:
+    """Whether long text has more arrays than the shape's rows: each takes some thirty times its two brackets."""
+    return len(text) > _LONG and bytes(text).count(b"[") > shape[0] + 1
+
+
+_LONG = 1 << 20
+
+
 def _nested(text: bytes | memoryview) -> bool:
     return bytes(text[:16]).replace(b" ", b"").replace(b"\n", b"")[:2] == b"[["
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
     """Elements of data that is flat, or nested exactly as `shape`; None for anything else."""
-    if not any(isinstance(item, list) for item in data):
-        return list(data)
+    if list not in map(type, data):
+        return data
     level: list[Any] = [data]
     for size in shape:
         following: list[Any] = []
@@ -298,8 +350,14 @@ def _flatten(data: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
 
 
 def _blank(field: Field, rows: int) -> Array:
-    """What stands in a column that was refused: never seen, since every one of its rows is bad."""
-    return np.zeros((rows, *field.shape), field.numpy_dtype)
+    """What stands in a column that was refused: never seen, since every one of its rows is bad, and without memory."""
+    return np.broadcast_to(np.zeros((), field.numpy_dtype), (rows, *field.shape))
+
+
+def _wrong_count(shape: tuple[int, ...], count: int) -> str:
+    wanted = elements(shape)
+    shown = "more than 2^62" if wanted == MOST_ELEMENTS else wanted
+    return f"expected {shown} elements for shape {sizes(shape)}, got {count}"
 
 
 _NUMBERS = frozenset((*INTEGERS, *FLOATS))

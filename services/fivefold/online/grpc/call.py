@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
@@ -99,10 +99,43 @@ def parse(kind: type[M], raw: bytes, limit: int) -> M:
     """The message that the bytes hold; raises `ContractError` `too_large` or `malformed`."""
     if len(raw) > limit:
         raise ContractError("too_large", f"expected a message of at most {limit} bytes, got {len(raw)}")
+    if len(raw) > MANY_FIELDS:
+        _refuse_fragments(raw)
     try:
         return kind.FromString(raw)
     except DecodeError:
         raise ContractError("malformed", f"the bytes are not a {kind.DESCRIPTOR.name}") from None
+
+
+MANY_FIELDS: Final = 65_536
+"""Fields that a message may have side by side: two bytes are enough for an empty one, which is then parsed into a
+hundred. A message as long as that may have more, and is looked at first."""
+
+
+def _refuse_fragments(raw: bytes) -> None:
+    """Raise `too_large` for a message of too many fields; what is no message is left to the parser."""
+    at = 0
+    for _ in range(MANY_FIELDS):
+        key, at = _varint(raw, at)
+        if key & 7 == 0:
+            _, at = _varint(raw, at)
+        elif key & 7 == 2:
+            size, at = _varint(raw, at)
+            at += size
+        else:
+            at += {1: 8, 5: 4}.get(key & 7, len(raw))
+        if at >= len(raw):
+            return
+    raise ContractError("too_large", f"expected at most {MANY_FIELDS} tensors and parameters, got more")
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in enumerate(raw[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return value, at + shift + 1
+    return 0, len(raw)
 
 
 def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:

@@ -16,6 +16,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
+from fivefold.online.admission import FREE
 from fivefold.online.grpc import problems, reflection, tensors
 from fivefold.online.grpc.call import admit, begin, parse, shown
 from fivefold.online.grpc.control import Control
@@ -152,8 +153,29 @@ class Servicer:
 
     async def _answer(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
         """The answer's bytes; raises `FivefoldError` only, counted and logged."""
+        if len(raw) > FREE:
+            return await self._answer_large(raw, call, exchange)
+        return await self._answer_parsed(raw, call, exchange)
+
+    async def _answer_large(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+        held = len(raw) - FREE
         try:
-            request = exchange.request = parse(wire.ModelInferRequest, raw, self._settings.max_body_bytes)
+            self._serving.room.take(held)
+        except FivefoldError as error:
+            raise self._serving.refuse(call, error) from None
+        try:
+            return await self._answer_parsed(raw, call, exchange)
+        finally:
+            self._serving.room.give(held)
+
+    async def _answer_parsed(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+        try:
+            if len(raw) > self._settings.inline_bytes:
+                limit = self._settings.max_body_bytes
+                request = await self._serving.read(lambda: parse(wire.ModelInferRequest, raw, limit))
+            else:
+                request = parse(wire.ModelInferRequest, raw, self._settings.max_body_bytes)
+            exchange.request, exchange.call = request, call
         except FivefoldError as error:
             raise self._serving.refuse(call, error) from None
         except Exception as cause:
@@ -166,18 +188,19 @@ class Servicer:
 class _Exchange:
     """One request and its answer, on the stream or alone."""
 
-    __slots__ = ("_max_rows", "_outputs", "_streamed", "request")
+    __slots__ = ("_max_rows", "_outputs", "_streamed", "call", "request")
 
     def __init__(self, max_rows: int, *, streamed: bool = False) -> None:
         self._max_rows = max_rows
         self._streamed = streamed
         self._outputs: Sequence[Field] = ()
         self.request = wire.ModelInferRequest()
+        self.call: Call | None = None
 
     def decode(self, model: Model) -> Reading:
         """What `Serving` calls to read the request."""
         self._outputs = tensors.selected(model.contract, self.request)
-        return model.tensors.read(tensors.read(self.request), max_rows=self._max_rows)
+        return model.tensors.read(tensors.read(self.request, self.call), max_rows=self._max_rows, watch=self.call)
 
     def encode(self, answer: Answer) -> bytes:
         """What `Serving` calls to write the answer."""

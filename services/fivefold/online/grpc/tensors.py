@@ -6,16 +6,17 @@ in the form that it used. What the values may be is left to the core's reader; d
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fivefold.core.check import shown_name
+from fivefold.core.check import elements, shown_name, sizes
 from fivefold.core.contract import nearest
 from fivefold.core.errors import ContractError, ProtocolError
-from fivefold.core.readers.tensors import Tensor
+from fivefold.core.readers.exact_json import Watch
+from fivefold.core.readers.records import SECONDS_PER_TEXT
+from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, Tensor
 from fivefold.online import oip
 from fivefold.online.grpc.proto import inference_pb2 as wire
 
@@ -40,9 +41,14 @@ _ELSEWHERE: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_
 """Parameters of tensors that ask for an answer we cannot give; to ignore them would be a wrong answer."""
 
 
-def read(request: wire.ModelInferRequest) -> list[Tensor]:
-    """The request's tensors; raises `ContractError(malformed)` where they are not what they say they are."""
+def read(request: wire.ModelInferRequest, watch: Watch | None = None) -> list[Tensor]:
+    """The request's tensors; raises `ContractError(malformed)` where they are not what they say they are.
+
+    `watch` is asked first where they are many.
+    """
     raw = request.raw_input_contents
+    if watch is not None and len(request.inputs) > MANY_TENSORS:
+        watch.begin(len(request.inputs) * SECONDS_PER_TENSOR)
     if raw and len(raw) != len(request.inputs):
         raise ContractError(
             "malformed",
@@ -56,13 +62,18 @@ def read(request: wire.ModelInferRequest) -> list[Tensor]:
         dtype = oip.dtype_of(tensor.datatype, path)
         shape = tuple(tensor.shape)
         if shape and min(shape) < 0:
-            raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
+            raise ContractError("malformed", f"expected sizes of at least 0, got shape {sizes(shape)}", path=path)
+        if watch is not None and dtype == "bytes":
+            items = len(raw[index]) / 4 if raw else len(tensor.contents.bytes_contents)
+            watch.begin(items * SECONDS_PER_TEXT)
         if not raw:
             out.append(Tensor(tensor.name, dtype, shape, _typed(tensor, path)))
         elif tensor.HasField("contents"):
             raise ContractError("malformed", "expected either raw_input_contents or contents, got both", path=path)
         else:
-            out.append(Tensor(tensor.name, dtype, shape, oip.unpack(tensor.datatype, raw[index], prod(shape), path)))
+            out.append(
+                Tensor(tensor.name, dtype, shape, oip.unpack(tensor.datatype, raw[index], elements(shape), path))
+            )
     return out
 
 

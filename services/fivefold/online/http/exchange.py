@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.guard.guard import several
+from fivefold.online.admission import FREE, Room
 from fivefold.online.http.compression import asked, fitted
 from fivefold.online.http.problems import Reply, problem
 from fivefold.online.serving import Answer, Call, Model, Serving, defect
@@ -70,6 +71,8 @@ async def exchange(
     headers = dict(scope["headers"])
     call = begin(serving, headers)
     caller: Principal | None = None
+    inflated: _Inflated | None = None
+    held = 0
     try:
         try:
             check_headers(scope, serving.settings)
@@ -81,10 +84,16 @@ async def exchange(
             check_media_types(headers, wire.consumes, wire.produces)
             coding = asked(headers)
             inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
-            raw = await read_body(headers, receive, serving.settings)
+            raw = await read_body(headers, receive, serving.settings, serving.room)
+            if len(raw) > FREE:
+                held = len(raw) - FREE
             call.size = len(raw) if inflate is None else len(raw) * _EXPANSION
             call.gone = lambda: _hung_up(receive)
-            decode, encode = wire.prepare(headers, _whole(raw, inflate), call)
+            if inflate is None:
+                decode, encode = wire.prepare(headers, lambda: raw, call)
+            else:
+                inflated = _Inflated(raw, inflate, serving.room)
+                decode, encode = wire.prepare(headers, inflated, call)
         except FivefoldError as error:
             return problem(serving.refuse(call, error), call)
         reply = await serving.answer(name, version, call, decode, encode)
@@ -94,6 +103,10 @@ async def exchange(
     except Exception as cause:
         return problem(serving.refuse(call, defect(cause)), call)
     finally:
+        if held:
+            serving.room.give(held)
+        if inflated is not None:
+            inflated.close()
         if caller is not None:
             caller.release()
 
@@ -179,13 +192,16 @@ def _accepts(text: str, media_type: str) -> bool:
     return taken
 
 
-async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings) -> bytes:
-    """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout` or `cancelled`."""
+async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings, room: Room | None = None) -> bytes:
+    """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout`, `cancelled`, `overloaded`.
+
+    What it holds beyond `FREE` bytes is taken from `room`, as it arrives, and left to the caller to give back.
+    """
     limit = settings.max_body_bytes
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:19]) > limit:
         raise too_large(limit)
-    waiting = _collect(receive, limit)
+    waiting = _collect(receive, limit, room)
     # The whole body is nearly always there already: the timer, which costs more than all the rest here, is set up only
     # when the first step has to wait.
     try:
@@ -225,20 +241,33 @@ class Begun(Generic[T]):
             return value
 
 
-async def _collect(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Interrupted("cancelled", "the caller hung up before its body was complete")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return part if len(parts) == 1 else b"".join(parts)
+async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
+    message = await receive()
+    whole: bytes | bytearray = message.get("body", b"")
+    size = held = 0
+    try:
+        while True:
+            if message["type"] == "http.disconnect":
+                raise Interrupted("cancelled", "the caller hung up before its body was complete")
+            size = len(whole)
+            if size > limit:
+                raise too_large(limit)
+            if size > FREE and room is not None:
+                room.take(size - FREE - held)
+                held = size - FREE
+            if not message.get("more_body", False):
+                break
+            message = await receive()
+            part = message.get("body", b"")
+            if part:
+                if isinstance(whole, bytes):
+                    whole = bytearray(whole)
+                whole += part
+    except BaseException:
+        if held and room is not None:
+            room.give(held)
+        raise
+    return whole if isinstance(whole, bytes) else bytes(whole)
 
 
 def too_large(limit: int) -> ContractError:
@@ -251,8 +280,24 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-def _whole(raw: bytes, inflate: Callable[[bytes], bytes] | None) -> Callable[[], bytes]:
-    return (lambda: raw) if inflate is None else (lambda: inflate(raw))
+class _Inflated:
+    """A compressed body, inflated when it is asked for; what that holds is taken from `room` until it is closed."""
+
+    __slots__ = ("_held", "_inflate", "_raw", "_room")
+
+    def __init__(self, raw: bytes, inflate: Callable[[bytes], bytes], room: Room) -> None:
+        self._raw, self._inflate, self._room, self._held = raw, inflate, room, 0
+
+    def __call__(self) -> bytes:
+        whole = self._inflate(self._raw)
+        size = len(whole) - FREE
+        if size > self._held:
+            self._room.take(size - self._held)
+            self._held = size
+        return whole
+
+    def close(self) -> None:
+        self._room.give(self._held)
 
 
 def _inflater(encoding: bytes | None, limit: int) -> Callable[[bytes], bytes] | None:
@@ -276,23 +321,47 @@ def _zlib_framed(raw: bytes) -> bool:
     return len(raw) >= 2 and raw[0] & 0x0F == 8 and (raw[0] << 8 | raw[1]) % 31 == 0
 
 
+_MEMBERS = 4096
+"""Members that a gzip body may have. Each costs a decompressor of its own, and an empty one is twenty bytes long."""
+
+_STEP = 512
+
+
 def _inflate(raw: bytes, window: int, limit: int) -> bytes:
     """The inflated body, several gzip members joined; never more than `limit` bytes are made."""
+    view = memoryview(raw)
     parts: list[bytes] = []
-    size = 0
+    size = at = members = 0
+    stream: Any = None
+    # All at once for the first member, which is nearly always the only one. What follows a member's end is copied, so
+    # the others are fed in steps that grow.
+    step = len(raw)
     try:
-        while raw or not parts:
-            stream = zlib.decompressobj(window)
-            part = stream.decompress(raw, limit - size + 1)
+        while True:
+            if stream is None:
+                members += 1
+                if members > _MEMBERS:
+                    raise ContractError("too_large", f"expected a body of at most {_MEMBERS} gzip members, got more")
+                stream = zlib.decompressobj(window)
+            given = view[at : at + step]
+            at += len(given)
+            part = stream.decompress(given, limit - size + 1)
             size += len(part)
             if size > limit:
                 raise too_large(limit)
+            if part:
+                parts.append(part)
             if not stream.eof:
-                raise ContractError("malformed", "the compressed body ends too early")
-            parts.append(part)
-            raw = stream.unused_data
-            if raw and window != 31:
+                if at == len(raw):
+                    raise ContractError("malformed", "the compressed body ends too early")
+                step *= 2
+                continue
+            at -= len(stream.unused_data)
+            if at == len(raw):
+                break
+            if window != 31:
                 raise ContractError("malformed", "bytes follow the end of the compressed body")
+            stream, step = None, _STEP
     except zlib.error as error:
-        raise ContractError("malformed", f"the body cannot be inflated: {error}") from None
-    return b"".join(parts)
+        raise ContractError("malformed", f"the body cannot be inflated: {str(error)[:128]}") from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -41,7 +41,7 @@ class V1:
 
         def decode(model: Model) -> Reading:
             return model.records.read_json(
-                body(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar
+                body(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar, watch=call
             )
 
         def encode(answer: Answer) -> Reply:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.core.check import say, shown_name
+from fivefold.core.check import elements, say, shown_name, sizes
 from fivefold.core.columns import json_values
 from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError, ProtocolError
-from fivefold.core.readers.tensors import JsonText, Tensor
+from fivefold.core.readers.records import SECONDS_PER_TEXT
+from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
 from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
@@ -31,7 +32,6 @@ BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
 
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
-_MAX_ELEMENTS = 2**40
 _NULL = memoryview(b"null")
 
 _Asked = tuple[str | None, list[tuple[Field, bool]]]
@@ -62,9 +62,9 @@ class V2:
             if length == 0:
                 request, tensors = _raw_only(model, whole)
             else:
-                request, tensors = self._read(whole, length)
+                request, tensors = self._read(whole, length, call)
             asked.append((request.id, _outputs(model, request)))
-            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth)
+            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
 
         return decode, lambda answer: _encode(answer, *asked[0], call)
 
@@ -83,11 +83,13 @@ class V2:
             asked.append((request.id, _outputs(model, request)))
         return reading
 
-    def _read(self, whole: bytes, length: int | None) -> tuple[Request, list[Tensor]]:
+    def _read(self, whole: bytes, length: int | None, call: Call) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):
             raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
         text = whole if length is None else whole[:length]
-        request = parse(text, self._max_depth)
+        request = parse(text, self._max_depth, call)
+        if len(request.inputs) > MANY_TENSORS:
+            call.begin(len(request.inputs) * SECONDS_PER_TENSOR)
         # First: a tensor that lies in shared memory has no data here, which is not what is wrong with it.
         _refuse_foreign(request)
         raw = memoryview(whole)[len(text) :]
@@ -108,6 +110,8 @@ class V2:
             if size > len(raw) - at:
                 raise ContractError("malformed", f"expected {size} more bytes, got {len(raw) - at}", path=path)
             shape = tuple(item.shape)
+            if item.datatype == "BYTES":
+                call.begin(size / 4 * SECONDS_PER_TEXT)
             data = unpack(item.datatype, raw[at : at + size], _elements(shape, path), path)
             tensors.append(Tensor(item.name, dtype, shape, data))
             at += size
@@ -158,12 +162,9 @@ def _absent(data: Any) -> bool:
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:
-    count = 1
-    for size in shape:
-        if size < 0:
-            raise ContractError("malformed", f"expected sizes of at least 0, got shape {list(shape)}", path=path)
-        count = min(count * size, _MAX_ELEMENTS)
-    return count
+    if shape and min(shape) < 0:
+        raise ContractError("malformed", f"expected sizes of at least 0, got shape {sizes(shape)}", path=path)
+    return elements(shape)
 
 
 def _refuse_foreign(request: Request | Plain) -> None:
@@ -187,7 +188,7 @@ def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]
         if item.name not in fields:
             path = f"outputs.{shown_name(item.name)}"
             raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
-        raw = _flag(item.parameters, "binary_data", f"outputs.{item.name}", default)
+        raw = _flag(item.parameters, "binary_data", f"outputs.{shown_name(item.name)}", default)
         # An output that is asked for again has its place already: no schema can tell a client that it may not be.
         out.setdefault(item.name, (fields[item.name], raw))
     return list(out.values())

@@ -16,7 +16,7 @@ import msgspec
 
 from fivefold.core.check import say, shown_name
 from fivefold.core.errors import ContractError
-from fivefold.core.readers.exact_json import loads
+from fivefold.core.readers.exact_json import Watch, loads
 
 T = TypeVar("T")
 
@@ -90,12 +90,15 @@ def parse_plain(text: bytes) -> Plain | None:
     return plain if len(plain.inputs) == 1 and not plain.inputs[0].parameters else None
 
 
-def parse(text: bytes, max_depth: int) -> Request:
-    """Read a request's JSON; raises `ContractError` `malformed` or `too_large` with the path of what is wrong."""
+def parse(text: bytes, max_depth: int, watch: Watch | None = None) -> Request:
+    """Read a request's JSON; raises `ContractError` `malformed` or `too_large` with the path of what is wrong.
+
+    `watch` is asked where the reading is long, and may end it.
+    """
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _exact(loads(text, max_depth=max_depth))
+        return _exact(loads(text, max_depth=max_depth, watch=watch))
 
 
 def _exact(value: Any) -> Request:
