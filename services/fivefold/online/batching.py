@@ -42,7 +42,8 @@ class Waiting(Protocol):
         """When the request's time is up, on `time.monotonic` in seconds."""
 
     def begin(self) -> None:
-        """The model is about to start; raises the `FivefoldError` that keeps this request from it."""
+        """The model is about to start; raises the `FivefoldError` that keeps this request from it. Asked again where it
+        starts again, for this request alone."""
 
     def finish(self, columns: Columns) -> Any:
         """The answer from the model's columns; runs in the model's thread."""
@@ -221,9 +222,12 @@ def score_together(scorer: Scorer, batch: Sequence[Waiting]) -> list[Any]:
 
 def _alone(scorer: Scorer, waiting: Waiting) -> Any:
     try:
-        return _finished(waiting, scorer.score(waiting.columns))
+        # The others took their time.
+        waiting.begin()
+        columns = scorer.score(waiting.columns)
     except FivefoldError as error:
         return error
+    return _finished(waiting, columns)
 
 
 def _finished(waiting: Waiting, columns: Columns) -> Any:

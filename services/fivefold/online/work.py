@@ -53,6 +53,7 @@ class Work(Generic[T]):
     """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
 
     __slots__ = (
+        "abandoned",
         "call",
         "checked",
         "checking",
@@ -72,6 +73,8 @@ class Work(Generic[T]):
     ) -> None:
         self.model, self.call, self.decode, self.encode = model, call, decode, encode
         self.rows = 0
+        self.abandoned = False
+        """Nobody waits for the answer any more."""
         self.columns: Columns
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
@@ -102,7 +105,9 @@ class Work(Generic[T]):
         return self.finish(columns)
 
     def begin(self) -> None:
-        """The model is about to start; raises `Interrupted` where the time is up."""
+        """The model is about to start; raises `Interrupted` where the time is up or nobody waits any more."""
+        if self.abandoned:
+            raise Interrupted("cancelled", "the caller has hung up")
         self._in_time()
         self.scoring = time.perf_counter()
 

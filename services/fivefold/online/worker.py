@@ -38,13 +38,16 @@ class Worker:
         self._scorer = model.scorer
         self._readers = readers
         self._settings = settings
-        self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
+        # Where the model takes one call at a time, what waits for it waits in the queue: there it can be given up, and
+        # a call that nobody waits for any more is never made.
+        threads = 1 if model.scorer.serial else settings.threads
+        self._pool = ThreadPoolExecutor(threads, "fivefold-score")
         self._batcher: Batcher | None = None
         self._gatherer: Gatherer | None = None
         if settings.batching and pays(model.scorer):
-            self._batcher = Batcher(model.scorer, self._pool, at_once=settings.threads, longest=settings.batch_seconds)
+            self._batcher = Batcher(model.scorer, self._pool, at_once=threads, longest=settings.batch_seconds)
             self._gatherer = Gatherer(model.scorer, longest=settings.inline_seconds)
-        self._admission = Admission(settings.max_wait, settings.burst_seconds, at_once=settings.threads)
+        self._admission = Admission(settings.max_wait, settings.burst_seconds, at_once=threads)
         self.inflight = 0
         """Requests in work."""
 
@@ -107,6 +110,7 @@ class Worker:
                     # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
                     self.inflight += 1
                     job.add_done_callback(self._abandoned)
+                    work.abandoned = True
                     give_up()
         finally:
             if gone is not None:
