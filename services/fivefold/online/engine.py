@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from fivefold.local import processes
 from fivefold.local import ray as local_ray
-from fivefold.online import loopback
+from fivefold.online import claims, loopback
 
 if TYPE_CHECKING:
     from fivefold.online.arguments import Arguments
@@ -58,6 +58,7 @@ class Order:
 def main(argv: list[str]) -> None:
     """Run until standard input ends; the exit status is 0, or 1 for a start that failed."""
     processes.adopt_orphans()
+    claims.raise_descriptors()
     with os.fdopen(int(argv[0]), "w", buffering=1) as events:
         import ray  # noqa: F401  # loaded while `local` checks the bundles
 

@@ -210,7 +210,7 @@ class Online:
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
-        opened = open_models(models, delivery or read(DeliverySettings))
+        opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
         replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
         serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
@@ -256,16 +256,17 @@ def _tracer() -> Any:
     return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
-def open_models(
-    references: list[str], delivery: DeliverySettings, *, check: Callable[[], None] = lambda: None
-) -> "list[Model]":
-    """Fetch, verify and self-test bundles. Raises as `fivefold.delivery.fetch` does; `check` may end a download."""
+def open_models(references: list[str], delivery: DeliverySettings, seconds: float | None = None) -> "list[Model]":
+    """Fetch, verify and self-test bundles, each within so many seconds.
+
+    Raises as `fivefold.delivery.fetch` and `Scorer.open` do.
+    """
     from fivefold.core.scorer import Scorer
     from fivefold.delivery.fetch import fetch
     from fivefold.online.models import Model
 
-    bundles = [fetch(reference, delivery, check=check) for reference in references]
-    return [Model(bundle, Scorer.open(bundle)) for bundle in bundles]
+    bundles = [fetch(reference, delivery) for reference in references]
+    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in bundles]
 
 
 async def copy_metrics(registry: Any, seconds: float = EXPORT_SECONDS) -> None:

@@ -68,7 +68,7 @@ RAISED = {
     "an own class": "raise type('Own', (BaseException,), {})()",
     "an exception without text": "raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})()",
     "one of ours": "from fivefold.core.errors import AccessError; raise AccessError('forbidden', 'no')",
-    "another's data": "from fivefold.core.errors import ContractError; raise ContractError('not_in_enum', 'x', path='y')",
+    "another's data": "from fivefold.core.errors import ContractError as E; raise E('not_in_enum', 'x', path='y')",
     "SIGINT": "signal.raise_signal(signal.SIGINT)",
     "SIGTERM": "signal.raise_signal(signal.SIGTERM)",
     "kill": "os.kill(os.getpid(), signal.SIGTERM)",
@@ -102,12 +102,12 @@ def test_a_model_fails_alone(case: str, thread: str, tmp_path) -> None:
     """In the main thread, where signals arrive, and in another; the next request is answered."""
     line = (RAISED | GIVEN)[case]
     with Scorer.open(write_python(tmp_path / "b", model(line))) as scorer:
+        asking = ask
+        if thread == "other":
+            pool = ThreadPoolExecutor(1)
+            asking = lambda *given: pool.submit(ask, *given).result()  # noqa: E731  # as short as it is
         with pytest.raises(ModelFailed) as caught:
-            if thread == "main":
-                ask(scorer, ODD)
-            else:
-                with ThreadPoolExecutor(1) as pool:
-                    pool.submit(ask, scorer, ODD).result()
+            asking(scorer, ODD)
 
         assert (caught.value.code, str(caught.value)) == ("model_failed", "the model 'demo' failed on this input")
         assert ask(scorer, 1.0) == [{"total": 2.0, "label": 1}]
@@ -244,7 +244,7 @@ class Sum:
 )
 def test_a_model_that_does_not_open_is_given_up(source: bytes, tmp_path) -> None:
     """With a sentence that names it and the setting; what hangs goes on in a thread that keeps nobody."""
-    program = f"""
+    program = """
 import sys, time
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
@@ -252,7 +252,7 @@ from fivefold.core.scorer import Scorer
 try:
     Scorer.open(Bundle.open(sys.argv[1]), within_seconds=0.5)
 except BundleInvalid as error:
-    sys.exit(f"{{error}} {{error.help}}")
+    sys.exit(f"{error} {error.help}")
 """
     source = source.replace(b"import asyncio", b"from time import sleep\ntime = lambda: sleep(600)\nimport asyncio")
     bundle = write_python(tmp_path / "b", source)
