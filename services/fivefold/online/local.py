@@ -263,7 +263,8 @@ class Run:
                 case opening.FETCHING:
                     until = None
                 case opening.TESTING:
-                    model, until = report["model"], time.monotonic() + seconds
+                    # Who holds the interpreter's lock keeps the other side from saying so itself.
+                    model, until = report["model"], time.monotonic() + seconds + 1
                 case opening.REFUSED:
                     raise opening.error_of(report["error"])
                 case opening.UNUSABLE:
@@ -295,12 +296,17 @@ class Run:
 
     def _look(self, *, starting: bool = False) -> None:
         assert self._engine is not None
-        if self._engine.process.poll() is not None and not starting:
-            self._fail("the server ended by itself")
+        ended = self._engine.process.poll()
+        if ended is not None and ended < 0:
+            self._fail(f"the server ended by itself ({signal.Signals(-ended).name})")
         try:
             self._watch.look(starting=starting)
         except watch.Died as died:
-            self._fail(str(died))
+            raise EngineFailed(
+                f"{died}\nhelp: start it again; where memory ran out, the kernel's log says so"
+            ) from None
+        if ended is not None and not starting:
+            self._fail("the server ended by itself")
 
     def _fail(self, why: str) -> NoReturn:
         raise EngineFailed(f"{why}{self._engine.said() if self._engine else ''}")

@@ -69,7 +69,8 @@ def _open(order: Order, events: IO[str]) -> None:
     models = []
     for bundle in bundles:
         _tell(events, TESTING, model=bundle.name)
-        models.append(Model(bundle, Scorer.open(bundle)))
+        # In a thread, as in a replica: there a model may set no signal handlers.
+        models.append(Model(bundle, Scorer.open(bundle, within_seconds=settings.self_test_seconds)))
     Models(models, defaults=order.defaults)
     _tell(events, DONE, text=banner.requests(models, settings))
     for model in models:
