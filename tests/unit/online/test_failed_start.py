@@ -156,7 +156,7 @@ FAILS: dict[str, dict[str, Any]] = {
     "few descriptors": {"limit": 64, "says": "ulimit -n 1024"},
     "still few descriptors": {
         "limit": 256,
-        "says": "expected at least 1024 open files allowed for each process, got 256",
+        "says": "at least 1024 open files allowed for each process, got 256",
     },
 }
 

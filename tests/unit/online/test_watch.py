@@ -111,7 +111,7 @@ def test_one_replica_of_several_may_go(machine: Machine) -> None:
 
 @pytest.mark.parametrize("pid", NAMES)
 def test_what_is_stopped_is_killed(machine: Machine, pid: int) -> None:
-    """Nobody would notice it: a stopped process keeps its sockets. What is traced, or stopped shortly, is left alone."""
+    """Nobody would notice it: a stopped process keeps its sockets. What is traced, or stopped shortly, is left."""
     machine.states[pid] = "t"
     machine.looks(20)
     machine.states[pid] = "T"
