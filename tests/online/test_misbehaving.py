@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import threading
 from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ from fivefold.core.errors import ModelFailed
 from tests.host import Host, running
 from tests.online import rogue, slow
 from tests.online.replicas import replicas
-from tests.online.test_serve import RestLine, Steady, ask
+from tests.online.test_serve import RestLine, Steady, ask, sleep, until
 
 pytestmark = pytest.mark.host
 
@@ -48,3 +50,27 @@ def test_what_can_be_caught_is_that_request_s_failure(host: Host) -> None:
 
     assert beside.failed == []
     assert replicas(host) == before
+
+
+def test_a_request_that_ends_its_replica_does_not_end_all_of_them_for_ever(host: Host) -> None:
+    """It is asked again by HAProxy and by its client; after two replicas it is refused, and everybody else answered."""
+    killed: set[int] = set()
+    before = set(replicas(host))
+
+    answers = []
+    for _ in range(3):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answers.append(told(host, rogue.ENDS))
+        until(lambda: answered(host), 60)
+    killed = before - set(replicas(host))
+
+    assert answers[-1] == (500, "model_failed"), answers
+    assert len(killed) <= 2
+    assert told(host, 0) == (200, 0)
+
+
+def answered(host: Host) -> bool:
+    """Whether both replicas are there again, and the other model answers."""
+    with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+        return len(replicas(host)) == 2 and sleep(host, 0.001)[0] == 200
+    return False

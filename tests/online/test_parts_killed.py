@@ -22,6 +22,7 @@ pytestmark = pytest.mark.host
 
 RESTORED = ("haproxy", "ray::HAProxyManager", "ray::ServeController", "ray::ServeReplica", "ray::ProxyActor")
 NEEDED = {"raylet": "Ray's node server (raylet) has ended", "gcs_server": "Ray's control server (gcs_server) has ended"}
+TOGETHER = (("ray::ServeController", "haproxy"), ("ray::ServeReplica", "ray::ServeReplica"))
 SECONDS = 30.0
 """Within so many what is restored answers again."""
 
@@ -119,7 +120,7 @@ def test_what_nobody_restores_ends_the_run(part: str, signum: int, tmp_path: Pat
     assert errors == [f"error: {NEEDED[part]}"]
     assert alive(below) == {}
     assert directories
-    assert not [directory for directory in directories if os.path.exists(directory)]
+    assert not [directory for directory in directories if Path(os.fsdecode(directory)).exists()]
     again = until_ready(launch([slow.bundle(tmp_path / "again")], tmp_path / "second", http=run.http, grpc=run.grpc))
     assert again.stop() == 0
 

@@ -19,6 +19,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,7 @@ class Online:
         from fivefold.online.models import Models
         from fivefold.online.replicas import Replicas, running
         from fivefold.online.serving import Serving
+        from fivefold.online.suspects import Suspects
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
@@ -213,7 +215,9 @@ class Online:
         opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
         replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
-        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
+        # What the replicas of this machine share; another machine's may die of the same request.
+        suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
+        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard, suspects)
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)

@@ -22,6 +22,7 @@ from fivefold.online.work import Work, expired
 if TYPE_CHECKING:
     from fivefold.online.models import Model
     from fivefold.online.settings import OnlineSettings
+    from fivefold.online.suspects import Suspects
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -33,10 +34,18 @@ Begun = tuple["asyncio.Future[U]", Callable[[], object]]
 class Worker:
     """What runs one model. One event loop drives it."""
 
-    def __init__(self, model: Model, settings: OnlineSettings, readers: ThreadPoolExecutor) -> None:
-        """`readers` are for bodies that are too large for the event loop; they belong to who gives them."""
+    def __init__(
+        self,
+        model: Model,
+        settings: OnlineSettings,
+        readers: ThreadPoolExecutor,
+        suspects: Suspects | None = None,
+    ) -> None:
+        """`readers` are for bodies that are too large for the event loop; they and `suspects`, where requests to a
+        bundle's own code are noted, belong to who gives them."""
         self._scorer = model.scorer
         self._readers = readers
+        self._suspects = suspects if model.scorer.serial else None
         self._settings = settings
         # Where the model takes one call at a time, what waits for it waits in the queue: there it can be given up, and
         # a call that nobody waits for any more is never made.
@@ -85,6 +94,7 @@ class Worker:
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
         work.queued = time.perf_counter()
+        work.suspects = self._suspects
 
         def begin() -> Begun[T]:
             if self._batcher is not None:
@@ -92,7 +102,12 @@ class Worker:
             else:
                 job, give_up = self._thread(self._pool, work.score)
             self._admission.begin(seconds)
-            job.add_done_callback(lambda ended: self._admission.end(seconds, counts=not ended.cancelled()))
+
+            def ended(ended: asyncio.Future[T]) -> None:
+                self._admission.end(seconds, counts=not ended.cancelled())
+                work.leave()
+
+            job.add_done_callback(ended)
             return job, give_up
 
         return await self._elsewhere(work, begin)
