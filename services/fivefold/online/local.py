@@ -47,6 +47,9 @@ STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
 READY_SECONDS: Final = 5.0
 """How often a run that answers is asked whether it is ready."""
 
+SILENT_SECONDS: Final = 15.0
+"""For how long Ray's servers may be there and say nothing."""
+
 UNREADY_SECONDS: Final = 60.0
 """A run that has not said ready for so long, and for the time that its models need to load, is given up."""
 
@@ -176,13 +179,16 @@ class Run:
         itself and is not restored, or nothing is answered any more."""
         assert self._engine is not None
         looked = asked = time.monotonic()
-        unready = 0.0
+        unready = silent = 0.0
         while not self._stop.wait(0.25):
             self._pass_log_on()
             now = time.monotonic()
             if now - looked >= watch.LOOK_SECONDS:
                 looked = now
                 self._look()
+                silent = 0.0 if self._ray_answers() else silent + watch.LOOK_SECONDS
+                if silent > SILENT_SECONDS:
+                    raise EngineFailed(f"Ray has not answered for {SILENT_SECONDS:.0f} s\nhelp: start it again")
             if now - asked >= READY_SECONDS:
                 asked = now
                 # By what was asked, not by the clock: this process may have been stopped itself.
@@ -307,6 +313,15 @@ class Run:
             ) from None
         if ended is not None and not starting:
             self._fail("the server ended by itself")
+
+    def _ray_answers(self) -> bool:
+        """Whether the engine has said so since this was asked last."""
+        assert self._engine is not None
+        heard = False
+        with contextlib.suppress(Ended):  # the next look at the processes says why
+            while self._engine.report(time.monotonic(), self._stop.fileno, self._pass_log_on):
+                heard = True
+        return heard
 
     def _fail(self, why: str) -> NoReturn:
         raise EngineFailed(f"{why}{self._engine.said() if self._engine else ''}")
