@@ -47,7 +47,7 @@ STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
 READY_SECONDS: Final = 5.0
 """How often a run that answers is asked whether it is ready."""
 
-SILENT_SECONDS: Final = 15.0
+SILENT_SECONDS: Final = 30.0
 """For how long Ray's servers may be there and say nothing."""
 
 UNREADY_SECONDS: Final = 60.0

@@ -123,7 +123,7 @@ def test_a_ray_that_is_there_and_says_nothing_ends_the_run(monkeypatch: pytest.M
     engine = Silent(*[[], [{"event": "alive"}]] * 20)
     run = run_of(engine, monkeypatch, ready=True)
 
-    with pytest.raises(EngineFailed, match="Ray has not answered for 15 s"):
+    with pytest.raises(EngineFailed, match="Ray has not answered for 30 s"):
         run.wait()
     assert engine._reports == []
 
