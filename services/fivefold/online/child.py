@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -79,8 +80,10 @@ class Child:
             while not line.endswith(b"\n"):
                 left = TURN_SECONDS if until is None else min(TURN_SECONDS, until - time.monotonic())
                 ready = selector.select(max(0.0, left))
-                turn()
-                if any(key.fileobj is self._reports for key, _ in ready):
+                told = any(key.fileobj is self._reports for key, _ in ready)
+                if not told or len(ready) > 1:
+                    turn()
+                if told:
                     byte = self._reports.read(1)
                     if not byte:
                         raise Ended
@@ -97,6 +100,14 @@ class Child:
         except OSError:
             return ""
         return f":\n{said}" if said else ""
+
+    def how(self) -> str:
+        """How it has ended, in words."""
+        try:
+            status = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "it closed what it had open"
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     def close(self) -> None:
         """Let go of it. Whoever started it has ended it."""

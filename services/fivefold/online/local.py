@@ -257,7 +257,7 @@ class Run:
                 if not model:
                     raise EngineFailed(f"the bundles could not be opened{trial.said()}") from None
                 raise BundleInvalid(
-                    f"the model {model!r} ended the process that loaded and tested it ({_how(trial)})",
+                    f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
                     path=MODEL_DIRECTORY,
                     help=f"it printed{trial.said()}" if trial.said() else None,
                 ) from None
@@ -286,6 +286,13 @@ class Run:
             report = self._engine.report(until, self._stop.fileno, self._starting)
         except Ended:
             self._fail("the server could not start")
+        except EngineFailed:
+            # An engine that gives up says why, and then ends what it has started.
+            with contextlib.suppress(Ended):
+                late = self._engine.report(time.monotonic() + 1, self._stop.fileno, self._turn)
+                if late is not None and late["event"] == "failed":
+                    raise EngineFailed(late["error"]) from None
+            raise
         if report is None:
             self._fail(f"{stage} did not start within {seconds:.0f} seconds")
         if report["event"] == "failed":
@@ -388,10 +395,3 @@ class Run:
 
     def _say(self, verb: str, what: str) -> None:
         print(f"{time.monotonic() - self._begun:5.1f} s  {verb} {what}", file=self._out, flush=True)
-
-
-def _how(child: Child) -> str:
-    with contextlib.suppress(Exception):
-        status = child.process.wait(5)
-        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
-    return "it closed what it had open"
