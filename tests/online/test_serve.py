@@ -461,6 +461,6 @@ def test_a_signal_during_the_start_ends_it(moment: str, signum: int, bundle: Pat
         raise AssertionError(host.printed()) from None
     below = processes.descendants(host.process.pid)
 
-    assert host.stop(signum, 20) == 0
+    assert host.stop(signum, 20) == 128 + signum
 
     assert alive(below) == {}

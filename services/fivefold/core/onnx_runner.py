@@ -44,6 +44,7 @@ class OnnxRunner:
     """ONNX Runtime on the CPU: `threads` threads inside an operator, none that spin, operators one after another."""
 
     foreseeable = True
+    serial = False
 
     def __init__(self, bundle: Bundle, *, threads: int) -> None:
         binding = bundle.manifest.binding

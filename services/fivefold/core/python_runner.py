@@ -6,6 +6,7 @@ needs to import from outside the bundle is left to the environment that it is se
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -24,9 +25,10 @@ import numpy as np
 from fivefold.core.bundle import Bundle
 from fivefold.core.columns import Array, Columns, Nulls
 from fivefold.core.contract import Field
-from fivefold.core.errors import BundleInvalid
+from fivefold.core.errors import BundleInvalid, FivefoldError, first_line
 from fivefold.core.frame import FrameColumn, default_layout, frame
 from fivefold.core.manifest import MODEL_DIRECTORY
+from fivefold.core.model_code import PACKAGE, fence, from_outside
 from fivefold.core.packages import check_packages
 from fivefold.core.runners import fold
 
@@ -75,6 +77,7 @@ class PythonRunner:
     """
 
     foreseeable = False
+    serial = True
 
     def __init__(self, bundle: Bundle) -> None:
         entry = bundle.manifest.entry
@@ -83,13 +86,15 @@ class PythonRunner:
         self._fields = bundle.contract.outputs
         layout = bundle.manifest.frame
         self._layout = default_layout(bundle.contract.inputs) if layout is None else layout
-        self._package = f"fivefold_model_{bundle.digest[:12]}_{next(_COUNT)}"
+        fence()
+        self._package = f"{PACKAGE}{bundle.digest[:12]}_{next(_COUNT)}"
         directory = tempfile.mkdtemp(prefix="fivefold-model-")
         self._end = weakref.finalize(self, _forget, self._package, directory)
         self._lock = threading.Lock()
         try:
             _materialise(bundle, Path(directory))
-            self._model = _make(self._package, Path(directory), entry)
+            with _recursion_limit():
+                self._model = _make(self._package, Path(directory), entry)
         except BaseException:
             self._end()
             raise
@@ -100,11 +105,19 @@ class PythonRunner:
         with self._lock:
             if self._model is None:
                 raise RuntimeError("the scorer is closed")
-            answers = self._model.predict(given)
+            try:
+                with _recursion_limit():
+                    # What it gave is read before the next call, which may write to the same memory.
+                    return self._read(self._model.predict(given), columns.rows)
+            except FivefoldError as err:
+                # One that the model met elsewhere: its code and path say nothing about this request.
+                raise RuntimeError(f"the model raised {type(err).__name__}") from err
+
+    def _read(self, answers: Any, rows: int) -> dict[str, Array]:
         if not isinstance(answers, Mapping):
             raise TypeError(f"predict gave {type(answers).__name__}, not a mapping of output field to array")
         return {
-            field.name: fold(_array(answers[field.name], field), columns.rows, field.shape)
+            field.name: fold(_array(answers[field.name], field), rows, field.shape)
             for field in self._fields
             if field.name in answers
         }
@@ -116,11 +129,37 @@ class PythonRunner:
             self._end()
 
 
+@contextlib.contextmanager
+def _recursion_limit() -> Iterator[None]:
+    """Undo a lower limit that model code leaves behind: it holds for everybody in the process."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        if sys.getrecursionlimit() < limit:
+            sys.setrecursionlimit(limit)
+
+
 def _array(values: Any, field: Field) -> Array:
-    if isinstance(values, np.ndarray) or field.kind not in ("string", "bytes"):
-        return np.asarray(values)
-    # numpy's own guess, a fixed-width dtype, would drop trailing zero bytes.
-    return np.array(values, object)
+    """A plain array of the scorer's own: no subclass, no memory of the model's, no text that is more than text."""
+    if np.ma.is_masked(values):
+        raise TypeError(f"predict gave masked values in {field.name!r}; what lies below a mask is no answer")
+    text = field.kind in ("string", "bytes")
+    # numpy's own guess for text, a fixed-width dtype, would drop trailing zero bytes.
+    array = np.array(values, object) if text and not isinstance(values, np.ndarray) else np.array(values)
+    if array.dtype == object and not _TEXT.issuperset(map(type, array.ravel().tolist())):
+        flat = array.reshape(-1)
+        flat[:] = [_plain(value) for value in flat.tolist()]
+    return array
+
+
+_TEXT = frozenset((str, bytes))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str.__str__(value)
+    return bytes(memoryview(value)) if isinstance(value, bytes) else value
 
 
 def _materialise(bundle: Bundle, directory: Path) -> None:
@@ -142,14 +181,22 @@ def _make(package: str, directory: Path, entry: str) -> Any:
     try:
         module = importlib.import_module(f"{package}.{module_name}")
         model = getattr(module, class_name)()
-    except (Exception, SystemExit) as err:
+    except BaseException as err:
+        if from_outside(err):
+            raise
         reason = f"{type(err).__name__}: {err}"
         missing = err.name.partition(".")[0] if isinstance(err, ModuleNotFoundError) and err.name else ""
         help = None
         if missing and any((directory / place).exists() for place in (missing, f"{missing}.py")):
             help = f"a module of the bundle imports its neighbours relatively: from . import {missing}"
         raise BundleInvalid(f"{entry} cannot be made: {reason}", path=path, help=help) from err
-    if not callable(getattr(model, "predict", None)):
+    try:
+        callable_there = callable(getattr(model, "predict", None))
+    except BaseException as err:
+        if from_outside(err):
+            raise
+        raise BundleInvalid(f"{entry} has no method predict: {first_line(err)}", path=path) from err
+    if not callable_there:
         raise BundleInvalid(f"{entry} has no method predict", path=path)
     return model
 

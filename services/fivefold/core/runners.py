@@ -18,6 +18,9 @@ class Runner(Protocol):
     foreseeable: bool
     """Whether the number of rows tells how long a call takes; code of the bundle's own does whatever it likes."""
 
+    serial: bool
+    """Whether calls run one at a time, and others wait."""
+
     def run(self, columns: Columns) -> Mapping[str, Array]:
         """The model's raw answers for at least one row: output field to array of shape [rows, *field.shape]."""
 

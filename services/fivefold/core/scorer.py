@@ -9,7 +9,11 @@ another machine) is left to the pattern, which `seconds` helps to decide; so is 
 from __future__ import annotations
 
 import itertools
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -19,7 +23,8 @@ from fivefold.core.check import check_outputs, say
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import BundleInvalid, FivefoldError, ModelFailed
-from fivefold.core.manifest import GOLDEN
+from fivefold.core.manifest import GOLDEN, MODEL_DIRECTORY
+from fivefold.core.model_code import from_outside
 from fivefold.core.onnx_runner import OnnxRunner
 from fivefold.core.python_runner import PythonRunner
 from fivefold.core.runners import Runner
@@ -38,19 +43,30 @@ class Scorer:
         self.contract: Contract = bundle.contract
         self.foreseeable = runner.foreseeable
         """Whether `seconds` can be relied on."""
+        self.serial = runner.serial
+        """Whether calls run one at a time: what comes meanwhile waits inside `score`."""
         self._runner = runner
         self._fields = bundle.contract.outputs
         self._nothing = {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in self._fields}
         self._cost: list[tuple[int, float]] = [(1, 0.0)]
 
     @classmethod
-    def open(cls, bundle: Bundle, *, threads: int = 1, self_test: bool = True) -> Scorer:
+    def open(
+        cls, bundle: Bundle, *, threads: int = 1, self_test: bool = True, within_seconds: float | None = None
+    ) -> Scorer:
         """Open the bundle's model, prove it on the golden rows and measure its cost.
 
         `threads` is how many threads one call may use inside the model. Raises `BundleInvalid` where the model does not
-        fit the binding or leaves its golden answers by more than the bundle's tolerance. Without `self_test` the model
-        is only warmed up and measured: for packing, which makes those answers.
+        fit the binding or leaves its golden answers by more than the bundle's tolerance, and, with `within_seconds`,
+        where all of this takes longer: it then goes on in a thread of its own, which nothing can end but the process.
+        Without `self_test` the model is only warmed up and measured: for packing, which makes those answers.
         """
+        if within_seconds is None:
+            return cls._open(bundle, threads, self_test)
+        return _within(within_seconds, bundle.name, partial(cls._open, bundle, threads, self_test))
+
+    @classmethod
+    def _open(cls, bundle: Bundle, threads: int, self_test: bool) -> Scorer:
         onnx = bundle.manifest.runtime == "onnx"
         scorer = cls(bundle, OnnxRunner(bundle, threads=threads) if onnx else PythonRunner(bundle))
         try:
@@ -76,7 +92,11 @@ class Scorer:
             return check_outputs(self._fields, self._runner.run(columns), rows)
         except FivefoldError:
             raise
-        except Exception as err:
+        except BaseException as err:
+            # Only what a signal handler of this process raised is not the model's own: SystemExit, KeyboardInterrupt
+            # and CancelledError would otherwise stop whatever runs the model, and every other model with it.
+            if from_outside(err):
+                raise
             raise ModelFailed("model_failed", f"the model {self.bundle.name!r} failed on this input") from err
 
     def seconds(self, rows: int) -> float:
@@ -154,6 +174,39 @@ class Scorer:
             if seconds[-1] > COST_SECONDS:
                 break
         self._cost = cost
+
+
+def _within(seconds: float, name: str, opening: Callable[[], Scorer]) -> Scorer:
+    opened: Future[Scorer] = Future()
+
+    def run() -> None:
+        try:
+            scorer = opening()
+        except BaseException as err:
+            opened.set_exception(err)
+        else:
+            try:
+                opened.set_result(scorer)
+            except InvalidStateError:
+                scorer.close()  # too late: nobody waits any more
+
+    # A daemon: one that hangs must not keep the process from ending.
+    threading.Thread(target=run, name="fivefold-open", daemon=True).start()
+    try:
+        return opened.result(seconds)
+    except TimeoutError:
+        if opened.cancel():
+            raise took_too_long(name, seconds) from None
+        return opened.result()
+
+
+def took_too_long(name: str, seconds: float) -> BundleInvalid:
+    """The error of a model that was not open in time."""
+    return BundleInvalid(
+        f"the model {name!r} was not loaded and tested within {seconds:g} s",
+        path=MODEL_DIRECTORY,
+        help="it may wait for something that this machine lacks; a slow one gets more by FIVEFOLD_SELF_TEST_SECONDS",
+    )
 
 
 def within(field: Field, got: Array, expected: Array, tolerance: float) -> Array:

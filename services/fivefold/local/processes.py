@@ -28,6 +28,11 @@ def adopt_orphans() -> bool:
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def release_orphans() -> None:
+    """Adopt no more orphans: a process that goes on after its run is no longer the place for them."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
 def die_with_parent() -> bool:
     """Be killed when the process dies that started this one. False where the system cannot do that."""
     parent = os.getppid()

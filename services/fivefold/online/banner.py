@@ -25,9 +25,24 @@ KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
 """What a request to a guarded server needs, for curl and grpcurl alike."""
 
 
-def text(models: Sequence[Model], settings: OnlineSettings, seconds: float) -> str:
-    """The whole announcement; `seconds` is the time the start took."""
+def text(requests: str, settings: OnlineSettings, seconds: float) -> str:
+    """The whole announcement around `requests`; `seconds` is the time the start took."""
     http, grpc = settings.http, settings.grpc
+    return f"""
+ready in {seconds:.1f} s
+
+  REST  http://{http}/        a page for people; API at http://{http}/docs
+  gRPC  {grpc}
+  key   {asked(settings)}
+
+{requests}
+
+Ctrl-C stops it.
+"""
+
+
+def requests(models: Sequence[Model], settings: OnlineSettings) -> str:
+    """The models, and one request for each transport."""
     rows = [("model", "version", "rows/s for one", "bundle")]
     for model in models:
         one = model.scorer.seconds(1)
@@ -37,21 +52,11 @@ def text(models: Sequence[Model], settings: OnlineSettings, seconds: float) -> s
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
     first = models[0]
-    return f"""
-ready in {seconds:.1f} s
+    return f"""{table}
 
-  REST  http://{http}/        a page for people; API at http://{http}/docs
-  gRPC  {grpc}
-  key   {asked(settings)}
+{curl(first, settings.http, settings.guarded)}
 
-{table}
-
-{curl(first, http, settings.guarded)}
-
-{grpcurl(first, grpc, settings.guarded)}
-
-Ctrl-C stops it.
-"""
+{grpcurl(first, settings.grpc, settings.guarded)}"""
 
 
 def asked(settings: OnlineSettings) -> str:

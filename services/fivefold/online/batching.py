@@ -41,8 +41,9 @@ class Waiting(Protocol):
     def deadline(self) -> float | None:
         """When the request's time is up, on `time.monotonic` in seconds."""
 
-    def begin(self) -> None:
-        """The model is about to start; raises the `FivefoldError` that keeps this request from it."""
+    def begin(self) -> bool | None:
+        """The model is about to start; whether it must be for this request alone. Raises the `FivefoldError` that keeps
+        this request from it. Asked again where the model starts again."""
 
     def finish(self, columns: Columns) -> Any:
         """The answer from the model's columns; runs in the model's thread."""
@@ -192,8 +193,10 @@ def score_together(scorer: Scorer, batch: Sequence[Waiting]) -> list[Any]:
     ready = []
     for index, waiting in enumerate(batch):
         try:
-            waiting.begin()
-            ready.append(index)
+            if waiting.begin() and len(batch) > 1:
+                out[index] = _alone(scorer, waiting)
+            else:
+                ready.append(index)
         except FivefoldError as error:
             out[index] = error
     if not ready:
@@ -221,9 +224,12 @@ def score_together(scorer: Scorer, batch: Sequence[Waiting]) -> list[Any]:
 
 def _alone(scorer: Scorer, waiting: Waiting) -> Any:
     try:
-        return _finished(waiting, scorer.score(waiting.columns))
+        # The others took their time.
+        waiting.begin()
+        columns = scorer.score(waiting.columns)
     except FivefoldError as error:
         return error
+    return _finished(waiting, columns)
 
 
 def _finished(waiting: Waiting, columns: Columns) -> Any:

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from fivefold.local import processes
 from fivefold.local import ray as local_ray
-from fivefold.online import loopback
+from fivefold.online import claims, loopback
 
 if TYPE_CHECKING:
     from fivefold.online.arguments import Arguments
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 SERVE_WORKERS = 3
 """The processes that Serve needs beside the replicas: controller, fallback proxy, HAProxy's manager."""
 
+
+ALIVE = "alive"
+"""The event that tells of a Ray that answers, every `BEAT_SECONDS`."""
+
+BEAT_SECONDS = 2.0
 
 PASS_ON_SECONDS = 1.0
 """How long HAProxy may take to pass on an answer that a replica has given, once a run ends."""
@@ -58,6 +63,7 @@ class Order:
 def main(argv: list[str]) -> None:
     """Run until standard input ends; the exit status is 0, or 1 for a start that failed."""
     processes.adopt_orphans()
+    claims.raise_descriptors()
     with os.fdopen(int(argv[0]), "w", buffering=1) as events:
         import ray  # noqa: F401  # loaded while `local` checks the bundles
 
@@ -72,6 +78,7 @@ def main(argv: list[str]) -> None:
             _start(order, events)
             ready.set()
             _say(events, "ready")
+            threading.Thread(target=_beat, args=(events, stopping), daemon=True).start()
             stopping.wait()
             _drain(order)
         except Exception as error:
@@ -102,6 +109,16 @@ def _wait_for_end(order: Order, stopping: threading.Event, ready: threading.Even
     if not ready.is_set():
         # Ray's start cannot be interrupted, and nobody is being answered yet.
         _end(order, 0)
+
+
+def _beat(events: IO[str], stopping: threading.Event) -> None:
+    """Say again and again that Ray answers, as long as it does: its servers may hang without ending."""
+    import ray
+
+    while not stopping.wait(BEAT_SECONDS):
+        with contextlib.suppress(Exception):  # told by saying nothing
+            if any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]  # Ray's
+                _say(events, ALIVE)
 
 
 def _end(order: Order, status: int) -> NoReturn:

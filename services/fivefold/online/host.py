@@ -19,6 +19,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -208,14 +209,17 @@ class Online:
         from fivefold.online.models import Models
         from fivefold.online.replicas import Replicas, running
         from fivefold.online.serving import Serving
+        from fivefold.online.suspects import Suspects
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
         telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
-        opened = open_models(models, delivery or read(DeliverySettings))
+        opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
         replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
-        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard)
+        # What the replicas of this machine share; another machine's may die of the same request.
+        suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
+        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard, suspects)
         serving.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
         self._door = _door = Door(serving, telemetry)
@@ -258,16 +262,17 @@ def _tracer() -> Any:
     return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
-def open_models(
-    references: list[str], delivery: DeliverySettings, *, check: Callable[[], None] = lambda: None
-) -> "list[Model]":
-    """Fetch, verify and self-test bundles. Raises as `fivefold.delivery.fetch` does; `check` may end a download."""
+def open_models(references: list[str], delivery: DeliverySettings, seconds: float | None = None) -> "list[Model]":
+    """Fetch, verify and self-test bundles, each within so many seconds.
+
+    Raises as `fivefold.delivery.fetch` and `Scorer.open` do.
+    """
     from fivefold.core.scorer import Scorer
     from fivefold.delivery.fetch import fetch
     from fivefold.online.models import Model
 
-    bundles = [fetch(reference, delivery, check=check) for reference in references]
-    return [Model(bundle, Scorer.open(bundle)) for bundle in bundles]
+    bundles = [fetch(reference, delivery) for reference in references]
+    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in bundles]
 
 
 async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:

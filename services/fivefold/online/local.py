@@ -1,51 +1,61 @@
 """`fivefold serve`: one machine's run of the host, from the check of the ports to the last process.
 
     fivefold serve ──starts──> engine ──starts──> Ray, Serve, HAProxy, replicas
-         │  adopts whatever the engine leaves                     │ HAProxy dies with its manager
-         └─ bundles, ports, signals, what the user reads          └ Ray's processes die with the engine
+         │ └──starts──> opening: the bundles            │ HAProxy dies with its manager
+         │  adopts whatever these leave                 └ Ray's processes die with the engine
+         └─ ports, signals, what the user reads, and a watch on all of it
 
 Both this process and the engine adopt their descendants' orphans, so killing either of them, even both, leaves nothing.
-The engine loads Ray while the bundles are checked here; nothing is started before bundles and ports are known to be
-good. Ray and Serve are `engine`'s, the application is `host`'s, arguments and variables are the command line's.
+The engine loads Ray while the bundles are tried in a process of their own (`opening`); nothing is started before
+bundles and ports are known to be good. Ray and Serve are `engine`'s, what of it may end and come back is `watch`'s, the
+application is `host`'s, arguments and variables are the command line's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import http.client
 import os
-import selectors
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final, NoReturn
 
 from fivefold.core import redact
+from fivefold.core.errors import BundleInvalid
+from fivefold.core.manifest import MODEL_DIRECTORY
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
-from fivefold.online import banner, claims, handover
+from fivefold.online import banner, claims, handover, opening, watch
+from fivefold.online.child import Child, Ended
 from fivefold.online.engine import Order
+from fivefold.online.stop import Stop, signals
 
 if TYPE_CHECKING:
-    from fivefold.online.models import Model
     from fivefold.online.settings import OnlineSettings
 
-START_SECONDS = 180.0
-"""A run that does not answer by then is given up."""
+STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
+"""What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""
+
+READY_SECONDS: Final = 5.0
+"""How often a run that answers is asked whether it is ready."""
+
+SILENT_SECONDS: Final = 30.0
+"""For how long Ray's servers may be there and say nothing."""
+
+UNREADY_SECONDS: Final = 60.0
+"""A run that has not said ready for so long, and for the time that its models need to load, is given up."""
 
 LOG_BYTES = 1024 * 1024
 """The replicas' log lines are read as they come; a file of this size is emptied."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EngineFailed(Exception):
@@ -53,7 +63,7 @@ class EngineFailed(Exception):
 
 
 class Stopped(Exception):
-    """The user asked for the end before the run answered."""
+    """The user asked for the end, by a signal, before the run answered."""
 
 
 def serve(
@@ -67,22 +77,23 @@ def serve(
 ) -> int:
     """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
 
-    `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. 1 is a port that is taken
-    or a start that failed. A bundle that must not be served raises `BundleInvalid`, a contract `ContractInvalid`, and
-    one that cannot be had what `fivefold.delivery.fetch` raises, all before Ray starts. A second signal stops without
-    waiting for what is being answered. Only the main thread may call this: it sets signal handlers, and it kills and
-    collects every child of the process.
+    `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. The status is 1 for a port
+    that is taken, a start that failed, or a part of the run that ended and was not restored, and 128 + the signal's
+    number (130, 143, 129) for a run that was asked to end before it answered. A bundle that must not be served raises
+    `BundleInvalid`, a contract `ContractInvalid`, and one that cannot be had what `fivefold.delivery.fetch` raises, all
+    before Ray starts. A second signal stops without waiting for what is being answered. Only the main thread may call
+    this: it sets signal handlers, and it kills and collects every child of the process.
     """
     out, err = out or sys.stdout, err or sys.stderr
-    with _signals() as stop, contextlib.ExitStack() as stack:
+    with signals() as stop, contextlib.ExitStack() as stack:
         try:
             run = Run(models, settings, delivery or DeliverySettings(), dict(defaults or {}), out, err, stop)
             stack.callback(run.end)
             run.start()
             run.wait()
         except Stopped:
-            pass
-        except (claims.PortTaken, EngineFailed) as error:
+            return 128 + stop.signum
+        except (claims.PortTaken, claims.Lacking, EngineFailed) as error:
             # What Ray and its workers have said may quote a reference.
             print(f"error: {redact.text(str(error))}", file=err, flush=True)
             return 1
@@ -102,7 +113,8 @@ class Run:
         err: IO[str],
         stop: Stop,
     ) -> None:
-        """Raises `claims.PortTaken`, and `BundleInvalid` for what is no reference."""
+        """Raises `claims.PortTaken`, `claims.Lacking`, and `BundleInvalid` for what is no reference."""
+        claims.check_descriptors()
         self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
         # A replica has other variables and another directory, and must find what was fetched here.
         self._delivery = replace(
@@ -121,15 +133,23 @@ class Run:
         if self._settings.http == self._settings.grpc:
             raise claims.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._begun = time.monotonic()
-        self._mark, self._base = claims.port_block({address(self._settings.http)[1], address(self._settings.grpc)[1]})
-        self._scratch = short()
-        self._directory = self._scratch.path
-        self._log_path = self._directory / "requests.log"
-        self._log = self._log_path.open("a+", encoding="utf-8", errors="replace")
+        models_seconds = settings.self_test_seconds * len(self._models)
+        self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
+        self._unready_seconds = UNREADY_SECONDS + models_seconds
+        self._watch = watch.Watch(watch.parts(models_seconds))
         self._keeper: handover.Keeper | None = None
-        self._engine: subprocess.Popen[bytes] | None = None
-        self._events: IO[bytes] | None = None
-        self._environment = claims.environment(self._directory, self._base, self._settings)
+        self._engine: Child | None = None
+        with contextlib.ExitStack() as undo:
+            taken = {address(self._settings.http)[1], address(self._settings.grpc)[1]}
+            mark, self._base = claims.port_block(taken)
+            undo.callback(mark.close)
+            scratch = short()
+            undo.callback(scratch.close)
+            self._directory = scratch.path
+            self._log_path = self._directory / "requests.log"
+            self._log = undo.enter_context(self._log_path.open("a+", encoding="utf-8", errors="replace"))
+            self._environment = claims.environment(self._directory, self._base, self._settings)
+            self._claimed = undo.pop_all()
 
     def start(self) -> None:
         """Check the bundles, start the engine, and return when the first request can be answered.
@@ -137,38 +157,51 @@ class Run:
         Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `claims.PortTaken`, `Stopped`.
         """
         if claims.direct(self._settings):
-            self._keeper = handover.Keeper(claims.listener(self._settings.http), self._directory / "http.sock")
-        self._launch()
+            listener = claims.listener(self._settings.http)
+            try:
+                self._keeper = handover.Keeper(listener, self._directory / "http.sock")
+            except BaseException:
+                listener.close()
+                raise
+        processes.adopt_orphans()
+        self._claimed.callback(processes.release_orphans)
+        self._engine = Child("fivefold.online.engine", self._directory / "engine.log", self._environment)
         self._say("checking", ", ".join(model.name for model in self._models))
-        models = self._check()
-        self._order()
-        self._say("starting", "Ray")
-        told = {"ray": "Ray Serve", "serve": "replicas and HAProxy"}
-        deadline = time.monotonic() + START_SECONDS
-        while (event := self._next_event(deadline))["event"] != "ready":
-            if event["event"] == "failed":
-                raise EngineFailed(event["error"])
-            if event["event"] in told:
-                self._say("starting", told[event["event"]])
-        self._until_ready(deadline)
-        seconds = time.monotonic() - self._begun
-        self._out.write(banner.text(models, self._settings, seconds))
+        requests = self._open_bundles()
+        self._engine.order(self._order())
+        for stage, seconds in self._stages.items():
+            self._say("starting", stage)
+            self._await(stage, time.monotonic() + seconds, seconds)
+        self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
+        self._out.write(banner.text(requests, self._settings, time.monotonic() - self._begun))
         self._out.flush()
 
     def wait(self) -> None:
-        """Pass the replicas' log lines on until a signal comes; raises `EngineFailed` if the engine ends by itself."""
+        """Pass the replicas' log lines on until a signal comes; raises `EngineFailed` if a part of the run ends by
+        itself and is not restored, or nothing is answered any more."""
         assert self._engine is not None
+        looked = asked = time.monotonic()
+        unready = silent = 0.0
         while not self._stop.wait(0.25):
             self._pass_log_on()
-            if self._engine.poll() is not None:
-                raise EngineFailed(f"the server ended by itself{self._engine_said()}")
+            now = time.monotonic()
+            if now - looked >= watch.LOOK_SECONDS:
+                looked = now
+                self._look()
+                silent = 0.0 if self._ray_answers() else silent + watch.LOOK_SECONDS
+                if silent > SILENT_SECONDS:
+                    raise EngineFailed(f"Ray has not answered for {SILENT_SECONDS:.0f} s\nhelp: start it again")
+            if now - asked >= READY_SECONDS:
+                asked = now
+                # By what was asked, not by the clock: this process may have been stopped itself.
+                unready = 0.0 if self._ready(timeout=2) else unready + READY_SECONDS
+                if unready > self._unready_seconds:
+                    self._fail(f"{self._readyz()} has not said ready for {unready:.0f} s")
         print("\nstopping; once more to stop at once", file=self._out, flush=True)
-        assert self._engine.stdin is not None
         self._let_go()
-        with contextlib.suppress(OSError):
-            self._engine.stdin.close()
+        self._engine.dismiss()
         deadline = time.monotonic() + self._settings.drain_seconds + 10
-        while self._engine.poll() is None and time.monotonic() < deadline and self._stop.count < 2:
+        while self._engine.process.poll() is None and time.monotonic() < deadline and self._stop.count < 2:
             self._stop.wait(0.05, count=2)
             self._pass_log_on()
 
@@ -178,54 +211,129 @@ class Run:
         self._let_go()
         if not left:
             self._pass_log_on()
-        self._log.close()
-        if self._events is not None:
-            self._events.close()
-        self._mark.close()
-        self._scratch.close()
+        if self._engine is not None:
+            self._engine.close()
+        self._claimed.close()
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
 
-    def _launch(self) -> None:
-        processes.adopt_orphans()
-        read, write = os.pipe()
-        with (self._directory / "engine.log").open("wb") as log:
-            self._engine = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-m", "fivefold.online.engine", str(write)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(write,),
-                env=self._environment,
-                # Ctrl-C in a terminal reaches the foreground's whole group; only this process is to act on it.
-                start_new_session=True,
-            )
-        os.close(write)
-        self._events = os.fdopen(read, "rb", buffering=0)
-
-    def _check(self) -> list[Model]:
+    def _open_bundles(self) -> str:
+        """What the announcement says of the models, once all of them have been loaded and tested."""
         from fivefold.guard import Guard
-        from fivefold.online.host import open_models
-        from fivefold.online.models import Models
 
         try:
             Guard.of(self._settings)
         except SettingsError as error:
             raise EngineFailed(str(error)) from None
-        models = open_models([str(model) for model in self._models], self._delivery, check=self._check_stop)
+        package = self._environment["PYTHONPATH"]
+        trial = Child(
+            "fivefold.online.opening",
+            self._directory / "opening.log",
+            # Not the engine's variables: what holds for it holds for no model.
+            os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
+        )
         try:
-            Models(models, defaults=self._defaults)
-        except ValueError as error:
-            raise EngineFailed(str(error)) from None
+            trial.order(
+                opening.Order(
+                    [str(model) for model in self._models],
+                    self._defaults,
+                    asdict(self._settings),
+                    asdict(self._delivery),
+                ).to_json()
+            )
+            return self._tried(trial)
         finally:
-            for model in models:
-                model.scorer.close()
-        self._check_stop()
-        return models
+            # Whatever a model has started, too.
+            engine = self._engine.process.pid if self._engine else 0
+            processes.sweep(keep={engine, *processes.descendants(engine)})
+            trial.close()
 
-    def _check_stop(self) -> None:
+    def _tried(self, trial: Child) -> str:
+        """Follow a process that opens the bundles; raises what it has found, or `BundleInvalid` for a model that hangs
+        or ends the process."""
+        model, until, seconds = "", None, self._settings.self_test_seconds
+        while True:
+            try:
+                report = trial.report(until, self._stop.fileno, self._turn)
+            except Ended:
+                if not model:
+                    raise EngineFailed(f"the bundles could not be opened{trial.said()}") from None
+                raise BundleInvalid(
+                    f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
+                    path=MODEL_DIRECTORY,
+                    help=f"it printed{trial.said()}" if trial.said() else None,
+                ) from None
+            if report is None:
+                from fivefold.core.scorer import took_too_long
+
+                raise took_too_long(model, seconds)
+            match report["event"]:
+                case opening.FETCHING:
+                    until = None
+                case opening.TESTING:
+                    # Who holds the interpreter's lock keeps the other side from saying so itself.
+                    model, until = report["model"], time.monotonic() + seconds + 1
+                case opening.REFUSED:
+                    raise opening.error_of(report["error"])
+                case opening.UNUSABLE:
+                    raise EngineFailed(report["error"])
+                case opening.DONE:
+                    text: str = report["text"]
+                    return text
+
+    def _await(self, stage: str, until: float, seconds: float) -> None:
+        """Wait for the engine to say that a stage of the start has ended."""
+        assert self._engine is not None
+        try:
+            report = self._engine.report(until, self._stop.fileno, self._starting)
+        except Ended:
+            self._fail("the server could not start")
+        except EngineFailed:
+            # An engine that gives up says why, and then ends what it has started.
+            with contextlib.suppress(Ended):
+                late = self._engine.report(time.monotonic() + 1, self._stop.fileno, self._turn)
+                if late is not None and late["event"] == "failed":
+                    raise EngineFailed(late["error"]) from None
+            raise
+        if report is None:
+            self._fail(f"{stage} did not start within {seconds:.0f} seconds")
+        if report["event"] == "failed":
+            raise EngineFailed(report["error"])
+
+    def _turn(self) -> None:
+        self._pass_log_on()
         if self._stop.count:
             raise Stopped
+
+    def _starting(self) -> None:
+        self._turn()
+        self._look(starting=True)
+
+    def _look(self, *, starting: bool = False) -> None:
+        assert self._engine is not None
+        ended = self._engine.process.poll()
+        if ended is not None and ended < 0:
+            self._fail(f"the server ended by itself ({signal.Signals(-ended).name})")
+        try:
+            self._watch.look(starting=starting)
+        except watch.Died as died:
+            raise EngineFailed(
+                f"{died}\nhelp: start it again; where memory ran out, the kernel's log says so"
+            ) from None
+        if ended is not None and not starting:
+            self._fail("the server ended by itself")
+
+    def _ray_answers(self) -> bool:
+        """Whether the engine has said so since this was asked last."""
+        assert self._engine is not None
+        heard = False
+        with contextlib.suppress(Ended):  # the next look at the processes says why
+            while self._engine.report(time.monotonic(), self._stop.fileno, self._pass_log_on):
+                heard = True
+        return heard
+
+    def _fail(self, why: str) -> NoReturn:
+        raise EngineFailed(f"{why}{self._engine.said() if self._engine else ''}")
 
     def _let_go(self) -> None:
         """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
@@ -233,7 +341,7 @@ class Run:
             self._keeper.close()
             self._keeper = None
 
-    def _order(self) -> None:
+    def _order(self) -> str:
         http, grpc = claims.proxy_addresses(self._settings, self._base)
         order = Order(
             arguments={
@@ -254,50 +362,28 @@ class Run:
             drain_seconds=self._settings.drain_seconds,
             parent=os.getpid(),
         )
-        assert self._engine is not None
-        assert self._engine.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._engine.stdin.write(order.to_json().encode() + b"\n")
-            self._engine.stdin.flush()
+        return order.to_json()
 
-    def _next_event(self, deadline: float) -> dict[str, str]:
-        assert self._events is not None
-        line = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._events, selectors.EVENT_READ)
-            selector.register(self._stop.fileno, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                self._pass_log_on()
-                if self._stop.count:
-                    raise Stopped
-                if not ready:
-                    raise EngineFailed(f"no answer within {START_SECONDS:.0f} seconds{self._engine_said()}")
-                if any(key.fileobj is self._events for key, _ in ready):
-                    byte = self._events.read(1)
-                    if not byte:
-                        raise EngineFailed(f"the server could not start{self._engine_said()}")
-                    line += byte
-        event: dict[str, str] = json.loads(line)
-        return event
-
-    def _until_ready(self, deadline: float) -> None:
-        host, port = address(self._settings.http)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
-        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while True:
-            with contextlib.suppress(OSError), ask.open(url, timeout=5) as answer:
-                if answer.status == 200:
-                    return
+    def _until_ready(self, until: float) -> None:
+        while not self._ready(timeout=5):
             if self._stop.wait(0.05):
                 raise Stopped
-            if time.monotonic() > deadline:
-                raise EngineFailed(f"{url} does not say ready{self._engine_said()}")
+            self._look(starting=True)
+            if time.monotonic() > until:
+                self._fail(f"{self._readyz()} does not say ready")
 
-    def _engine_said(self) -> str:
-        said = (self._directory / "engine.log").read_text(encoding="utf-8", errors="replace")[-4000:].strip()
-        return f":\n{said}" if said else ""
+    def _readyz(self) -> str:
+        host, port = address(self._settings.http)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+
+    def _ready(self, timeout: float) -> bool:
+        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with ask.open(self._readyz(), timeout=timeout) as answer:
+                return bool(answer.status == 200)
+        except (OSError, http.client.HTTPException):
+            return False
 
     def _pass_log_on(self) -> None:
         lines = self._log.read()
@@ -311,46 +397,3 @@ class Run:
 
     def _say(self, verb: str, what: str) -> None:
         print(f"{time.monotonic() - self._begun:5.1f} s  {verb} {what}", file=self._out, flush=True)
-
-
-class Stop:
-    """How often the user asked for the end, and a descriptor that wakes whoever waits for that."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.fileno, self._write = os.pipe()
-        os.set_blocking(self.fileno, False)
-        os.set_blocking(self._write, False)
-
-    def __call__(self, *_: object) -> None:
-        """Count one more; a signal handler."""
-        self.count += 1
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"!")
-
-    def wait(self, seconds: float, count: int = 1) -> bool:
-        """Whether the end was asked for `count` times, at the latest after `seconds`."""
-        if self.count < count:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self.fileno, selectors.EVENT_READ)
-                if selector.select(seconds):
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(self.fileno, 64)
-        return self.count >= count
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self.fileno)
-        os.close(self._write)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Stop]:
-    stop = Stop()
-    before = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
-    try:
-        yield stop
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        stop.close()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fivefold.guard import Guard
     from fivefold.online.http.origins import Origins
     from fivefold.online.settings import OnlineSettings
+    from fivefold.online.suspects import Suspects
 
 __all__ = [
     "Answer",
@@ -63,9 +64,17 @@ class Serving:
     """Answers requests with the models of this process. One event loop drives it; the counters are that loop's own."""
 
     def __init__(
-        self, models: Models, settings: OnlineSettings, telemetry: Telemetry, guard: Guard | None = None
+        self,
+        models: Models,
+        settings: OnlineSettings,
+        telemetry: Telemetry,
+        guard: Guard | None = None,
+        suspects: Suspects | None = None,
     ) -> None:
-        """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are."""
+        """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are.
+
+        `suspects` knows what other replicas died with; None: nobody asks.
+        """
         self.models = models
         self.settings = settings
         self.telemetry = telemetry
@@ -76,7 +85,7 @@ class Serving:
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
-        self._workers = {model: Worker(model, settings, self._readers) for model in models}
+        self._workers = {model: Worker(model, settings, self._readers, suspects) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)

@@ -68,6 +68,9 @@ class OnlineSettings(GuardSettings):
     body_timeout: float = 30.0
     """A client that has not sent its whole body by then gets `request_timeout`."""
 
+    self_test_seconds: float = 60.0
+    """How long loading, testing and measuring one model may take before its bundle is refused."""
+
     inline_seconds: float = 0.002
     """Work estimated shorter runs on the event loop; longer work runs in a thread, so that probes keep answering."""
 
@@ -153,6 +156,7 @@ class OnlineSettings(GuardSettings):
             "retry_after": 0,
             "default_timeout": 0.001,
             "body_timeout": 0.001,
+            "self_test_seconds": 0.1,
             "inline_seconds": 0,
             "inline_bytes": 0,
             "threads": 1,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import Interrupted
+from fivefold.online.suspects import DEATHS, mark_of, refusal
 
 if TYPE_CHECKING:
     from fivefold.core.check import Reading
     from fivefold.core.columns import Columns
     from fivefold.online.models import Model
+    from fivefold.online.suspects import Suspects
 
 T = TypeVar("T")
 
@@ -75,6 +77,7 @@ class Work(Generic[T]):
     """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
 
     __slots__ = (
+        "abandoned",
         "call",
         "checked",
         "checking",
@@ -82,11 +85,14 @@ class Work(Generic[T]):
         "decode",
         "encode",
         "encoded",
+        "mark",
         "model",
+        "note",
         "queued",
         "rows",
         "scored",
         "scoring",
+        "suspects",
     )
 
     def __init__(
@@ -94,6 +100,11 @@ class Work(Generic[T]):
     ) -> None:
         self.model, self.call, self.decode, self.encode = model, call, decode, encode
         self.rows = 0
+        self.abandoned = False
+        """Nobody waits for the answer any more."""
+        self.suspects: Suspects | None = None
+        """Where a request is noted while a bundle's own code works on it."""
+        self.mark, self.note = 0, -1
         self.columns: Columns
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
@@ -123,14 +134,42 @@ class Work(Generic[T]):
             raise
         return self.finish(columns)
 
-    def begin(self) -> None:
-        """The model is about to start; raises `Interrupted` where the time is up."""
+    def begin(self) -> bool:
+        """The model is about to start; whether it should be on this request alone, because a replica died with it.
+
+        Raises `Interrupted` where the time is up or nobody waits any more, and `ModelFailed` for what must not be tried
+        again.
+        """
+        if self.abandoned:
+            raise Interrupted("cancelled", "the caller has hung up")
         self._in_time()
+        deaths = self._note() if self.suspects is not None else 0
         self.scoring = time.perf_counter()
+        return deaths > 0
+
+    def _note(self) -> int:
+        """Note that the model works on this; how many replicas have died with it in work."""
+        assert self.suspects is not None
+        self.mark = self.mark or mark_of(self.model.bundle.digest, self.columns)
+        deaths = self.suspects.deaths(self.mark)
+        if deaths >= DEATHS:
+            raise refusal(deaths)
+        if self.note < 0:
+            self.note = self.suspects.enter(self.mark)
+        return deaths
+
+    def leave(self) -> None:
+        """The model has come back, with an answer or without."""
+        if self.suspects is not None:
+            note, self.note = self.note, -1
+            self.suspects.leave(note)
 
     def finish(self, columns: Columns) -> T:
         """Encode what the model has answered."""
         self.scored = time.perf_counter()
+        if self.suspects is not None:
+            self.leave()
+            self.suspects.acquit(self.mark)
         model, call = self.model, self.call
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
         out = self.encode(Answer(columns, metadata, model))

@@ -23,6 +23,7 @@ from fivefold.online.work import Lengthy, Work, expired
 if TYPE_CHECKING:
     from fivefold.online.models import Model
     from fivefold.online.settings import OnlineSettings
+    from fivefold.online.suspects import Suspects
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -34,18 +35,29 @@ Begun = tuple["asyncio.Future[U]", Callable[[], object]]
 class Worker:
     """What runs one model. One event loop drives it."""
 
-    def __init__(self, model: Model, settings: OnlineSettings, readers: ThreadPoolExecutor) -> None:
-        """`readers` are for bodies that are too large for the event loop; they belong to who gives them."""
+    def __init__(
+        self,
+        model: Model,
+        settings: OnlineSettings,
+        readers: ThreadPoolExecutor,
+        suspects: Suspects | None = None,
+    ) -> None:
+        """`readers` are for bodies that are too large for the event loop; they and `suspects`, where requests to a
+        bundle's own code are noted, belong to who gives them."""
         self._scorer = model.scorer
         self._readers = readers
+        self._suspects = suspects if model.scorer.serial else None
         self._settings = settings
-        self._pool = ThreadPoolExecutor(settings.threads, "fivefold-score")
+        # Where the model takes one call at a time, what waits for it waits in the queue: there it can be given up, and
+        # a call that nobody waits for any more is never made.
+        threads = 1 if model.scorer.serial else settings.threads
+        self._pool = ThreadPoolExecutor(threads, "fivefold-score")
         self._batcher: Batcher | None = None
         self._gatherer: Gatherer | None = None
         if settings.batching and pays(model.scorer):
-            self._batcher = Batcher(model.scorer, self._pool, at_once=settings.threads, longest=settings.batch_seconds)
+            self._batcher = Batcher(model.scorer, self._pool, at_once=threads, longest=settings.batch_seconds)
             self._gatherer = Gatherer(model.scorer, longest=settings.inline_seconds)
-        self._admission = Admission(settings.max_wait, settings.burst_seconds, at_once=settings.threads)
+        self._admission = Admission(settings.max_wait, settings.burst_seconds, at_once=threads)
         self.inflight = 0
         """Requests in work."""
 
@@ -90,6 +102,7 @@ class Worker:
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
         work.queued = time.perf_counter()
+        work.suspects = self._suspects
 
         def begin() -> Begun[T]:
             if self._batcher is not None:
@@ -97,7 +110,12 @@ class Worker:
             else:
                 job, give_up = self._thread(self._pool, work.score)
             self._admission.begin(seconds)
-            job.add_done_callback(lambda ended: self._admission.end(seconds, counts=not ended.cancelled()))
+
+            def ended(ended: asyncio.Future[T]) -> None:
+                self._admission.end(seconds, counts=not ended.cancelled())
+                work.leave()
+
+            job.add_done_callback(ended)
             return job, give_up
 
         return await self._elsewhere(work, begin)
@@ -115,6 +133,7 @@ class Worker:
                     # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
                     self.inflight += 1
                     job.add_done_callback(self._abandoned)
+                    work.abandoned = True
                     give_up()
         finally:
             if gone is not None:

@@ -9,7 +9,9 @@ import pytest
 from tests.host import launch
 
 from fivefold.local import processes
-from fivefold.online.local import Stop
+from fivefold.online import local
+from fivefold.online.child import Child, Ended
+from fivefold.online.local import EngineFailed, Run, Stop
 
 
 @pytest.mark.parametrize("door", ["http", "grpc"])
@@ -81,3 +83,82 @@ def test_a_local_run_needs_no_terminal(tmp_path: Path) -> None:
 
     assert host.wait() != 0
     assert "bundle_invalid" in host.printed()
+
+
+class Silent:
+    """What a run's engine looks like to it: there, and saying what it is told to say."""
+
+    def __init__(self, *reports: list[dict[str, str]]) -> None:
+        self.process, self._reports = self, [list(each) for each in reports]
+
+    def poll(self) -> None:
+        return None
+
+    def report(self, *_: object) -> dict[str, str] | None:
+        if not self._reports:
+            return None
+        if not self._reports[0]:
+            self._reports.pop(0)
+            return None
+        return self._reports[0].pop(0)
+
+
+def run_of(engine: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> Run:
+    """A run that answers, as far as `wait` is concerned; a look takes no time."""
+    clock = iter(range(10_000))
+    monkeypatch.setattr(local, "time", type("Time", (), {"monotonic": lambda: float(next(clock))}))
+    run = Run.__new__(Run)
+    run._engine = engine  # type: ignore[assignment]  # all that is asked of it
+    run._stop = type("Never", (), {"wait": lambda *_: False, "fileno": 0, "count": 0})()  # type: ignore[assignment]
+    run._watch = type("Well", (), {"look": lambda *_, **__: None})()  # type: ignore[assignment]
+    run._unready_seconds = 60.0
+    monkeypatch.setattr(Run, "_pass_log_on", lambda _: None)
+    monkeypatch.setattr(Run, "_ready", lambda *_, **__: ready)
+    monkeypatch.setattr(Run, "_readyz", lambda _: "http://here/readyz")
+    return run
+
+
+def test_a_ray_that_is_there_and_says_nothing_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence counts from the last word."""
+    engine = Silent(*[[], [{"event": "alive"}]] * 20)
+    run = run_of(engine, monkeypatch, ready=True)
+
+    with pytest.raises(EngineFailed, match="Ray has not answered for 30 s"):
+        run.wait()
+    assert engine._reports == []
+
+
+def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although all of its processes are there."""
+    run = run_of(Silent(*[[{"event": "alive"}]] * 5000), monkeypatch, ready=False)
+    monkeypatch.setattr(Child, "said", lambda _: "")
+    run._engine.said = lambda: ""  # type: ignore[union-attr, method-assign]
+
+    with pytest.raises(EngineFailed, match="http://here/readyz has not said ready for 65 s"):
+        run.wait()
+
+
+def test_a_child_reports_line_by_line_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it printed is kept for the sentence that says how it ended; nothing is left open."""
+    (tmp_path / "reporter.py").write_text(
+        """
+import os, sys
+order = sys.stdin.readline().strip()
+print("it said", order, flush=True)
+os.write(int(sys.argv[1]), b'{"event": "a"}\\n{"event": "b"}\\n{"event": ')
+"""
+    )
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    child = Child("reporter", tmp_path / "log", {"PYTHONPATH": str(tmp_path)})
+    stop = Stop()
+    assert child.report(time.monotonic() + 0.05, stop.fileno, lambda: None) is None
+    child.order("hello")
+
+    assert [child.report(None, stop.fileno, lambda: None) for _ in range(2)] == [{"event": "a"}, {"event": "b"}]
+    with pytest.raises(Ended):
+        child.report(None, stop.fileno, lambda: None)
+    assert child.process.wait(20) == 0
+    assert child.said() == ":\nit said hello"
+    child.close()
+    stop.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
