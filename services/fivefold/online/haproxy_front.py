@@ -65,7 +65,8 @@ def config(rays: str, directory: str, bind: str, server: str, tls: str = "") -> 
     retries 8
 {idle}{answers}frontend grpc
     bind {bind}{tls and f" ssl crt {tls} alpn h2 ssl-min-ver TLSv1.2"}
-{holds}    http-request deny deny_status 400 if {{ fc_http_major 1 }}
+{holds}    option forwardfor
+    http-request deny deny_status 400 if {{ fc_http_major 1 }}
 {whole}    default_backend rays
 backend rays
     http-reuse always

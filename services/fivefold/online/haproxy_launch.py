@@ -123,6 +123,8 @@ def edit(
         "http-request del-header upgrade",
         "http-response del-header upgrade",
         "http-response del-header server",
+        # Attempts with a wrong key are counted by the client's address.
+        "option forwardfor",
         "http-request deny deny_status 405 if METH_CONNECT",
         "http-request deny deny_status 400 if { fc_http_major 1 } !{ req.ver 1.0 1.1 }",
         # HAProxy itself counts from zero again beyond 64 bits.
@@ -142,10 +144,11 @@ def edit(
     config = re.sub(r"(?m)^\s*errorfile .*\n", "", config)
     config = _into(config, "defaults", [f"errorfile {status} {directory}/{status}.http" for status in ANSWERS])
     config = _into(config, "global", [f"maxconn {2 * limit + SPARE}"])
-    # Ray says in plain text that there is no such path.
+    # Ray says in plain text that there is no such path. Our application has all of them: what comes here has come
+    # before the application, as after HAProxy was started again, or names no path.
     config = re.sub(
-        r"(?m)^(backend default_backend\n\s*)http-request return status 404 .*$",
-        r"\1http-request deny deny_status 404",
+        r"(?m)^(backend default_backend\n(\s*))http-request return status 404 .*$",
+        r"\1http-request deny deny_status 404 unless { path_beg / }\n\2http-request deny deny_status 503",
         config,
     )
     config = re.sub(r"(?m)^\s*(log \S+ local0 info|option httplog|option log-health-checks)\s*$", "", config)

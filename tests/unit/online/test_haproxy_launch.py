@@ -47,6 +47,27 @@ def test_haproxys_own_failures_are_ours(config: Path) -> None:
     assert {"400", "408", "413", "422", "500", "502", "503", "504"} <= set(haproxy_launch.ANSWERS)
 
 
+def test_replicas_learn_whose_connection_it_is(config: Path) -> None:
+    """At both doors, or all callers would be one address."""
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
+    assert "option forwardfor\n" in http.partition("\nbackend")[0]
+    assert "option forwardfor\n" in grpc
+    assert "option forwardfor\n" in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
+
+
+def test_before_there_is_an_application_nobody_hears_that_there_is_no_such_path(config: Path) -> None:
+    """Ours has every path: what no backend takes has come too early, but for what names no path at all."""
+    edited = haproxy_launch.edit(config.read_text(), "/run")
+
+    backend = edited[edited.index("backend default_backend") :].splitlines()[1:3]
+    assert [" ".join(line.split()) for line in backend] == [
+        "http-request deny deny_status 404 unless { path_beg / }",
+        "http-request deny deny_status 503",
+    ]
+
+
 def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
     """Or it could not be asked again; a stream's first message must not wait for its last."""
     edited = haproxy_launch.edit(config.read_text(), "/run", body_seconds=7, http="127.0.0.1:80", grpc="127.0.0.1:90")
