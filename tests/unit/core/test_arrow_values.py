@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -190,7 +190,7 @@ def test_a_tensor_has_its_own_shape() -> None:
     assert codes(tensors.slice(1), "int64", shape=[2, 3]) == [None]
 
 
-DAY = datetime.datetime(2024, 1, 1)
+DAY = dt.datetime(2024, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ DAY = datetime.datetime(2024, 1, 1)
     [
         (pa.array([DAY], pa.timestamp("us")), "timestamp"),
         (pa.array([DAY.date()]), "date32"),
-        (pa.array([datetime.time(1)]), "time64"),
-        (pa.array([datetime.timedelta(1)]), "duration"),
+        (pa.array([dt.time(1)]), "time64"),
+        (pa.array([dt.timedelta(1)]), "duration"),
         (pa.array([True]), "bool"),
         (pa.array(["1"]), "string"),
         (pa.array([{"a": 1}]), "struct"),
