@@ -1,6 +1,7 @@
-"""Text behind its compression, to the last byte that can be decoded: gzip, bzip2 and Zstandard, members one after another.
+"""Text behind its compression, to the last byte that can be decoded: gzip, bzip2 and Zstandard.
 
-A stream that breaks off gives everything before the break first; then reading raises `Broken`, once and for all. What
+
+A stream that breaks off gives everything before the break first; then reading raises `StreamBroken`, once and for all. What
 a break means for the rows is left to `formats`.
 """
 
@@ -23,7 +24,7 @@ FINE = 4096
 """Bytes asked for at a time near a break."""
 
 
-class Broken(Exception):
+class StreamBroken(Exception):
     """A stream that cannot be read further. `offset` counts the decoded bytes before it; `whole` says that the data
     before it came to its proper end, so that only what follows, or a checksum, is wrong."""
 
@@ -40,11 +41,11 @@ class Unpacked:
         self._chunks: Callable[[], bytes]
         self._chunks = _Zstandard(file).next if compressed == ".zst" else _Members(file, compressed).next
         self._ready = bytearray()
-        self._broken: Broken | None = None
+        self._broken: StreamBroken | None = None
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """`size` bytes, fewer at the end; raises `Broken` where there would be none because of a break."""
+        """`size` bytes, fewer at the end; raises `StreamBroken` where there would be none because of a break."""
         self._fill(size)
         if not self._ready and self._broken is not None and size:
             raise self._broken
@@ -61,7 +62,7 @@ class Unpacked:
         while len(self._ready) < size and not self._ended:
             try:
                 chunk = self._chunks()
-            except Broken as err:
+            except StreamBroken as err:
                 self._broken, self._ended = err, True
             except _Rest as last:
                 self._ready += last.data
@@ -114,7 +115,7 @@ class _Members:
         self._solid = _solid(file) if compressed == ".gz" else None
 
     def next(self) -> bytes:
-        """The next decoded bytes, none at the end; raises `Broken`."""
+        """The next decoded bytes, none at the end; raises `StreamBroken`."""
         while True:
             if self._decoder is None and not self._start():
                 return b""
@@ -188,7 +189,7 @@ class _Members:
         self._offset += len(out)
         raise _Rest(bytes(out), self._reason(err, bool(out)))
 
-    def _reason(self, err: Exception, some: bool) -> Broken:
+    def _reason(self, err: Exception, some: bool) -> StreamBroken:
         said = str(err).rpartition("decompressing data: ")[2] or type(err).__name__
         if self._offset == self._before and not some and ("header" in said or self._make is not _Inflate):
             self._file.seek(self._begin)
@@ -198,14 +199,14 @@ class _Members:
             return self._break(f"got a file that begins with {shown!r}")
         return self._break(f"got a broken stream: {said}", whole="data check" in said or "length check" in said)
 
-    def _break(self, reason: str, whole: bool = False) -> Broken:
-        return Broken(f"expected {self._name}, {reason}", self._offset, whole=whole)
+    def _break(self, reason: str, whole: bool = False) -> StreamBroken:
+        return StreamBroken(f"expected {self._name}, {reason}", self._offset, whole=whole)
 
 
 class _Rest(Exception):
     """The last bytes before a break, and the break."""
 
-    def __init__(self, data: bytes, broken: Broken) -> None:
+    def __init__(self, data: bytes, broken: StreamBroken) -> None:
         super().__init__()
         self.data, self.broken = data, broken
 
@@ -242,7 +243,7 @@ class _Zstandard:
         self._stream: Any = None
 
     def next(self) -> bytes:
-        """The next decoded bytes, none at the end; raises `Broken`."""
+        """The next decoded bytes, none at the end; raises `StreamBroken`."""
         import pyarrow as pa
 
         while True:
@@ -257,16 +258,16 @@ class _Zstandard:
                     continue
                 raise self._broken(str(err).splitlines()[0][:200]) from err
             if not out and not self._offset and not self._file.seek(0, 2):
-                raise Broken("expected Zstandard, got an empty file", 0)
+                raise StreamBroken("expected Zstandard, got an empty file", 0)
             self._offset += len(out)
             return out
 
-    def _broken(self, said: str) -> Broken:
+    def _broken(self, said: str) -> StreamBroken:
         other = "frame descriptor" in said
         if other and not self._offset:
             self._file.seek(0)
-            return Broken(f"expected Zstandard, got a file that begins with {self._file.read(12)!r}", 0)
-        return Broken(f"expected Zstandard, got a broken stream: {said}", self._offset, whole=other)
+            return StreamBroken(f"expected Zstandard, got a file that begins with {self._file.read(12)!r}", 0)
+        return StreamBroken(f"expected Zstandard, got a broken stream: {said}", self._offset, whole=other)
 
     def _opened(self) -> Any:
         import pyarrow as pa

@@ -41,6 +41,11 @@ class FragmentFiles:
         """Rows that were refused so far."""
         return self._faults.rows
 
+    @property
+    def bad(self) -> int:
+        """Of these, the rows that are bad themselves, and not lost where a file is broken."""
+        return self._faults.rows - sum(each.rows for each in self._faults.broken)
+
     def write(self, piece: Piece, answers: Columns) -> None:
         """Add a piece and the answers to its good rows."""
         if len(piece.places) or self._empty:
@@ -73,13 +78,14 @@ class FragmentFiles:
             self._faults.codes,
             self._part.stat().st_size,
             _sha256(self._part),
-            _sha256(self._refused) if self.quarantined else "",
+            _sha256(self._refused) if self._faults.any else "",
             attempt,
             round(time.perf_counter() - self._started, 3),
             peak_memory(),
+            tuple(self._faults.broken),
         )
         place = self._ledger.place
-        if self.quarantined:
+        if self._faults.any:
             place.put(self._refused, quarantine_name(record.fragment))
         place.put(self._part, part_name(record.fragment, self._format))
         if self._ledger.finish(record):

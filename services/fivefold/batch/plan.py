@@ -121,7 +121,14 @@ def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
     """What a run wants of its files."""
     known = {name for field in bundle.contract.inputs for name in (field.name, *field.aliases)}
     foreign = tuple(name for name in settings.columns if name not in known)
-    return Needs(bundle.contract.inputs, foreign, settings.strict_columns, settings.chunk_rows, settings.store_http)
+    return Needs(
+        bundle.contract.inputs,
+        foreign,
+        settings.strict_columns,
+        settings.chunk_rows,
+        settings.store_http,
+        settings.allow_torn,
+    )
 
 
 def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, check: Check = nothing) -> Plan:

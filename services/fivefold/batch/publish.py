@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, codes, part_name, quarantine_name
@@ -58,7 +59,7 @@ def report(
             "bytes": record.bytes,
             "sha256": record.sha256,
         }
-        if record.quarantined:
+        if record.quarantine_sha256:
             part["quarantine"] = quarantine_name(fragment.id)
         parts.append(part)
         for name in ("rows", "scored", "quarantined"):
@@ -68,6 +69,7 @@ def report(
         "format": 1,
         "run_id": plan.run_id,
         **counts,
+        "broken": [asdict(each) for fragment in plan.fragments for each in records[fragment.id].broken],
         "codes": codes(records[fragment.id] for fragment in plan.fragments),
         **{name: plan.facts[name] for name in ("model", "version", "bundle", "contract")},
         "seconds": round(seconds, 3),

@@ -112,14 +112,14 @@ class Read:
         for row in batch.to_pylist():
             fragment: Fragment = pickle.loads(row["pickled"])  # noqa: S301  # this run has pickled it
             reader = formats.of(fragment.source.format, self._needs)
-            torn: frozenset[int] = frozenset()
+            torn: dict[int, str] = {}
             while True:
                 try:
                     for piece in reader.read(fragment.source, fragment.range, torn):
                         yield self._table(row[FRAGMENT], piece, _Head(fragment.id, piece.faults, piece.carried))
                     break
                 except Torn as err:
-                    torn |= {err.unit}
+                    torn[err.unit] = err.reason
                     yield self._table(row[FRAGMENT], _nothing(self._needs.fields), _Head(fragment.id, [], {}, True))
 
     def _table(self, index: int, piece: Piece, head: _Head) -> pa.Table:

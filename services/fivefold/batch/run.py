@@ -156,7 +156,7 @@ class _Run:
         delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
         model = str(Reference.parse(order.model).absolute())
         self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
-        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows)
+        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows, settings.allow_torn)
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._begun = time.monotonic()
@@ -186,7 +186,9 @@ class _Run:
                     self._tidy()
             working = self._ended - self._working
         counts = totals(self._plan, self._records)
-        self._breaker.at_the_end(counts["quarantined"], counts["rows"])
+        lost = counts["quarantined"] - self._bad
+        self._breaker.at_the_end(self._bad, counts["rows"] - lost)
+        self._breaker.broken([each for fragment in self._plan.fragments for each in self._records[fragment.id].broken])
         seconds = time.monotonic() - self._begun
         self._into_tables()
         made = report(
@@ -297,7 +299,7 @@ class _Run:
 
     @property
     def _bad(self) -> int:
-        return sum(record.quarantined for record in self._records.values())
+        return sum(record.bad for record in self._records.values())
 
     def _check_stop(self) -> None:
         if self._stop.asked:

@@ -6,7 +6,7 @@ Which fragment is whose is left to `run`; what dies in between has left nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class FragmentScorer:
         Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, `storage_failed` where the output
         cannot be written.
         """
-        torn: frozenset[int] = frozenset()
+        torn: dict[int, str] = {}
         with storing(self._ledger.place.url):
             files = FragmentFiles(fragment, self._ledger, self._scratch, self._layout, self._format)
             try:
@@ -54,7 +54,7 @@ class FragmentScorer:
                         return files.finish(attempt)
                     except Torn as err:
                         # Rows before the tear are out already, so the fragment is begun anew without that unit.
-                        torn |= {err.unit}
+                        torn[err.unit] = err.reason
                         files.restart()
             finally:
                 files.abandon()
@@ -64,14 +64,14 @@ class FragmentScorer:
         self._scorer.close()
         self._scratch.close()
 
-    def _write(self, fragment: Fragment, files: FragmentFiles, torn: frozenset[int], most_bad: int | None) -> None:
+    def _write(self, fragment: Fragment, files: FragmentFiles, torn: Mapping[int, str], most_bad: int | None) -> None:
         reader = self._readers.get(fragment.source.format)
         if reader is None:
             reader = self._readers[fragment.source.format] = formats.of(fragment.source.format, self._needs)
         for piece in reader.read(fragment.source, fragment.range, torn):
             files.write(*answered(self._scorer, piece))
-            if most_bad is not None and files.quarantined > most_bad:
-                raise too_many(files.quarantined, most_bad)
+            if most_bad is not None and files.bad > most_bad:
+                raise too_many(files.bad, most_bad)
 
 
 def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:

@@ -35,6 +35,9 @@ class BatchSettings:
     max_bad_rows: int | None = None
     """A run with more quarantined rows stops at once; None: as many as there are."""
 
+    allow_torn: bool = False
+    """Publish also where the input breaks off: a stream that ends too early, a row group that cannot be read."""
+
     workers: int = 0
     """Processes that score, one core each; 0: as many as the cluster, or this machine, has cores."""
 

@@ -6,10 +6,8 @@ for), the entity tag in an object store. What is inside of a file is left to `fo
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import glob
-import gzip
 import hashlib
 import io
 import os
@@ -20,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fivefold.batch import stores
+from fivefold.batch.compression import Unpacked
 from fivefold.batch.places import storing
 from fivefold.core.contract import nearest
 from fivefold.core.errors import NotFound, ProtocolError
@@ -75,21 +74,10 @@ class Source:
 
     @contextlib.contextmanager
     def text(self, clear: bool = False) -> Iterator[Any]:
-        """The bytes behind the compression, as a file with `read` and `peek`."""
+        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `compression.StreamBroken`
+        behind the last byte before a break."""
         with self.open(clear) as file:
-            if self.compressed == ".gz":
-                with gzip.GzipFile(fileobj=file) as inflated:
-                    yield inflated
-            elif self.compressed == ".bz2":
-                with bz2.BZ2File(file) as unpacked:
-                    yield unpacked
-            elif self.compressed == ".zst":
-                import pyarrow as pa
-
-                with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
-                    yield io.BufferedReader(stream)
-            else:
-                yield file
+            yield Unpacked(file, self.compressed) if self.compressed else file
 
 
 def find(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> list[Source]:

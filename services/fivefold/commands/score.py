@@ -18,6 +18,7 @@ _SETTINGS = (
     "strict_columns",
     "max_bad_fraction",
     "max_bad_rows",
+    "allow_torn",
     "workers",
     "fragment_bytes",
     "digest_inputs",
@@ -63,7 +64,7 @@ def words(order: Order, settings: BatchSettings) -> list[str]:
     for name in ("delta", "iceberg"):
         if getattr(settings, name):
             out += [f"--{name}", getattr(settings, name)]
-    for name in ("strict_columns", "digest_inputs"):
+    for name in ("strict_columns", "digest_inputs", "allow_torn"):
         if getattr(settings, name):
             out.append(f"--{name.replace('_', '-')}")
     return out
@@ -95,6 +96,9 @@ def tell(result: Result, json: bool) -> None:
     print(f"rows      {report['rows']:,} in, {report['scored']:,} scored, {report['quarantined']:,} quarantined")
     if report["codes"]:
         print("refused   " + ", ".join(f"{code} {count:,}" for code, count in report["codes"].items()))
+    for each in report.get("broken", ()):
+        where = f"row {each['row']:,}" if each["offset"] is None else f"row {each['row']:,}, byte {each['offset']:,}"
+        print(f"broken    {each['file']}: {where}: {each['reason']}")
     if report["ignored_columns"]:
         print(f"ignored   columns {', '.join(report['ignored_columns'])}")
     print(f"model     {report['model']}@{report['version']}, bundle {report['bundle']}")
@@ -124,6 +128,12 @@ def add_what(parser: Parser) -> None:
         "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
     )
     parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
+    parser.add_argument(
+        "--allow-torn",
+        action="store_true",
+        default=None,
+        help="publish also where a compressed stream or a row group breaks off: what is before it is scored",
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
     parser.add_argument(
         "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)"

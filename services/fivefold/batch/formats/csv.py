@@ -17,7 +17,7 @@ import pyarrow.csv
 import re2
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.piece import Fault, Needs, Piece
+from fivefold.batch.formats.piece import Fault, Needs, Piece, cannot_be_opened
 from fivefold.batch.formats.text import BOM, Part, TextFile, in_order, too_long
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Columns
@@ -51,7 +51,12 @@ class Csv(TextFile):
 
     def look(self, source: Source) -> list[str]:
         """Check the header."""
-        header = self._header(source)
+        try:
+            header = self._header(source)
+        except ContractError as error:
+            if self.needs.allow_broken and isinstance(error.__cause__, scan.Break):
+                return []
+            raise
         ignored = check_names(header, self.needs, source.url)
         doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
         if doubled is not None:
@@ -63,8 +68,8 @@ class Csv(TextFile):
             try:
                 with self._open(source) as (stream, offset):
                     block = next(scan.blocks(stream, quotes=True, offset=offset), None)
-            except (EOFError, OSError) as err:
-                raise ContractError("malformed", f"the file cannot be read: {err}", path=source.url) from err
+            except scan.Break as err:
+                raise cannot_be_opened(source.url, f"{err.reason}, before its header is read") from err
             if block is None or not len(block.starts):
                 raise ContractError("malformed", "expected a header, got an empty file", path=source.url)
             cells = _cells(block.data[block.starts[0] : block.ends[0]])

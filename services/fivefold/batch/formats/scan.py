@@ -16,6 +16,7 @@ from typing import IO
 
 import numpy as np
 
+from fivefold.batch.compression import StreamBroken
 from fivefold.core.columns import Array
 
 BLOCK = 4 * 1024 * 1024
@@ -34,6 +35,15 @@ _SINGLES = 256
 _CELL = rb'(?:"(?:[^"]++|"")*+"|[^",\n][^,\n]*+|)'
 _RECORD = re.compile(_CELL + rb"(?:," + _CELL + rb")*+(?:\r?\n|(?P<end>\r?\Z))")
 _OPEN = re.compile(rb"(?:" + _CELL + rb',)*+"(?:[^"]++|"")*+"?\r?\Z')
+
+
+class Break(Exception):
+    """A stream that breaks off: the reason, the bytes of the record in which it does (or of some, where its quotes
+    leave that open), and where they begin."""
+
+    def __init__(self, broken: StreamBroken, rest: bytes, offset: int) -> None:
+        super().__init__(broken.reason)
+        self.reason, self.rest, self.offset = broken.reason, rest, offset
 
 
 @dataclass(slots=True)
@@ -56,16 +66,27 @@ class Block:
 
 
 def blocks(stream: IO[bytes], *, quotes: bool, offset: int = 0, length: int | None = None) -> Iterator[Block]:
-    """The records of a stream that stands at `offset`, of `length` bytes or up to its end."""
+    """The records of a stream that stands at `offset`, of `length` bytes or up to its end.
+
+    Raises `Break` behind the last record that is whole, where the stream breaks off.
+    """
     left = length
     rest = b""
+    broken_off: StreamBroken | None = None
     while True:
-        chunk = stream.read(BLOCK if left is None else min(BLOCK, left))
+        try:
+            chunk = stream.read(BLOCK if left is None else min(BLOCK, left))
+        except StreamBroken as err:
+            if not err.whole:
+                raise Break(err, rest, offset) from err
+            chunk, broken_off = b"", err
         if left is not None:
             left -= len(chunk)
         final = not chunk
         data = rest + chunk if rest else chunk
         if not data:
+            if broken_off is not None:
+                raise Break(broken_off, b"", offset) from broken_off
             return
         ends, broken = _quoted(data, final) if quotes else _lines(data, final)
         used = int(ends[-1]) if len(ends) else 0
@@ -74,9 +95,14 @@ def blocks(stream: IO[bytes], *, quotes: bool, offset: int = 0, length: int | No
             offset += used
         rest = data[used:]
         if final:
+            if broken_off is not None:
+                raise Break(broken_off, b"", offset) from broken_off
             return
         if len(rest) > MAX_LINE and b"\n" not in rest:
-            block, rest, left = _pass_over(stream, rest, offset, left)
+            try:
+                block, rest, left = _pass_over(stream, rest, offset, left)
+            except StreamBroken as err:
+                raise Break(err, rest[:BLOCK], offset) from err
             yield block
             offset += block.size
 

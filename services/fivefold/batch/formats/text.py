@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -69,9 +69,9 @@ class TextFile(abc.ABC):
         self,
         source: Source,
         part: Range,
-        torn: frozenset[int] = frozenset(),  # noqa: ARG002  # text has no units
+        torn: Mapping[int, str] = MappingProxyType({}),  # noqa: ARG002  # text has no units
     ) -> Iterator[Piece]:
-        """The rows of a range; one that only the end of a broken stream would tell is one fault."""
+        """The rows of a range; the one in which a stream breaks off is a fault."""
         row, line, offset = part.row, part.line, part.start
         skip = self.headed and bool(source.compressed)
         try:
@@ -90,12 +90,8 @@ class TextFile(abc.ABC):
                         row += end - begin
                     line += block.newlines
                     offset = block.offset + block.size
-        except BROKEN_STREAM as err:
-            if not source.compressed:
-                raise
-            reason = f"expected {source.compressed[1:]}, got a stream that breaks off: {err}"
-            error = ContractError("malformed", reason)
-            yield self._nothing([Fault(row, error, None, line + 1, offset)])
+        except scan.Break as err:
+            yield self._nothing([broken_off(err, row, line, headless=bool(skip))])
 
     @abc.abstractmethod
     def _piece(self, source: Source, part: Part) -> Piece:
@@ -113,7 +109,15 @@ class TextFile(abc.ABC):
             yield stream, len(stream.read(3)) if marked else 0
 
 
-BROKEN_STREAM: tuple[type[BaseException], ...] = (EOFError, zlib.error, OSError)
+def broken_off(err: scan.Break, row: int, line: int, *, headless: bool = False) -> Fault:
+    """The fault of a stream that breaks off: of the row in which it does, or of none where it does between two.
+
+    `headless` where the record it breaks off in is the header.
+    """
+    rest = b"" if headless else err.rest
+    error = ContractError("malformed", f"{err.reason}; behind byte {err.offset} nothing is scored")
+    begun = bool(rest.strip())
+    return Fault(row, error, rest if begun else None, line + 1, err.offset, len(rest), rows=int(begun), broken=True)
 
 
 class Part:
