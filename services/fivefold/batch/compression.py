@@ -1,8 +1,7 @@
 """Text behind its compression, to the last byte that can be decoded: gzip, bzip2 and Zstandard.
 
-
-A stream that breaks off gives everything before the break first; then reading raises `StreamBroken`, once and for all. What
-a break means for the rows is left to `formats`.
+A stream that breaks off gives everything before the break first; then reading raises `StreamBroken`, once and for all.
+What a break means for the rows is left to `formats`.
 """
 
 from __future__ import annotations

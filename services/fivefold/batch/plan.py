@@ -60,6 +60,8 @@ class Plan:
     ignored: tuple[str, ...] = field(default=())
     order: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for at the first start, so that a later one can ask for the same."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Paths that the patterns match and that are not read, with the reasons."""
 
     @property
     def rows(self) -> int | None:
@@ -77,6 +79,7 @@ class Plan:
                 "facts": self.facts,
                 "order": self.order,
                 "ignored": self.ignored,
+                "passed_over": self.passed_over,
                 "sources": self.sources,
                 "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
             }
@@ -87,7 +90,9 @@ class Plan:
         """A plan that was kept."""
         kept = msgspec.json.decode(data, type=_Kept)
         fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
-        return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order)
+        return cls(
+            kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order, kept.passed_over
+        )
 
 
 class _Kept(msgspec.Struct):
@@ -97,6 +102,7 @@ class _Kept(msgspec.Struct):
     ignored: list[str]
     sources: list[Source]
     fragments: list[tuple[str, int, Range]]
+    passed_over: tuple[tuple[str, str], ...] = ()
 
 
 def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def report(
         "output_format": plan.facts["format"],
         "columns": plan.facts["columns"],
         "ignored_columns": list(plan.ignored),
+        "passed_over": [{"path": path, "reason": reason} for path, reason in plan.passed_over],
         "files": list(files.values()),
         "parts": parts,
     }

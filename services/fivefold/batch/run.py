@@ -81,7 +81,8 @@ def prepare(
     """
     bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
-    files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    files = found.sources
     ledger = Ledger(place(order.output, clear=settings.store_http))
     tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
@@ -92,6 +93,7 @@ def prepare(
     if standing is None:
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
+            passed_over=found.passed_over,
             order=asdict(order.absolute()) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
@@ -174,6 +176,7 @@ class _Run:
             finished=len(self._records),
             rows=self._plan.rows,
             ignored_columns=list(self._plan.ignored),
+            passed_over=len(self._plan.passed_over),
         )
         self._breaker.meanwhile(self._bad)
         working = 0.0

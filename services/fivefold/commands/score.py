@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
     from fivefold.delivery.settings import DeliverySettings
 
+PASSED = 10
+"""Paths passed over that a person is shown; run.json has all of them."""
+
 _SETTINGS = (
     "format",
     "strict_columns",
@@ -101,6 +104,10 @@ def tell(result: Result, json: bool) -> None:
         print(f"broken    {each['file']}: {where}: {each['reason']}")
     if report["ignored_columns"]:
         print(f"ignored   columns {', '.join(report['ignored_columns'])}")
+    passed = report.get("passed_over", ())
+    if passed:
+        shown = ", ".join(f"{each['path']} ({each['reason']})" for each in passed[:PASSED])
+        print(f"input     {len(passed):,} passed over: {shown}{', …' if len(passed) > PASSED else ''}")
     print(f"model     {report['model']}@{report['version']}, bundle {report['bundle']}")
     print(f"time      {report['seconds']:,} s, {report['rows_per_second']:,} rows/s")
 

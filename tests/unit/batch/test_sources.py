@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.batch.sources import _matcher, find, format_of
+from fivefold.batch.names import matcher
+from fivefold.batch.sources import find, format_of
 
 
 @pytest.fixture
@@ -79,4 +80,4 @@ def test_patterns_of_stores_are_those_of_files(tree: Path, pattern: str) -> None
     found = glob.glob(pattern, recursive=True, include_hidden=True)  # noqa: PTH207  # what a user's pattern goes through
     on_disk = {name for name in found if Path(name).is_file()}
 
-    assert {name for name in every if _matcher(pattern).fullmatch(name)} == on_disk
+    assert {name for name in every if matcher(pattern).fullmatch(name)} == on_disk

@@ -90,7 +90,7 @@ class Parquet:
             return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as err:
             reason = str(err).splitlines()[0][:300]
-            raise _Footless.of(source.url, f"expected a Parquet file: {reason}") from err
+            raise _Footless.at(source.url, f"expected a Parquet file: {reason}") from err
 
     def _group(self, file: Any, group: int, names: list[str], row: int) -> Iterator[Piece]:
         rows, first = file.metadata.row_group(group).num_rows, row
@@ -143,7 +143,7 @@ class _Footless(ContractError):
     """A file that has no footer, so that nobody can say what is in it."""
 
     @classmethod
-    def of(cls, url: str, reason: str) -> _Footless:
+    def at(cls, url: str, reason: str) -> _Footless:
         """With what to do about it."""
         error = cannot_be_opened(url, reason)
         return cls(error.code, error.message, path=error.path, help=error.help)
