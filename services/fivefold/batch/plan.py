@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
 from fivefold.batch import formats
+from fivefold.batch.dialect import Dialect
 from fivefold.batch.formats.piece import Check, Needs, Range, nothing
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
@@ -107,7 +108,17 @@ class _Kept(msgspec.Struct):
 
 def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
     """What decides the output of a run beside its input, as JSON values."""
-    return {
+    dialect = settings.dialect
+    other = (
+        {
+            "dialect": {
+                name: list(value) if isinstance(value, tuple) else value for name, value in asdict(dialect).items()
+            }
+        }
+        if dialect != Dialect()
+        else {}
+    )
+    return other | {
         "model": bundle.name,
         "version": bundle.version,
         "bundle": bundle.digest,
@@ -133,6 +144,7 @@ def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
         settings.strict_columns,
         settings.chunk_rows,
         settings.store_http,
+        settings.dialect,
         settings.allow_torn,
     )
 
@@ -162,16 +174,17 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
 
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:
     """What another run than the kept one this is, or None where it is that one."""
-    for name, value in facts.items():
-        if kept.facts.get(name) != value:
-            return f"{name.replace('_', ' ')}: {_said(kept.facts.get(name))} there, {_said(value)} here"
+    for name in dict.fromkeys((*facts, *kept.facts)):
+        there, here = kept.facts.get(name), facts.get(name)
+        if there != here:
+            return f"{name.replace('_', ' ')}: {_said(there)} there, {_said(here)} here"
     if kept.sources == tuple(sources):
         return None
-    there = {source.url: source for source in kept.sources}
-    here = {source.url: source for source in sources}
-    for url in sorted({*there, *here}):
-        if there.get(url) != here.get(url):
-            word = "is not among its files" if url not in there else "is missing" if url not in here else "has changed"
+    before = {source.url: source for source in kept.sources}
+    now = {source.url: source for source in sources}
+    for url in sorted({*before, *now}):
+        if before.get(url) != now.get(url):
+            word = "is not among its files" if url not in before else "is missing" if url not in now else "has changed"
             return f"{url} {word}"
     return None
 

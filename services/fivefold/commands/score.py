@@ -24,6 +24,8 @@ _SETTINGS = (
     "allow_torn",
     "workers",
     "fragment_bytes",
+    "delimiter",
+    "encoding",
     "digest_inputs",
     "engine",
     "delta",
@@ -41,13 +43,19 @@ def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, Delivery
     given = {name: getattr(arguments, name) for name in _SETTINGS}
     columns = None if arguments.columns is None else tuple(filter(None, arguments.columns.split(",")))
     try:
-        settings = read(BatchSettings, columns=columns, **given)
+        settings = read(
+            BatchSettings, columns=columns, na=_words(arguments.na), booleans=_words(arguments.booleans), **given
+        )
         delivery = read(DeliverySettings)
     except SettingsError as err:
         complain(str(err), "fivefold score --help")
         return None
     inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
     return Order(arguments.model, inputs, arguments.output), settings, delivery
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(filter(None, text.split(",")))
 
 
 def words(order: Order, settings: BatchSettings) -> list[str]:
@@ -64,6 +72,13 @@ def words(order: Order, settings: BatchSettings) -> list[str]:
         out += ["--workers", str(settings.workers)]
     if settings.engine != "ledger":
         out += ["--engine", settings.engine]
+    for name, default in (("delimiter", ","), ("encoding", "")):
+        if getattr(settings, name) != default:
+            # In one word: a delimiter may look like an option.
+            out.append(f"--{name}={getattr(settings, name)}")
+    for name in ("na", "booleans"):
+        if getattr(settings, name):
+            out.append(f"--{name}={','.join(getattr(settings, name))}")
     for name in ("delta", "iceberg"):
         if getattr(settings, name):
             out += [f"--{name}", getattr(settings, name)]
@@ -131,6 +146,10 @@ def add_what(parser: Parser) -> None:
     parser.add_argument(
         "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"
     )
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default ,); tab for a tab")
+    parser.add_argument("--na", metavar="WORDS", help="bare CSV cells that are null, commas between: NA,NULL,\\\\N")
+    parser.add_argument("--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False")
+    parser.add_argument("--encoding", metavar="NAME", help="of text input (default UTF-8): latin-1, utf-16, …")
     parser.add_argument(
         "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
     )

@@ -30,6 +30,7 @@ class JsonLines(TextFile):
                 # What is not compressed as its name says is seen before anything is scored.
                 if source.compressed:
                     stream.read(1)
+            self._refuse_strange(source)
         except StreamBroken as err:
             if not self.needs.allow_broken:
                 raise cannot_be_opened(source.url, f"{err.reason}, before its first line is read") from err

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from fivefold.batch.dialect import Dialect
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
@@ -64,6 +65,9 @@ class Piece:
     faults: list[Fault] = field(default_factory=list)
 
 
+_PLAIN = Dialect()
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What is wanted of every file: the contract's fields, columns to carry beside them, rows in a piece."""
@@ -74,6 +78,7 @@ class Needs:
     chunk_rows: int = 8192
     clear: bool = False
     """Whether stores may be talked to without https."""
+    dialect: Dialect = _PLAIN
     allow_broken: bool = False
     """Whether a file that breaks off before its first row is read as far as it goes, instead of refused."""
 
