@@ -18,6 +18,7 @@ import msgspec
 
 from fivefold.batch import formats
 from fivefold.batch.dialect import Dialect
+from fivefold.batch.formats.carried import schema
 from fivefold.batch.formats.piece import Check, Needs, Range, nothing
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
@@ -42,6 +43,8 @@ class Fragment:
     id: str
     source: Source
     range: Range
+    carried: bytes = b""
+    """The schema of the carried columns (`formats.carried`)."""
 
     @property
     def name(self) -> str:
@@ -61,6 +64,8 @@ class Plan:
     ignored: tuple[str, ...] = field(default=())
     order: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for at the first start, so that a later one can ask for the same."""
+    carried: bytes = b""
+    """The schema of the carried columns in every part."""
     passed_over: tuple[tuple[str, str], ...] = ()
     """Paths that the patterns match and that are not read, with the reasons."""
 
@@ -81,6 +86,7 @@ class Plan:
                 "order": self.order,
                 "ignored": self.ignored,
                 "passed_over": self.passed_over,
+                "carried": self.carried,
                 "sources": self.sources,
                 "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
             }
@@ -90,9 +96,16 @@ class Plan:
     def from_bytes(cls, data: bytes) -> Plan:
         """A plan that was kept."""
         kept = msgspec.json.decode(data, type=_Kept)
-        fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
+        fragments = tuple(Fragment(id, kept.sources[index], part, kept.carried) for id, index, part in kept.fragments)
         return cls(
-            kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order, kept.passed_over
+            kept.run_id,
+            kept.facts,
+            tuple(kept.sources),
+            fragments,
+            tuple(kept.ignored),
+            kept.order,
+            kept.carried,
+            kept.passed_over,
         )
 
 
@@ -103,6 +116,7 @@ class _Kept(msgspec.Struct):
     ignored: list[str]
     sources: list[Source]
     fragments: list[tuple[str, int, Range]]
+    carried: bytes = b""
     passed_over: tuple[tuple[str, str], ...] = ()
 
 
@@ -165,11 +179,13 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
     with ThreadPoolExecutor(THREADS) as threads:
         # All of the files' heads first: a run that cannot be done is refused before text is read.
         ignored = tuple(dict.fromkeys(name for names in threads.map(looked, sources) for name in names))
+        kinds = list(threads.map(lambda source: readers[source.format].kinds(source), sources))
         ranges = list(threads.map(cut, sources))
+    carried = schema(kinds, needs.carried)
     pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
-    fragments = tuple(Fragment(_id(index, *piece), *piece) for index, piece in enumerate(pieces))
+    fragments = tuple(Fragment(_id(index, *piece), *piece, carried) for index, piece in enumerate(pieces))
     run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
-    return Plan(run_id, facts, tuple(sources), fragments, ignored)
+    return Plan(run_id, facts, tuple(sources), fragments, ignored, carried=carried)
 
 
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from fivefold.batch import formats, plan
 from fivefold.batch.cluster import Cluster
 from fivefold.batch.files import FragmentFiles
+from fivefold.batch.formats.carried import conformed
 from fivefold.batch.formats.piece import Fault, Needs, Piece, Torn
 from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout, to_arrow
@@ -115,7 +116,8 @@ class Read:
             torn: dict[int, str] = {}
             while True:
                 try:
-                    for piece in reader.read(fragment.source, fragment.range, torn):
+                    for found in reader.read(fragment.source, fragment.range, torn):
+                        piece = conformed(found, fragment.carried, fragment.source.url)
                         yield self._table(row[FRAGMENT], piece, _Head(fragment.id, piece.faults, piece.carried))
                     break
                 except Torn as err:

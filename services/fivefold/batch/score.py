@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fivefold.batch import formats
 from fivefold.batch.files import FragmentFiles
+from fivefold.batch.formats.carried import conformed
 from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
 from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout
@@ -69,7 +70,7 @@ class FragmentScorer:
         if reader is None:
             reader = self._readers[fragment.source.format] = formats.of(fragment.source.format, self._needs)
         for piece in reader.read(fragment.source, fragment.range, torn):
-            files.write(*answered(self._scorer, piece))
+            files.write(*answered(self._scorer, conformed(piece, fragment.carried, fragment.source.url)))
             if most_bad is not None and files.bad > most_bad:
                 raise too_many(files.bad, most_bad)
 

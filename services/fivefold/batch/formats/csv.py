@@ -70,6 +70,14 @@ class Csv(TextFile):
             raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
         return ignored
 
+    def kinds(self, source: Source) -> dict[str, Any] | None:
+        """The header's names, all of them text."""
+        try:
+            return dict.fromkeys(self._header(source), pa.string())
+        except ContractError:
+            # What is wrong with it, `look` says.
+            return None
+
     def _header(self, source: Source) -> tuple[str, ...]:
         if source.url not in self._headers:
             try:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from fivefold.batch.compression import StreamBroken
+from fivefold.batch.formats import scan
 from fivefold.batch.formats.piece import Fault, Needs, Piece, cannot_be_opened
 from fivefold.batch.formats.scan import MAX_LINE
 from fivefold.batch.formats.text import Part, TextFile, in_order, too_long
 from fivefold.batch.sources import Source
 from fivefold.core.errors import ContractError
+from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.lines import Lines
 
 
@@ -35,6 +39,22 @@ class JsonLines(TextFile):
             if not self.needs.allow_broken:
                 raise cannot_be_opened(source.url, f"{err.reason}, before its first line is read") from err
         return []
+
+    def kinds(self, source: Source) -> dict[str, Any] | None:
+        """The first record's names: others may have more of them. What is carried becomes text."""
+        try:
+            with self._open(source) as (stream, offset):
+                block = next(scan.blocks(stream, quotes=False, offset=offset), None)
+        except scan.Break:
+            return None
+        if block is None or not len(block.starts):
+            return {}
+        try:
+            record = loads(block.data[block.starts[0] : block.ends[0]])
+        except ContractError:
+            return {}
+        names = list(record) if isinstance(record, dict) else []
+        return dict.fromkeys(names, pa.string())
 
     def _piece(self, source: Source, part: Part) -> Piece:  # noqa: ARG002  # of CSV it decides the header
         rows = np.flatnonzero(~part.broken)

@@ -44,6 +44,15 @@ class Parquet:
                 raise
             return check_names(names, self.needs, source.url)
 
+    def kinds(self, source: Source) -> dict[str, Any] | None:
+        """The schema's names and types."""
+        with source.random(self.needs.clear) as stream:
+            try:
+                schema = self._file(source, stream).schema_arrow
+            except _Footless:
+                return None
+            return {field.name: field.type for field in schema}
+
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Row groups that follow each other, together about `target` bytes as stored."""
         out: list[Range] = []
@@ -78,7 +87,7 @@ class Parquet:
             for group in range(part.start, part.end):
                 rows = file.metadata.row_group(group).num_rows
                 if group in torn:
-                    yield self._torn(group, row, rows, torn[group])
+                    yield self._torn(file, group, row, rows, torn[group])
                 else:
                     yield from self._group(file, group, names, row)
                 row += rows
@@ -125,12 +134,13 @@ class Parquet:
         carried = {name: values.filter(good) for name, values in carried.items()}
         return Piece(reading.columns, places[~reading.bad], carried, faults)
 
-    def _torn(self, group: int, row: int, rows: int, reason: str) -> Piece:
+    def _torn(self, file: Any, group: int, row: int, rows: int, reason: str) -> Piece:
         error = ContractError("malformed", f"row group {group} cannot be read, {rows} rows: {reason}")
-        return self._nothing([Fault(row, error, rows=rows, broken=True)])
+        carried = {name: pa.array([], file.schema_arrow.field(name).type) for name in self.needs.carried}
+        return self._nothing([Fault(row, error, rows=rows, broken=True)], carried)
 
-    def _nothing(self, faults: list[Fault]) -> Piece:
-        carried = {name: pa.array([], pa.null()) for name in self.needs.carried}
+    def _nothing(self, faults: list[Fault], carried: dict[str, Any] | None = None) -> Piece:
+        carried = carried or {name: pa.array([], pa.null()) for name in self.needs.carried}
         columns = Columns(
             self.needs.fields,
             {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in self.needs.fields},

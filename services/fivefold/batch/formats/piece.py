@@ -96,6 +96,9 @@ class Format(Protocol):
         Raises `ContractError` where a required or carried column is missing, or the file is not one of the format.
         """
 
+    def kinds(self, source: Source) -> Mapping[str, Any]:
+        """The Arrow types of the carried columns, as far as the file says."""
+
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """The whole file as ranges of about `target` bytes. What `check` raises now and then ends it."""
 
