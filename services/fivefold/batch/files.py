@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from fivefold.batch.formats.piece import Piece
-from fivefold.batch.ledger import Ledger, Record, part_name, quarantine_name
+from fivefold.batch.ledger import FileCounts, Ledger, Record, part_name, quarantine_name
 from fivefold.batch.output import Layout, Quarantine, Sink, sink
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
@@ -35,6 +35,9 @@ class FragmentFiles:
         self._answers: Sink = sink(self._format, self._part, self._layout)
         self._faults = Quarantine(self._refused, self._fragment.source.url)
         self._empty = True
+        self.at = 0
+        """Which of the fragment's files is written about."""
+        self._counts = [FileCounts() for _ in self._fragment.pieces]
 
     @property
     def quarantined(self) -> int:
@@ -51,8 +54,17 @@ class FragmentFiles:
         if len(piece.places) or self._empty:
             self._answers.write(piece.places, piece.columns, piece.carried, answers)
             self._empty = False
+        before = self._faults.rows
         self._faults.write(piece.faults)
         self.scored += len(piece.places)
+        counts = self._counts[self.at]
+        counts.scored += len(piece.places)
+        counts.quarantined += self._faults.rows - before
+
+    def turn_to(self, at: int) -> None:
+        """What comes is of that one of the fragment's files."""
+        self.at = at
+        self._faults.url = self._fragment.pieces[at][0].url
 
     def restart(self) -> None:
         """Forget everything."""
@@ -83,6 +95,7 @@ class FragmentFiles:
             round(time.perf_counter() - self._started, 3),
             peak_memory(),
             tuple(self._faults.broken),
+            tuple(self._counts) if self._fragment.more else (),
         )
         place = self._ledger.place
         if self._faults.any:

@@ -46,6 +46,14 @@ class BrokenInput:
         return f"{self.file}: {where}: {self.reason}"
 
 
+@dataclass(slots=True)
+class FileCounts:
+    """Rows of one of a fragment's files."""
+
+    scored: int = 0
+    quarantined: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One finished fragment. Sizes in bytes, `seconds` of the worker that did it; `quarantine_sha256` is empty where
@@ -65,6 +73,8 @@ class Record:
     """The most memory that the worker has had resident until then."""
     broken: tuple[BrokenInput, ...] = ()
     """Where its input breaks off; their rows are among the quarantined."""
+    files: tuple[FileCounts, ...] = ()
+    """Of each of its files, where there is more than one."""
 
     @property
     def bad(self) -> int:

@@ -221,7 +221,7 @@ class Quarantine:
     """The file of a fragment's faults, made with the first one: JSON lines."""
 
     def __init__(self, path: Path, url: str) -> None:
-        self.path, self._url = path, url
+        self.path, self.url = path, url
         self._file: Any = None
         self.rows = 0
         self.codes: dict[str, int] = {}
@@ -242,7 +242,7 @@ class Quarantine:
         for fault in faults:
             self.rows += fault.rows
             if fault.broken:
-                self.broken.append(BrokenInput(self._url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
+                self.broken.append(BrokenInput(self.url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
             if fault.rows:
                 self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
             self._file.write(msgspec.json.encode(self._record(fault)) + b"\n")
@@ -254,7 +254,7 @@ class Quarantine:
 
     def _record(self, fault: Fault) -> dict[str, Any]:
         error = fault.error
-        out: dict[str, Any] = {"file": self._url, "row": fault.row}
+        out: dict[str, Any] = {"file": self.url, "row": fault.row}
         for name in ("line", "offset", "size"):
             if (value := getattr(fault, name)) is not None:
                 out[name] = value

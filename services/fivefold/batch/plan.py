@@ -8,7 +8,8 @@ later start need not read text again to know where it was cut. Doing the work is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -31,7 +32,8 @@ SMALLEST = 8 * 1024 * 1024
 """Bytes below which a fragment is not made smaller to occupy more workers."""
 
 SHARES = 32
-"""Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together."""
+"""Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together. With more
+pieces than these, small files are packed together."""
 
 THREADS = 4
 
@@ -45,6 +47,18 @@ class Fragment:
     range: Range
     carried: bytes = b""
     """The schema of the carried columns (`formats.carried`)."""
+    more: tuple[tuple[Source, Range], ...] = ()
+    """Further files, small and whole, that are done together with the first."""
+
+    @property
+    def pieces(self) -> tuple[tuple[Source, Range], ...]:
+        """The ranges of all its files, in order."""
+        return (self.source, self.range), *self.more
+
+    @property
+    def rows(self) -> int | None:
+        """Its rows; None where only reading will tell."""
+        return _sum([part.rows for _, part in self.pieces])
 
     @property
     def name(self) -> str:
@@ -72,8 +86,7 @@ class Plan:
     @property
     def rows(self) -> int | None:
         """The rows of the input; None where only reading compressed text will tell."""
-        counts = [fragment.range.rows for fragment in self.fragments]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        return _sum([fragment.rows for fragment in self.fragments])
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
@@ -88,7 +101,10 @@ class Plan:
                 "passed_over": self.passed_over,
                 "carried": self.carried,
                 "sources": self.sources,
-                "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
+                "fragments": [
+                    [each.id, place[each.source.url], each.range, [[place[more.url], part] for more, part in each.more]]
+                    for each in self.fragments
+                ],
             }
         )
 
@@ -96,7 +112,16 @@ class Plan:
     def from_bytes(cls, data: bytes) -> Plan:
         """A plan that was kept."""
         kept = msgspec.json.decode(data, type=_Kept)
-        fragments = tuple(Fragment(id, kept.sources[index], part, kept.carried) for id, index, part in kept.fragments)
+        fragments = tuple(
+            Fragment(
+                id,
+                kept.sources[index],
+                part,
+                kept.carried,
+                tuple((kept.sources[other], whole) for other, whole in more),
+            )
+            for id, index, part, more in kept.fragments
+        )
         return cls(
             kept.run_id,
             kept.facts,
@@ -115,7 +140,7 @@ class _Kept(msgspec.Struct):
     order: dict[str, Any]
     ignored: list[str]
     sources: list[Source]
-    fragments: list[tuple[str, int, Range]]
+    fragments: list[tuple[str, int, Range, list[tuple[int, Range]]]]
     carried: bytes = b""
     passed_over: tuple[tuple[str, str], ...] = ()
 
@@ -183,7 +208,10 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
         ranges = list(threads.map(cut, sources))
     carried = schema(kinds, needs.carried)
     pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
-    fragments = tuple(Fragment(_id(index, *piece), *piece, carried) for index, piece in enumerate(pieces))
+    fragments = tuple(
+        Fragment(_id(index, group), *group[0], carried, tuple(group[1:]))
+        for index, group in enumerate(_packed(pieces, target))
+    )
     run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
     return Plan(run_id, facts, tuple(sources), fragments, ignored, carried=carried)
 
@@ -210,9 +238,36 @@ def _said(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _id(index: int, source: Source, part: Range) -> str:
+def _packed(pieces: Sequence[tuple[Source, Range]], target: int) -> Iterator[list[tuple[Source, Range]]]:
+    """Fragments of pieces that follow each other: whole files together up to the target where there are many."""
+    if len(pieces) <= SHARES:
+        yield from ([piece] for piece in pieces)
+        return
+    ranges = Counter(source.url for source, _ in pieces)
+    group: list[tuple[Source, Range]] = []
+    size = 0
+    for source, part in pieces:
+        whole = ranges[source.url] == 1
+        if group and (not whole or size + source.size > target):
+            yield group
+            group, size = [], 0
+        group.append((source, part))
+        size += source.size
+        if not whole:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _id(index: int, group: Sequence[tuple[Source, Range]]) -> str:
     # In front, so that names of output files sort as the input does.
-    return f"{index:05d}-{_digest([source.url, source.identity, part.start, part.end])[:16]}"
+    said = [[source.url, source.identity, part.start, part.end] for source, part in group]
+    return f"{index:05d}-{_digest(said[0] if len(said) == 1 else said)[:16]}"
 
 
 def _digest(value: Any) -> str:

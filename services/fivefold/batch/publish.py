@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, codes, part_name, quarantine_name
+from fivefold.batch.ledger import REPORT, SUCCESS, FileCounts, Ledger, Record, codes, part_name, quarantine_name
 from fivefold.batch.plan import Plan
 from fivefold.core.errors import InternalError
 
@@ -21,7 +21,7 @@ def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
     rows = scored = quarantined = 0
     for fragment in plan.fragments:
         record = records[fragment.id]
-        planned = record.rows if fragment.range.rows is None else fragment.range.rows
+        planned = record.rows if fragment.rows is None else fragment.rows
         if record.rows != planned or record.scored + record.quarantined != record.rows:
             raise InternalError(
                 "internal",
@@ -49,7 +49,7 @@ def report(
     }
     for fragment in plan.fragments:
         record = records[fragment.id]
-        part = {
+        part: dict[str, Any] = {
             "part": part_name(fragment.id, plan.facts["format"]),
             "file": fragment.source.url,
             "row": fragment.range.row,
@@ -61,9 +61,23 @@ def report(
         }
         if record.quarantine_sha256:
             part["quarantine"] = quarantine_name(fragment.id)
+        counted = record.files or (FileCounts(record.scored, record.quarantined),)
+        inside = [
+            {
+                "file": source.url,
+                "rows": each.scored + each.quarantined,
+                "scored": each.scored,
+                "quarantined": each.quarantined,
+            }
+            for (source, _), each in zip(fragment.pieces, counted, strict=True)
+        ]
+        if len(inside) > 1:
+            # In the order of the part's rows, whose numbers begin anew with each.
+            part["files"] = inside
         parts.append(part)
-        for name in ("rows", "scored", "quarantined"):
-            files[fragment.source.url][name] += part[name]
+        for each in inside:
+            for name in ("rows", "scored", "quarantined"):
+                files[str(each["file"])][name] += each[name]
     fresh = counts["rows"] - resumed
     return {
         "format": 1,
