@@ -25,7 +25,7 @@ from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
 from fivefold.core.bundle import Bundle
 
-REVISION = 1
+REVISION = 2
 """Raised by a change of this code that changes a byte of the output."""
 
 SMALLEST = 8 * 1024 * 1024
@@ -101,10 +101,12 @@ class Plan:
                 "passed_over": self.passed_over,
                 "carried": self.carried,
                 "sources": self.sources,
-                "fragments": [
-                    [each.id, place[each.source.url], each.range, [[place[more.url], part] for more, part in each.more]]
+                "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
+                "more": {
+                    each.id: [[place[source.url], part] for source, part in each.more]
                     for each in self.fragments
-                ],
+                    if each.more
+                },
             }
         )
 
@@ -118,9 +120,9 @@ class Plan:
                 kept.sources[index],
                 part,
                 kept.carried,
-                tuple((kept.sources[other], whole) for other, whole in more),
+                tuple((kept.sources[other], whole) for other, whole in kept.more.get(id, ())),
             )
-            for id, index, part, more in kept.fragments
+            for id, index, part in kept.fragments
         )
         return cls(
             kept.run_id,
@@ -140,7 +142,8 @@ class _Kept(msgspec.Struct):
     order: dict[str, Any]
     ignored: list[str]
     sources: list[Source]
-    fragments: list[tuple[str, int, Range, list[tuple[int, Range]]]]
+    fragments: list[tuple[str, int, Range]]
+    more: dict[str, list[tuple[int, Range]]] = {}
     carried: bytes = b""
     passed_over: tuple[tuple[str, str], ...] = ()
 

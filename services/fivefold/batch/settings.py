@@ -82,7 +82,8 @@ class BatchSettings:
     def dialect(self) -> Dialect:
         """How text input is written."""
         delimiter = "\t" if self.delimiter in ("\\t", "tab") else self.delimiter
-        return Dialect(delimiter, self.na, self.booleans, self.encoding)
+        # As JSON keeps them, they are lists.
+        return Dialect(delimiter, tuple(self.na), tuple(self.booleans), self.encoding)
 
     def __post_init__(self) -> None:
         found = wrong(self.dialect)

@@ -156,8 +156,11 @@ def format_of(url: str) -> tuple[str, str] | None:
     """Format and compression by the name's suffixes, None for another name."""
     name = url.lower()
     compressed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
-    suffix = PurePosixPath(name.removesuffix(compressed)).suffix
-    format = SUFFIXES.get(suffix)
+    bare = PurePosixPath(name.removesuffix(compressed))
+    format = SUFFIXES.get(bare.suffix)
+    if bare.suffix == ".json" and bare.name.startswith("part-"):
+        # So Spark names its JSON lines; any other file of that name may be one value.
+        format = "jsonl"
     if format is None or (format == "parquet" and compressed):
         return None
     return format, compressed
