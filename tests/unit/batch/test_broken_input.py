@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.batch.world import answers, files, quarantined, records, run
 
 from fivefold.batch.compression import StreamBroken, Unpacked
-from fivefold.cli import EXIT
+from fivefold.cli import EXIT, main
 from fivefold.core.errors import ContractError, RunFailed
 
 ROWS = 24_000
@@ -252,3 +252,22 @@ def test_the_ledger_knows_the_places(tmp_path: Path, noted: Path) -> None:
     (record,) = records(tmp_path / "out")
     assert [each.offset for each in record.broken] == [22]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["broken"] == report["broken"]
+
+
+def test_a_run_that_has_broken_input_is_resumed_by_leave(
+    tmp_path: Path, noted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command line: exit status 3 and the place; then the same command, or resume, with --allow-torn."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1, "note": "x"}\n{')
+    with pytest.raises(RunFailed):
+        run(noted, path, tmp_path / "out")
+
+    line = ["score", "--model", str(noted), "--input", str(path), "--output", str(tmp_path / "out")]
+    assert main(line) == 3
+    said = capsys.readouterr().err
+    assert f"{path}: row 1, byte 22: " in said
+    assert "--allow-torn" in said
+    assert main(["batch", "resume", str(tmp_path / "out")]) == 3
+    assert main(["batch", "resume", str(tmp_path / "out"), "--allow-torn"]) == 0
+    assert f"broken    {path}: row 1, byte 22: " in capsys.readouterr().out
