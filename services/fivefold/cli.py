@@ -35,7 +35,7 @@ EXIT: dict[str, int] = {
     **dict.fromkeys(("request_timeout", "headers_too_large", "rate_limited", "not_ready", "overloaded"), 5),
     "deadline_exceeded": 5,
     "cancelled": 130,
-    **dict.fromkeys(("run_conflict", "too_many_bad_rows"), 3),
+    **dict.fromkeys(("run_conflict", "too_many_bad_rows", "input_broken"), 3),
     **dict.fromkeys(("model_failed", "storage_failed", "worker_lost"), 1),
     "internal": 1,
 }

@@ -1,16 +1,22 @@
 """The breaker: how many rows may be quarantined before a run is not worth publishing.
 
 A share is judged at the end, and before it only where the share of the whole input is exceeded already, whatever is
-still to come; a number of rows acts at once. Counting is left to `run`.
+still to come; a number of rows acts at once. Where the input breaks off is judged apart: rows that are lost there are
+nobody's bad rows. Counting is left to `run`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fivefold.batch.ledger import BrokenInput
 from fivefold.batch.score import too_many
 from fivefold.core.errors import RunFailed
+
+SHOWN = 3
+"""Places that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class Breaker:
     max_bad_fraction: float
     max_bad_rows: int | None
     rows: int | None
+    allow_broken: bool = False
 
     @property
     def most(self) -> int | None:
@@ -38,6 +45,18 @@ class Breaker:
         if bad > self._share(rows):
             raise _too_large_a_share(bad, rows, self.max_bad_fraction)
         self.meanwhile(bad)
+
+    def broken(self, places: Sequence[BrokenInput]) -> None:
+        """Raise `RunFailed` where the input breaks off somewhere, unless that is allowed."""
+        if self.allow_broken or not places:
+            return
+        shown = "; ".join(each.said for each in places[:SHOWN])
+        more = f"; and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        raise RunFailed(
+            "input_broken",
+            f"the input breaks off in {len(places):,} {'place' if len(places) == 1 else 'places'}: {shown}{more}",
+            help="repair it and start a new run; or publish what could be read: the same command with --allow-torn",
+        )
 
     def _share(self, rows: int) -> int:
         """The most rows that are not strictly more than the share."""

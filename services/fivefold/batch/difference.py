@@ -71,15 +71,31 @@ class _Run:
             raise NotFound("not_found", "there is no published run", path=where.url)
         report = json.loads(text)
         self._place, self._format = where, report["output_format"]
-        self.files: dict[str, list[str]] = {item["file"]: [] for item in report["files"]}
+        self.files: dict[str, list[tuple[str, int, int | None]]] = {item["file"]: [] for item in report["files"]}
         for part in sorted(report["parts"], key=lambda part: part["row"]):
-            self.files[part["file"]].append(part["part"])
+            start = 0
+            for inside in part.get("files", ()):
+                self.files[inside["file"]].append((part["part"], start, inside["scored"]))
+                start += inside["scored"]
+            if "files" not in part:
+                self.files[part["file"]].append((part["part"], 0, None))
 
     def tables(self, file: str) -> Iterator[pa.Table]:
         """The rows of a file's parts, in order, some at a time."""
-        for name in self.files[file]:
+        for name, start, count in self.files[file]:
             with self._place.open(name) as stream:
-                yield from _tables(stream, self._format)
+                tables = _tables(stream, self._format)
+                yield from tables if count is None else _within(tables, start, count)
+
+
+def _within(tables: Iterator[pa.Table], start: int, count: int) -> Iterator[pa.Table]:
+    """The rows of one file in a part that has several."""
+    for table in tables:
+        if start < len(table) and count:
+            some = table.slice(start, count)
+            yield some
+            count -= len(some)
+        start = max(0, start - len(table))
 
 
 def _tables(stream: Any, format: str) -> Iterator[pa.Table]:

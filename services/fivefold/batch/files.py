@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from fivefold.batch.formats.piece import Piece
-from fivefold.batch.ledger import Ledger, Record, part_name, quarantine_name
+from fivefold.batch.ledger import FileCounts, Ledger, Record, part_name, quarantine_name
 from fivefold.batch.output import Layout, Quarantine, Sink, sink
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
@@ -35,19 +35,36 @@ class FragmentFiles:
         self._answers: Sink = sink(self._format, self._part, self._layout)
         self._faults = Quarantine(self._refused, self._fragment.source.url)
         self._empty = True
+        self.at = 0
+        """Which of the fragment's files is written about."""
+        self._counts = [FileCounts() for _ in self._fragment.pieces]
 
     @property
     def quarantined(self) -> int:
         """Rows that were refused so far."""
         return self._faults.rows
 
+    @property
+    def bad(self) -> int:
+        """Of these, the rows that are bad themselves, and not lost where a file is broken."""
+        return self._faults.rows - sum(each.rows for each in self._faults.broken)
+
     def write(self, piece: Piece, answers: Columns) -> None:
         """Add a piece and the answers to its good rows."""
         if len(piece.places) or self._empty:
             self._answers.write(piece.places, piece.columns, piece.carried, answers)
             self._empty = False
+        before = self._faults.rows
         self._faults.write(piece.faults)
         self.scored += len(piece.places)
+        counts = self._counts[self.at]
+        counts.scored += len(piece.places)
+        counts.quarantined += self._faults.rows - before
+
+    def turn_to(self, at: int) -> None:
+        """What comes is of that one of the fragment's files."""
+        self.at = at
+        self._faults.url = self._fragment.pieces[at][0].url
 
     def restart(self) -> None:
         """Forget everything."""
@@ -73,13 +90,15 @@ class FragmentFiles:
             self._faults.codes,
             self._part.stat().st_size,
             _sha256(self._part),
-            _sha256(self._refused) if self.quarantined else "",
+            _sha256(self._refused) if self._faults.any else "",
             attempt,
             round(time.perf_counter() - self._started, 3),
             peak_memory(),
+            tuple(self._faults.broken),
+            tuple(self._counts) if self._fragment.more else (),
         )
         place = self._ledger.place
-        if self.quarantined:
+        if self._faults.any:
             place.put(self._refused, quarantine_name(record.fragment))
         place.put(self._part, part_name(record.fragment, self._format))
         if self._ledger.finish(record):

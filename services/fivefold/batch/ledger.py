@@ -30,6 +30,31 @@ THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenInput:
+    """A place where the input breaks off: a stream behind `offset` bytes, or `rows` rows of a row group."""
+
+    file: str
+    row: int
+    rows: int
+    offset: int | None
+    reason: str
+
+    @property
+    def said(self) -> str:
+        """As a message names it."""
+        where = f"row {self.row:,}" if self.offset is None else f"row {self.row:,}, byte {self.offset:,}"
+        return f"{self.file}: {where}: {self.reason}"
+
+
+@dataclass(slots=True)
+class FileCounts:
+    """Rows of one of a fragment's files."""
+
+    scored: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One finished fragment. Sizes in bytes, `seconds` of the worker that did it; `quarantine_sha256` is empty where
     nothing was refused."""
@@ -46,6 +71,15 @@ class Record:
     seconds: float
     peak_bytes: int = 0
     """The most memory that the worker has had resident until then."""
+    broken: tuple[BrokenInput, ...] = ()
+    """Where its input breaks off; their rows are among the quarantined."""
+    files: tuple[FileCounts, ...] = ()
+    """Of each of its files, where there is more than one."""
+
+    @property
+    def bad(self) -> int:
+        """Quarantined rows without those that are lost where the input breaks off."""
+        return self.quarantined - sum(each.rows for each in self.broken)
 
 
 class Ledger:

@@ -21,6 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats.piece import Fault
+from fivefold.batch.ledger import BrokenInput
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid
@@ -220,10 +221,17 @@ class Quarantine:
     """The file of a fragment's faults, made with the first one: JSON lines."""
 
     def __init__(self, path: Path, url: str) -> None:
-        self.path, self._url = path, url
+        self.path, self.url = path, url
         self._file: Any = None
         self.rows = 0
         self.codes: dict[str, int] = {}
+        self.broken: list[BrokenInput] = []
+        """The places where the input breaks off."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a file: a break between two rows has a record, and no row."""
+        return self._file is not None
 
     def write(self, faults: Sequence[Fault]) -> None:
         """Add faults."""
@@ -233,7 +241,10 @@ class Quarantine:
             self._file = self.path.open("wb")
         for fault in faults:
             self.rows += fault.rows
-            self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
+            if fault.broken:
+                self.broken.append(BrokenInput(self.url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
+            if fault.rows:
+                self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
             self._file.write(msgspec.json.encode(self._record(fault)) + b"\n")
 
     def close(self) -> None:
@@ -243,7 +254,7 @@ class Quarantine:
 
     def _record(self, fault: Fault) -> dict[str, Any]:
         error = fault.error
-        out: dict[str, Any] = {"file": self._url, "row": fault.row}
+        out: dict[str, Any] = {"file": self.url, "row": fault.row}
         for name in ("line", "offset", "size"):
             if (value := getattr(fault, name)) is not None:
                 out[name] = value

@@ -8,28 +8,32 @@ later start need not read text again to know where it was cut. Doing the work is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
 from fivefold.batch import formats
+from fivefold.batch.dialect import Dialect
+from fivefold.batch.formats.carried import schema
 from fivefold.batch.formats.piece import Check, Needs, Range, nothing
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
 from fivefold.core.bundle import Bundle
 
-REVISION = 1
+REVISION = 2
 """Raised by a change of this code that changes a byte of the output."""
 
 SMALLEST = 8 * 1024 * 1024
 """Bytes below which a fragment is not made smaller to occupy more workers."""
 
 SHARES = 32
-"""Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together."""
+"""Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together. With more
+pieces than these, small files are packed together."""
 
 THREADS = 4
 
@@ -41,6 +45,20 @@ class Fragment:
     id: str
     source: Source
     range: Range
+    carried: bytes = b""
+    """The schema of the carried columns (`formats.carried`)."""
+    more: tuple[tuple[Source, Range], ...] = ()
+    """Further files, small and whole, that are done together with the first."""
+
+    @property
+    def pieces(self) -> tuple[tuple[Source, Range], ...]:
+        """The ranges of all its files, in order."""
+        return (self.source, self.range), *self.more
+
+    @property
+    def rows(self) -> int | None:
+        """Its rows; None where only reading will tell."""
+        return _sum([part.rows for _, part in self.pieces])
 
     @property
     def name(self) -> str:
@@ -60,12 +78,15 @@ class Plan:
     ignored: tuple[str, ...] = field(default=())
     order: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for at the first start, so that a later one can ask for the same."""
+    carried: bytes = b""
+    """The schema of the carried columns in every part."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Paths that the patterns match and that are not read, with the reasons."""
 
     @property
     def rows(self) -> int | None:
         """The rows of the input; None where only reading compressed text will tell."""
-        counts = [fragment.range.rows for fragment in self.fragments]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        return _sum([fragment.rows for fragment in self.fragments])
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
@@ -77,8 +98,15 @@ class Plan:
                 "facts": self.facts,
                 "order": self.order,
                 "ignored": self.ignored,
+                "passed_over": self.passed_over,
+                "carried": self.carried,
                 "sources": self.sources,
                 "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
+                "more": {
+                    each.id: [[place[source.url], part] for source, part in each.more]
+                    for each in self.fragments
+                    if each.more
+                },
             }
         )
 
@@ -86,8 +114,26 @@ class Plan:
     def from_bytes(cls, data: bytes) -> Plan:
         """A plan that was kept."""
         kept = msgspec.json.decode(data, type=_Kept)
-        fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
-        return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order)
+        fragments = tuple(
+            Fragment(
+                id,
+                kept.sources[index],
+                part,
+                kept.carried,
+                tuple((kept.sources[other], whole) for other, whole in kept.more.get(id, ())),
+            )
+            for id, index, part in kept.fragments
+        )
+        return cls(
+            kept.run_id,
+            kept.facts,
+            tuple(kept.sources),
+            fragments,
+            tuple(kept.ignored),
+            kept.order,
+            kept.carried,
+            kept.passed_over,
+        )
 
 
 class _Kept(msgspec.Struct):
@@ -97,11 +143,24 @@ class _Kept(msgspec.Struct):
     ignored: list[str]
     sources: list[Source]
     fragments: list[tuple[str, int, Range]]
+    more: dict[str, list[tuple[int, Range]]] = {}
+    carried: bytes = b""
+    passed_over: tuple[tuple[str, str], ...] = ()
 
 
 def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
     """What decides the output of a run beside its input, as JSON values."""
-    return {
+    dialect = settings.dialect
+    other = (
+        {
+            "dialect": {
+                name: list(value) if isinstance(value, tuple) else value for name, value in asdict(dialect).items()
+            }
+        }
+        if dialect != Dialect()
+        else {}
+    )
+    return other | {
         "model": bundle.name,
         "version": bundle.version,
         "bundle": bundle.digest,
@@ -121,7 +180,15 @@ def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
     """What a run wants of its files."""
     known = {name for field in bundle.contract.inputs for name in (field.name, *field.aliases)}
     foreign = tuple(name for name in settings.columns if name not in known)
-    return Needs(bundle.contract.inputs, foreign, settings.strict_columns, settings.chunk_rows, settings.store_http)
+    return Needs(
+        bundle.contract.inputs,
+        foreign,
+        settings.strict_columns,
+        settings.chunk_rows,
+        settings.store_http,
+        settings.dialect,
+        settings.allow_torn,
+    )
 
 
 def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, check: Check = nothing) -> Plan:
@@ -140,25 +207,31 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
     with ThreadPoolExecutor(THREADS) as threads:
         # All of the files' heads first: a run that cannot be done is refused before text is read.
         ignored = tuple(dict.fromkeys(name for names in threads.map(looked, sources) for name in names))
+        kinds = list(threads.map(lambda source: readers[source.format].kinds(source), sources))
         ranges = list(threads.map(cut, sources))
+    carried = schema(kinds, needs.carried)
     pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
-    fragments = tuple(Fragment(_id(index, *piece), *piece) for index, piece in enumerate(pieces))
+    fragments = tuple(
+        Fragment(_id(index, group), *group[0], carried, tuple(group[1:]))
+        for index, group in enumerate(_packed(pieces, target))
+    )
     run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
-    return Plan(run_id, facts, tuple(sources), fragments, ignored)
+    return Plan(run_id, facts, tuple(sources), fragments, ignored, carried=carried)
 
 
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:
     """What another run than the kept one this is, or None where it is that one."""
-    for name, value in facts.items():
-        if kept.facts.get(name) != value:
-            return f"{name.replace('_', ' ')}: {_said(kept.facts.get(name))} there, {_said(value)} here"
+    for name in dict.fromkeys((*facts, *kept.facts)):
+        there, here = kept.facts.get(name), facts.get(name)
+        if there != here:
+            return f"{name.replace('_', ' ')}: {_said(there)} there, {_said(here)} here"
     if kept.sources == tuple(sources):
         return None
-    there = {source.url: source for source in kept.sources}
-    here = {source.url: source for source in sources}
-    for url in sorted({*there, *here}):
-        if there.get(url) != here.get(url):
-            word = "is not among its files" if url not in there else "is missing" if url not in here else "has changed"
+    before = {source.url: source for source in kept.sources}
+    now = {source.url: source for source in sources}
+    for url in sorted({*before, *now}):
+        if before.get(url) != now.get(url):
+            word = "is not among its files" if url not in before else "is missing" if url not in now else "has changed"
             return f"{url} {word}"
     return None
 
@@ -168,9 +241,36 @@ def _said(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _id(index: int, source: Source, part: Range) -> str:
+def _packed(pieces: Sequence[tuple[Source, Range]], target: int) -> Iterator[list[tuple[Source, Range]]]:
+    """Fragments of pieces that follow each other: whole files together up to the target where there are many."""
+    if len(pieces) <= SHARES:
+        yield from ([piece] for piece in pieces)
+        return
+    ranges = Counter(source.url for source, _ in pieces)
+    group: list[tuple[Source, Range]] = []
+    size = 0
+    for source, part in pieces:
+        whole = ranges[source.url] == 1
+        if group and (not whole or size + source.size > target):
+            yield group
+            group, size = [], 0
+        group.append((source, part))
+        size += source.size
+        if not whole:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _id(index: int, group: Sequence[tuple[Source, Range]]) -> str:
     # In front, so that names of output files sort as the input does.
-    return f"{index:05d}-{_digest([source.url, source.identity, part.start, part.end])[:16]}"
+    said = [[source.url, source.identity, part.start, part.end] for source, part in group]
+    return f"{index:05d}-{_digest(said[0] if len(said) == 1 else said)[:16]}"
 
 
 def _digest(value: Any) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, codes, part_name, quarantine_name
+from fivefold.batch.ledger import REPORT, SUCCESS, FileCounts, Ledger, Record, codes, part_name, quarantine_name
 from fivefold.batch.plan import Plan
 from fivefold.core.errors import InternalError
 
@@ -20,7 +21,7 @@ def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
     rows = scored = quarantined = 0
     for fragment in plan.fragments:
         record = records[fragment.id]
-        planned = record.rows if fragment.range.rows is None else fragment.range.rows
+        planned = record.rows if fragment.rows is None else fragment.rows
         if record.rows != planned or record.scored + record.quarantined != record.rows:
             raise InternalError(
                 "internal",
@@ -48,7 +49,7 @@ def report(
     }
     for fragment in plan.fragments:
         record = records[fragment.id]
-        part = {
+        part: dict[str, Any] = {
             "part": part_name(fragment.id, plan.facts["format"]),
             "file": fragment.source.url,
             "row": fragment.range.row,
@@ -58,16 +59,31 @@ def report(
             "bytes": record.bytes,
             "sha256": record.sha256,
         }
-        if record.quarantined:
+        if record.quarantine_sha256:
             part["quarantine"] = quarantine_name(fragment.id)
+        counted = record.files or (FileCounts(record.scored, record.quarantined),)
+        inside = [
+            {
+                "file": source.url,
+                "rows": each.scored + each.quarantined,
+                "scored": each.scored,
+                "quarantined": each.quarantined,
+            }
+            for (source, _), each in zip(fragment.pieces, counted, strict=True)
+        ]
+        if len(inside) > 1:
+            # In the order of the part's rows, whose numbers begin anew with each.
+            part["files"] = inside
         parts.append(part)
-        for name in ("rows", "scored", "quarantined"):
-            files[fragment.source.url][name] += part[name]
+        for each in inside:
+            for name in ("rows", "scored", "quarantined"):
+                files[str(each["file"])][name] += each[name]
     fresh = counts["rows"] - resumed
     return {
         "format": 1,
         "run_id": plan.run_id,
         **counts,
+        "broken": [asdict(each) for fragment in plan.fragments for each in records[fragment.id].broken],
         "codes": codes(records[fragment.id] for fragment in plan.fragments),
         **{name: plan.facts[name] for name in ("model", "version", "bundle", "contract")},
         "seconds": round(seconds, 3),
@@ -80,6 +96,7 @@ def report(
         "output_format": plan.facts["format"],
         "columns": plan.facts["columns"],
         "ignored_columns": list(plan.ignored),
+        "passed_over": [{"path": path, "reason": reason} for path, reason in plan.passed_over],
         "files": list(files.values()),
         "parts": parts,
     }

@@ -20,6 +20,7 @@ import pyarrow as pa
 from fivefold.batch import formats, plan
 from fivefold.batch.cluster import Cluster
 from fivefold.batch.files import FragmentFiles
+from fivefold.batch.formats.carried import conformed
 from fivefold.batch.formats.piece import Fault, Needs, Piece, Torn
 from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout, to_arrow
@@ -46,6 +47,8 @@ class _Head:
     faults: list[Fault]
     carried: dict[str, Any]
     torn: bool = False
+    at: int = 0
+    """Which of the fragment's files it is of."""
 
 
 class RayData:
@@ -111,15 +114,19 @@ class Read:
         """The pieces of fragments."""
         for row in batch.to_pylist():
             fragment: Fragment = pickle.loads(row["pickled"])  # noqa: S301  # this run has pickled it
-            reader = formats.of(fragment.source.format, self._needs)
-            torn: frozenset[int] = frozenset()
+            torn: dict[int, dict[int, str]] = {}
             while True:
+                at = 0
                 try:
-                    for piece in reader.read(fragment.source, fragment.range, torn):
-                        yield self._table(row[FRAGMENT], piece, _Head(fragment.id, piece.faults, piece.carried))
+                    for at, (source, part) in enumerate(fragment.pieces):
+                        reader = formats.of(source.format, self._needs)
+                        for found in reader.read(source, part, torn.get(at, {})):
+                            piece = conformed(found, fragment.carried, source.url)
+                            head = _Head(fragment.id, piece.faults, piece.carried, at=at)
+                            yield self._table(row[FRAGMENT], piece, head)
                     break
                 except Torn as err:
-                    torn |= {err.unit}
+                    torn.setdefault(at, {})[err.unit] = err.reason
                     yield self._table(row[FRAGMENT], _nothing(self._needs.fields), _Head(fragment.id, [], {}, True))
 
     def _table(self, index: int, piece: Piece, head: _Head) -> pa.Table:
@@ -172,6 +179,7 @@ class _Writer:
             if head.torn:
                 self._files.restart()
             else:
+                self._files.turn_to(head.at)
                 kept = _columns(self._layout.kept, GIVEN, rows)
                 piece = Piece(kept, rows.column(ROW).to_numpy(), head.carried, head.faults)
                 self._files.write(piece, _columns(self._layout.outputs, ANSWER, rows))

@@ -88,7 +88,8 @@ def prepare(
     """
     bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
-    files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    files = found.sources
     ledger = Ledger(place(order.output, clear=settings.store_http))
     tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
@@ -99,7 +100,8 @@ def prepare(
     if standing is None:
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
-            order=_kept(order) | {"settings": asdict(settings)},
+            passed_over=found.passed_over,
+            order=_kept(order.absolute()) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
             return ledger, made, bundle
@@ -163,7 +165,7 @@ class _Run:
         delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
         model = str(Reference.parse(order.model).absolute())
         self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
-        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows)
+        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows, settings.allow_torn)
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._begun = time.monotonic()
@@ -181,6 +183,7 @@ class _Run:
             finished=len(self._records),
             rows=self._plan.rows,
             ignored_columns=list(self._plan.ignored),
+            passed_over=len(self._plan.passed_over),
         )
         self._breaker.meanwhile(self._bad)
         working = 0.0
@@ -193,7 +196,9 @@ class _Run:
                     self._tidy()
             working = self._ended - self._working
         counts = totals(self._plan, self._records)
-        self._breaker.at_the_end(counts["quarantined"], counts["rows"])
+        lost = counts["quarantined"] - self._bad
+        self._breaker.at_the_end(self._bad, counts["rows"] - lost)
+        self._breaker.broken([each for fragment in self._plan.fragments for each in self._records[fragment.id].broken])
         seconds = time.monotonic() - self._begun
         self._into_tables()
         made = report(
@@ -304,7 +309,7 @@ class _Run:
 
     @property
     def _bad(self) -> int:
-        return sum(record.quarantined for record in self._records.values())
+        return sum(record.bad for record in self._records.values())
 
     def _check_stop(self) -> None:
         if self._stop.asked:

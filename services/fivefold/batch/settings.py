@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from fivefold.batch.dialect import Dialect, wrong
 from fivefold.core.settings import SettingsError
 
 FORMATS = ("parquet", "csv", "jsonl")
@@ -34,6 +35,21 @@ class BatchSettings:
 
     max_bad_rows: int | None = None
     """A run with more quarantined rows stops at once; None: as many as there are."""
+
+    allow_torn: bool = False
+    """Publish also where the input breaks off: a stream that ends too early, a row group that cannot be read."""
+
+    delimiter: str = ","
+    """What stands between the cells of CSV input; `\\t` and `tab` are a tab."""
+
+    na: tuple[str, ...] = ()
+    """Words that a bare cell of CSV input has for null, beside the empty cell."""
+
+    booleans: tuple[str, ...] = ()
+    """The words for true and for false in CSV input, beside `true` and `false`: True,False as pandas writes them."""
+
+    encoding: str = ""
+    """Of text input; empty: UTF-8."""
 
     workers: int = 0
     """Processes that score, one core each; 0: as many as the cluster, or this machine, has cores."""
@@ -62,7 +78,17 @@ class BatchSettings:
     store_http: bool = False
     """Talk to object stores whose endpoint is not https."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """How text input is written."""
+        delimiter = "\t" if self.delimiter in ("\\t", "tab") else self.delimiter
+        # As JSON keeps them, they are lists.
+        return Dialect(delimiter, tuple(self.na), tuple(self.booleans), self.encoding)
+
     def __post_init__(self) -> None:
+        found = wrong(self.dialect)
+        if found is not None:
+            raise SettingsError(found)
         if self.format not in FORMATS:
             raise SettingsError(f"format: expected one of {', '.join(FORMATS)}, got {self.format!r}")
         if self.engine not in ENGINES:

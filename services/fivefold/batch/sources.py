@@ -6,20 +6,20 @@ for), the entity tag in an object store. What is inside of a file is left to `fo
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import glob
-import gzip
 import hashlib
 import io
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fivefold.batch import stores
+from fivefold.batch.buckets import objects
+from fivefold.batch.compression import Unpacked
+from fivefold.batch.listing import files
+from fivefold.batch.names import Found
 from fivefold.batch.places import storing
 from fivefold.core.contract import nearest
 from fivefold.core.errors import NotFound, ProtocolError
@@ -34,8 +34,6 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".bz2", ".zst")
 
 READ_BYTES = 1024 * 1024
-
-_WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,88 +73,108 @@ class Source:
 
     @contextlib.contextmanager
     def text(self, clear: bool = False) -> Iterator[Any]:
-        """The bytes behind the compression, as a file with `read` and `peek`."""
+        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `compression.StreamBroken`
+        behind the last byte before a break."""
         with self.open(clear) as file:
-            if self.compressed == ".gz":
-                with gzip.GzipFile(fileobj=file) as inflated:
-                    yield inflated
-            elif self.compressed == ".bz2":
-                with bz2.BZ2File(file) as unpacked:
-                    yield unpacked
-            elif self.compressed == ".zst":
-                import pyarrow as pa
+            yield Unpacked(file, self.compressed) if self.compressed else file
 
-                with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
-                    yield io.BufferedReader(stream)
-            else:
-                yield file
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The files of some patterns, sorted by URL, and what they pass over: path and reason."""
+
+    sources: tuple[Source, ...]
+    passed_over: tuple[tuple[str, str], ...]
 
 
 def find(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> list[Source]:
-    """The files of the patterns, sorted by URL, each once.
+    """The files that `search` finds."""
+    return list(search(patterns, digests=digests, clear=clear).sources)
+
+
+def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> Inputs:
+    """The files of the patterns, sorted by URL, each once however it is spelled or linked.
 
     A pattern is a path or an `s3://` or `gs://` URL with `*`, `?`, `[…]` and `**`; a directory stands for the files
-    below it whose names say their format, hidden ones (`.` or `_` first) left out. Raises `NotFound` for a pattern
-    without a file and `ProtocolError` for a file of no known format.
+    below it whose names say their format. What is not read is passed over with a reason. Raises `NotFound` for a
+    pattern without a file, `ProtocolError` for a file of no known format and for a table that is more than its files,
+    and what `listing` and `buckets` raise.
     """
-    found: dict[str, Source] = {}
+    found = Found()
+    items: dict[str, Any] = {}
     for pattern in patterns:
-        before = len(found)
-        some = _objects(pattern, clear) if stores.is_remote(pattern) else _files(pattern, digests)
-        matched = False
-        for source in some:
-            matched = True
-            found[source.url] = source
-        if not matched and len(found) == before:
-            raise NotFound("not_found", f"no file matches {pattern}", help="quote the pattern, so that it comes whole")
-    return [found[url] for url in sorted(found)]
+        before = found.added
+        if stores.is_remote(pattern):
+            items |= objects(pattern, found, clear)
+        else:
+            files(pattern, found)
+        if found.added == before:
+            raise NotFound(
+                "not_found",
+                f"no file matches {pattern}{_passed(found.passed)}",
+                help="quote the pattern, so that it comes whole",
+            )
+    sources: dict[Any, Source] = {}
+    for url in sorted(found.files):
+        known = format_of(url)
+        if known is None:
+            if found.files[url]:
+                raise _unknown(url)
+            found.pass_over(url, "its name says no known format")
+            continue
+        key: Any
+        if stores.is_remote(url):
+            source, key, size = _object(url, known, items[url]), url, items[url]["size"]
+        else:
+            with storing(url):
+                stat = Path(url).stat()
+                identity = _content(Path(url)) if digests else _identity(stat)
+            source, key, size = Source(url, *known, stat.st_size, identity), (stat.st_dev, stat.st_ino), stat.st_size
+        if not size and not found.files[url] and known == ("csv", ""):
+            found.pass_over(url, "empty: it has no header, and no rows")
+        elif key in sources:
+            found.pass_over(url, f"the same file as {sources[key].url}")
+        else:
+            sources[key] = source
+    if not sources:
+        raise NotFound("not_found", f"no file can be scored{_passed(found.passed)}", path=patterns[0])
+    return Inputs(tuple(sources.values()), tuple(sorted(found.passed.items())))
+
+
+SHOWN = 5
+"""Paths that a message names."""
+
+
+def _passed(passed: Mapping[str, str]) -> str:
+    if not passed:
+        return ""
+    shown = ", ".join(f"{path} ({reason})" for path, reason in sorted(passed.items())[:SHOWN])
+    return f"; {len(passed):,} passed over: {shown}{', …' if len(passed) > SHOWN else ''}"
 
 
 def format_of(url: str) -> tuple[str, str] | None:
     """Format and compression by the name's suffixes, None for another name."""
     name = url.lower()
     compressed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
-    suffix = PurePosixPath(name.removesuffix(compressed)).suffix
-    format = SUFFIXES.get(suffix)
+    bare = PurePosixPath(name.removesuffix(compressed))
+    format = SUFFIXES.get(bare.suffix)
+    if bare.suffix == ".json" and bare.name.startswith("part-"):
+        # So Spark names its JSON lines; any other file of that name may be one value.
+        format = "jsonl"
     if format is None or (format == "parquet" and compressed):
         return None
     return format, compressed
 
 
-def _known(url: str) -> tuple[str, str]:
-    found = format_of(url)
-    if found is None:
-        suffix = PurePosixPath(url).suffix
-        known = f"{', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)})"
-        raise ProtocolError(
-            "unsupported_media_type",
-            f"expected a file of {known}, got {suffix or 'no suffix'}",
-            path=url,
-            help=nearest(suffix, SUFFIXES),
-        )
-    return found
-
-
-def _files(pattern: str, digests: bool) -> Iterable[Source]:
-    bare = pattern.removeprefix("file://")
-    path = Path(bare)
-    if path.is_dir():
-        names = [
-            str(file)
-            for file in sorted(path.rglob("*"))
-            if format_of(file.name) and not any(part[0] in "._" for part in file.relative_to(path).parts)
-        ]
-    else:
-        names = [str(path)] if path.exists() else glob.glob(bare, recursive=True)  # noqa: PTH207  # absolute patterns too
-    for name in sorted(names):
-        absolute = Path(name).absolute()
-        if absolute.is_dir():
-            continue
-        format, compressed = _known(str(absolute))
-        with storing(absolute):
-            stat = absolute.stat()
-            identity = _content(absolute) if digests else _identity(stat)
-        yield Source(str(absolute), format, compressed, stat.st_size, identity)
+def _unknown(url: str) -> ProtocolError:
+    suffix = PurePosixPath(url).suffix
+    known = f"{', '.join(SUFFIXES)} (text also as {', '.join(COMPRESSED)})"
+    return ProtocolError(
+        "unsupported_media_type",
+        f"expected a file of {known}, got {suffix or 'no suffix'}",
+        path=url,
+        help=nearest(suffix, SUFFIXES),
+    )
 
 
 def _identity(stat: os.stat_result) -> str:
@@ -168,54 +186,7 @@ def _content(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _objects(pattern: str, clear: bool) -> Iterable[Source]:
-    scheme, bucket, key = stores.split(pattern)
-    wild = _WILD.search(key)
-    # Stores list by whole segments of a path.
-    prefix = key[: wild.start()].rpartition("/")[0] if wild else key.rstrip("/")
-    with stores.speaking_of(pattern):
-        store = stores.store(pattern, clear)
-        if not wild and key and not key.endswith("/"):
-            try:
-                items = [store.head(key)]
-            except FileNotFoundError:
-                items = []
-            if items:
-                yield _object(scheme, bucket, items[0])
-                return
-        matches = _matcher(key) if wild else None
-        listed = [item for some in store.list(prefix or None, chunk_size=1000) for item in some]
-    for item in sorted(listed, key=lambda item: item["path"]):
-        path = item["path"]
-        inside = path.removeprefix(prefix).lstrip("/").split("/")
-        if matches is not None and not matches.fullmatch(path):
-            continue
-        if matches is None and (format_of(path) is None or any(part[:1] in ("_", ".") for part in inside)):
-            continue
-        yield _object(scheme, bucket, item)
-
-
-def _object(scheme: str, bucket: str, item: Any) -> Source:
-    url = f"{scheme}://{bucket}/{item['path']}"
-    format, compressed = _known(url)
+def _object(url: str, known: tuple[str, str], item: Any) -> Source:
     tag = item.get("e_tag")
     stamp = f"etag:{tag}" if tag else f"changed {item['last_modified'].isoformat()}"
-    return Source(url, format, compressed, item["size"], f"{item['size']} bytes, {stamp}")
-
-
-def _matcher(pattern: str) -> re.Pattern[str]:
-    """A pattern of paths as a regular expression: `*` and `?` stay within a folder, `**/` is any number of them."""
-    out, at = "", 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at):
-            out, at = out + "(?:[^/]+/)*", at + 3
-        elif pattern.startswith("**", at):
-            out, at = out + ".*", at + 2
-        elif pattern[at] == "[" and "]" in pattern[at + 2 :]:
-            end = pattern.index("]", at + 2)
-            inside = pattern[at + 1 : end].replace("\\", r"\\")
-            out, at = out + f"[{'^' + inside[1:] if inside[0] == '!' else inside}]", end + 1
-        else:
-            out += {"*": "[^/]*", "?": "[^/]"}.get(pattern[at], re.escape(pattern[at]))
-            at += 1
-    return re.compile(out, re.DOTALL)
+    return Source(url, *known, item["size"], f"{item['size']} bytes, {stamp}")

@@ -71,11 +71,13 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
 
     from fivefold.batch.settings import BatchSettings
 
-    given = {name: getattr(arguments, name) for name in ("max_bad_fraction", "max_bad_rows", "workers")}
+    given = {name: getattr(arguments, name) for name in ("max_bad_fraction", "max_bad_rows", "allow_torn", "workers")}
     changed = {name: value for name, value in given.items() if value is not None}
     # What another version of fivefold has kept beside this is not asked for; that it is another one, the plan will say.
     known = {field.name: kept[field.name] for field in fields(BatchSettings) if field.name in kept}
-    return BatchSettings(**{**known, "columns": tuple(kept["columns"]), **changed})
+    return BatchSettings(
+        **{**known, **{name: tuple(known.get(name, ())) for name in ("columns", "na", "booleans")}, **changed}
+    )
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
@@ -175,6 +177,9 @@ def add_batch(commands: Any) -> None:
     )
     resume.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
     resume.add_argument("--max-bad-fraction", metavar="SHARE", type=float, help="instead of what it was")
+    resume.add_argument(
+        "--allow-torn", action="store_true", default=None, help="publish also where the input breaks off"
+    )
     resume.add_argument("--max-bad-rows", metavar="N", type=int, help="instead of what it was")
     resume.add_argument("--workers", metavar="N", type=int, help="instead of what it was")
     scoring.add_how(resume)

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
     from fivefold.delivery.settings import DeliverySettings
 
+PASSED = 10
+"""Paths passed over that a person is shown; run.json has all of them."""
+
 _SETTINGS = (
     "format",
     "strict_columns",
     "max_bad_fraction",
     "max_bad_rows",
+    "allow_torn",
     "workers",
     "fragment_bytes",
+    "delimiter",
+    "encoding",
     "digest_inputs",
     "engine",
     "delta",
@@ -37,13 +43,19 @@ def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, Delivery
     given = {name: getattr(arguments, name) for name in _SETTINGS}
     columns = None if arguments.columns is None else tuple(filter(None, arguments.columns.split(",")))
     try:
-        settings = read(BatchSettings, columns=columns, **given)
+        settings = read(
+            BatchSettings, columns=columns, na=_words(arguments.na), booleans=_words(arguments.booleans), **given
+        )
         delivery = read(DeliverySettings)
     except SettingsError as err:
         complain(str(err), "fivefold score --help")
         return None
     inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
     return Order(arguments.model, inputs, arguments.output), settings, delivery
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(filter(None, text.split(",")))
 
 
 def words(order: Order, settings: BatchSettings) -> list[str]:
@@ -60,10 +72,17 @@ def words(order: Order, settings: BatchSettings) -> list[str]:
         out += ["--workers", str(settings.workers)]
     if settings.engine != "ledger":
         out += ["--engine", settings.engine]
+    for name, default in (("delimiter", ","), ("encoding", "")):
+        if getattr(settings, name) != default:
+            # In one word: a delimiter may look like an option.
+            out.append(f"--{name}={getattr(settings, name)}")
+    for name in ("na", "booleans"):
+        if getattr(settings, name):
+            out.append(f"--{name}={','.join(getattr(settings, name))}")
     for name in ("delta", "iceberg"):
         if getattr(settings, name):
             out += [f"--{name}", getattr(settings, name)]
-    for name in ("strict_columns", "digest_inputs"):
+    for name in ("strict_columns", "digest_inputs", "allow_torn"):
         if getattr(settings, name):
             out.append(f"--{name.replace('_', '-')}")
     return out
@@ -95,8 +114,15 @@ def tell(result: Result, json: bool) -> None:
     print(f"rows      {report['rows']:,} in, {report['scored']:,} scored, {report['quarantined']:,} quarantined")
     if report["codes"]:
         print("refused   " + ", ".join(f"{code} {count:,}" for code, count in report["codes"].items()))
+    for each in report.get("broken", ()):
+        where = f"row {each['row']:,}" if each["offset"] is None else f"row {each['row']:,}, byte {each['offset']:,}"
+        print(f"broken    {each['file']}: {where}: {each['reason']}")
     if report["ignored_columns"]:
         print(f"ignored   columns {', '.join(report['ignored_columns'])}")
+    passed = report.get("passed_over", ())
+    if passed:
+        shown = ", ".join(f"{each['path']} ({each['reason']})" for each in passed[:PASSED])
+        print(f"input     {len(passed):,} passed over: {shown}{', …' if len(passed) > PASSED else ''}")
     print(f"model     {report['model']}@{report['version']}, bundle {report['bundle']}")
     print(f"time      {report['seconds']:,} s, {report['rows_per_second']:,} rows/s")
 
@@ -120,10 +146,20 @@ def add_what(parser: Parser) -> None:
     parser.add_argument(
         "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"
     )
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default ,); tab for a tab")
+    parser.add_argument("--na", metavar="WORDS", help="bare CSV cells that are null, commas between: NA,NULL,\\\\N")
+    parser.add_argument("--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False")
+    parser.add_argument("--encoding", metavar="NAME", help="of text input (default UTF-8): latin-1, utf-16, …")
     parser.add_argument(
         "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
     )
     parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
+    parser.add_argument(
+        "--allow-torn",
+        action="store_true",
+        default=None,
+        help="publish also where a compressed stream or a row group breaks off: what is before it is scored",
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
     parser.add_argument(
         "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)"

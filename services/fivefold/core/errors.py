@@ -223,7 +223,7 @@ class ModelFailed(FivefoldError):
 class RunFailed(FivefoldError):
     """A run over files that cannot go on; what it has finished stays, and `help` says how to go on from there."""
 
-    codes = ("run_conflict", "too_many_bad_rows", "storage_failed", "worker_lost")
+    codes = ("run_conflict", "too_many_bad_rows", "input_broken", "storage_failed", "worker_lost")
 
 
 class InternalError(FivefoldError):

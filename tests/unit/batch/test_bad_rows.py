@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.batch.world import answers, quarantined, run
 
-from fivefold.core.errors import ContractError
+from fivefold.core.errors import ContractError, RunFailed
 
 ROWS = 6000
 
@@ -185,12 +185,19 @@ def test_a_torn_page_is_a_range_of_rows(tmp_path: Path, noted: Path) -> None:
     data[at : at + 4] = b"\xff" * 4
     path.write_bytes(data)
 
-    result = run(noted, path, tmp_path / "out", chunk_rows=100, max_bad_fraction=0.5)
+    with pytest.raises(RunFailed, match=r"a\.parquet: row 1,000: row group 1 cannot be read, 1000 rows: .*CRC"):
+        run(noted, path, tmp_path / "out", chunk_rows=100, max_bad_fraction=1)
+    result = run(noted, path, tmp_path / "out", chunk_rows=100, allow_torn=True)
 
+    assert result.scored_now == 0
     assert (result.report["scored"], result.report["quarantined"]) == (2000, 1000)
     (record,) = quarantined(tmp_path / "out")
     assert (record["row"], record["rows"], record["code"]) == (1000, 1000, "malformed")
     assert "row group 1" in record["message"]
+    assert "CRC" in record["message"]
+    assert result.report["broken"] == [
+        {"file": str(path), "row": 1000, "rows": 1000, "offset": None, "reason": record["message"]}
+    ]
     assert [row["_row"] for row in answers(tmp_path / "out")] == [*range(1000), *range(2000, 3000)]
 
 

@@ -129,6 +129,7 @@ def test_a_command_line_asks_for_the_same_run(folder: Path) -> None:
 
     line = "score --model model --input a b --input c --output out --format csv --columns x,y"
     line += " --max-bad-fraction 0.5 --max-bad-rows 7 --delta d --engine ray-data"
+    line += " --allow-torn --delimiter tab --na NA,-9 --booleans True,False --encoding latin-1"
     first = asked(_parser().parse_args([*line.split(), "--workers", "3", "--strict-columns", "--fragment-bytes", "9"]))
     assert first is not None
     second = asked(_parser().parse_args(words(first[0], first[1])))

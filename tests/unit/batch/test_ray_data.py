@@ -37,11 +37,17 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
     data = bytearray((home / "c.parquet").read_bytes())
     data[column.data_page_offset + column.total_compressed_size // 2] ^= 255
     (home / "c.parquet").write_bytes(data)
-    settings = {"fragment_bytes": 3000, "max_bad_fraction": 0.5, "columns": ("id", "a"), "chunk_rows": 64}
+    settings = {
+        "fragment_bytes": 3000,
+        "max_bad_fraction": 0.5,
+        "columns": ("id", "a"),
+        "chunk_rows": 64,
+        "allow_torn": True,
+    }
     run(noted, home, tmp_path / "one", **settings)
 
     words = ["--model", str(noted), "--input", str(home), "--output", str(tmp_path / "two"), "--columns", "id,a"]
-    words += ["--fragment-bytes", "3000", "--max-bad-fraction", "0.5", "--engine", "ray-data", "--json"]
+    words += ["--fragment-bytes", "3000", "--max-bad-fraction", "0.5", "--engine", "ray-data", "--allow-torn", "--json"]
     code = "import os, sys; os.environ['FIVEFOLD_CHUNK_ROWS'] = '64'; from fivefold.cli import main; sys.exit(main())"
     report = finish([sys.executable, "-c", code, "score", *words])
 

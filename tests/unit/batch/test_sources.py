@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.batch.sources import _matcher, find, format_of
+from fivefold.batch.names import matcher
+from fivefold.batch.sources import find, format_of
 
 
 @pytest.fixture
@@ -62,6 +63,10 @@ def test_a_file_is_another_one_when_it_changes(tree: Path) -> None:
         ("a.parquet", ("parquet", "")),
         ("A.CSV.GZ", ("csv", ".gz")),
         ("a.ndjson.zst", ("jsonl", ".zst")),
+        ("t/part-00000-8d-c000.json", ("jsonl", "")),
+        ("part-00000-8d-c000.json.gz", ("jsonl", ".gz")),
+        ("a.json", None),
+        ("part-1/a.json", None),
         ("a.parquet.gz", None),
         ("csv", None),
         ("a.b", None),
@@ -79,4 +84,4 @@ def test_patterns_of_stores_are_those_of_files(tree: Path, pattern: str) -> None
     found = glob.glob(pattern, recursive=True, include_hidden=True)  # noqa: PTH207  # what a user's pattern goes through
     on_disk = {name for name in found if Path(name).is_file()}
 
-    assert {name for name in every if _matcher(pattern).fullmatch(name)} == on_disk
+    assert {name for name in every if matcher(pattern).fullmatch(name)} == on_disk

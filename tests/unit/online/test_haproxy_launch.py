@@ -61,7 +61,7 @@ def test_before_there_is_an_application_nobody_hears_that_there_is_no_such_path(
     """Ours has every path: what no backend takes has come too early, but for what names no path at all."""
     edited = haproxy_launch.edit(config.read_text(), "/run")
 
-    backend = edited[edited.index("backend default_backend") :].splitlines()[1:3]
+    backend = edited[edited.index("\nbackend default_backend") :].splitlines()[2:4]
     assert [" ".join(line.split()) for line in backend] == [
         "http-request deny deny_status 404 unless { path_beg / }",
         "http-request deny deny_status 503",

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180, comma, UTF-8, a header): cells by Arrow's parser where a grammar says that it reads them as we do.
+"""CSV (RFC 4180, a header; comma and UTF-8 unless told otherwise): cells by Arrow's parser where it reads as we do.
 
 A regular expression of the contract's own describes the rows whose cells mean the same to Arrow and to core's reader
 of cells; it may only accept. Every other row, and every row that then breaks the contract, is cut into cells here and
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 import re2
 
+from fivefold.batch.dialect import Dialect
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.piece import Fault, Needs, Piece
+from fivefold.batch.formats.piece import Fault, Needs, Piece, cannot_be_opened
 from fivefold.batch.formats.text import BOM, Part, TextFile, in_order, too_long
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Columns
@@ -26,15 +28,19 @@ from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.text import Text
 
-_CELL = re.compile(rb'(?:"((?:[^"]++|"")*+)"|([^",\n][^,\n]*+|))(,|\Z)')
+
+@cache
+def _cell(delimiter: str) -> re.Pattern[bytes]:
+    """A cell of a record, quoted or bare, and what is behind it."""
+    mark = re.escape(delimiter).encode()
+    return re.compile(rb'(?:"((?:[^"]++|"")*+)"|([^"' + mark + rb"\n][^" + mark + rb"\n]*+|))(" + mark + rb"|\Z)")
+
 
 # JSON's numbers, as far as Arrow's are the same: neither a bare -0, which is an integer without a sign, nor so many
 # digits that one of the two would round them otherwise.
 _FLOAT = r"(?:-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+-]?[0-9]{1,2})|-?[1-9][0-9]{0,18}|0)"
 _INTEGER = r"(?:-?[1-9][0-9]{0,17}|0)"
 _QUOTED = r'"(?:[^"]|"")*"'
-_BARE = r'[^",\r\n]'
-_UNMARKED = r'[^",\r\n\x{FEFF}]'
 
 
 class Csv(TextFile):
@@ -51,23 +57,37 @@ class Csv(TextFile):
 
     def look(self, source: Source) -> list[str]:
         """Check the header."""
-        header = self._header(source)
+        try:
+            self._refuse_strange(source)
+            header = self._header(source)
+        except ContractError as error:
+            if self.needs.allow_broken and isinstance(error.__cause__, scan.Break):
+                return []
+            raise
         ignored = check_names(header, self.needs, source.url)
         doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
         if doubled is not None:
             raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
         return ignored
 
+    def kinds(self, source: Source) -> dict[str, Any] | None:
+        """The header's names, all of them text."""
+        try:
+            return dict.fromkeys(self._header(source), pa.string())
+        except ContractError:
+            # What is wrong with it, `look` says.
+            return None
+
     def _header(self, source: Source) -> tuple[str, ...]:
         if source.url not in self._headers:
             try:
                 with self._open(source) as (stream, offset):
-                    block = next(scan.blocks(stream, quotes=True, offset=offset), None)
-            except (EOFError, OSError) as err:
-                raise ContractError("malformed", f"the file cannot be read: {err}", path=source.url) from err
+                    block = next(scan.blocks(stream, quotes=True, offset=offset, delimiter=self._delimiter), None)
+            except scan.Break as err:
+                raise cannot_be_opened(source.url, f"{err.reason}, before its header is read") from err
             if block is None or not len(block.starts):
                 raise ContractError("malformed", "expected a header, got an empty file", path=source.url)
-            cells = _cells(block.data[block.starts[0] : block.ends[0]])
+            cells = _cells(block.data[block.starts[0] : block.ends[0]], self._delimiter)
             if cells is None or block.broken[0]:
                 raise ContractError("malformed", "the header is no line of CSV in UTF-8", path=source.url)
             self._headers[source.url] = tuple(cell or "" for cell in cells)
@@ -93,6 +113,12 @@ class _Reader:
         self._header = header
         self._carried = {name: header.index(name) for name in needs.carried if name in header}
         self._text = Text(needs.fields)
+        self._dialect, self._na, self._words = needs.dialect, frozenset(needs.dialect.na), needs.dialect.words
+        bools = {name for field in needs.fields if field.kind == "bool" for name in (field.name, *field.aliases)}
+        scalars = {field.name for field in needs.fields if not field.shape} | {
+            name for field in needs.fields if not field.shape for name in field.aliases
+        }
+        self._booleans = [at for at, name in enumerate(header) if self._words and name in bools & scalars]
         self._fast = (
             None if any(field.shape or field.kind == "bytes" for field in needs.fields) else _Fast(header, needs)
         )
@@ -124,10 +150,14 @@ class _Reader:
         at: list[int] = []
         for index in rows.tolist():
             raw = part.raw(index)
-            cells = None if part.broken[index] or raw.startswith(BOM) else _cells(raw)
+            cells = (
+                None if part.broken[index] or raw.startswith(BOM) else _cells(raw, self._dialect.delimiter, self._na)
+            )
             if cells is None:
                 faults.append(part.fault(index, _unreadable(raw, bool(part.broken[index]))))
             else:
+                for column in self._booleans if len(cells) == len(self._header) else ():
+                    cells[column] = self._words.get(cells[column] or "", cells[column])
                 given.append(cells)
                 at.append(index)
         reading = self._text.read(self._header, given)
@@ -152,24 +182,25 @@ class _Fast:
         grammar, types, names = [], {}, []
         for at, name in enumerate(header):
             field = fields.get(name)
-            grammar.append(_grammar(field, at == 0))
+            grammar.append(_grammar(field, at == 0, needs.dialect))
             if field or name in needs.carried:
                 types[str(at)] = _arrow_type(field)
                 names.append(name)
         options = re2.Options()
         options.max_mem = 64 << 20
         options.log_errors = False
-        self._rows = re2.compile(f"(?:{','.join(grammar)}\r?\n)*".encode(), options)
+        self._rows = re2.compile(f"(?:{re2.escape(needs.dialect.delimiter).join(grammar)}\r?\n)*".encode(), options)
         self._read = pa.csv.ReadOptions(use_threads=False, column_names=[str(at) for at in range(len(header))])
         self._convert = pa.csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
-            null_values=[""],
-            true_values=["true"],
-            false_values=["false"],
+            null_values=["", *needs.dialect.na],
+            true_values=["true", *needs.dialect.booleans[:1]],
+            false_values=["false", *needs.dialect.booleans[1:]],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
+        self._delimiter = needs.dialect.delimiter
         self._names, self._types = names, list(types.values())
         self._carried = [name for name in needs.carried if name in header]
         self._arrow = Arrow(needs.fields)
@@ -193,7 +224,9 @@ class _Fast:
 
     def _parse(self, text: bytes) -> Any:
         self._read.block_size = len(text) + 1
-        parse = pa.csv.ParseOptions(newlines_in_values=b'"' in text, ignore_empty_lines=False)
+        parse = pa.csv.ParseOptions(
+            delimiter=self._delimiter, newlines_in_values=b'"' in text, ignore_empty_lines=False
+        )
         try:
             return pa.csv.read_csv(
                 pa.BufferReader(text), read_options=self._read, parse_options=parse, convert_options=self._convert
@@ -255,19 +288,21 @@ def check_names(names: Sequence[str], needs: Needs, url: str) -> list[str]:
     return ignored
 
 
-def _cells(record: bytes) -> list[str | None] | None:
+def _cells(record: bytes, delimiter: str = ",", na: frozenset[str] = frozenset()) -> list[str | None] | None:
     """A record's cells: None for an empty one without quotes; None for all where it is no CSV or no UTF-8."""
     line = record[:-1] if record.endswith(b"\n") else record
     line = line[:-1] if line.endswith(b"\r") else line
     out: list[str | None] = []
     at = 0
+    cell = _cell(delimiter)
     while True:
-        match = _CELL.match(line, at)
+        match = cell.match(line, at)
         if match is None:
             return None
         quoted, bare, more = match.groups()
         try:
-            out.append(quoted.decode().replace('""', '"') if quoted is not None else bare.decode() or None)
+            text = quoted.decode().replace('""', '"') if quoted is not None else bare.decode()
+            out.append(text if quoted is not None or (text and text not in na) else None)
         except UnicodeDecodeError:
             return None
         if not more:
@@ -289,16 +324,21 @@ def _unreadable(raw: bytes, broken: bool) -> ContractError:
     return ContractError("malformed", "expected a line of CSV")
 
 
-def _grammar(field: Field | None, first: bool) -> str:
+def _grammar(field: Field | None, first: bool, dialect: Dialect) -> str:
     """The cells that Arrow reads as we do; the first one of a record begins with no byte order mark."""
-    text = f"{_QUOTED}|{_UNMARKED if first else _BARE}{_BARE}*"
+    mark = re2.escape(dialect.delimiter)
+    bare_text = rf'[^"{mark}\r\n]'
+    start = rf'[^"{mark}\r\n\x{{FEFF}}]' if first else bare_text
+    text = f"{_QUOTED}|{start}{bare_text}*"
     if field is None:
         return f"(?:{text})?"
     if field.kind == "string":
         cell = f"(?:{text})"
     else:
-        bare = {"float": _FLOAT, "int": _INTEGER, "bool": "(?:true|false)"}[field.kind]
-        cell = f'(?:{bare}|"{bare}")'
+        words = "|".join(map(re2.escape, ("true", "false", *dialect.booleans)))
+        bare = {"float": _FLOAT, "int": _INTEGER, "bool": f"(?:{words})"}[field.kind]
+        null = "".join(f"|{re2.escape(word)}" for word in dialect.na) if field.nullable else ""
+        cell = f'(?:{bare}|"{bare}"{null})'
     return f"{cell}?" if field.nullable else cell
 
 

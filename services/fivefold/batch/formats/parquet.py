@@ -6,7 +6,8 @@ pyarrow's; the values' law is core's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats.csv import check_names
-from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, nothing
+from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, cannot_be_opened, nothing
 from fivefold.batch.sources import Source
+from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow
 
@@ -34,7 +36,22 @@ class Parquet:
     def look(self, source: Source) -> list[str]:
         """Check the schema."""
         with source.random(self.needs.clear) as stream:
-            return check_names(self._file(source, stream).schema_arrow.names, self.needs, source.url)
+            try:
+                names = self._file(source, stream).schema_arrow.names
+            except _Footless:
+                if self.needs.allow_broken:
+                    return []
+                raise
+            return check_names(names, self.needs, source.url)
+
+    def kinds(self, source: Source) -> dict[str, Any] | None:
+        """The schema's names and types."""
+        with source.random(self.needs.clear) as stream:
+            try:
+                schema = self._file(source, stream).schema_arrow
+            except _Footless:
+                return None
+            return {field.name: field.type for field in schema}
 
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Row groups that follow each other, together about `target` bytes as stored."""
@@ -42,7 +59,10 @@ class Parquet:
         start = row = rows = size = 0
         with source.random(self.needs.clear) as stream:
             check()
-            metadata = self._file(source, stream).metadata
+            try:
+                metadata = self._file(source, stream).metadata
+            except _Footless:
+                return [Range(0, 0, 0, None)]
             for group in range(metadata.num_row_groups):
                 about = metadata.row_group(group)
                 rows += about.num_rows
@@ -54,16 +74,20 @@ class Parquet:
                 out.append(Range(start, metadata.num_row_groups, row, rows))
         return out
 
-    def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
+    def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
         """The rows of some row groups; those in `torn` are one fault each."""
         row = part.row
         with source.random(self.needs.clear) as stream:
-            file = self._file(source, stream)
+            try:
+                file = self._file(source, stream)
+            except _Footless as error:
+                yield self._nothing([Fault(0, ContractError("malformed", error.message), rows=0, broken=True)])
+                return
             names = [name for name in dict.fromkeys(file.schema_arrow.names) if name in self._known]
             for group in range(part.start, part.end):
                 rows = file.metadata.row_group(group).num_rows
                 if group in torn:
-                    yield self._torn(file, group, row, rows)
+                    yield self._torn(file, group, row, rows, torn[group])
                 else:
                     yield from self._group(file, group, names, row)
                 row += rows
@@ -75,15 +99,19 @@ class Parquet:
             return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as err:
             reason = str(err).splitlines()[0][:300]
-            raise ContractError("malformed", f"expected a Parquet file: {reason}", path=source.url) from err
+            raise _Footless.at(source.url, f"expected a Parquet file: {reason}") from err
 
     def _group(self, file: Any, group: int, names: list[str], row: int) -> Iterator[Piece]:
+        rows, first = file.metadata.row_group(group).num_rows, row
         batches = file.iter_batches(self.needs.chunk_rows, row_groups=[group], columns=names, use_threads=False)
         while True:
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as err:
                 raise Torn(group, str(err).splitlines()[0][:300]) from err
+            given = row - first + (0 if batch is None else batch.num_rows)
+            if given > rows or (batch is None and given != rows):
+                raise Torn(group, f"its footer says {rows} rows, and it has {'more' if given > rows else given}")
             if batch is None:
                 return
             yield self._piece(batch, row)
@@ -106,16 +134,29 @@ class Parquet:
         carried = {name: values.filter(good) for name, values in carried.items()}
         return Piece(reading.columns, places[~reading.bad], carried, faults)
 
-    def _torn(self, file: Any, group: int, row: int, rows: int) -> Piece:
-        schema = file.schema_arrow
-        empty = pa.record_batch(
-            [pa.array([], schema.field(name).type) for name in schema.names if name in self._known],
-            [name for name in schema.names if name in self._known],
+    def _torn(self, file: Any, group: int, row: int, rows: int, reason: str) -> Piece:
+        error = ContractError("malformed", f"row group {group} cannot be read, {rows} rows: {reason}")
+        carried = {name: pa.array([], file.schema_arrow.field(name).type) for name in self.needs.carried}
+        return self._nothing([Fault(row, error, rows=rows, broken=True)], carried)
+
+    def _nothing(self, faults: list[Fault], carried: dict[str, Any] | None = None) -> Piece:
+        carried = carried or {name: pa.array([], pa.null()) for name in self.needs.carried}
+        columns = Columns(
+            self.needs.fields,
+            {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in self.needs.fields},
+            0,
         )
-        error = ContractError("malformed", f"row group {group} cannot be read, {rows} rows")
-        carried = {name: empty.column(name) for name in self.needs.carried}
-        columns = self._arrow.read(empty).columns
-        return Piece(columns, np.zeros(0, np.int64), carried, [Fault(row, error, rows=rows)])
+        return Piece(columns, np.zeros(0, np.int64), carried, faults)
+
+
+class _Footless(ContractError):
+    """A file that has no footer, so that nobody can say what is in it."""
+
+    @classmethod
+    def at(cls, url: str, reason: str) -> _Footless:
+        """With what to do about it."""
+        error = cannot_be_opened(url, reason)
+        return cls(error.code, error.message, path=error.path, help=error.help)
 
 
 def values_of(batch: Any) -> dict[str, Any]:

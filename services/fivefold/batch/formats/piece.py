@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from fivefold.batch.dialect import Dialect
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
-from fivefold.core.errors import FivefoldError
+from fivefold.core.errors import ContractError, FivefoldError
 
 Check = Callable[[], None]
 
@@ -38,7 +40,8 @@ class Fault:
 
     `row` counts from 0 in the file, `line` from 1; `offset` and `size` are bytes of the file, as it is behind its
     compression. `raw` is the row as it stood: bytes of text, or a mapping of column to value. The error's path is as of
-    a request with this one row.
+    a request with this one row. `broken` where a stream or a row group breaks off, which is no row's own matter; behind
+    the break of a stream nobody knows of rows, so that `rows` may be 0.
     """
 
     row: int
@@ -48,6 +51,7 @@ class Fault:
     offset: int | None = None
     size: int | None = None
     rows: int = 1
+    broken: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +65,9 @@ class Piece:
     faults: list[Fault] = field(default_factory=list)
 
 
+_PLAIN = Dialect()
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What is wanted of every file: the contract's fields, columns to carry beside them, rows in a piece."""
@@ -71,6 +78,9 @@ class Needs:
     chunk_rows: int = 8192
     clear: bool = False
     """Whether stores may be talked to without https."""
+    dialect: Dialect = _PLAIN
+    allow_broken: bool = False
+    """Whether a file that breaks off before its first row is read as far as it goes, instead of refused."""
 
 
 def nothing() -> None:
@@ -86,14 +96,17 @@ class Format(Protocol):
         Raises `ContractError` where a required or carried column is missing, or the file is not one of the format.
         """
 
+    def kinds(self, source: Source) -> Mapping[str, Any]:
+        """The Arrow types of the carried columns, as far as the file says."""
+
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """The whole file as ranges of about `target` bytes. What `check` raises now and then ends it."""
 
-    def read(self, source: Source, part: Range, torn: frozenset[int] = frozenset()) -> Iterator[Piece]:
+    def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
         """The rows of a range, in order.
 
         Raises `Torn` where a unit of the file turns out to be unreadable after some of its rows were given; with that
-        unit among `torn`, it is given as one fault.
+        unit among `torn`, which has the reasons, it is given as one fault.
         """
 
 
@@ -102,4 +115,14 @@ class Torn(Exception):
 
     def __init__(self, unit: int, reason: str) -> None:
         super().__init__(reason)
-        self.unit = unit
+        self.unit, self.reason = unit, reason
+
+
+def cannot_be_opened(url: str, reason: str) -> ContractError:
+    """The error of a file that breaks off before there is a row."""
+    return ContractError(
+        "malformed",
+        reason,
+        path=url,
+        help="repair the file or leave it out; --allow-torn scores what can be read of it, here nothing",
+    )

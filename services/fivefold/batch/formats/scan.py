@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import IO
 
 import numpy as np
 
+from fivefold.batch.compression import StreamBroken
 from fivefold.core.columns import Array
 
 BLOCK = 4 * 1024 * 1024
@@ -27,13 +29,35 @@ MAX_QUOTED = 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of a line; the rest of a longer one is passed over."""
 
-_NEWLINE, _RETURN, _QUOTE, _COMMA = 10, 13, 34, 44
+_NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 
 _SINGLES = 256
 
-_CELL = rb'(?:"(?:[^"]++|"")*+"|[^",\n][^,\n]*+|)'
-_RECORD = re.compile(_CELL + rb"(?:," + _CELL + rb")*+(?:\r?\n|(?P<end>\r?\Z))")
-_OPEN = re.compile(rb"(?:" + _CELL + rb',)*+"(?:[^"]++|"")*+"?\r?\Z')
+
+class Grammar:
+    """Where records end under a delimiter (one byte)."""
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = ord(delimiter)
+        mark = re.escape(delimiter).encode()
+        cell = rb'(?:"(?:[^"]++|"")*+"|[^"' + mark + rb"\n][^" + mark + rb"\n]*+|)"
+        self.record = re.compile(cell + rb"(?:" + mark + cell + rb")*+(?:\r?\n|(?P<end>\r?\Z))")
+        self.open = re.compile(rb"(?:" + cell + mark + rb')*+"(?:[^"]++|"")*+"?\r?\Z')
+
+
+@cache
+def grammar(delimiter: str) -> Grammar:
+    """The grammar of a delimiter."""
+    return Grammar(delimiter)
+
+
+class Break(Exception):
+    """A stream that breaks off: the reason, the bytes of the record in which it does (or of some, where its quotes
+    leave that open), and where they begin."""
+
+    def __init__(self, broken: StreamBroken, rest: bytes, offset: int) -> None:
+        super().__init__(broken.reason)
+        self.reason, self.rest, self.offset = broken.reason, rest, offset
 
 
 @dataclass(slots=True)
@@ -55,28 +79,46 @@ class Block:
     newlines: int
 
 
-def blocks(stream: IO[bytes], *, quotes: bool, offset: int = 0, length: int | None = None) -> Iterator[Block]:
-    """The records of a stream that stands at `offset`, of `length` bytes or up to its end."""
+def blocks(
+    stream: IO[bytes], *, quotes: bool, offset: int = 0, length: int | None = None, delimiter: str = ","
+) -> Iterator[Block]:
+    """The records of a stream that stands at `offset`, of `length` bytes or up to its end.
+
+    Raises `Break` behind the last record that is whole, where the stream breaks off.
+    """
     left = length
     rest = b""
+    broken_off: StreamBroken | None = None
     while True:
-        chunk = stream.read(BLOCK if left is None else min(BLOCK, left))
+        try:
+            chunk = stream.read(BLOCK if left is None else min(BLOCK, left))
+        except StreamBroken as err:
+            if not err.whole:
+                raise Break(err, rest, offset) from err
+            chunk, broken_off = b"", err
         if left is not None:
             left -= len(chunk)
         final = not chunk
         data = rest + chunk if rest else chunk
         if not data:
+            if broken_off is not None:
+                raise Break(broken_off, b"", offset) from broken_off
             return
-        ends, broken = _quoted(data, final) if quotes else _lines(data, final)
+        ends, broken = _quoted(grammar(delimiter), data, final) if quotes else _lines(data, final)
         used = int(ends[-1]) if len(ends) else 0
         if used:
             yield _block(data, offset, ends, broken)
             offset += used
         rest = data[used:]
         if final:
+            if broken_off is not None:
+                raise Break(broken_off, b"", offset) from broken_off
             return
         if len(rest) > MAX_LINE and b"\n" not in rest:
-            block, rest, left = _pass_over(stream, rest, offset, left)
+            try:
+                block, rest, left = _pass_over(stream, rest, offset, left)
+            except StreamBroken as err:
+                raise Break(err, rest[:BLOCK], offset) from err
             yield block
             offset += block.size
 
@@ -108,7 +150,7 @@ def _lines(data: bytes, final: bool) -> tuple[Array, Array]:
     return ends, np.zeros(len(ends), np.bool_)
 
 
-def _quoted(data: bytes, final: bool) -> tuple[Array, Array]:
+def _quoted(law: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
     """Ends of records where quotes count, and which of them are broken."""
     view = np.frombuffer(data, np.uint8)
     all_quotes = np.flatnonzero(view == _QUOTE)
@@ -122,7 +164,7 @@ def _quoted(data: bytes, final: bool) -> tuple[Array, Array]:
         quotes = all_quotes[np.searchsorted(all_quotes, at) :]
         newlines = all_newlines[np.searchsorted(all_newlines, at) :]
         outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
-        odd = _first_odd(view, quotes, outside, at, final)
+        odd = _first_odd(law, view, quotes, outside, at, final)
         if odd is None:
             parts.append(outside)
             at = int(outside[-1]) if len(outside) else at
@@ -136,7 +178,7 @@ def _quoted(data: bytes, final: bool) -> tuple[Array, Array]:
         undecided = False
         # Odd quotes come in numbers: some more records one by one cost less than looking at all of the block again.
         while at < len(data) and len(singles) < _SINGLES and not undecided:
-            end, is_broken = _one(data, at, final)
+            end, is_broken = _one(law, data, at, final)
             if end is None:
                 undecided = True
             else:
@@ -151,7 +193,7 @@ def _quoted(data: bytes, final: bool) -> tuple[Array, Array]:
     return ends, np.isin(ends, broken)
 
 
-def _first_odd(view: Array, quotes: Array, outside: Array, at: int, final: bool) -> int | None:
+def _first_odd(law: Grammar, view: Array, quotes: Array, outside: Array, at: int, final: bool) -> int | None:
     """The first quote, or beginning of a record, from which on counting quotes does not tell where records end."""
     found: list[int] = []
     if len(quotes):
@@ -169,7 +211,7 @@ def _first_odd(view: Array, quotes: Array, outside: Array, at: int, final: bool)
             after[returns] = np.where(after[returns] == _RETURN, _NEWLINE, after[returns])
         # Beside another quote it is one half of a doubled one.
         beside = np.where(opening, before, after)
-        wrong = np.flatnonzero((beside != _COMMA) & (beside != _NEWLINE) & (beside != _QUOTE))
+        wrong = np.flatnonzero((beside != law.delimiter) & (beside != _NEWLINE) & (beside != _QUOTE))
         if len(wrong):
             found.append(int(quotes[wrong[0]]))
         if len(quotes) % 2 and (final or len(view) - int(quotes[-1]) > MAX_QUOTED):
@@ -182,15 +224,15 @@ def _first_odd(view: Array, quotes: Array, outside: Array, at: int, final: bool)
     return min(found) if found else None
 
 
-def _one(data: bytes, at: int, final: bool) -> tuple[int | None, bool]:
+def _one(law: Grammar, data: bytes, at: int, final: bool) -> tuple[int | None, bool]:
     """End of the record that begins at `at`, and whether it is broken; no end where more bytes must tell."""
-    match = _RECORD.match(data, at)
+    match = law.record.match(data, at)
     if match is not None:
         whole = final or match["end"] is None
         line = data.find(b"\n", at) + 1 or len(data)
         if match.end() - at <= MAX_QUOTED or match.end() <= line:
             return (match.end(), False) if whole else (None, False)
-    elif not final and len(data) - at <= MAX_QUOTED and _OPEN.match(data, at):
+    elif not final and len(data) - at <= MAX_QUOTED and law.open.match(data, at):
         return None, False
     end = data.find(b"\n", at) + 1
     return (end, True) if end else (len(data), True) if final else (None, False)

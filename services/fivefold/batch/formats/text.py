@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import zlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from fivefold.batch.dialect import Recoded, strange
 from fivefold.batch.formats import scan
 from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, nothing
 from fivefold.batch.sources import Source
 from fivefold.core.errors import ContractError
 
 BOM = b"\xef\xbb\xbf"
+
+_START = 64 * 1024
+_ALONE = re.compile(rb"\r[^\r\n]")
 
 
 class TextFile(abc.ABC):
@@ -33,13 +38,13 @@ class TextFile(abc.ABC):
 
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Ranges of about `target` bytes, each ending with a record."""
-        if source.compressed:
+        if self._streamed(source):
             return [Range(0, source.size, 0, None)]
         out: list[Range] = []
         row = line = rows = 0
         start, first_line = -1, 0
         with self._open(source) as (stream, offset):
-            for block in scan.blocks(stream, quotes=self.quotes, offset=offset):
+            for block in scan.blocks(stream, quotes=self.quotes, offset=offset, delimiter=self._delimiter):
                 check()
                 ends = block.ends
                 if start < 0 and (len(ends) or not self.headed):
@@ -69,20 +74,22 @@ class TextFile(abc.ABC):
         self,
         source: Source,
         part: Range,
-        torn: frozenset[int] = frozenset(),  # noqa: ARG002  # text has no units
+        torn: Mapping[int, str] = MappingProxyType({}),  # noqa: ARG002  # text has no units
     ) -> Iterator[Piece]:
-        """The rows of a range; one that only the end of a broken stream would tell is one fault."""
+        """The rows of a range; the one in which a stream breaks off is a fault."""
         row, line, offset = part.row, part.line, part.start
-        skip = self.headed and bool(source.compressed)
+        skip = self.headed and self._streamed(source)
         try:
             with self._open(source) as (stream, offset):
                 length = None
-                if source.compressed:
+                if self._streamed(source):
                     yield self._nothing([])
                 else:
                     stream.seek(part.start)
                     offset, length = part.start, part.end - part.start
-                for block in scan.blocks(stream, quotes=self.quotes, offset=offset, length=length):
+                for block in scan.blocks(
+                    stream, quotes=self.quotes, offset=offset, length=length, delimiter=self._delimiter
+                ):
                     first, skip = int(skip), skip and not len(block.starts)
                     for begin in range(first, len(block.starts), self.needs.chunk_rows):
                         end = min(begin + self.needs.chunk_rows, len(block.starts))
@@ -90,12 +97,8 @@ class TextFile(abc.ABC):
                         row += end - begin
                     line += block.newlines
                     offset = block.offset + block.size
-        except BROKEN_STREAM as err:
-            if not source.compressed:
-                raise
-            reason = f"expected {source.compressed[1:]}, got a stream that breaks off: {err}"
-            error = ContractError("malformed", reason)
-            yield self._nothing([Fault(row, error, None, line + 1, offset)])
+        except scan.Break as err:
+            yield self._nothing([broken_off(err, row, line, headless=bool(skip))])
 
     @abc.abstractmethod
     def _piece(self, source: Source, part: Part) -> Piece:
@@ -105,15 +108,50 @@ class TextFile(abc.ABC):
     def _nothing(self, faults: list[Fault]) -> Piece:
         """No rows, and faults."""
 
+    def _streamed(self, source: Source) -> bool:
+        """Whether the file is read from its beginning to its end: its bytes are not those of its records."""
+        return bool(source.compressed) or self.needs.dialect.recoded
+
+    @property
+    def _delimiter(self) -> str:
+        return self.needs.dialect.delimiter
+
+    def _refuse_strange(self, source: Source) -> None:
+        """Refuse a file whose first bytes say that it is other text than was asked for."""
+        if self.needs.dialect.recoded:
+            return
+        with source.text(self.needs.clear) as stream:
+            start = stream.peek(_START)[:_START]
+        found = strange(start)
+        if found is not None:
+            raise ContractError("malformed", found[0], path=source.url, help=found[1])
+        if b"\n" not in start and _ALONE.search(start):
+            raise ContractError(
+                "malformed",
+                "expected lines that end with a line feed, got carriage returns alone",
+                path=source.url,
+                help="write it anew: tr '\\r' '\\n'",
+            )
+
     @contextlib.contextmanager
     def _open(self, source: Source) -> Iterator[tuple[Any, int]]:
         """The text, behind the byte order mark that a header may have, and the place where that is."""
-        with source.text(self.needs.clear) as stream:
+        dialect = self.needs.dialect
+        with source.text(self.needs.clear) as raw:
+            stream = Recoded(raw, dialect.encoding) if dialect.recoded else raw
             marked = self.headed and stream.peek(3)[:3] == BOM
             yield stream, len(stream.read(3)) if marked else 0
 
 
-BROKEN_STREAM: tuple[type[BaseException], ...] = (EOFError, zlib.error, OSError)
+def broken_off(err: scan.Break, row: int, line: int, *, headless: bool = False) -> Fault:
+    """The fault of a stream that breaks off: of the row in which it does, or of none where it does between two.
+
+    `headless` where the record it breaks off in is the header.
+    """
+    rest = b"" if headless else err.rest
+    error = ContractError("malformed", f"{err.reason}; behind byte {err.offset} nothing is scored")
+    begun = bool(rest.strip())
+    return Fault(row, error, rest if begun else None, line + 1, err.offset, len(rest), rows=int(begun), broken=True)
 
 
 class Part:

@@ -15,6 +15,8 @@ from fivefold.core.check import Findings, Mask, Reading, column, every_cell, exp
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Field
 from fivefold.core.readers.cells import flatten, refuse_shape, rows_of_cells
+from fivefold.core.readers.decimals import decimals
+from fivefold.core.readers.encodings import plain
 from fivefold.core.readers.records import Defaults
 
 if TYPE_CHECKING:
@@ -58,17 +60,19 @@ class Arrow:
         import pyarrow as pa
 
         field = self.fields[index]
+        values = plain(values)
         kind = values.type
-        if pa.types.is_dictionary(kind):
-            values = values.dictionary_decode()
-            kind = values.type
         if pa.types.is_null(kind):
             return rows_of_cells(findings, index, [None] * findings.rows, [False] * findings.rows)
         if field.shape:
             return self._shaped(findings, index, values)
         if not _same_family(field, kind):
-            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {kind}")
+            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {_named(kind)}")
             return None
+        if pa.types.is_decimal(kind):
+            nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+            refuse_nulls(findings, index, nulls)
+            return decimals(findings, index, values, nulls, nulls.shape, nulls)
         if not values.null_count:
             return column(findings, index, _source(field, values, None))
         nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
@@ -85,7 +89,9 @@ class Arrow:
         if pa.types.is_null(leaf):
             return rows_of_cells(findings, index, values.to_pylist(), [False] * findings.rows)
         if not _same_family(field, leaf):
-            every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {values.type}")
+            every_cell(
+                findings, index, "wrong_type", f"expected {expected(field)}, got a column of {_named(values.type)}"
+            )
             return None
         inner, sizes = values, []
         while _is_list(inner.type) and not inner.null_count:
@@ -93,16 +99,16 @@ class Arrow:
             if len(lengths) != 1:
                 break
             sizes.append(lengths[0].as_py())
-            inner = inner.flatten()
+            inner = plain(inner.flatten())
         hidden = np.zeros((findings.rows, *field.shape), np.bool_)
         if _is_list(inner.type) or (tuple(sizes) != field.shape and sizes != [field.size]):
             inner = self._elements(findings, index, values, leaf, hidden)
-        elif pa.types.is_dictionary(inner.type):
-            inner = inner.dictionary_decode()
         nulls = np.asarray(inner.is_null().to_numpy(zero_copy_only=False), np.bool_)
         refuse_nulls(findings, index, nulls.reshape(hidden.shape) & ~hidden)
-        source = _source(field, inner, nulls).reshape(hidden.shape)
         skip = nulls.reshape(hidden.shape) | hidden
+        if pa.types.is_decimal(leaf):
+            return decimals(findings, index, inner, nulls, hidden.shape, skip)
+        source = _source(field, inner, nulls).reshape(hidden.shape)
         return column(findings, index, source, skip if skip.any() else None)
 
     def _elements(self, findings: Findings, index: int, values: Any, leaf: Any, hidden: Mask) -> Any:
@@ -141,9 +147,22 @@ def _leaf(kind: Any) -> Any:
     """The type of a column's values, or of its lists' innermost elements."""
     import pyarrow as pa
 
-    while _is_list(kind) or pa.types.is_dictionary(kind):
+    types = pa.types
+    while (
+        _is_list(kind)
+        or types.is_dictionary(kind)
+        or types.is_run_end_encoded(kind)
+        or types.is_list_view(kind)
+        or types.is_large_list_view(kind)
+    ):
         kind = kind.value_type
     return kind
+
+
+def _named(kind: Any) -> str:
+    """A type as a message names it: of a wide struct its beginning."""
+    text = str(kind)
+    return text if len(text) <= 120 else f"{text[:120]}…"
 
 
 def _same_family(field: Field, kind: Any) -> bool:
@@ -168,10 +187,6 @@ def _source(field: Field, values: Any, nulls: Array | None) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = values.type
-    if pa.types.is_decimal(kind):
-        # A decimal becomes binary64 like every other number: a fraction of it still decides what an integer is.
-        values = values.cast(pa.float64(), safe=False)
     if field.numeric or field.kind == "bool":
         if nulls is not None and nulls.any():
             values = pc.fill_null(values, False if field.kind == "bool" else 0)

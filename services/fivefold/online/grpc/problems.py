@@ -45,6 +45,7 @@ GRPC_STATUS: Final[dict[str, grpc.StatusCode]] = {
     "model_failed": grpc.StatusCode.INTERNAL,
     "run_conflict": grpc.StatusCode.FAILED_PRECONDITION,
     "too_many_bad_rows": grpc.StatusCode.FAILED_PRECONDITION,
+    "input_broken": grpc.StatusCode.FAILED_PRECONDITION,
     "storage_failed": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "worker_lost": grpc.StatusCode.INTERNAL,
     "internal": grpc.StatusCode.INTERNAL,

@@ -23,6 +23,7 @@ HTTP_STATUS: Final[dict[str, int]] = {
     "contract_invalid": 422,
     "bundle_invalid": 422,
     "too_many_bad_rows": 422,
+    "input_broken": 422,
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
