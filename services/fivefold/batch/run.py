@@ -101,7 +101,7 @@ def prepare(
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
             passed_over=found.passed_over,
-            order=_kept(order.absolute()) | {"settings": asdict(settings)},
+            order=_kept(order) | {"settings": asdict(settings)},
         )
         if ledger.keep(made):
             return ledger, made, bundle
