@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import httpx
@@ -43,5 +44,5 @@ def test_ctrl_c_ends_a_download(server: Shelf, reference: str, tmp_path: Path) -
     host.process.terminate()
     server.go_on.set()
 
-    assert host.wait() == 0
+    assert host.wait() == 128 + signal.SIGTERM
     assert "starting" not in host.printed()

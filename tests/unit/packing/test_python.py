@@ -137,12 +137,15 @@ def test_no_contract_is_drafted_for_a_class(folder: Path) -> None:
 FAULTS = {
     "import": ("{fault}\n" + GOOD, "cannot be made: SystemExit"),
     "constructor": (GOOD + "\n    def __init__(self):\n        {fault}\n", "cannot be made: SystemExit"),
-    "predict": (GOOD.replace("total =", "{fault}\n        total ="), r"ended the program: sys.exit\(7\)"),
+    "predict": (GOOD.replace("total =", "{fault}\n        total ="), "SystemExit: 7"),
 }
 ENDS = {
-    "os._exit": ("__import__('os')._exit(0)", "ended itself with exit status 0"),
-    "abort": ("__import__('os').abort()", "was ended by SIGABRT"),
-    "signal": ("__import__('os').kill(__import__('os').getpid(), 9)", "was ended by SIGKILL"),
+    "os._exit": ("__import__('os')._exit(0)", r"the model called os\._exit"),
+    "abort": ("__import__('os').abort()", r"the model called os\.abort"),
+    "signal": ("__import__('os').kill(__import__('os').getpid(), 9)", r"the model called os\.kill"),
+    # What is called in C asks nobody.
+    "exit in C": ("__import__('ctypes').CDLL(None)._exit(0)", "ended itself with exit status 0"),
+    "abort in C": ("__import__('ctypes').CDLL(None).abort()", "was ended by SIGABRT"),
 }
 
 

@@ -174,8 +174,9 @@ def test_printing_does_not_reach_the_parent(box: Sandbox, capfd: pytest.CaptureF
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("import sys\n        sys.exit()", "sys.exit"),
-        ("import os\n        os._exit(0)", "exit status 0"),
+        ("import sys\n        sys.exit()", "SystemExit"),
+        ("import os\n        os._exit(0)", "the model called os._exit"),
+        ("import ctypes\n        ctypes.CDLL(None)._exit(0)", "exit status 0"),
         ("import time\n        time.sleep(600)", "--time-limit"),
     ],
 )
@@ -186,12 +187,10 @@ def test_a_class_that_ends_or_hangs_is_a_refusal(
     name = f"ending_{abs(hash(words)) % 10**6}"
     (tmp_path / f"{name}.py").write_text(f"class Model:\n    def predict(self, columns):\n        {body}\n")
     monkeypatch.chdir(tmp_path)
-    began = time.monotonic()
 
     with pytest.raises(BundleInvalid, match=words):
-        fivefold.pack(f"{name}:Model", law(), tmp_path / "b", time_limit=3)
+        fivefold.pack(f"{name}:Model", law(), tmp_path / "b", time_limit=5 if "limit" in words else 200)
 
-    assert time.monotonic() - began < 60
     assert not (tmp_path / "b").exists()
 
 
