@@ -235,6 +235,9 @@ def schedule(scenario: Scenario, contract: Contract, model: str, rows: Rows, *, 
         kinds += [name] * (round(owed) - len(kinds))
     source.shuffle(kinds)
     at = 0
+    every = range(len(rows.inputs))
+    # A tensor of numbers has no null of its own: rows that need one go by the transports that say it.
+    said = [row for row in every if _sayable(contract, rows.inputs[row])] or every
 
     def one(transport: str) -> Record:
         nonlocal at
@@ -242,7 +245,8 @@ def schedule(scenario: Scenario, contract: Contract, model: str, rows: Rows, *, 
         if able and source.random() < scenario.invalid:
             fault = source.choice(able)
             return requests.of(transport, [fault.broken(rows.inputs[0])], None, fault.code)
-        chosen = [(at + i) % len(rows.inputs) for i in range(scenario.rows)]
+        able_rows = every if transport in ("v1", "v2") else said
+        chosen = [able_rows[(at + i) % len(able_rows)] for i in range(scenario.rows)]
         at += scenario.rows
         return requests.of(transport, [rows.inputs[i] for i in chosen], [rows.outputs[i] for i in chosen])
 
@@ -250,6 +254,11 @@ def schedule(scenario: Scenario, contract: Contract, model: str, rows: Rows, *, 
         {"t": kind, "messages": [one(kind) for _ in range(scenario.conversation)]} if kind == "stream" else one(kind)
         for kind in kinds
     ]
+
+
+def _sayable(contract: Contract, record: Record) -> bool:
+    """Whether a tensor's elements alone can say the record: no null of a field whose `null_value` is a value itself."""
+    return not any(field.null_is_value and None in _flat(record.get(field.name, 0), []) for field in contract.inputs)
 
 
 def first_only(scenario: Scenario, contract: Contract, model: str, rows: Rows) -> list[Record]:

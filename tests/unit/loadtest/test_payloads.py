@@ -30,7 +30,7 @@ CONTRACT = Contract.from_json(
             {"name": "t", "dtype": "string", "maxLength": 4},
             {"name": "b", "dtype": "bytes", "maxLength": 4},
             {"name": "h", "dtype": "float16", "shape": [2, 2]},
-            {"name": "n", "dtype": "int32", "nullable": True, "null_value": -1},
+            {"name": "n", "dtype": "int32", "minimum": 0, "nullable": True, "null_value": -1},
             {"name": "o", "dtype": "bool", "default": False},
         ],
         "outputs": [{"name": "y", "dtype": "float32", "shape": [2]}],

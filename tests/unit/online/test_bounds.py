@@ -274,7 +274,7 @@ def test_a_grpc_shape_of_many_dimensions_is_refused_in_few_words(door: grpc_worl
         {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1], "parameters": {"p" * 90_000: []}}]},
         {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}], "outputs": [{"name": "y" * 90_000}]},
         {"inputs": [], "id": ["i" * 100_000]},
-        {"inputs": [], "parameters": {"binary_data_output": "b" * 100_000}},
+        {"inputs": [{"name": "x"}], "parameters": {"binary_data_output": "b" * 100_000}},
     ],
 )
 def test_errors_and_log_lines_are_short_whatever_came(gate: World, body: dict[str, object]) -> None:

@@ -199,8 +199,8 @@ def foreign(answer: Any) -> Starlette:
     ("answer", "code"),
     [
         (JSONResponse({"error": "who are you?", "code": "unauthenticated"}, 401), "unauthenticated"),
-        (PlainTextResponse("<html>", 200), "not_acceptable"),
-        (JSONResponse([{"id": 1}]), "not_acceptable"),
+        (PlainTextResponse("<html>", 200), "not_found"),
+        (JSONResponse([{"id": 1}]), "internal"),
         (PlainTextResponse("no such page", 404), "not_found"),
     ],
 )
