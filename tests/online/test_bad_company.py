@@ -9,6 +9,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,8 @@ def head(length: int, model: str = slow.NAME) -> bytes:
 def test_nobody_pays_for_others(replicas: int, served: Sequence[Bundle], tmp_path: Path) -> None:
     """Behind the proxy and without it: every answer right, none lost, while the bad company is still there."""
     # What is stuck would hold up the end for as long as a drain may take.
-    settings = {"min_replicas": replicas, "max_replicas": replicas, "log_sample": 0.0, "drain_seconds": 2.0}
+    settings: dict[str, Any] = {"min_replicas": replicas, "max_replicas": replicas, "log_sample": 0.0}
+    settings |= {"drain_seconds": 2.0, "hosts": ("here",)}
     bundles = [*(bundle.path for bundle in served), slow.bundle(tmp_path)]
     with running(bundles, tmp_path / "host", **settings) as host:
         total = asyncio.run(_in_bad_company(host, questions(served, random.Random(SEED))))

@@ -12,12 +12,15 @@ from tests.unit.online.desync.corpus import CASES, NEXT, post
 from tests.unit.online.desync.talking import beside, judge, say
 from tests.unit.online.grpc_world import gate_bundle
 
+NAMES = ("here", "[::1]:8000")
+"""Whom the corpus asks for; a server without a guard answers to its own names alone."""
+
 
 @pytest.mark.host
 def test_nobody_gets_anothers_answer(tmp_path: Path) -> None:
     """Strangers ask meanwhile on the same connections to the replicas, and each gets its own."""
     bundle = gate_bundle(tmp_path / "gate")
-    with host.running([bundle.path], tmp_path / "host", min_replicas=2, max_replicas=2) as running:
+    with host.running([bundle.path], tmp_path / "host", min_replicas=2, max_replicas=2, hosts=NAMES) as running:
         port = int(running.http.rpartition(":")[2])
 
         async def corpus() -> None:
