@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from fivefold.batch import carried
 from fivefold.batch.formats.piece import Fault
+from fivefold.batch.sources import Source
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid
@@ -48,6 +51,13 @@ class Layout:
     kept: tuple[Field, ...]
     foreign: tuple[str, ...]
     outputs: tuple[Field, ...]
+
+    @property
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """The carried columns, each with the names that a file may have it under."""
+        return {field.name: (field.name, *field.aliases) for field in self.kept} | {
+            name: (name,) for name in self.foreign
+        }
 
     @classmethod
     def of(cls, contract: Contract, model: str, columns: Sequence[str]) -> Layout:
@@ -102,7 +112,7 @@ class ParquetSink:
             CONTRACT: _same(layout.contract, len(rows)),
         }
         columns |= {field.name: to_arrow(field, kept) for field in layout.kept}
-        columns |= {name: _plain(foreign[name]) for name in layout.foreign}
+        columns |= {name: carried.for_parquet(foreign[name]) for name in layout.foreign}
         columns |= {field.name: to_arrow(field, outputs) for field in layout.outputs}
         self._waiting.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
         self._rows += len(rows)
@@ -139,11 +149,20 @@ class ParquetSink:
                 write_page_checksum=True,
                 store_schema=False,
             )
+            self._writer.add_key_value_metadata(self._types(table.schema))
         # What is over a whole group begins the next one, so that groups do not depend on how rows came in.
         whole = len(table) // ROW_GROUP * ROW_GROUP if self._rows >= ROW_GROUP else len(table)
         self._writer.write_table(table.slice(0, whole), ROW_GROUP)
         self._waiting = table.slice(whole).to_batches() or [self._waiting[0].slice(0, 0)]
         self._rows -= whole
+
+    def _types(self, schema: Any) -> dict[str, bytes]:
+        """Arrow's schema, where Parquet alone would forget what a carried column was."""
+        if not any(carried.needs_schema(schema.field(name).type) for name in self._layout.foreign):
+            return {}
+        own = {MODEL: pa.string(), CONTRACT: pa.string()}
+        plain = pa.schema([pa.field(each.name, own.get(each.name, each.type)) for each in schema])
+        return {"ARROW:schema": base64.b64encode(plain.serialize())}
 
 
 class CsvSink:
@@ -162,7 +181,7 @@ class CsvSink:
             CONTRACT: pa.repeat(layout.contract, len(rows)),
         }
         columns |= {field.name: _cells(field, kept) for field in layout.kept}
-        columns |= {name: _texts(foreign[name]) for name in layout.foreign}
+        columns |= {name: carried.for_csv(foreign[name]) for name in layout.foreign}
         columns |= {field.name: _cells(field, outputs) for field in layout.outputs}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         if self._writer is None:
@@ -200,7 +219,7 @@ class JsonSink:
             [layout.model] * count,
             [layout.contract] * count,
             *(kept.to_list(field) for field in layout.kept),
-            *(_values(foreign[name]) for name in layout.foreign),
+            *(carried.json_values(foreign[name]) for name in layout.foreign),
             *(outputs.to_list(field) for field in layout.outputs),
         ]
         names = self._names
@@ -217,10 +236,15 @@ class JsonSink:
 
 
 class Quarantine:
-    """The file of a fragment's faults, made with the first one: JSON lines."""
+    """The file of a fragment's faults, made with the first one: JSON lines.
 
-    def __init__(self, path: Path, url: str) -> None:
-        self.path, self._url = path, url
+    A record has the columns that the output carries, as far as the row's cells can be told apart; None for an absent
+    one.
+    """
+
+    def __init__(self, path: Path, source: Source, layout: Layout) -> None:
+        self.path, self._source, self._layout = path, source, layout
+        self._url = source.url
         self._file: Any = None
         self.rows = 0
         self.codes: dict[str, int] = {}
@@ -256,7 +280,27 @@ class Quarantine:
             out["details"] = [
                 {name: _utf8(value) for name, value in violation.to_json().items()} for violation in error.details
             ]
+        if self._layout.asked and fault.rows == 1:
+            cells = self._cells(fault)
+            if cells is not None:
+                out["columns"] = {name: _shown(_first(cells, names)) for name, names in self._layout.asked.items()}
         return out | _raw(fault.raw)
+
+    def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
+        """The row's cells by name; None where it is none that has any."""
+        if fault.cells is not None or isinstance(fault.raw, Mapping):
+            return fault.cells if fault.cells is not None else fault.raw  # type: ignore[return-value]
+        if fault.raw is None or self._source.format != "jsonl":
+            return None
+        try:
+            value = json.loads(fault.raw)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+def _first(cells: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((cells[name] for name in names if name in cells), None)
 
 
 def _let_go(file: Any) -> None:
@@ -290,7 +334,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, list):
         return [_shown(item) for item in value[:RAW_BYTES]]
     if isinstance(value, dict):
-        return {str(name): _shown(item) for name, item in value.items()}
+        return {_utf8(str(name)): _shown(item) for name, item in value.items()}
     if value is None or isinstance(value, bool | int | float):
         return value
     return _utf8(str(value)[:RAW_BYTES])
@@ -328,23 +372,3 @@ def _cells(field: Field, columns: Columns) -> Any:
 def _same(text: str, rows: int) -> Any:
     """A column with the same text in every row."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
-
-
-def _plain(values: Any) -> Any:
-    """A carried column for Parquet: as it came, JSON values as text."""
-    return values if isinstance(values, pa.Array) else _texts(values)
-
-
-def _texts(values: Any) -> Any:
-    """A carried column as text: a string as it is, any other value as JSON."""
-    if isinstance(values, pa.Array):
-        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_dictionary(values.type):
-            return _texts(values.to_pylist())
-        return values
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    texts = [value if value is None or isinstance(value, str) else encode(value).decode() for value in values]
-    return pa.array(texts, pa.string())
-
-
-def _values(values: Any) -> list[Any]:
-    return values.to_pylist() if isinstance(values, pa.Array) else list(values)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from fivefold.batch import formats
+from fivefold.batch.carried import json_values
 from fivefold.batch.files import FragmentFiles
 from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
 from fivefold.batch.ledger import Ledger, Record
@@ -20,12 +21,15 @@ from fivefold.batch.output import Layout
 from fivefold.batch.places import storing
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
-from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed
+from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed, first_line
 from fivefold.local.scratch import Scratch
 
 if TYPE_CHECKING:
     # With it comes the model runtime, which a run that is finished does not need.
     from fivefold.core.scorer import Scorer
+
+
+TOO_MANY = "too_many_bad_rows"
 
 
 class FragmentScorer:
@@ -41,8 +45,9 @@ class FragmentScorer:
     def score(self, fragment: Fragment, *, attempt: int = 1, most_bad: int | None = None) -> Record:
         """Score a fragment, put its files in place and make its record; gives the record that stands.
 
-        Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, `storage_failed` where the output
-        cannot be written.
+        Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, which are left to be looked into,
+        `storage_failed` where the output cannot be written or the input not be read, and `ContractError` for a file
+        that no reader can make sense of.
         """
         torn: frozenset[int] = frozenset()
         with storing(self._ledger.place.url):
@@ -56,6 +61,10 @@ class FragmentScorer:
                         # Rows before the tear are out already, so the fragment is begun anew without that unit.
                         torn |= {err.unit}
                         files.restart()
+            except RunFailed as err:
+                if err.code == TOO_MANY:
+                    files.leave_quarantine()
+                raise
             finally:
                 files.abandon()
 
@@ -68,29 +77,64 @@ class FragmentScorer:
         reader = self._readers.get(fragment.source.format)
         if reader is None:
             reader = self._readers[fragment.source.format] = formats.of(fragment.source.format, self._needs)
-        for piece in reader.read(fragment.source, fragment.range, torn):
+        for piece in _pieces(fragment, reader.read(fragment.source, fragment.range, torn)):
             files.write(*answered(self._scorer, piece))
             if most_bad is not None and files.quarantined > most_bad:
                 raise too_many(files.quarantined, most_bad)
 
 
+def _pieces(fragment: Fragment, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces of a fragment. Whatever a reader fails on lies in its file, and that file is named."""
+    url = fragment.source.url
+    while True:
+        try:
+            piece = next(pieces, None)
+        except (FivefoldError, Torn):
+            raise
+        except MemoryError as err:
+            help = "a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is finished stays"
+            raise RunFailed("worker_lost", f"{fragment.name} needs more memory than there is", help=help) from err
+        except OSError as err:
+            raise RunFailed("storage_failed", f"cannot read: {err.strerror or first_line(err)}", path=url) from err
+        except Exception as err:
+            help = "what is finished stays; leave the file out, or write it anew"
+            raise ContractError("malformed", f"cannot be read: {first_line(err)}", path=url, help=help) from err
+        if piece is None:
+            return
+        yield piece
+
+
 def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
     """The piece without the rows that the model fails on, which are its faults now, and the answers to the others."""
     try:
-        return piece, scorer.score(piece.columns)
+        return piece, _scored(scorer, piece.columns)
     except (ModelFailed, ContractError) as error:
         failed: dict[int, FivefoldError] = {}
         parts = list(_halves(scorer, piece.columns, 0, error, failed))
     good = np.ones(len(piece.places), np.bool_)
     good[list(failed)] = False
-    faults = [Fault(int(piece.places[row]), error, _values(piece.columns, row)) for row, error in failed.items()]
+    faults = [_failed(piece, row, error) for row, error in failed.items()]
     kept = Piece(
         piece.columns.take(good),
         piece.places[good],
         {name: _keep(values, good) for name, values in piece.carried.items()},
         sorted([*piece.faults, *faults], key=lambda fault: fault.row),
     )
-    return kept, Columns.concat(parts) if parts else scorer.score(kept.columns)
+    return kept, Columns.concat(parts) if parts else _scored(scorer, kept.columns)
+
+
+def _scored(scorer: Scorer, columns: Columns) -> Columns:
+    try:
+        return scorer.score(columns)
+    except SystemExit as err:
+        raise ModelFailed("model_failed", f"the model ended its process, with {err.code!r}") from err
+
+
+def _failed(piece: Piece, row: int, error: FivefoldError) -> Fault:
+    """A row that the model fails on, with its fields and what it carries."""
+    values = _values(piece.columns, row)
+    carried = {name: json_values(column[row : row + 1])[0] for name, column in piece.carried.items()}
+    return Fault(int(piece.places[row]), error, values, cells={**carried, **values})
 
 
 def _halves(
@@ -104,17 +148,17 @@ def _halves(
     for start, stop in ((0, middle), (middle, columns.rows)):
         half = columns.slice(start, stop)
         try:
-            yield scorer.score(half)
+            yield _scored(scorer, half)
         except (ModelFailed, ContractError) as again:
             yield from _halves(scorer, half, first + start, again, failed)
 
 
-def too_many(bad: int, most: int | None) -> RunFailed:
-    """The error of a run that refuses more rows than it may."""
+def too_many(bad: int, most: int | None, *, at_least: bool = False) -> RunFailed:
+    """The error of a run that refuses more rows than it may; `at_least` where it stopped before it has seen all."""
     limit = f", and at most {most:,} may be" if most is not None else ""
     return RunFailed(
-        "too_many_bad_rows",
-        f"{bad:,} rows are quarantined{limit}",
+        TOO_MANY,
+        f"{'at least ' if at_least else ''}{bad:,} rows are quarantined{limit}",
         help="look into quarantine/; then allow more (--max-bad-fraction, --max-bad-rows) and run it again: what is "
         "finished stays",
     )

@@ -48,6 +48,8 @@ class Fault:
     offset: int | None = None
     size: int | None = None
     rows: int = 1
+    cells: Mapping[str, Any] | None = None
+    """The row's cells by column where `raw` is text that has to be cut into them."""
 
 
 @dataclass(slots=True)
