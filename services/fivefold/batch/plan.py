@@ -22,8 +22,11 @@ from fivefold.batch.settings import BatchSettings
 from fivefold.batch.sources import Source
 from fivefold.core.bundle import Bundle
 
-REVISION = 1
+REVISION = 2
 """Raised by a change of this code that changes a byte of the output."""
+
+FORMAT = 1
+"""Of the plan as it is kept."""
 
 SMALLEST = 8 * 1024 * 1024
 """Bytes below which a fragment is not made smaller to occupy more workers."""
@@ -72,7 +75,7 @@ class Plan:
         place = {source.url: index for index, source in enumerate(self.sources)}
         return msgspec.json.encode(
             {
-                "format": 1,
+                "format": FORMAT,
                 "run_id": self.run_id,
                 "facts": self.facts,
                 "order": self.order,
@@ -84,10 +87,24 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Plan:
-        """A plan that was kept."""
+        """A plan that was kept. Raises `VersionError` for another version's, `ValueError` and `msgspec`'s errors for
+        bytes that are none."""
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format != FORMAT:
+            raise VersionError(f"expected a plan of format {FORMAT}, got one of format {head.format}")
         kept = msgspec.json.decode(data, type=_Kept)
+        if any(not 0 <= index < len(kept.sources) for _, index, _ in kept.fragments):
+            raise ValueError("a fragment is of a file that is not among the plan's")
         fragments = tuple(Fragment(id, kept.sources[index], part) for id, index, part in kept.fragments)
         return cls(kept.run_id, kept.facts, tuple(kept.sources), fragments, tuple(kept.ignored), kept.order)
+
+
+class VersionError(ValueError):
+    """A plan that another version of fivefold has kept in another form."""
+
+
+class _Head(msgspec.Struct):
+    format: int
 
 
 class _Kept(msgspec.Struct):
@@ -143,8 +160,12 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
         ranges = list(threads.map(cut, sources))
     pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
     fragments = tuple(Fragment(_id(index, *piece), *piece) for index, piece in enumerate(pieces))
-    run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
-    return Plan(run_id, facts, tuple(sources), fragments, ignored)
+    return Plan(identity(facts, fragments), facts, tuple(sources), fragments, ignored)
+
+
+def identity(facts: Mapping[str, Any], fragments: Sequence[Fragment]) -> str:
+    """The run's id: the digest of everything that decides a byte of the output."""
+    return _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
 
 
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:

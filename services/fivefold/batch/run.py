@@ -13,7 +13,6 @@ the same share it. What is done to a fragment is `score`'s matter, who does it `
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections import deque
@@ -27,7 +26,7 @@ from fivefold.batch import sources as inputs
 from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
-from fivefold.batch.ledger import REPORT, Ledger, Record
+from fivefold.batch.ledger import OTHER_OUTPUT, REPORT, SUCCESS, Ledger, Record
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
@@ -90,6 +89,14 @@ def prepare(
     facts = planning.facts(bundle, settings)
     standing = ledger.plan()
     if standing is None:
+        foreign = ledger.foreign()
+        if foreign is not None:
+            raise RunFailed(
+                "run_conflict",
+                f"there is no plan, but {foreign}, which a reader would take for the run's",
+                path=ledger.place.url,
+                help=OTHER_OUTPUT,
+            )
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
             order=asdict(order.absolute()) | {"settings": asdict(settings)},
@@ -104,7 +111,7 @@ def prepare(
             "run_conflict",
             f"another run stands here: {other}",
             path=ledger.place.url,
-            help="name another output directory, or remove this one",
+            help=OTHER_OUTPUT,
         )
     return ledger, standing, bundle
 
@@ -128,7 +135,7 @@ def score(
     with stopping() as stop:
         ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
         if ledger.published:
-            return Result(_standing_report(ledger), 0)
+            return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
         try:
             return _Run(order, settings, delivery, ledger, plan, bundle, progress, stop).run(crew)
@@ -197,7 +204,7 @@ class _Run:
             working=working,
             output=self._ledger.place.url,
         )
-        standing = publish(self._ledger, made)
+        standing = publish(self._ledger, self._plan, self._records, made)
         self._progress.tell(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
 
@@ -251,7 +258,7 @@ class _Run:
     def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
         # Another start of the same run may have done it meanwhile.
-        record = self._ledger.record(fragment.id)
+        record = self._ledger.record(fragment)
         if record is not None:
             self._count(record)
             return
@@ -317,9 +324,13 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)  # noqa: PTH100  # a pattern is no path yet
 
 
-def _standing_report(ledger: Ledger) -> dict[str, Any]:
-    text = ledger.place.read(REPORT)
-    if text is None:
-        raise FileNotFoundError(2, "the run is published without a report", f"{ledger.place.url}/{REPORT}")
-    out: dict[str, Any] = json.loads(text)
-    return out
+def _standing_report(ledger: Ledger, plan: Plan) -> dict[str, Any]:
+    report = ledger.report(plan)
+    if report is None:
+        raise RunFailed(
+            "run_conflict",
+            "the run is published without a report",
+            path=f"{ledger.place.url}/{REPORT}",
+            help=f"remove {SUCCESS}, and run the same command again: the report is written anew from what is finished",
+        )
+    return report
