@@ -26,17 +26,18 @@ from fivefold.batch import sources as inputs
 from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
-from fivefold.batch.ledger import OTHER_OUTPUT, REPORT, SUCCESS, Ledger, Record
+from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
 from fivefold.batch.progress import Progress
 from fivefold.batch.publish import publish, report, totals
+from fivefold.batch.score import TOO_MANY
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import Interrupted, RunFailed
+from fivefold.core.errors import FivefoldError, Interrupted, RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -163,9 +164,13 @@ class _Run:
         delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
         model = str(Reference.parse(order.model).absolute())
         self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
-        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows)
+        self._breaker = Breaker(
+            settings.max_bad_fraction, settings.max_bad_rows, plan.rows, where=f"{ledger.place.url}/{QUARANTINE}"
+        )
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
+        self._suspects: deque[Fragment] = deque()
+        """Fragments that wait for their last attempt."""
         self._begun = time.monotonic()
         self._working = self._ended = 0.0
 
@@ -210,8 +215,12 @@ class _Run:
 
     def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         crew.hire(min(crew.size, len(waiting)))
-        while waiting or crew.busy:
+        while waiting or self._suspects or crew.busy:
             self._check_stop()
+            if not waiting and not crew.busy and self._suspects:
+                # The last attempt of what has killed workers is made when nobody else works: whoever dies then has
+                # died of this fragment, and of no other one's use of the machine.
+                waiting.append(self._suspects.popleft())
             while waiting and crew.idle:
                 self._give(crew, waiting)
             for fragment, outcome in crew.wait(POLL_SECONDS):
@@ -276,9 +285,16 @@ class _Run:
         elif outcome.error is not None:
             if outcome.trace:
                 self._progress.event("failed", fragment=fragment.id if fragment else "", exception=outcome.trace)
-            raise outcome.error
+            raise self._whole(outcome.error)
         elif outcome.record is not None:
             self._count(outcome.record)
+
+    def _whole(self, error: FivefoldError) -> FivefoldError:
+        """A worker's error as the run's: one fragment knows neither the run's limit nor what others have refused."""
+        most = self._breaker.most
+        if error.code != TOO_MANY or most is None:
+            return error
+        return self._breaker.too_many(most + 1)
 
     def _replace(self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None) -> None:
         """A worker has died; over a fragment, or before it had one."""
@@ -288,12 +304,16 @@ class _Run:
         if lost >= self._settings.attempts:
             raise RunFailed(
                 "worker_lost",
-                f"{lost} workers died over {name}",
+                f"{lost} {'worker' if lost == 1 else 'workers'} died over {name}",
                 path=fragment.source.url if fragment else "",
-                help="it may need more memory than there is: a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is "
-                "finished stays",
+                help="the file or the model ends the process, or needs more memory than there is (a smaller "
+                "FIVEFOLD_CHUNK_ROWS, fewer --workers); all other fragments are finished and stay"
+                if fragment
+                else "a model that ends its process, or needs more memory than there is, cannot be run",
             )
-        if fragment is not None:
+        if fragment is not None and lost == self._settings.attempts - 1:
+            self._suspects.append(fragment)
+        elif fragment is not None:
             waiting.appendleft(fragment)
         crew.hire(1)
 

@@ -153,12 +153,14 @@ def _halves(
             yield from _halves(scorer, half, first + start, again, failed)
 
 
-def too_many(bad: int, most: int | None, *, at_least: bool = False) -> RunFailed:
-    """The error of a run that refuses more rows than it may; `at_least` where it stopped before it has seen all."""
+def too_many(bad: int, most: int | None, *, at_least: bool = False, where: str = "") -> RunFailed:
+    """The error of a run that refuses more rows than it may; `at_least` where it stopped before it has seen all, and
+    `where` its quarantine lies."""
     limit = f", and at most {most:,} may be" if most is not None else ""
     return RunFailed(
         TOO_MANY,
         f"{'at least ' if at_least else ''}{bad:,} rows are quarantined{limit}",
+        path=where,
         help="look into quarantine/; then allow more (--max-bad-fraction, --max-bad-rows) and run it again: what is "
         "finished stays",
     )

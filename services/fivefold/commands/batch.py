@@ -1,4 +1,4 @@
-"""`fivefold batch`: run, submit, status, resume, backfill and diff."""
+"""`fivefold batch`: run, submit, status, verify, resume, backfill and diff."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from fivefold.commands.words import USAGE, add, add_group, add_json, complain, p
 
 if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
+
+DAMAGED = 3
+"""Exit status of an output that is not what its ledger says."""
 
 
 def _clear() -> bool:
@@ -51,6 +54,22 @@ def _status(arguments: argparse.Namespace) -> None:
     print(f"rows      {found.rows:,}{total}, {found.scored:,} scored, {found.quarantined:,} quarantined")
     if found.codes:
         print("refused   " + ", ".join(f"{code} {count:,}" for code, count in sorted(found.codes.items())))
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fivefold.batch.verify import verify
+
+    found = verify(arguments.output, clear=_clear())
+    if arguments.json:
+        print_json({**asdict(found), "ok": found.ok})
+    else:
+        for problem in found.problems:
+            print(f"{problem.problem:<12}{problem.file}: {problem.message}")
+        word = "verified" if found.ok else "not what it should be"
+        print(f"{word}: run {found.run_id[:16]}, {found.files:,} files, {len(found.problems):,} problems")
+    return 0 if found.ok else DAMAGED
 
 
 def _resume(arguments: argparse.Namespace) -> None:
@@ -165,6 +184,16 @@ def add_batch(commands: Any) -> None:
     status = add(group, "status", _status, "how far a run is", "fivefold batch status scores --json")
     status.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
     add_json(status)
+    verify = add(
+        group,
+        "verify",
+        _verify,
+        "read every file of a run and compare it with the ledger; exit 3 where one is not what it should be",
+        "fivefold batch verify scores",
+        "fivefold batch verify s3://scores/today --json",
+    )
+    verify.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
+    add_json(verify)
     resume = add(
         group,
         "resume",

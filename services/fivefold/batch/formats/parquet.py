@@ -177,11 +177,19 @@ def _encrypted(source: Source) -> ContractError:
 
 
 def _plausible(metadata: Any, source: Source) -> None:
-    """Refuse a footer whose numbers of rows are none."""
-    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    if min(counts, default=0) < 0 or sum(counts) > MOST_ROWS:
-        odd = next((count for count in counts if count < 0), sum(counts))
-        raise ContractError("malformed", f"expected a number of rows, the footer says {odd:,}", path=source.url)
+    """Refuse a footer whose numbers of rows are none, or not those of its columns."""
+    columns = range(metadata.num_columns)
+    flat = next((at for at in columns if not metadata.schema.column(at).max_repetition_level), None)
+    total = 0
+    for group in range(metadata.num_row_groups):
+        about = metadata.row_group(group)
+        rows, total = about.num_rows, total + about.num_rows
+        if rows < 0 or total > MOST_ROWS:
+            raise ContractError("malformed", f"expected a number of rows, the footer says {rows:,}", path=source.url)
+        if flat is not None and about.num_columns > flat and about.column(flat).num_values != rows:
+            values = about.column(flat).num_values
+            reason = f"row group {group} has {rows:,} rows, and a column of it {values:,} values"
+            raise ContractError("malformed", f"the footer contradicts itself: {reason}", path=source.url)
 
 
 def _no_text(name: str) -> ContractError:
