@@ -283,7 +283,7 @@ class Quarantine:
         if self._layout.asked and fault.rows == 1:
             cells = self._cells(fault)
             if cells is not None:
-                out["columns"] = {name: _shown(_first(cells, names)) for name, names in self._layout.asked.items()}
+                out["columns"] = {name: shown(_first(cells, names)) for name, names in self._layout.asked.items()}
         return out | _raw(fault.raw)
 
     def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
@@ -314,27 +314,27 @@ def _raw(raw: bytes | Mapping[str, Any] | None) -> dict[str, Any]:
     if raw is None:
         return {}
     if isinstance(raw, Mapping):
-        return {"raw": {_utf8(name): _shown(value) for name, value in raw.items()}}
-    shown = raw[:RAW_BYTES]
+        return {"raw": {_utf8(name): shown(value) for name, value in raw.items()}}
+    begun = raw[:RAW_BYTES]
     try:
-        return {"raw": shown.decode()}
+        return {"raw": begun.decode()}
     except UnicodeDecodeError as err:
         # A character that only the cut has broken is left out.
         if len(raw) > RAW_BYTES and err.start >= RAW_BYTES - 3:
-            return {"raw": shown[: err.start].decode()}
-        return {"raw_base64": base64.b64encode(shown).decode("ascii")}
+            return {"raw": begun[: err.start].decode()}
+        return {"raw_base64": base64.b64encode(begun).decode("ascii")}
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
     """A cell as JSON: what JSON has no word for as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, bytes):
         return base64.b64encode(value[:RAW_BYTES]).decode("ascii")
-    if isinstance(value, list):
-        return [_shown(item) for item in value[:RAW_BYTES]]
+    if isinstance(value, list | tuple):
+        return [shown(item) for item in value[:RAW_BYTES]]
     if isinstance(value, dict):
-        return {_utf8(str(name)): _shown(item) for name, item in value.items()}
+        return {_utf8(str(name)): shown(item) for name, item in value.items()}
     if value is None or isinstance(value, bool | int | float):
         return value
     return _utf8(str(value)[:RAW_BYTES])

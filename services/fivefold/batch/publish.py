@@ -8,12 +8,13 @@ part of a run. What makes a part another one than its record's is `verify`'s mat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fivefold.batch.ledger import REPORT, SUCCESS, Ledger, Record, codes, part_name, quarantine_name, record_name
 from fivefold.batch.plan import Plan
 from fivefold.batch.verify import files_of, problems_of
+from fivefold.core.contract import Field
 from fivefold.core.errors import InternalError, RunFailed
 
 
@@ -36,12 +37,19 @@ def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
 
 
 def report(
-    plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: float, working: float, output: str
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    fields: Sequence[Field],
+    resumed: int,
+    seconds: float,
+    working: float,
+    output: str,
 ) -> dict[str, Any]:
     """What run.json says.
 
-    `resumed` are rows that an earlier start had finished, `seconds` what this one took, `working` without the workers'
-    start.
+    `fields` are the contract's that the output has, whose types text alone does not tell; `resumed` are rows that an
+    earlier start had finished, `seconds` what this one took, `working` without the workers' start.
     """
     counts = totals(plan, records)
     parts = []
@@ -82,6 +90,7 @@ def report(
         "output": output,
         "output_format": plan.facts["format"],
         "columns": plan.facts["columns"],
+        "schema": [{"name": each.name, "dtype": each.dtype, "shape": list(each.shape)} for each in fields],
         "ignored_columns": list(plan.ignored),
         "files": list(files.values()),
         "parts": parts,

@@ -37,7 +37,7 @@ from fivefold.batch.settings import BatchSettings
 from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import FivefoldError, Interrupted, RunFailed
+from fivefold.core.errors import ContractError, FivefoldError, Interrupted, RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -79,9 +79,13 @@ def prepare(
     Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
     """
+    for path in (order.model, order.output, *order.inputs):
+        _refuse_no_text(path)
     bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
     files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    for source in files:
+        _refuse_no_text(source.url)
     ledger = Ledger(place(order.output, clear=settings.store_http))
     tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
@@ -167,6 +171,8 @@ class _Run:
         self._breaker = Breaker(
             settings.max_bad_fraction, settings.max_bad_rows, plan.rows, where=f"{ledger.place.url}/{QUARANTINE}"
         )
+        layout = Layout.of(bundle.contract, bundle.name, settings.columns)
+        self._fields = (*layout.kept, *layout.outputs)
         self._records: dict[str, Record] = {}
         self._lost: dict[str, int] = {}
         self._suspects: deque[Fragment] = deque()
@@ -204,6 +210,7 @@ class _Run:
         made = report(
             self._plan,
             self._records,
+            fields=self._fields,
             resumed=resumed,
             seconds=seconds,
             working=working,
@@ -338,6 +345,17 @@ class _Run:
 def table_url(delta: str) -> str:
     """A Delta table's directory as an absolute path, a URL as it is."""
     return _absolute(delta.removeprefix("file://")) if delta else ""
+
+
+def _refuse_no_text(path: str) -> None:
+    """Plans, records and reports are JSON, which has no word for such a name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as err:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        raise ContractError(
+            "not_utf8", "expected a name in UTF-8", path=shown, help="rename the file, or leave it out"
+        ) from err
 
 
 def _absolute(path: str) -> str:

@@ -140,10 +140,11 @@ def _diff(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fivefold.batch.difference import compare
+    from fivefold.batch.output import shown
 
     found = compare(arguments.first, arguments.second, clear=_clear())
     if arguments.json:
-        print_json({**asdict(found), "same": found.same})
+        print_json({**shown(asdict(found)), "same": found.same})
         return 0 if found.same else 1
     only = f", {found.only_first:,} only in the first, {found.only_second:,} only in the second"
     print(f"rows      {found.both:,} in both{only if found.only_first or found.only_second else ''}")
@@ -154,7 +155,8 @@ def _diff(arguments: argparse.Namespace) -> int:
         print(f"columns   in only one: {', '.join(found.only_columns)}")
     if found.first:
         one, other = found.first["values"]
-        print(f"first     {found.first['file']} row {found.first['row']}, {found.first['column']}: {one!r}, {other!r}")
+        place = f"{found.first['file']} row {found.first['row']}, {found.first['column']}"
+        print(f"first     {place}: {one!r}, {other!r}")
     return 0 if found.same else 1
 
 
