@@ -168,6 +168,11 @@ def identity(facts: Mapping[str, Any], fragments: Sequence[Fragment]) -> str:
     return _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
 
 
+def asked(bundle: Bundle, sources: Sequence[Source]) -> str:
+    """The digest of what is scored, and by what: the same on every machine that sees it, whatever its versions."""
+    return _digest({"bundle": bundle.digest, "sources": [[source.url, source.identity] for source in sources]})
+
+
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:
     """What another run than the kept one this is, or None where it is that one."""
     for name, value in facts.items():

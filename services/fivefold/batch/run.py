@@ -72,9 +72,10 @@ class Result:
 
 
 def prepare(
-    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing
+    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing, *, expected: str = ""
 ) -> tuple[Ledger, Plan, Bundle]:
-    """The plan of a run, kept beside its output; nothing is scored and nothing is started.
+    """The plan of a run, kept beside its output; nothing is scored and nothing is started. `expected` is what
+    `plan.asked` has to give for it, if anything.
 
     Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
@@ -91,6 +92,13 @@ def prepare(
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
     if inside is not None:
         raise RunFailed("run_conflict", "the output would be among the input", path=inside)
+    if expected and planning.asked(bundle, files) != expected:
+        raise RunFailed(
+            "run_conflict",
+            "the bundle or the input is not what it was when the run was submitted",
+            path=ledger.place.url,
+            help="submit it again: it is another run now",
+        )
     facts = planning.facts(bundle, settings)
     standing = ledger.plan()
     if standing is None:
@@ -129,6 +137,7 @@ def score(
     out: IO[str],
     metrics: str = "",
     crew: Callable[[Task, int, int], Crew | Alone] | None = None,
+    expected: str = "",
 ) -> Result:
     """Run until the output is published; `out` gets the progress.
 
@@ -138,7 +147,7 @@ def score(
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
     with stopping() as stop:
-        ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
+        ledger, plan, bundle = prepare(order, settings, delivery, stop.check, expected=expected)
         if ledger.published:
             return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
