@@ -46,6 +46,11 @@ class FragmentFiles:
         """Rows that were refused so far."""
         return self._faults.rows
 
+    @property
+    def codes(self) -> dict[str, int]:
+        """Of these, how many by code."""
+        return dict(self._faults.codes)
+
     def write(self, piece: Piece, answers: Columns) -> None:
         """Add a piece and the answers to its good rows.
 

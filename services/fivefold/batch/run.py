@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from fivefold.batch import sources as inputs
 from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
-from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record
+from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
@@ -37,7 +37,7 @@ from fivefold.batch.settings import BatchSettings
 from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import ContractError, FivefoldError, Interrupted, RunFailed
+from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ModelFailed, RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -151,8 +151,14 @@ def score(
         if ledger.published:
             return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
+        work = _Run(order, settings, delivery, ledger, plan, bundle, progress, stop)
         try:
-            return _Run(order, settings, delivery, ledger, plan, bundle, progress, stop).run(crew)
+            return work.run(crew)
+        except RunFailed as error:
+            if error.code == TOO_MANY and work.model_is_to_blame:
+                # Rows that the model fails on are good data: the exit status tells who has to look.
+                raise ModelFailed("model_failed", error.message, path=error.path, help=error.help) from error
+            raise
         finally:
             progress.end()
 
@@ -186,6 +192,8 @@ class _Run:
         self._lost: dict[str, int] = {}
         self._suspects: deque[Fragment] = deque()
         """Fragments that wait for their last attempt."""
+        self._stopped_at: dict[str, int] = {}
+        """Rows by code of the fragment in which the limit was exceeded."""
         self._begun = time.monotonic()
         self._working = self._ended = 0.0
 
@@ -228,6 +236,12 @@ class _Run:
         standing = publish(self._ledger, self._plan, self._records, made)
         self._progress.tell(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
+
+    @property
+    def model_is_to_blame(self) -> bool:
+        """Whether most of the refused rows are ones that the model failed on."""
+        total = Counter(codes(self._records.values())) + Counter(self._stopped_at)
+        return 2 * total["model_failed"] > total.total()
 
     def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         crew.hire(min(crew.size, len(waiting)))
@@ -299,6 +313,7 @@ class _Run:
         if outcome is None:
             self._replace(crew, waiting, fragment)
         elif outcome.error is not None:
+            self._stopped_at = outcome.codes
             if outcome.trace:
                 self._progress.event("failed", fragment=fragment.id if fragment else "", exception=outcome.trace)
             raise self._whole(outcome.error)

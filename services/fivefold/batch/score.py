@@ -41,6 +41,8 @@ class FragmentScorer:
         self._scorer, self._ledger, self._scratch = scorer, ledger, scratch
         self._needs, self._layout, self._format = needs, layout, format
         self._readers: dict[str, Format] = {}
+        self.refused: dict[str, int] = {}
+        """Rows by code of the fragment in which the limit was exceeded."""
 
     def score(self, fragment: Fragment, *, attempt: int = 1, most_bad: int | None = None) -> Record:
         """Score a fragment, put its files in place and make its record; gives the record that stands.
@@ -63,6 +65,7 @@ class FragmentScorer:
                         files.restart()
             except RunFailed as err:
                 if err.code == TOO_MANY:
+                    self.refused = files.codes
                     files.leave_quarantine()
                 raise
             finally:
