@@ -27,6 +27,7 @@ from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
 from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
+from fivefold.batch.losses import Losses
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
@@ -189,9 +190,7 @@ class _Run:
         layout = Layout.of(bundle.contract, bundle.name, settings.columns)
         self._fields = (*layout.kept, *layout.outputs)
         self._records: dict[str, Record] = {}
-        self._lost: dict[str, int] = {}
-        self._suspects: deque[Fragment] = deque()
-        """Fragments that wait for their last attempt."""
+        self._losses = Losses(settings.attempts)
         self._stopped_at: dict[str, int] = {}
         """Rows by code of the fragment in which the limit was exceeded."""
         self._begun = time.monotonic()
@@ -245,12 +244,11 @@ class _Run:
 
     def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         crew.hire(min(crew.size, len(waiting)))
-        while waiting or self._suspects or crew.busy:
+        suspects = self._losses.suspects
+        while waiting or suspects or crew.busy:
             self._check_stop()
-            if not waiting and not crew.busy and self._suspects:
-                # The last attempt of what has killed workers is made when nobody else works: whoever dies then has
-                # died of this fragment, and of no other one's use of the machine.
-                waiting.append(self._suspects.popleft())
+            if suspects and not waiting and not crew.busy:
+                waiting.append(suspects.popleft())
             while waiting and crew.idle:
                 self._give(crew, waiting)
             for fragment, outcome in crew.wait(POLL_SECONDS):
@@ -305,7 +303,7 @@ class _Run:
             self._working = time.monotonic()
             self._progress.working()
         most = self._breaker.most
-        crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
+        crew.give(fragment, self._losses.attempt(fragment), None if most is None else most - self._bad)
 
     def _take(
         self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None, outcome: Outcome | None
@@ -329,23 +327,9 @@ class _Run:
 
     def _replace(self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None) -> None:
         """A worker has died; over a fragment, or before it had one."""
-        key, name = (fragment.id, fragment.name) if fragment else ("", "the model, while it was opened")
-        self._lost[key] = lost = self._lost.get(key, 0) + 1
-        self._progress.event("worker_died", fragment=key, times=lost)
-        if lost >= self._settings.attempts:
-            raise RunFailed(
-                "worker_lost",
-                f"{lost} {'worker' if lost == 1 else 'workers'} died over {name}",
-                path=fragment.source.url if fragment else "",
-                help="the file or the model ends the process, or needs more memory than there is (a smaller "
-                "FIVEFOLD_CHUNK_ROWS, fewer --workers); all other fragments are finished and stay"
-                if fragment
-                else "a model that ends its process, or needs more memory than there is, cannot be run",
-            )
-        if fragment is not None and lost == self._settings.attempts - 1:
-            self._suspects.append(fragment)
-        elif fragment is not None:
-            waiting.appendleft(fragment)
+        times = self._losses.count(fragment)
+        self._progress.event("worker_died", fragment=fragment.id if fragment else "", times=times)
+        self._losses.come_back(fragment, waiting)
         crew.hire(1)
 
     def _count(self, record: Record) -> None:
