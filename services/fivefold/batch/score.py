@@ -80,13 +80,13 @@ class FragmentScorer:
         reader = self._readers.get(fragment.source.format)
         if reader is None:
             reader = self._readers[fragment.source.format] = formats.of(fragment.source.format, self._needs)
-        for piece in _pieces(fragment, reader.read(fragment.source, fragment.range, torn)):
+        for piece in pieces_of(fragment, reader.read(fragment.source, fragment.range, torn)):
             files.write(*answered(self._scorer, piece))
             if most_bad is not None and files.quarantined > most_bad:
                 raise too_many(files.quarantined, most_bad)
 
 
-def _pieces(fragment: Fragment, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def pieces_of(fragment: Fragment, pieces: Iterator[Piece]) -> Iterator[Piece]:
     """The pieces of a fragment. Whatever a reader fails on lies in its file, and that file is named."""
     url = fragment.source.url
     while True:
