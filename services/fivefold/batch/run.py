@@ -301,11 +301,20 @@ class _Run:
         with RayData(self._task, self._settings.workers, len(fragments)) as engine:
             self._working = time.monotonic()
             self._progress.working()
-            for record in engine.work(fragments):
-                self._check_stop()
-                if record is not None:
-                    self._count(record)
-                self._progress.tell(self._records)
+            try:
+                for record in engine.work(fragments):
+                    self._check_stop()
+                    if record is not None:
+                        self._count(record)
+                    self._progress.tell(self._records)
+            except RunFailed as error:
+                if error.code != "worker_lost":
+                    raise
+                # Ray Data does not say over what its workers have died: the rest is done, or named, one by one.
+                self._progress.event("worker_died", fragment="", engine=self._settings.engine)
+                missing = deque(each for each in fragments if each.id not in self._records)
+                with engine.crew(len(missing)) as crew:
+                    self._work(crew, missing)
             self._ended = time.monotonic()
 
     def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:

@@ -85,13 +85,13 @@ class FragmentScorer:
             reader = self._readers.get(source.format)
             if reader is None:
                 reader = self._readers[source.format] = formats.of(source.format, self._needs)
-            for piece in _pieces(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
+            for piece in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
                 files.write(*answered(self._scorer, conformed(piece, fragment.carried, source.url)))
                 if most_bad is not None and files.bad > most_bad:
                     raise too_many(files.bad, most_bad)
 
 
-def _pieces(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def pieces_of(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
     """The pieces of one of a fragment's files. Whatever a reader fails on lies in that file, which is named."""
     while True:
         try:
