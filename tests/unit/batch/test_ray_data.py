@@ -63,14 +63,14 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
 
 
 KILLS = b'''
-import os
+import ctypes
 
 class Sum:
     """Adds two columns, and ends its process at a 7."""
 
     def predict(self, columns):
         if (columns["a"] == 7).any():
-            os.kill(os.getpid(), 9)
+            ctypes.CDLL(None)._exit(9)
         total = columns["a"] + columns["b"]
         return {"total": total, "label": (total > 0).astype("int64")}
 '''

@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fivefold.batch.carried import json_values, not_text, readable, readable_type
+from fivefold.batch.formats import footer
 from fivefold.batch.formats.csv import check_names
+from fivefold.batch.formats.footer import Group
 from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, cannot_be_opened, nothing
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Columns
@@ -26,30 +28,26 @@ BUFFER = 1024 * 1024
 """Bytes of a column that are read ahead: a row group is never held whole."""
 
 
-SIGNATURE = 28
-"""Bytes behind the footer of a file whose footer alone is not encrypted: a nonce and a tag."""
-
-MOST_ROWS = 2**53
-"""More of them no file has, and no reader of JSON would count."""
-
-
 class Parquet:
     """Reads Parquet files; a column that no field answers to, and that is not carried, is ignored."""
 
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
         self._arrow = Arrow(needs.fields)
+        self._footers: dict[str, list[Group]] = {}
         self._known = {name for field in needs.fields for name in (field.name, *field.aliases)} | set(needs.carried)
 
     def look(self, source: Source) -> list[str]:
         """Check the schema."""
         with source.random(self.needs.clear) as stream:
             try:
-                names = _names(self._file(source, stream), source)
+                file = self._file(source, stream)
             except _Footless:
                 if self.needs.allow_broken:
                     return []
                 raise
+            self._groups(file, source, stream)
+            names = _names(file, source)
             ignored = check_names(names, self.needs, source.url)
             doubled = next((name for name in names if name in self._known and names.count(name) > 1), None)
             if doubled is not None:
@@ -73,19 +71,18 @@ class Parquet:
         with source.random(self.needs.clear) as stream:
             check()
             try:
-                metadata = self._file(source, stream).metadata
+                file = self._file(source, stream)
             except _Footless:
                 return [Range(0, 0, 0, None)]
-            _plausible(metadata, source)
-            for group in range(metadata.num_row_groups):
-                about = metadata.row_group(group)
-                rows += about.num_rows
-                size += sum(about.column(column).total_compressed_size for column in range(about.num_columns))
+            groups = self._groups(file, source, stream)
+            for group, about in enumerate(groups):
+                rows += about.rows
+                size += about.size
                 if size >= target:
                     out.append(Range(start, group + 1, row, rows))
                     start, row, rows, size = group + 1, row + rows, 0, 0
             if rows:
-                out.append(Range(start, metadata.num_row_groups, row, rows))
+                out.append(Range(start, len(groups), row, rows))
         return out
 
     def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
@@ -112,14 +109,22 @@ class Parquet:
         try:
             # A local file is read by Arrow itself, without the interpreter between.
             file: Any = source.url if source.local else stream
-            footer = _footer(source, stream)
-            opened = pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
-            if footer - opened.metadata.serialized_size == SIGNATURE:
-                raise _encrypted(source)
-            return opened
+            return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
+        except UnicodeDecodeError as err:
+            raise ContractError("not_utf8", "the name of a column is no UTF-8", path=source.url) from err
         except (pa.ArrowException, OSError) as err:
+            if footer.is_encrypted(stream, source.size):
+                raise footer.encrypted(source.url) from err
             reason = str(err).splitlines()[0][:300]
             raise _Footless.at(source.url, f"expected a Parquet file: {reason}") from err
+
+    def _groups(self, file: Any, source: Source, stream: IO[bytes]) -> list[Group]:
+        """What the footer says of each row group, as it is believed."""
+        if source.url not in self._footers:
+            schema = file.metadata.schema
+            repeated = [schema.column(at).max_repetition_level > 0 for at in range(len(schema))]
+            self._footers[source.url] = footer.groups(stream, source.size, source.url, repeated)
+        return self._footers[source.url]
 
     def _group(self, file: Any, group: int, names: list[str], row: int) -> Iterator[Piece]:
         rows, first = file.metadata.row_group(group).num_rows, row
@@ -194,43 +199,6 @@ def _names(file: Any, source: Source) -> list[str]:
     if not names:
         raise ContractError("malformed", "expected columns, got a file that has none", path=source.url)
     return names
-
-
-def _footer(source: Source, stream: IO[bytes]) -> int:
-    """The length of the footer as the file's last bytes say it. Raises `ContractError` for an encrypted one."""
-    if source.size < 12:
-        return 0
-    stream.seek(source.size - 8)
-    last = stream.read(8)
-    if last[4:] == b"PARE":
-        raise _encrypted(source)
-    return int.from_bytes(last[:4], "little")
-
-
-def _encrypted(source: Source) -> ContractError:
-    # Arrow ends the process where it meets a column that it has no key for, so such a file is not read at all.
-    return ContractError(
-        "malformed",
-        "expected a Parquet file that can be read without a key, got an encrypted one",
-        path=source.url,
-        help="write it anew without encryption",
-    )
-
-
-def _plausible(metadata: Any, source: Source) -> None:
-    """Refuse a footer whose numbers of rows are none, or not those of its columns."""
-    columns = range(metadata.num_columns)
-    flat = next((at for at in columns if not metadata.schema.column(at).max_repetition_level), None)
-    total = 0
-    for group in range(metadata.num_row_groups):
-        about = metadata.row_group(group)
-        rows, total = about.num_rows, total + about.num_rows
-        if rows < 0 or total > MOST_ROWS:
-            raise ContractError("malformed", f"expected a number of rows, the footer says {rows:,}", path=source.url)
-        if flat is not None and about.num_columns > flat and about.column(flat).num_values != rows:
-            values = about.column(flat).num_values
-            reason = f"row group {group} has {rows:,} rows, and a column of it {values:,} values"
-            raise ContractError("malformed", f"the footer contradicts itself: {reason}", path=source.url)
 
 
 def _no_text(name: str) -> ContractError:
