@@ -236,3 +236,31 @@ def test_a_run_that_stops_at_its_limit_leaves_its_quarantine(
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     assert len(answers(tmp_path / "out")) == 1000
     assert pq.read_table(part(tmp_path / "out")).num_rows == 1000
+
+
+def test_an_object_store_is_verified_as_a_directory_is(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing, changed and other objects, and somebody else's in front of a run."""
+    from obstore.store import MemoryStore
+
+    store = MemoryStore()
+    monkeypatch.setattr("fivefold.batch.stores.store", lambda *_: store)
+    out = "s3://bucket/some/where"
+    run(noted, data, out)
+    assert verify(out).ok
+    names = sorted(item["path"] for some in store.list("some/where") for item in some)
+    (first, second) = [name for name in names if "/part-" in name and "quarantine" not in name]
+    store.delete(first)
+    store.put(second, b"other")
+    store.put("some/where/part-x.parquet", b"")
+    found = verify(out)
+
+    assert [(problem.problem, problem.file) for problem in found.problems] == [
+        ("missing", first.removeprefix("some/where/")),
+        ("short", second.removeprefix("some/where/")),
+        ("extra", "part-x.parquet"),
+    ]
+    store.put("other/place/_SUCCESS", b"")
+    with pytest.raises(RunFailed, match="there is no plan, but _SUCCESS"):
+        run(noted, data, "s3://bucket/other/place")
