@@ -28,6 +28,7 @@ from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
 from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
 from fivefold.batch.losses import Losses
+from fivefold.batch.names import undecodable
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
@@ -39,7 +40,7 @@ from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core import redact
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ModelFailed, RunFailed
+from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -89,13 +90,11 @@ def prepare(
     the formats raise for a bundle, patterns and files that are no good.
     """
     for path in (order.model, order.output, *order.inputs):
-        _refuse_no_text(path)
+        undecodable(path)
     bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
     found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
     files = found.sources
-    for source in files:
-        _refuse_no_text(source.url)
     ledger = Ledger(place(order.output, clear=settings.store_http))
     tables.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
@@ -378,17 +377,6 @@ class _Run:
 def table_url(delta: str) -> str:
     """A Delta table's directory as an absolute path, a URL as it is."""
     return _absolute(delta.removeprefix("file://")) if delta else ""
-
-
-def _refuse_no_text(path: str) -> None:
-    """Plans, records and reports are JSON, which has no word for such a name."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as err:
-        shown = path.encode("utf-8", "backslashreplace").decode()
-        raise ContractError(
-            "not_utf8", "expected a name in UTF-8", path=shown, help="rename the file, or leave it out"
-        ) from err
 
 
 def _absolute(path: str) -> str:
