@@ -8,6 +8,7 @@ its traceback. Libraries are imported by the command that needs them, so that `f
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_export, add_serve
-from fivefold.commands.words import Parser, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
+from fivefold.core.settings import SettingsError
 
 EXIT: dict[str, int] = {
     **dict.fromkeys(("malformed", *VIOLATION_CODES, "too_large"), 3),
@@ -55,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for violation in err.details[1:]:
             print(f"       {violation.path}: {violation.message}", file=sys.stderr)
         return EXIT[err.code]
+    except SettingsError as err:
+        complain(str(err), f"fivefold {' '.join(_words(argv))} --help")
+        return USAGE
     except BrokenPipeError:
         # The reader (`| head`) has gone; what Python would still flush at exit goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,6 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as err:
         complain(f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}", None)
         return 1
+
+
+def _words(argv: Sequence[str] | None) -> list[str]:
+    """The words of the command in a command line."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return list(itertools.takewhile(lambda word: not word.startswith("-"), words))[:1]
 
 
 def _version(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fivefold.batch.ledger import BrokenInput
 from fivefold.batch.score import too_many
@@ -27,6 +27,8 @@ class Breaker:
     max_bad_rows: int | None
     rows: int | None
     allow_broken: bool = False
+    where: str = field(default="", kw_only=True)
+    """Where the quarantine lies."""
 
     @property
     def most(self) -> int | None:
@@ -38,12 +40,16 @@ class Breaker:
     def meanwhile(self, bad: int) -> None:
         """Raise `RunFailed` where the limit is exceeded already."""
         if self.most is not None and bad > self.most:
-            raise too_many(bad, self.most)
+            raise too_many(bad, self.most, where=self.where)
+
+    def too_many(self, bad: int) -> RunFailed:
+        """The error of a run that has stopped before it had seen all: at least `bad` rows are quarantined."""
+        return too_many(bad, self.most, at_least=True, where=self.where)
 
     def at_the_end(self, bad: int, rows: int) -> None:
         """Raise `RunFailed` where more than the share of all rows, or more than the number, is quarantined."""
         if bad > self._share(rows):
-            raise _too_large_a_share(bad, rows, self.max_bad_fraction)
+            raise _too_large_a_share(bad, rows, self.max_bad_fraction, self.where)
         self.meanwhile(bad)
 
     def broken(self, places: Sequence[BrokenInput]) -> None:
@@ -65,7 +71,7 @@ class Breaker:
         return most + 1 if rows and (most + 1) / rows <= self.max_bad_fraction else most
 
 
-def _too_large_a_share(bad: int, rows: int, limit: float) -> RunFailed:
+def _too_large_a_share(bad: int, rows: int, limit: float, where: str) -> RunFailed:
     found = too_many(bad, None)
     message = f"{bad:,} of {rows:,} rows are quarantined ({bad / rows:.2%}), and at most {limit:.2%} may be"
-    return RunFailed(found.code, message, help=found.help)
+    return RunFailed(found.code, message, path=where, help=found.help)

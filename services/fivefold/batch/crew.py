@@ -19,15 +19,18 @@ from fivefold.core.errors import RunFailed
 class Crew:
     """Workers for one run, for the length of a `with`."""
 
-    def __init__(self, task: Task, workers: int, fragments: int) -> None:
-        """At most `workers` of them (0: as many as there are cores), and never more than fragments."""
+    def __init__(self, task: Task, workers: int, fragments: int, cluster: Cluster | None = None) -> None:
+        """At most `workers` of them (0: as many as there are cores), and never more than fragments; on a Ray of their
+        own, or on one that is there and stays."""
         self._task = task
-        self._cluster = Cluster(workers, fragments)
+        self._cluster = Cluster(workers, fragments) if cluster is None else cluster
+        self._own = cluster is None
         self._idle: list[Any] = []
         self._working: dict[Any, tuple[Any, Fragment | None]] = {}
 
     def __enter__(self) -> Crew:
-        self._cluster.__enter__()
+        if self._own:
+            self._cluster.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -35,7 +38,8 @@ class Crew:
         for actor in [*self._idle, *(actor for actor, _ in self._working.values())]:
             with contextlib.suppress(Exception):
                 self._cluster.ray.kill(actor)
-        self._cluster.__exit__()
+        if self._own:
+            self._cluster.__exit__()
 
     @property
     def size(self) -> int:

@@ -1,28 +1,25 @@
 """Two runs compared row by row: what one has and the other lacks, and where their answers differ and by how much.
 
-Rows are matched by input file and row number, whatever fragments the runs were cut into, and read as a stream.
+Rows are matched by input file and row number, whatever fragments the runs were cut into, and read as a stream. When two
+cells are the same is `cells`' matter.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet as pq
 
-from fivefold.batch.ledger import REPORT
+from fivefold.batch.cells import Rows, differs, read
+from fivefold.batch.ledger import REPORT, SUCCESS
 from fivefold.batch.output import CONTRACT, MODEL, ROW
 from fivefold.batch.places import Place, place
-from fivefold.core.errors import NotFound, RunFailed
-
-ROWS = 65_536
+from fivefold.core.errors import FivefoldError, NotFound, RunFailed, first_line
 
 
 @dataclass(slots=True)
@@ -60,82 +57,120 @@ def compare(first: str, second: str, *, clear: bool = False) -> Comparison:
         raise RunFailed("run_conflict", f"the runs are over different files: {odd} is one of only one of them")
     out = Comparison()
     for file in sorted(files[0]):
-        _compare_file(out, file, runs[0].tables(file), runs[1].tables(file))
+        _compare_file(out, file, runs[0].rows(file), runs[1].rows(file))
     return out
+
+
+class _File(msgspec.Struct):
+    file: str
+
+
+class _Inside(msgspec.Struct):
+    file: str
+    scored: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Part(msgspec.Struct):
+    part: str
+    file: str
+    row: int
+    files: list[_Inside] = []
+    """The files whose rows follow each other in it, where they are several."""
+
+
+class _Column(msgspec.Struct):
+    name: str
+    dtype: str
+    shape: list[int]
+
+
+class _Report(msgspec.Struct):
+    output_format: str
+    files: list[_File]
+    parts: list[_Part]
+    schema: list[_Column] = []
+    """The types of the contract's columns; a report of an older version has none."""
 
 
 class _Run:
     def __init__(self, where: Place) -> None:
-        text = where.read(REPORT)
-        if text is None:
+        data = where.read(REPORT)
+        if data is None or where.read(SUCCESS) is None:
             raise NotFound("not_found", "there is no published run", path=where.url)
-        report = json.loads(text)
-        self._place, self._format = where, report["output_format"]
-        self.files: dict[str, list[tuple[str, int, int | None]]] = {item["file"]: [] for item in report["files"]}
-        for part in sorted(report["parts"], key=lambda part: part["row"]):
+        try:
+            report = msgspec.json.decode(data, type=_Report)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as err:
+            raise _unreadable(f"{where.url}/{REPORT}", f"expected the report of a run, {first_line(err)}") from err
+        self._place, self._format = where, report.output_format
+        self._types = {column.name: _arrow_type(column) for column in report.schema}
+        self.files: dict[str, list[tuple[str, int, int | None]]] = {item.file: [] for item in report.files}
+        """Of each file the parts with its rows: their names, where in them its rows begin, and how many they are."""
+        for part in sorted(report.parts, key=lambda part: part.row):
             start = 0
-            for inside in part.get("files", ()):
-                self.files[inside["file"]].append((part["part"], start, inside["scored"]))
-                start += inside["scored"]
-            if "files" not in part:
-                self.files[part["file"]].append((part["part"], 0, None))
+            for inside in part.files:
+                self.files.setdefault(inside.file, []).append((part.part, start, inside.scored))
+                start += inside.scored
+            if not part.files:
+                self.files.setdefault(part.file, []).append((part.part, 0, None))
 
-    def tables(self, file: str) -> Iterator[pa.Table]:
+    def rows(self, file: str) -> Iterator[Rows]:
         """The rows of a file's parts, in order, some at a time."""
         for name, start, count in self.files[file]:
             with self._place.open(name) as stream:
-                tables = _tables(stream, self._format)
-                yield from tables if count is None else _within(tables, start, count)
+                found = read(stream, self._format, ROW, self._types)
+                # A part is read up to the last row that is wanted of it.
+                while count is None or count > 0:
+                    try:
+                        rows = next(found, None)
+                    except FivefoldError:
+                        raise
+                    except (OSError, KeyError, ValueError, UnicodeError, StopIteration, pa.ArrowException) as err:
+                        raise _unreadable(f"{self._place.url}/{name}", f"cannot be read: {first_line(err)}") from err
+                    if rows is None:
+                        break
+                    if count is None:
+                        yield rows
+                        continue
+                    some = rows.take(np.arange(min(start, len(rows)), min(start + count, len(rows))))
+                    start, count = max(0, start - len(rows)), count - len(some)
+                    yield some
 
 
-def _within(tables: Iterator[pa.Table], start: int, count: int) -> Iterator[pa.Table]:
-    """The rows of one file in a part that has several."""
-    for table in tables:
-        if start < len(table) and count:
-            some = table.slice(start, count)
-            yield some
-            count -= len(some)
-        start = max(0, start - len(table))
+def _unreadable(path: str, reason: str) -> RunFailed:
+    return RunFailed("run_conflict", reason, path=path, help="fivefold batch verify says what else is damaged")
 
 
-def _tables(stream: Any, format: str) -> Iterator[pa.Table]:
-    if format == "parquet":
-        for batch in pq.ParquetFile(stream).iter_batches(ROWS):
-            yield pa.Table.from_batches([batch])
-    elif format == "csv":
-        yield pa.csv.read_csv(stream, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
-    else:
-        text = stream.read()
-        if text:
-            yield pa.json.read_json(pa.BufferReader(text))
+def _arrow_type(column: _Column) -> Any:
+    out = {"bool": pa.bool_(), "bytes": pa.binary()}.get(column.dtype) or pa.type_for_alias(column.dtype)
+    for size in reversed(column.shape):
+        out = pa.list_(out, size)
+    return out
 
 
-def _compare_file(out: Comparison, file: str, ours: Iterator[pa.Table], theirs: Iterator[pa.Table]) -> None:
+def _compare_file(out: Comparison, file: str, ours: Iterator[Rows], theirs: Iterator[Rows]) -> None:
     left, right = _next(ours), _next(theirs)
     while left is not None and right is not None:
-        rows = [table.column(ROW).to_numpy() for table in (left, right)]
         # Up to the smaller of the two last rows both are complete.
-        end = min(rows[0][-1], rows[1][-1])
-        cuts = [int(np.searchsorted(each, end, "right")) for each in rows]
-        _compare(out, file, left.slice(0, cuts[0]), right.slice(0, cuts[1]))
-        left = left.slice(cuts[0]) if cuts[0] < len(left) else _next(ours)
-        right = right.slice(cuts[1]) if cuts[1] < len(right) else _next(theirs)
+        end = min(left.numbers[-1], right.numbers[-1])
+        cuts = [int(np.searchsorted(each.numbers, end, "right")) for each in (left, right)]
+        _compare(out, file, left.take(np.arange(cuts[0])), right.take(np.arange(cuts[1])))
+        left = left.take(np.arange(cuts[0], len(left))) if cuts[0] < len(left) else _next(ours)
+        right = right.take(np.arange(cuts[1], len(right))) if cuts[1] < len(right) else _next(theirs)
     out.only_first += (len(left) if left is not None else 0) + sum(map(len, ours))
     out.only_second += (len(right) if right is not None else 0) + sum(map(len, theirs))
 
 
-def _next(tables: Iterator[pa.Table]) -> pa.Table | None:
-    """The next table that has rows."""
-    return next((table for table in tables if len(table)), None)
+def _next(rows: Iterator[Rows]) -> Rows | None:
+    """The next ones that are any."""
+    return next((some for some in rows if len(some)), None)
 
 
-def _compare(out: Comparison, file: str, left: pa.Table, right: pa.Table) -> None:
-    rows = [table.column(ROW).to_numpy() for table in (left, right)]
-    common, at, there = np.intersect1d(rows[0], rows[1], assume_unique=True, return_indices=True)
+def _compare(out: Comparison, file: str, left: Rows, right: Rows) -> None:
+    common, at, there = np.intersect1d(left.numbers, right.numbers, assume_unique=True, return_indices=True)
     out.both += len(common)
-    out.only_first += len(rows[0]) - len(common)
-    out.only_second += len(rows[1]) - len(common)
-    names = [[name for name in table.column_names if name not in (ROW, MODEL, CONTRACT)] for table in (left, right)]
+    out.only_first += len(left) - len(common)
+    out.only_second += len(right) - len(common)
+    names = [[name for name in rows.columns if name not in (ROW, MODEL, CONTRACT)] for rows in (left, right)]
     odd = [name for name in itertools.chain(*names) if (name in names[0]) != (name in names[1])]
     out.only_columns = tuple(dict.fromkeys((*out.only_columns, *odd)))
     left, right = left.take(at), right.take(there)
@@ -144,49 +179,16 @@ def _compare(out: Comparison, file: str, left: pa.Table, right: pa.Table) -> Non
     for name in names[0]:
         if name in odd:
             continue
-        differs, largest = _differs(left.column(name), right.column(name))
-        if differs.any():
+        unlike, largest = differs(left.columns[name], right.columns[name])
+        if unlike.any():
             column = out.columns.setdefault(name, Column())
-            column.rows += int(differs.sum())
+            column.rows += int(unlike.sum())
             column.largest = max(column.largest, largest)
-            where = int(np.argmax(differs))
+            where = int(np.argmax(unlike))
             first = (where, name) if first is None or where < first[0] else first
-            anywhere |= differs
+            anywhere |= unlike
     out.differing += int(anywhere.sum())
     if out.first is None and first is not None:
         where, name = first
-        values = [table.column(name)[where].as_py() for table in (left, right)]
+        values = [rows.columns[name].at(where) for rows in (left, right)]
         out.first = {"file": file, "row": int(common[where]), "column": name, "values": values}
-
-
-def _differs(left: Any, right: Any) -> tuple[Any, float]:
-    """Where two columns differ, and by how much at most; null is equal to null, NaN to NaN."""
-    ours, theirs = (_numbers(values) for values in (left, right))
-    if ours is not None and theirs is not None and ours.shape == theirs.shape:
-        with np.errstate(invalid="ignore"):
-            gap = np.abs(ours - theirs)
-        same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-        gap = np.where(same, 0.0, gap).reshape(len(ours), -1)
-        largest = float(np.nanmax(gap, initial=0.0))
-        return ~same.reshape(len(ours), -1).all(axis=1), largest
-    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
-    return np.array([one != other for one, other in pairs], np.bool_), 0.0
-
-
-def _numbers(values: Any) -> Any:
-    """A column of numbers, or of lists of as many, as binary64; None for anything else, integers beyond 2^53 too."""
-    kind, array = values.type, values.combine_chunks()
-    shape: list[int] = [len(array)]
-    while pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
-        count = len(array)
-        array = array.flatten()
-        if not count or len(array) % count:
-            return None
-        shape.append(len(array) // count)
-        kind = array.type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        return None
-    numbers = array.to_numpy(zero_copy_only=False)
-    if numbers.dtype.kind in "iu" and len(numbers) and max(abs(int(numbers.min())), abs(int(numbers.max()))) > 2**53:
-        return None
-    return numbers.astype(np.float64).reshape(shape)

@@ -67,7 +67,10 @@ def undecodable(path: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError as err:
-        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        # A surrogate that stands for no byte is no name of a file, but may have been asked for.
+        escaped = all("\udc80" <= each <= "\udcff" for each in path if "\ud800" <= each <= "\udfff")
+        raw = path.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
+        shown = raw.decode("utf-8", "backslashreplace")
         raise ContractError("not_utf8", "the name is not UTF-8", path=shown, help="rename it") from err
 
 

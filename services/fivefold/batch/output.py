@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from fivefold.batch import carried
 from fivefold.batch.formats.piece import Fault
 from fivefold.batch.ledger import BrokenInput
+from fivefold.batch.sources import Source
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract import Contract, Field
 from fivefold.core.errors import ContractInvalid
@@ -49,6 +52,13 @@ class Layout:
     kept: tuple[Field, ...]
     foreign: tuple[str, ...]
     outputs: tuple[Field, ...]
+
+    @property
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """The carried columns, each with the names that a file may have it under."""
+        return {field.name: (field.name, *field.aliases) for field in self.kept} | {
+            name: (name,) for name in self.foreign
+        }
 
     @classmethod
     def of(cls, contract: Contract, model: str, columns: Sequence[str]) -> Layout:
@@ -103,7 +113,7 @@ class ParquetSink:
             CONTRACT: _same(layout.contract, len(rows)),
         }
         columns |= {field.name: to_arrow(field, kept) for field in layout.kept}
-        columns |= {name: _plain(foreign[name]) for name in layout.foreign}
+        columns |= {name: carried.for_parquet(foreign[name]) for name in layout.foreign}
         columns |= {field.name: to_arrow(field, outputs) for field in layout.outputs}
         self._waiting.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
         self._rows += len(rows)
@@ -140,11 +150,20 @@ class ParquetSink:
                 write_page_checksum=True,
                 store_schema=False,
             )
+            self._writer.add_key_value_metadata(self._types(table.schema))
         # What is over a whole group begins the next one, so that groups do not depend on how rows came in.
         whole = len(table) // ROW_GROUP * ROW_GROUP if self._rows >= ROW_GROUP else len(table)
         self._writer.write_table(table.slice(0, whole), ROW_GROUP)
         self._waiting = table.slice(whole).to_batches() or [self._waiting[0].slice(0, 0)]
         self._rows -= whole
+
+    def _types(self, schema: Any) -> dict[str, bytes]:
+        """Arrow's schema, where Parquet alone would forget what a carried column was."""
+        if not any(carried.needs_schema(schema.field(name).type) for name in self._layout.foreign):
+            return {}
+        own = {MODEL: pa.string(), CONTRACT: pa.string()}
+        plain = pa.schema([pa.field(each.name, own.get(each.name, each.type)) for each in schema])
+        return {"ARROW:schema": base64.b64encode(plain.serialize())}
 
 
 class CsvSink:
@@ -163,7 +182,7 @@ class CsvSink:
             CONTRACT: pa.repeat(layout.contract, len(rows)),
         }
         columns |= {field.name: _cells(field, kept) for field in layout.kept}
-        columns |= {name: _texts(foreign[name]) for name in layout.foreign}
+        columns |= {name: carried.for_csv(foreign[name]) for name in layout.foreign}
         columns |= {field.name: _cells(field, outputs) for field in layout.outputs}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         if self._writer is None:
@@ -201,7 +220,7 @@ class JsonSink:
             [layout.model] * count,
             [layout.contract] * count,
             *(kept.to_list(field) for field in layout.kept),
-            *(_values(foreign[name]) for name in layout.foreign),
+            *(carried.json_values(foreign[name]) for name in layout.foreign),
             *(outputs.to_list(field) for field in layout.outputs),
         ]
         names = self._names
@@ -218,10 +237,14 @@ class JsonSink:
 
 
 class Quarantine:
-    """The file of a fragment's faults, made with the first one: JSON lines."""
+    """The file of a fragment's faults, made with the first one: JSON lines.
 
-    def __init__(self, path: Path, url: str) -> None:
-        self.path, self.url = path, url
+    A record has the columns that the output carries, as far as the row's cells can be told apart; None for an absent
+    one. `source` is the file that the next faults are of.
+    """
+
+    def __init__(self, path: Path, source: Source, layout: Layout) -> None:
+        self.path, self.source, self._layout = path, source, layout
         self._file: Any = None
         self.rows = 0
         self.codes: dict[str, int] = {}
@@ -239,10 +262,11 @@ class Quarantine:
             return
         if self._file is None:
             self._file = self.path.open("wb")
+        url = self.source.url
         for fault in faults:
             self.rows += fault.rows
             if fault.broken:
-                self.broken.append(BrokenInput(self.url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
+                self.broken.append(BrokenInput(url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
             if fault.rows:
                 self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
             self._file.write(msgspec.json.encode(self._record(fault)) + b"\n")
@@ -254,7 +278,7 @@ class Quarantine:
 
     def _record(self, fault: Fault) -> dict[str, Any]:
         error = fault.error
-        out: dict[str, Any] = {"file": self.url, "row": fault.row}
+        out: dict[str, Any] = {"file": self.source.url, "row": fault.row}
         for name in ("line", "offset", "size"):
             if (value := getattr(fault, name)) is not None:
                 out[name] = value
@@ -267,7 +291,33 @@ class Quarantine:
             out["details"] = [
                 {name: _utf8(value) for name, value in violation.to_json().items()} for violation in error.details
             ]
+        if self._layout.asked and fault.rows == 1:
+            cells = self._cells(fault)
+            known = {**(cells or {}), **fault.given}
+            columns = {
+                name: shown(_first(known, names))
+                for name, names in self._layout.asked.items()
+                if cells is not None or any(each in fault.given for each in names)
+            }
+            if columns:
+                out["columns"] = columns
         return out | _raw(fault.raw)
+
+    def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
+        """The row's cells by name; None where it is none that has any."""
+        if fault.cells is not None or isinstance(fault.raw, Mapping):
+            return fault.cells if fault.cells is not None else fault.raw  # type: ignore[return-value]
+        if fault.raw is None or self.source.format != "jsonl":
+            return None
+        try:
+            value = json.loads(fault.raw)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+def _first(cells: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((cells[name] for name in names if name in cells), None)
 
 
 def _let_go(file: Any) -> None:
@@ -281,27 +331,27 @@ def _raw(raw: bytes | Mapping[str, Any] | None) -> dict[str, Any]:
     if raw is None:
         return {}
     if isinstance(raw, Mapping):
-        return {"raw": {_utf8(name): _shown(value) for name, value in raw.items()}}
-    shown = raw[:RAW_BYTES]
+        return {"raw": {_utf8(name): shown(value) for name, value in raw.items()}}
+    begun = raw[:RAW_BYTES]
     try:
-        return {"raw": shown.decode()}
+        return {"raw": begun.decode()}
     except UnicodeDecodeError as err:
         # A character that only the cut has broken is left out.
         if len(raw) > RAW_BYTES and err.start >= RAW_BYTES - 3:
-            return {"raw": shown[: err.start].decode()}
-        return {"raw_base64": base64.b64encode(shown).decode("ascii")}
+            return {"raw": begun[: err.start].decode()}
+        return {"raw_base64": base64.b64encode(begun).decode("ascii")}
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
     """A cell as JSON: what JSON has no word for as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, bytes):
         return base64.b64encode(value[:RAW_BYTES]).decode("ascii")
-    if isinstance(value, list):
-        return [_shown(item) for item in value[:RAW_BYTES]]
+    if isinstance(value, list | tuple):
+        return [shown(item) for item in value[:RAW_BYTES]]
     if isinstance(value, dict):
-        return {str(name): _shown(item) for name, item in value.items()}
+        return {_utf8(str(name)): shown(item) for name, item in value.items()}
     if value is None or isinstance(value, bool | int | float):
         return value
     return _utf8(str(value)[:RAW_BYTES])
@@ -339,23 +389,3 @@ def _cells(field: Field, columns: Columns) -> Any:
 def _same(text: str, rows: int) -> Any:
     """A column with the same text in every row."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
-
-
-def _plain(values: Any) -> Any:
-    """A carried column for Parquet: as it came, JSON values as text."""
-    return values if isinstance(values, pa.Array) else _texts(values)
-
-
-def _texts(values: Any) -> Any:
-    """A carried column as text: a string as it is, any other value as JSON."""
-    if isinstance(values, pa.Array):
-        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_dictionary(values.type):
-            return _texts(values.to_pylist())
-        return values
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    texts = [value if value is None or isinstance(value, str) else encode(value).decode() for value in values]
-    return pa.array(texts, pa.string())
-
-
-def _values(values: Any) -> list[Any]:
-    return values.to_pylist() if isinstance(values, pa.Array) else list(values)

@@ -65,6 +65,10 @@ class Directory:
                 return (self.path / name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+            except IsADirectoryError as err:
+                raise RunFailed(
+                    "run_conflict", "expected a file, got a directory", path=str(self.path / name), help="remove it"
+                ) from err
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a new file: linked under its name when it is whole, which the system does once."""
@@ -90,7 +94,7 @@ class Directory:
         with storing(self.path / folder):
             try:
                 return sorted(entry.name for entry in os.scandir(self.path / folder) if not entry.name.startswith("."))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
     def put(self, finished: Path, name: str) -> None:

@@ -28,6 +28,9 @@ from fivefold.core.bundle import Bundle
 REVISION = 2
 """Raised by a change of this code that changes a byte of the output."""
 
+FORMAT = 1
+"""Of the plan as it is kept."""
+
 SMALLEST = 8 * 1024 * 1024
 """Bytes below which a fragment is not made smaller to occupy more workers."""
 
@@ -93,7 +96,7 @@ class Plan:
         place = {source.url: index for index, source in enumerate(self.sources)}
         return msgspec.json.encode(
             {
-                "format": 1,
+                "format": FORMAT,
                 "run_id": self.run_id,
                 "facts": self.facts,
                 "order": self.order,
@@ -112,8 +115,17 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Plan:
-        """A plan that was kept."""
+        """A plan that was kept. Raises `VersionError` for another version's, `ValueError` and `msgspec`'s errors for
+        bytes that are none."""
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format != FORMAT:
+            raise VersionError(f"expected a plan of format {FORMAT}, got one of format {head.format}")
         kept = msgspec.json.decode(data, type=_Kept)
+        indexes = [index for _, index, _ in kept.fragments] + [
+            index for more in kept.more.values() for index, _ in more
+        ]
+        if any(not 0 <= index < len(kept.sources) for index in indexes):
+            raise ValueError("a fragment is of a file that is not among the plan's")
         fragments = tuple(
             Fragment(
                 id,
@@ -134,6 +146,14 @@ class Plan:
             kept.carried,
             kept.passed_over,
         )
+
+
+class VersionError(ValueError):
+    """A plan that another version of fivefold has kept in another form."""
+
+
+class _Head(msgspec.Struct):
+    format: int
 
 
 class _Kept(msgspec.Struct):
@@ -215,8 +235,19 @@ def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, chec
         Fragment(_id(index, group), *group[0], carried, tuple(group[1:]))
         for index, group in enumerate(_packed(pieces, target))
     )
-    run_id = _digest({"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)})
-    return Plan(run_id, facts, tuple(sources), fragments, ignored, carried=carried)
+    return Plan(identity(facts, fragments), facts, tuple(sources), fragments, ignored, carried=carried)
+
+
+def identity(facts: Mapping[str, Any], fragments: Sequence[Fragment]) -> str:
+    """The run's id: the digest of everything that decides a byte of the output."""
+    said: dict[str, Any] = {"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)}
+    carried = sorted({fragment.carried for fragment in fragments if fragment.carried})
+    return _digest(said | {"carried": carried} if carried else said)
+
+
+def asked(bundle: Bundle, sources: Sequence[Source]) -> str:
+    """The digest of what is scored, and by what: the same on every machine that sees it, whatever its versions."""
+    return _digest({"bundle": bundle.digest, "sources": [[source.url, source.identity] for source in sources]})
 
 
 def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:

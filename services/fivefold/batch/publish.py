@@ -1,23 +1,37 @@
-"""Publishing: once every row is accounted for, the report and then `_SUCCESS`, each created once.
+"""Publishing: once every row is accounted for and every part is what its record says, the report and then `_SUCCESS`,
+each created once.
 
 Two runs that finish together both come here; the first report stands, and readers that wait for `_SUCCESS` never see a
-part of a run.
+part of a run. What makes a part another one than its record's is `verify`'s matter.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, SUCCESS, FileCounts, Ledger, Record, codes, part_name, quarantine_name
+from fivefold.batch.ledger import (
+    REPORT,
+    SUCCESS,
+    FileCounts,
+    Ledger,
+    Record,
+    codes,
+    part_name,
+    quarantine_name,
+    record_name,
+)
 from fivefold.batch.plan import Plan
-from fivefold.core.errors import InternalError
+from fivefold.batch.verify import files_of, problems_of
+from fivefold.core.contract import Field
+from fivefold.core.errors import InternalError, RunFailed
 
 
 def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
-    """Rows, scored and quarantined of a whole run. Raises `InternalError` where they do not add up."""
+    """Rows, scored and quarantined of a whole run. Raises `InternalError` where they do not add up, which records that
+    the ledger has read do."""
     rows = scored = quarantined = 0
     for fragment in plan.fragments:
         record = records[fragment.id]
@@ -34,12 +48,19 @@ def totals(plan: Plan, records: Mapping[str, Record]) -> dict[str, int]:
 
 
 def report(
-    plan: Plan, records: Mapping[str, Record], *, resumed: int, seconds: float, working: float, output: str
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    fields: Sequence[Field],
+    resumed: int,
+    seconds: float,
+    working: float,
+    output: str,
 ) -> dict[str, Any]:
     """What run.json says.
 
-    `resumed` are rows that an earlier start had finished, `seconds` what this one took, `working` without the workers'
-    start.
+    `fields` are the contract's that the output has, whose types text alone does not tell; `resumed` are rows that an
+    earlier start had finished, `seconds` what this one took, `working` without the workers' start.
     """
     counts = totals(plan, records)
     parts = []
@@ -95,6 +116,7 @@ def report(
         "output": output,
         "output_format": plan.facts["format"],
         "columns": plan.facts["columns"],
+        "schema": [{"name": each.name, "dtype": each.dtype, "shape": list(each.shape)} for each in fields],
         "ignored_columns": list(plan.ignored),
         "passed_over": [{"path": path, "reason": reason} for path, reason in plan.passed_over],
         "files": list(files.values()),
@@ -102,12 +124,41 @@ def report(
     }
 
 
-def publish(ledger: Ledger, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the run visible, and give the report that stands."""
+def publish(ledger: Ledger, plan: Plan, records: Mapping[str, Record], report: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the run visible, and give the report that stands.
+
+    Raises `RunFailed` `run_conflict` where a file of the output is not the one that was written, or another run's
+    report stands.
+    """
+    check(ledger, plan, records)
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     ledger.place.create(REPORT, text.encode("utf-8", "backslashreplace"))
-    ledger.place.create(SUCCESS, b"")
-    standing = ledger.place.read(REPORT)
+    standing = ledger.report(plan)
     assert standing is not None
-    out: dict[str, Any] = json.loads(standing)
-    return out
+    counts = totals(plan, records)
+    if any(standing[name] != count for name, count in counts.items()):
+        raise RunFailed(
+            "run_conflict",
+            f"the report that stands has other counts than the {counts['rows']:,} rows of this run",
+            path=f"{ledger.place.url}/{REPORT}",
+            help="remove it, and run the same command again: it is written anew from what is finished",
+        )
+    ledger.place.create(SUCCESS, b"")
+    return standing
+
+
+def check(ledger: Ledger, plan: Plan, records: Mapping[str, Record]) -> None:
+    """Raise `RunFailed` `run_conflict` for the first file of the output that is not the one of its record."""
+    format = plan.facts["format"]
+    wanted = {name: each for record in records.values() for name, each in files_of(record, format).items()}
+    problem = next(iter(problems_of(ledger.place, wanted)), None)
+    if problem is None:
+        return
+    record = next(record for record in records.values() if problem.file in files_of(record, format))
+    raise RunFailed(
+        "run_conflict",
+        f"the file is not the one that was written: {problem.message}",
+        path=f"{ledger.place.url}/{problem.file}",
+        help=f"remove {ledger.place.url}/{record_name(record.fragment)}, and run the same command again: this fragment "
+        "is scored anew",
+    )

@@ -9,6 +9,7 @@ breaker and publishing are the run's own; a fragment that is finished is not rea
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from fivefold.batch import formats, plan
 from fivefold.batch.cluster import Cluster
+from fivefold.batch.crew import Crew
 from fivefold.batch.files import FragmentFiles
 from fivefold.batch.formats.carried import conformed
 from fivefold.batch.formats.piece import Fault, Needs, Piece, Torn
@@ -26,10 +28,11 @@ from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout, to_arrow
 from fivefold.batch.places import place, storing
 from fivefold.batch.plan import Fragment
-from fivefold.batch.score import answered
+from fivefold.batch.score import answered, pieces_of
 from fivefold.batch.task import Task
 from fivefold.core.columns import Columns
 from fivefold.core.contract import Field
+from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.readers.arrow import Arrow
 
 RID, FRAGMENT, ROW, HEAD = "_rid", "_fragment", "_row", "_head"
@@ -76,7 +79,7 @@ class RayData:
         output = place(task.output, clear=task.settings.store_http)
         writer = _Writer(fragments, Ledger(output), output.scratch(), layout, task.settings.format)
         try:
-            for table in self._tables(fragments, plan.needs(bundle, task.settings)):
+            for table in self._answered(fragments, plan.needs(bundle, task.settings)):
                 with storing(task.output):
                     yield from writer.take(table)
                 yield None
@@ -85,11 +88,31 @@ class RayData:
         finally:
             writer.close()
 
+    def crew(self, fragments: int) -> Crew:
+        """Workers of the other engine on the same Ray."""
+        return Crew(self._task, 0, fragments, self._cluster)
+
+    def _answered(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
+        """The tables, and what ends them as an error of ours."""
+        tables = self._tables(fragments, needs)
+        while True:
+            try:
+                table = next(tables, None)
+            except FivefoldError:
+                raise
+            except Exception as err:  # Ray Data wraps what happens in a stage in its own classes
+                raise _meaning(err) from err
+            if table is None:
+                return
+            yield table
+
     def _tables(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
         from ray import data
 
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
+        # What ends the stages is told once, as an error of ours.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context.execution_options.preserve_order = True
         # What is cut by size would cut pieces too.
         context.target_max_block_size = None
@@ -97,11 +120,37 @@ class RayData:
         rows = data.from_items(items, override_num_blocks=len(items))
         # Half a CPU each: readers and scorers take turns, and neither waits for what the other one holds.
         pool: dict[str, Any] = {"num_cpus": 0.5, "compute": data.ActorPoolStrategy(size=self._cluster.size)}
+        # Left to itself it replaces workers without end, also for a row that kills every one of them.
+        pool["ray_remote_args_fn"] = _mortal
         read = rows.map_batches(Read, fn_constructor_args=(needs,), batch_size=1, batch_format="pyarrow", **pool)
         scored = read.map_batches(
             Score, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
         )
         yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _mortal() -> dict[str, Any]:
+    return {"max_restarts": 0, "max_task_retries": 0}
+
+
+def _meaning(err: BaseException) -> FivefoldError:
+    """What has happened in a stage: an error of ours, or the death of its workers."""
+    from ray import exceptions
+
+    gone = (exceptions.ActorDiedError, exceptions.ActorUnavailableError, exceptions.WorkerCrashedError)
+    lost = False
+    found: BaseException | None = err
+    while found is not None:
+        cause = getattr(found, "cause", None)
+        inner = cause if isinstance(cause, BaseException) else found.__cause__
+        for each in (found, inner):
+            if isinstance(each, FivefoldError) and not isinstance(each, exceptions.RayError):
+                return each
+        lost = lost or isinstance(found, gone)
+        found = inner
+    if lost:
+        return RunFailed("worker_lost", "workers of Ray Data died")
+    return InternalError("internal", "a defect of fivefold stopped the run")
 
 
 class Read:
@@ -120,7 +169,7 @@ class Read:
                 try:
                     for at, (source, part) in enumerate(fragment.pieces):
                         reader = formats.of(source.format, self._needs)
-                        for found in reader.read(source, part, torn.get(at, {})):
+                        for found in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
                             piece = conformed(found, fragment.carried, source.url)
                             head = _Head(fragment.id, piece.faults, piece.carried, at=at)
                             yield self._table(row[FRAGMENT], piece, head)

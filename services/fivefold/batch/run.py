@@ -13,10 +13,9 @@ the same share it. What is done to a fragment is `score`'s matter, who does it `
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,18 +26,21 @@ from fivefold.batch import sources as inputs
 from fivefold.batch import tables
 from fivefold.batch.breaker import Breaker
 from fivefold.batch.formats.piece import Check, nothing
-from fivefold.batch.ledger import REPORT, Ledger, Record
+from fivefold.batch.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
+from fivefold.batch.losses import Losses
+from fivefold.batch.names import undecodable
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment, Plan
 from fivefold.batch.progress import Progress
 from fivefold.batch.publish import publish, report, totals
+from fivefold.batch.score import TOO_MANY
 from fivefold.batch.settings import BatchSettings
 from fivefold.batch.stop import Stop, stopping
 from fivefold.batch.task import Outcome, Task
 from fivefold.core import redact
 from fivefold.core.bundle import Bundle
-from fivefold.core.errors import Interrupted, RunFailed
+from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -79,13 +81,16 @@ class Result:
 
 
 def prepare(
-    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing
+    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing, *, expected: str = ""
 ) -> tuple[Ledger, Plan, Bundle]:
-    """The plan of a run, kept beside its output; nothing is scored and nothing is started.
+    """The plan of a run, kept beside its output; nothing is scored and nothing is started. `expected` is what
+    `plan.asked` has to give for it, if anything.
 
     Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
     """
+    for path in (order.model, order.output, *order.inputs):
+        undecodable(path)
     bundle = fetch(order.model, delivery, check=check)
     Layout.of(bundle.contract, bundle.name, settings.columns)
     found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
@@ -95,9 +100,24 @@ def prepare(
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
     if inside is not None:
         raise RunFailed("run_conflict", "the output would be among the input", path=inside)
+    if expected and planning.asked(bundle, files) != expected:
+        raise RunFailed(
+            "run_conflict",
+            "the bundle or the input is not what it was when the run was submitted",
+            path=ledger.place.url,
+            help="submit it again: it is another run now",
+        )
     facts = planning.facts(bundle, settings)
     standing = ledger.plan()
     if standing is None:
+        foreign = ledger.foreign()
+        if foreign is not None:
+            raise RunFailed(
+                "run_conflict",
+                f"there is no plan, but {foreign}, which a reader would take for the run's",
+                path=ledger.place.url,
+                help=OTHER_OUTPUT,
+            )
         made = replace(
             planning.make(files, facts, planning.needs(bundle, settings), check),
             passed_over=found.passed_over,
@@ -113,7 +133,7 @@ def prepare(
             "run_conflict",
             f"another run stands here: {other}",
             path=ledger.place.url,
-            help="name another output directory, or remove this one",
+            help=OTHER_OUTPUT,
         )
     return ledger, standing, bundle
 
@@ -126,6 +146,7 @@ def score(
     out: IO[str],
     metrics: str = "",
     crew: Callable[[Task, int, int], Crew | Alone] | None = None,
+    expected: str = "",
 ) -> Result:
     """Run until the output is published; `out` gets the progress.
 
@@ -135,12 +156,18 @@ def score(
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
     with stopping() as stop:
-        ledger, plan, bundle = prepare(order, settings, delivery, stop.check)
+        ledger, plan, bundle = prepare(order, settings, delivery, stop.check, expected=expected)
         if ledger.published:
-            return Result(_standing_report(ledger), 0)
+            return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
+        work = _Run(order, settings, delivery, ledger, plan, bundle, progress, stop)
         try:
-            return _Run(order, settings, delivery, ledger, plan, bundle, progress, stop).run(crew)
+            return work.run(crew)
+        except RunFailed as error:
+            if error.code == TOO_MANY and work.model_is_to_blame:
+                # Rows that the model fails on are good data: the exit status tells who has to look.
+                raise ModelFailed("model_failed", error.message, path=error.path, help=error.help) from error
+            raise
         finally:
             progress.end()
 
@@ -165,9 +192,19 @@ class _Run:
         delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
         model = str(Reference.parse(order.model).absolute())
         self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
-        self._breaker = Breaker(settings.max_bad_fraction, settings.max_bad_rows, plan.rows, settings.allow_torn)
+        self._breaker = Breaker(
+            settings.max_bad_fraction,
+            settings.max_bad_rows,
+            plan.rows,
+            settings.allow_torn,
+            where=f"{ledger.place.url}/{QUARANTINE}",
+        )
+        layout = Layout.of(bundle.contract, bundle.name, settings.columns)
+        self._fields = (*layout.kept, *layout.outputs)
         self._records: dict[str, Record] = {}
-        self._lost: dict[str, int] = {}
+        self._losses = Losses(settings.attempts)
+        self._stopped_at: dict[str, int] = {}
+        """Rows by code of the fragment in which the limit was exceeded."""
         self._begun = time.monotonic()
         self._working = self._ended = 0.0
 
@@ -204,19 +241,29 @@ class _Run:
         made = report(
             self._plan,
             self._records,
+            fields=self._fields,
             resumed=resumed,
             seconds=seconds,
             working=working,
             output=self._ledger.place.url,
         )
-        standing = publish(self._ledger, made)
+        standing = publish(self._ledger, self._plan, self._records, made)
         self._progress.tell(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
 
+    @property
+    def model_is_to_blame(self) -> bool:
+        """Whether most of the refused rows are ones that the model failed on."""
+        refused = Counter(codes(self._records.values())) + Counter(self._stopped_at)
+        return 2 * refused["model_failed"] > self._bad + sum(self._stopped_at.values())
+
     def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         crew.hire(min(crew.size, len(waiting)))
-        while waiting or crew.busy:
+        suspects = self._losses.suspects
+        while waiting or suspects or crew.busy:
             self._check_stop()
+            if suspects and not waiting and not crew.busy:
+                waiting.append(suspects.popleft())
             while waiting and crew.idle:
                 self._give(crew, waiting)
             for fragment, outcome in crew.wait(POLL_SECONDS):
@@ -253,17 +300,26 @@ class _Run:
         with RayData(self._task, self._settings.workers, len(fragments)) as engine:
             self._working = time.monotonic()
             self._progress.working()
-            for record in engine.work(fragments):
-                self._check_stop()
-                if record is not None:
-                    self._count(record)
-                self._progress.tell(self._records)
+            try:
+                for record in engine.work(fragments):
+                    self._check_stop()
+                    if record is not None:
+                        self._count(record)
+                    self._progress.tell(self._records)
+            except RunFailed as error:
+                if error.code != "worker_lost":
+                    raise
+                # Ray Data does not say over what its workers have died: the rest is done, or named, one by one.
+                self._progress.event("worker_died", fragment="", engine=self._settings.engine)
+                missing = deque(each for each in fragments if each.id not in self._records)
+                with engine.crew(len(missing)) as crew:
+                    self._work(crew, missing)
             self._ended = time.monotonic()
 
     def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
         # Another start of the same run may have done it meanwhile.
-        record = self._ledger.record(fragment.id)
+        record = self._ledger.record(fragment)
         if record is not None:
             self._count(record)
             return
@@ -271,7 +327,7 @@ class _Run:
             self._working = time.monotonic()
             self._progress.working()
         most = self._breaker.most
-        crew.give(fragment, self._lost.get(fragment.id, 0) + 1, None if most is None else most - self._bad)
+        crew.give(fragment, self._losses.attempt(fragment), None if most is None else most - self._bad)
 
     def _take(
         self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None, outcome: Outcome | None
@@ -279,27 +335,25 @@ class _Run:
         if outcome is None:
             self._replace(crew, waiting, fragment)
         elif outcome.error is not None:
+            self._stopped_at = outcome.codes
             if outcome.trace:
                 self._progress.event("failed", fragment=fragment.id if fragment else "", exception=outcome.trace)
-            raise outcome.error
+            raise self._whole(outcome.error)
         elif outcome.record is not None:
             self._count(outcome.record)
 
+    def _whole(self, error: FivefoldError) -> FivefoldError:
+        """A worker's error as the run's: one fragment knows neither the run's limit nor what others have refused."""
+        most = self._breaker.most
+        if error.code != TOO_MANY or most is None:
+            return error
+        return self._breaker.too_many(most + 1)
+
     def _replace(self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None) -> None:
         """A worker has died; over a fragment, or before it had one."""
-        key, name = (fragment.id, fragment.name) if fragment else ("", "the model, while it was opened")
-        self._lost[key] = lost = self._lost.get(key, 0) + 1
-        self._progress.event("worker_died", fragment=key, times=lost)
-        if lost >= self._settings.attempts:
-            raise RunFailed(
-                "worker_lost",
-                f"{lost} workers died over {name}",
-                path=fragment.source.url if fragment else "",
-                help="it may need more memory than there is: a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is "
-                "finished stays",
-            )
-        if fragment is not None:
-            waiting.appendleft(fragment)
+        times = self._losses.count(fragment)
+        self._progress.event("worker_died", fragment=fragment.id if fragment else "", times=times)
+        self._losses.come_back(fragment, waiting)
         crew.hire(1)
 
     def _count(self, record: Record) -> None:
@@ -329,9 +383,13 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)  # noqa: PTH100  # a pattern is no path yet
 
 
-def _standing_report(ledger: Ledger) -> dict[str, Any]:
-    text = ledger.place.read(REPORT)
-    if text is None:
-        raise FileNotFoundError(2, "the run is published without a report", f"{ledger.place.url}/{REPORT}")
-    out: dict[str, Any] = json.loads(text)
-    return out
+def _standing_report(ledger: Ledger, plan: Plan) -> dict[str, Any]:
+    report = ledger.report(plan)
+    if report is None:
+        raise RunFailed(
+            "run_conflict",
+            "the run is published without a report",
+            path=f"{ledger.place.url}/{REPORT}",
+            help=f"remove {SUCCESS}, and run the same command again: the report is written anew from what is finished",
+        )
+    return report

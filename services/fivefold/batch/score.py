@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from fivefold.batch import formats
+from fivefold.batch.carried import json_values
 from fivefold.batch.files import FragmentFiles
 from fivefold.batch.formats.carried import conformed
 from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Torn
@@ -21,12 +22,15 @@ from fivefold.batch.output import Layout
 from fivefold.batch.places import storing
 from fivefold.batch.plan import Fragment
 from fivefold.core.columns import Columns
-from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed
+from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed, first_line
 from fivefold.local.scratch import Scratch
 
 if TYPE_CHECKING:
     # With it comes the model runtime, which a run that is finished does not need.
     from fivefold.core.scorer import Scorer
+
+
+TOO_MANY = "too_many_bad_rows"
 
 
 class FragmentScorer:
@@ -38,12 +42,15 @@ class FragmentScorer:
         self._scorer, self._ledger, self._scratch = scorer, ledger, scratch
         self._needs, self._layout, self._format = needs, layout, format
         self._readers: dict[str, Format] = {}
+        self.refused: dict[str, int] = {}
+        """Rows by code of the fragment in which the limit was exceeded."""
 
     def score(self, fragment: Fragment, *, attempt: int = 1, most_bad: int | None = None) -> Record:
         """Score a fragment, put its files in place and make its record; gives the record that stands.
 
-        Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, `storage_failed` where the output
-        cannot be written.
+        Raises `RunFailed` `too_many_bad_rows` above `most_bad` quarantined rows, which are left to be looked into,
+        `storage_failed` where the output cannot be written or the input not be read, and `ContractError` for a file
+        that no reader can make sense of.
         """
         torn: dict[int, dict[int, str]] = {}
         with storing(self._ledger.place.url):
@@ -57,6 +64,11 @@ class FragmentScorer:
                         # Rows before the tear are out already, so the fragment is begun anew without that unit.
                         torn.setdefault(files.at, {})[err.unit] = err.reason
                         files.restart()
+            except RunFailed as err:
+                if err.code == TOO_MANY:
+                    self.refused = files.codes
+                    files.leave_quarantine()
+                raise
             finally:
                 files.abandon()
 
@@ -73,29 +85,63 @@ class FragmentScorer:
             reader = self._readers.get(source.format)
             if reader is None:
                 reader = self._readers[source.format] = formats.of(source.format, self._needs)
-            for piece in reader.read(source, part, torn.get(at, {})):
+            for piece in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
                 files.write(*answered(self._scorer, conformed(piece, fragment.carried, source.url)))
                 if most_bad is not None and files.bad > most_bad:
                     raise too_many(files.bad, most_bad)
 
 
+def pieces_of(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces of one of a fragment's files. Whatever a reader fails on lies in that file, which is named."""
+    while True:
+        try:
+            piece = next(pieces, None)
+        except (FivefoldError, Torn):
+            raise
+        except MemoryError as err:
+            help = "a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is finished stays"
+            raise RunFailed("worker_lost", f"{fragment.name} needs more memory than there is", help=help) from err
+        except OSError as err:
+            raise RunFailed("storage_failed", f"cannot read: {err.strerror or first_line(err)}", path=url) from err
+        except Exception as err:
+            help = "what is finished stays; leave the file out, or write it anew"
+            raise ContractError("malformed", f"cannot be read: {first_line(err)}", path=url, help=help) from err
+        if piece is None:
+            return
+        yield piece
+
+
 def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
     """The piece without the rows that the model fails on, which are its faults now, and the answers to the others."""
     try:
-        return piece, scorer.score(piece.columns)
+        return piece, _scored(scorer, piece.columns)
     except (ModelFailed, ContractError) as error:
         failed: dict[int, FivefoldError] = {}
         parts = list(_halves(scorer, piece.columns, 0, error, failed))
     good = np.ones(len(piece.places), np.bool_)
     good[list(failed)] = False
-    faults = [Fault(int(piece.places[row]), error, _values(piece.columns, row)) for row, error in failed.items()]
+    faults = [_failed(piece, row, error) for row, error in failed.items()]
     kept = Piece(
         piece.columns.take(good),
         piece.places[good],
         {name: _keep(values, good) for name, values in piece.carried.items()},
         sorted([*piece.faults, *faults], key=lambda fault: fault.row),
     )
-    return kept, Columns.concat(parts) if parts else scorer.score(kept.columns)
+    return kept, Columns.concat(parts) if parts else _scored(scorer, kept.columns)
+
+
+def _scored(scorer: Scorer, columns: Columns) -> Columns:
+    try:
+        return scorer.score(columns)
+    except SystemExit as err:
+        raise ModelFailed("model_failed", f"the model ended its process, with {err.code!r}") from err
+
+
+def _failed(piece: Piece, row: int, error: FivefoldError) -> Fault:
+    """A row that the model fails on, with its fields and what it carries."""
+    values = _values(piece.columns, row)
+    carried = {name: json_values(column[row : row + 1])[0] for name, column in piece.carried.items()}
+    return Fault(int(piece.places[row]), error, values, cells={**carried, **values})
 
 
 def _halves(
@@ -109,17 +155,19 @@ def _halves(
     for start, stop in ((0, middle), (middle, columns.rows)):
         half = columns.slice(start, stop)
         try:
-            yield scorer.score(half)
+            yield _scored(scorer, half)
         except (ModelFailed, ContractError) as again:
             yield from _halves(scorer, half, first + start, again, failed)
 
 
-def too_many(bad: int, most: int | None) -> RunFailed:
-    """The error of a run that refuses more rows than it may."""
+def too_many(bad: int, most: int | None, *, at_least: bool = False, where: str = "") -> RunFailed:
+    """The error of a run that refuses more rows than it may; `at_least` where it stopped before it has seen all, and
+    `where` its quarantine lies."""
     limit = f", and at most {most:,} may be" if most is not None else ""
     return RunFailed(
-        "too_many_bad_rows",
-        f"{bad:,} rows are quarantined{limit}",
+        TOO_MANY,
+        f"{'at least ' if at_least else ''}{bad:,} rows are quarantined{limit}",
+        path=where,
         help="look into quarantine/; then allow more (--max-bad-fraction, --max-bad-rows) and run it again: what is "
         "finished stays",
     )

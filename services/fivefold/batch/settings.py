@@ -104,3 +104,8 @@ class BatchSettings:
                 raise SettingsError(f"{name}: expected at least {low}, got {value}")
         if len(set(self.columns)) != len(self.columns):
             raise SettingsError(f"columns: a name stands twice in {','.join(self.columns)}")
+        for name in (*self.columns, *self.na, *self.booleans, self.delimiter, self.encoding, self.delta, self.iceberg):
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise SettingsError(f"expected UTF-8, got {name!r}") from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.batch.ledger import REPORT, Ledger, codes
+from fivefold.batch.ledger import Ledger, codes
 from fivefold.batch.places import place
 from fivefold.core.errors import NotFound
 
@@ -36,10 +35,10 @@ def status(output: str, *, clear: bool = False) -> Status:
     if plan is None:
         raise NotFound("not_found", "there is no run", path=ledger.place.url, help="start one: fivefold score --help")
     records = ledger.records(plan)
-    text = ledger.place.read(REPORT) if ledger.published else None
+    report = ledger.report(plan) if ledger.published else None
     return Status(
         plan.run_id,
-        "published" if text is not None else "unfinished",
+        "published" if report is not None else "unfinished",
         len(records),
         len(plan.fragments),
         sum(record.rows for record in records.values()),
@@ -47,6 +46,6 @@ def status(output: str, *, clear: bool = False) -> Status:
         sum(record.scored for record in records.values()),
         sum(record.quarantined for record in records.values()),
         codes(records.values()),
-        json.loads(text) if text is not None else None,
+        report,
         dict(plan.order),
     )

@@ -1,8 +1,8 @@
 """A run as a job of a Ray cluster: submitted once, whoever asks for it how often.
 
-A job's id is `batch-RUN-aN`: RUN is the run's id where the files can be seen from here, else the digest of what is
-asked for; N counts the attempts that the cluster has seen. Ray refuses an id that it knows, so two who submit the same
-at once have one job. Token and address come from Ray's own variables.
+A job's id is `batch-RUN-aN`: RUN is the digest of bundle, files and options where they can be seen from here, else of
+what is asked for; N counts the attempts that the cluster has seen. Ray refuses an id that it knows, so two who submit
+the same at once have one job. Token and address come from Ray's own variables.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fivefold.batch import stores
-from fivefold.batch.run import Order, prepare
+from fivefold.batch import plan, stores
+from fivefold.batch import sources as inputs
+from fivefold.batch.job import Job
+from fivefold.batch.output import Layout
+from fivefold.batch.run import Order
 from fivefold.batch.settings import BatchSettings
 from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable, first_line
+from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
@@ -38,16 +42,25 @@ class Submitted:
     state: str
 
 
-def name_of(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> str:
-    """The part of a job's id that says which run it is.
+def named(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> tuple[str, Job]:
+    """The part of a job's id that says which run it is, and the job.
 
-    Files of a disk of the cluster's own cannot be seen from here: then it is the digest of the order.
+    Files of a disk of the cluster's own cannot be seen from here: then it is the digest of the order, and whatever lies
+    there when the job begins is scored. Nothing is written: the plan is the job's own, made by the versions that do the
+    work. Raises what `fetch` and `sources.find` raise.
     """
-    if all(map(stores.is_remote, (*order.inputs, order.output))):
-        _, plan, _ = prepare(order, settings, delivery)
-        return plan.run_id[:16]
-    text = json.dumps({**asdict(order), "settings": asdict(settings)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    if not all(map(stores.is_remote, (*order.inputs, order.output))):
+        return _digest({**asdict(order), "settings": asdict(settings)}), Job(order, settings)
+    bundle = fetch(order.model, delivery)
+    Layout.of(bundle.contract, bundle.name, settings.columns)
+    files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    expected = plan.asked(bundle, files)
+    name = _digest({"output": order.output, "facts": plan.facts(bundle, settings), "expected": expected})
+    return name, Job(order, settings, expected)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def submit(name: str, command: Sequence[str], *, address: str | None, metadata: dict[str, str]) -> Submitted:

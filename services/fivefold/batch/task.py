@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fivefold.batch import plan
 from fivefold.batch.ledger import Ledger, Record
 from fivefold.batch.output import Layout
 from fivefold.batch.places import place
 from fivefold.batch.plan import Fragment
-from fivefold.batch.score import FragmentScorer
+from fivefold.batch.score import TOO_MANY, FragmentScorer
 from fivefold.batch.settings import BatchSettings
 from fivefold.core import redact
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
@@ -40,6 +40,8 @@ class Outcome:
     record: Record | None = None
     error: FivefoldError | None = None
     trace: str = ""
+    codes: dict[str, int] = field(default_factory=dict)
+    """Rows by code where the limit of bad rows was exceeded in it."""
 
 
 class Worker:
@@ -60,7 +62,10 @@ class Worker:
             assert self._scorer is not None
             return self._scorer.score(fragment, attempt=attempt, most_bad=most_bad)
 
-        return _outcome(work)
+        outcome = _outcome(work)
+        if outcome.error is None or outcome.error.code != TOO_MANY or self._scorer is None:
+            return outcome
+        return replace(outcome, codes=self._scorer.refused)
 
     def close(self) -> None:
         """Let go of the model and of unfinished files."""

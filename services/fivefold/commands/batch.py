@@ -1,4 +1,4 @@
-"""`fivefold batch`: run, submit, status, resume, backfill and diff."""
+"""`fivefold batch`: run, submit, status, verify, resume, backfill and diff."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from fivefold.commands.words import USAGE, add, add_group, add_json, complain, p
 
 if TYPE_CHECKING:
     from fivefold.batch.settings import BatchSettings
+
+DAMAGED = 3
+"""Exit status of an output that is not what its ledger says."""
 
 
 def _clear() -> bool:
@@ -27,14 +30,27 @@ def _submit(arguments: argparse.Namespace) -> int | None:
     if what is None:
         return USAGE
     order, settings, delivery = what
-    name = submit.name_of(order, settings, delivery)
+    name, asked = submit.named(order, settings, delivery)
     metadata = {"run": name, "output": order.output}
-    job = submit.submit(name, scoring.words(order, settings), address=arguments.address, metadata=metadata)
+    job = submit.submit(name, ("batch", "job", asked.to_json()), address=arguments.address, metadata=metadata)
     if arguments.json:
         print_json({"submission_id": job.id, "submitted": job.fresh, "status": job.state})
     else:
         print(job.id if job.fresh else f"{job.id} is there already: {job.state.lower()}")
     return None
+
+
+def _job(arguments: argparse.Namespace) -> None:
+    from fivefold.batch.job import Job
+    from fivefold.batch.run import score
+    from fivefold.core.settings import read
+    from fivefold.delivery.settings import DeliverySettings
+
+    job = Job.from_json(arguments.job)
+    delivery = read(DeliverySettings)
+    out = sys.stderr
+    result = score(job.order, job.settings, delivery, out=out, metrics=arguments.metrics or "", expected=job.expected)
+    scoring.tell(result, arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -53,21 +69,48 @@ def _status(arguments: argparse.Namespace) -> None:
         print("refused   " + ", ".join(f"{code} {count:,}" for code, count in sorted(found.codes.items())))
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fivefold.batch.verify import verify
+
+    found = verify(arguments.output, clear=_clear())
+    if arguments.json:
+        print_json({**asdict(found), "ok": found.ok})
+    else:
+        for problem in found.problems:
+            print(f"{problem.problem:<12}{problem.file}: {problem.message}")
+        word = "verified" if found.ok else "not what it should be"
+        print(f"{word}: run {found.run_id[:16]}, {found.files:,} files, {len(found.problems):,} problems")
+    return 0 if found.ok else DAMAGED
+
+
 def _resume(arguments: argparse.Namespace) -> None:
     from fivefold.batch.run import Order, score
     from fivefold.batch.status import status
+    from fivefold.core.errors import RunFailed
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings
 
-    kept = status(arguments.output, clear=_clear()).order
-    order = Order(kept["model"], tuple(kept["inputs"]), kept["output"])
-    settings = _as_kept(kept["settings"], arguments)
+    found = status(arguments.output, clear=_clear())
+    try:
+        order = Order(found.order["model"], tuple(found.order["inputs"]), found.order["output"])
+        settings = _as_kept(found.order["settings"], arguments)
+    except (KeyError, TypeError, ValueError) as err:
+        raise RunFailed(
+            "run_conflict",
+            f"the plan does not say what was asked for: {err!r}",
+            path=arguments.output,
+            help="run the same fivefold score command again instead",
+        ) from err
     result = score(order, settings, read(DeliverySettings), out=sys.stderr, metrics=arguments.metrics or "")
     scoring.tell(result, arguments.json)
 
 
 def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettings:
-    from dataclasses import fields
+    from dataclasses import asdict, fields
+
+    import msgspec
 
     from fivefold.batch.settings import BatchSettings
 
@@ -75,19 +118,20 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
     changed = {name: value for name, value in given.items() if value is not None}
     # What another version of fivefold has kept beside this is not asked for; that it is another one, the plan will say.
     known = {field.name: kept[field.name] for field in fields(BatchSettings) if field.name in kept}
-    return BatchSettings(
-        **{**known, **{name: tuple(known.get(name, ())) for name in ("columns", "na", "booleans")}, **changed}
-    )
+    settings = msgspec.convert(known, BatchSettings)
+    return BatchSettings(**{**asdict(settings), **changed})
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from fivefold.batch import backfill
+    from fivefold.batch.job import Job
     from fivefold.batch.stop import stopping
+    from fivefold.delivery.fetch import fetch
 
     what = scoring.asked(arguments)
     if what is None:
         return USAGE
-    order, settings, _ = what
+    order, settings, delivery = what
     mark = f"{{{arguments.partition}}}"
     try:
         names = backfill.days(arguments.first, arguments.last)
@@ -101,7 +145,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
     with stopping() as stop:
         work = backfill.Backfill(
             names,
-            scoring.words(order, settings),
+            ("batch", "job", Job(order, settings).to_json()),
             order.output,
             partition=arguments.partition,
             max_parallel=arguments.max_parallel,
@@ -109,24 +153,33 @@ def _backfill(arguments: argparse.Namespace) -> int:
             clear=settings.store_http,
             log=sys.stderr,
             stopped=lambda: stop.asked,
+            inputs=order.inputs,
+            bundle=fetch(order.model, delivery).digest,
         )
-        done = work.run()
+        work.run()
     for day in work.days.values():
         print(backfill.row(day))
     if stop.asked:
         complain("stopped", "run the same command again: it goes on from there")
         return 130
-    return 0 if done else 1
+    missing = [day.name for day in work.days.values() if day.state == backfill.NO_INPUT]
+    if missing and (arguments.fail_on_missing or len(missing) == len(work.days)):
+        complain(
+            f"no file matches for {len(missing):,} of {len(work.days):,} days, the first is {missing[0]}",
+            f"look at --input {' '.join(order.inputs)}; the partition is written {mark}",
+        )
+    return work.status(fail_on_missing=arguments.fail_on_missing)
 
 
 def _diff(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fivefold.batch.difference import compare
+    from fivefold.batch.output import shown
 
     found = compare(arguments.first, arguments.second, clear=_clear())
     if arguments.json:
-        print_json({**asdict(found), "same": found.same})
+        print_json({**shown(asdict(found)), "same": found.same})
         return 0 if found.same else 1
     only = f", {found.only_first:,} only in the first, {found.only_second:,} only in the second"
     print(f"rows      {found.both:,} in both{only if found.only_first or found.only_second else ''}")
@@ -137,7 +190,8 @@ def _diff(arguments: argparse.Namespace) -> int:
         print(f"columns   in only one: {', '.join(found.only_columns)}")
     if found.first:
         one, other = found.first["values"]
-        print(f"first     {found.first['file']} row {found.first['row']}, {found.first['column']}: {one!r}, {other!r}")
+        place = f"{found.first['file']} row {found.first['row']}, {found.first['column']}"
+        print(f"first     {place}: {one!r}, {other!r}")
     return 0 if found.same else 1
 
 
@@ -164,9 +218,28 @@ def add_batch(commands: Any) -> None:
     scoring.add_what(submit)
     submit.add_argument("--address", metavar="URL", help="the cluster's dashboard; or RAY_API_SERVER_ADDRESS")
     add_json(submit)
+    job = add(
+        group,
+        "job",
+        _job,
+        "run what submit and backfill tell as data: an order and every setting, as one JSON object",
+        """fivefold batch job '{"format":1,"order":{"model":"bundles/demo","inputs":["data"],"output":"scores"}}'""",
+    )
+    job.add_argument("job", metavar="JSON", help="the run; a member that this version does not know is refused")
+    scoring.add_how(job)
     status = add(group, "status", _status, "how far a run is", "fivefold batch status scores --json")
     status.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
     add_json(status)
+    verify = add(
+        group,
+        "verify",
+        _verify,
+        "read every file of a run and compare it with the ledger; exit 3 where one is not what it should be",
+        "fivefold batch verify scores",
+        "fivefold batch verify s3://scores/today --json",
+    )
+    verify.add_argument("output", metavar="OUTPUT", help="the run's output directory or URL")
+    add_json(verify)
     resume = add(
         group,
         "resume",
@@ -213,3 +286,6 @@ def _add_backfill(group: Any) -> None:
     )
     backfill.add_argument("--max-parallel", metavar="N", type=int, default=1, help="days at the same time (default 1)")
     backfill.add_argument("--only-missing", action="store_true", help="leave days alone that are published")
+    backfill.add_argument(
+        "--fail-on-missing", action="store_true", help="exit 3 where one day has no input, not only where all have none"
+    )

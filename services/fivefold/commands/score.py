@@ -58,36 +58,6 @@ def _words(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(filter(None, text.split(",")))
 
 
-def words(order: Order, settings: BatchSettings) -> list[str]:
-    """The command line that asks for a run, for another process."""
-    out = ["score", "--model", order.model, "--output", order.output, "--format", settings.format]
-    for pattern in order.inputs:
-        out += ["--input", pattern]
-    if settings.columns:
-        out += ["--columns", ",".join(settings.columns)]
-    out += ["--max-bad-fraction", repr(settings.max_bad_fraction), "--fragment-bytes", str(settings.fragment_bytes)]
-    if settings.max_bad_rows is not None:
-        out += ["--max-bad-rows", str(settings.max_bad_rows)]
-    if settings.workers:
-        out += ["--workers", str(settings.workers)]
-    if settings.engine != "ledger":
-        out += ["--engine", settings.engine]
-    for name, default in (("delimiter", ","), ("encoding", "")):
-        if getattr(settings, name) != default:
-            # In one word: a delimiter may look like an option.
-            out.append(f"--{name}={getattr(settings, name)}")
-    for name in ("na", "booleans"):
-        if getattr(settings, name):
-            out.append(f"--{name}={','.join(getattr(settings, name))}")
-    for name in ("delta", "iceberg"):
-        if getattr(settings, name):
-            out += [f"--{name}", getattr(settings, name)]
-    for name in ("strict_columns", "digest_inputs", "allow_torn"):
-        if getattr(settings, name):
-            out.append(f"--{name.replace('_', '-')}")
-    return out
-
-
 def score(arguments: argparse.Namespace) -> int | None:
     """Score, and say what became of it."""
     from fivefold.batch.run import score

@@ -15,6 +15,8 @@ from tests.unit.batch.world import answers, files, quarantined, run
 from fivefold.batch import plan as planning
 from fivefold.batch.difference import compare
 from fivefold.batch.plan import Plan
+from fivefold.batch.verify import verify
+from fivefold.core.errors import RunFailed
 
 FILES = 60
 
@@ -48,6 +50,74 @@ def data(tmp_path: Path) -> Path:
 
 
 SETTINGS: dict[str, Any] = {"allow_torn": True, "max_bad_fraction": 1, "columns": ("_file",)}
+
+
+def test_packed_is_verified_by_file(tmp_path: Path, noted: Path, data: Path) -> None:
+    """Breaks between two rows and counts of each file are told by the record and the report alike, or it is said."""
+    out = tmp_path / "out"
+    (data / "99.csv.gz").write_bytes(gzip.compress(b"a,note\n1,x\n")[:-8])
+    run(noted, data, out, **SETTINGS)
+    assert verify(str(out)).problems == []
+
+    report = json.loads((out / "run.json").read_text())
+    assert any(not each["rows"] for each in report["broken"])
+    packed = next(part for part in report["parts"] if sum(each["quarantined"] for each in part.get("files", ())))
+    packed["files"].reverse()
+    report["broken"].pop()
+    (out / "run.json").write_text(json.dumps(report))
+    found = verify(str(out)).problems
+    assert {(each.file, each.message.split(":")[0]) for each in found} == {
+        ("run.json", "broken"),
+        (packed["part"], "files"),
+    }
+
+
+@pytest.mark.parametrize("member", ["files", "broken"])
+def test_a_record_whose_files_do_not_add_up_is_none(tmp_path: Path, noted: Path, data: Path, member: str) -> None:
+    """It is refused by name, like any other that is not this run's."""
+    out = tmp_path / "out"
+    run(noted, data, out, **SETTINGS)
+    paths = [path for path in sorted((out / "_ledger").iterdir()) if path.name != "plan.json"]
+    path = next(path for path in paths if json.loads(path.read_text())[member])
+    record = json.loads(path.read_text())
+    record[member][0]["rows" if member == "broken" else "scored"] += 10_000
+    path.write_text(json.dumps(record))
+    (out / "_SUCCESS").unlink()
+
+    with pytest.raises(RunFailed, match="add up") as caught:
+        run(noted, data, out, **SETTINGS)
+    assert caught.value.code == "run_conflict"
+    assert path.name in caught.value.path
+
+
+def test_a_plan_with_another_schema_is_none(tmp_path: Path, noted: Path, data: Path) -> None:
+    """What decides the type of a carried column is part of the run."""
+    out = tmp_path / "out"
+    run(noted, data, out, **SETTINGS)
+    path = out / "_ledger" / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"carried": "AAAA"}))
+
+    with pytest.raises(RunFailed, match="run_id"):
+        run(noted, data, out, **SETTINGS)
+
+
+def test_the_quarantine_has_what_the_path_says(tmp_path: Path, noted: Path) -> None:
+    """Beside the row's own cells; where a line has none that can be told apart, alone."""
+    home = tmp_path / "in" / "dt=2024-01-01"
+    home.mkdir(parents=True)
+    (home / "a.csv").write_text("a,note,x\n999,n,1\n")
+    (home / "b.jsonl").write_text('{"a": 999, "note": "n", "x": 1}\n[\n')
+    pq.write_table(pa.table({"a": [999.0], "note": ["n"], "x": [1]}), home / "c.parquet")
+    run(noted, tmp_path / "in", tmp_path / "out", max_bad_fraction=1, columns=("dt", "x", "_file"))
+
+    columns = {(Path(each["file"]).name, each["row"]): each["columns"] for each in quarantined(tmp_path / "out")}
+    told = {name: {"dt": "2024-01-01", "_file": str(home / name)} for name in ("a.csv", "b.jsonl", "c.parquet")}
+    assert columns == {
+        ("a.csv", 0): told["a.csv"] | {"x": "1"},
+        ("b.jsonl", 0): told["b.jsonl"] | {"x": 1},
+        ("b.jsonl", 1): told["b.jsonl"],
+        ("c.parquet", 0): told["c.parquet"] | {"x": 1},
+    }
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "jsonl"])

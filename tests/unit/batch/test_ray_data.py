@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.batch.commands import finish
-from tests.unit.batch.world import files, run
+from tests.unit.batch.commands import environment, finish
+from tests.unit.batch.world import files, records, run
+from tests.unit.core.bundles import write_python
 
 pytestmark = [pytest.mark.host, pytest.mark.full]
 
 
 def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
     """All formats, bad rows, carried columns, a torn row group; and what is finished is not done again."""
-    import sys
-
     home = tmp_path / "data"
     home.mkdir()
     rows = range(500)
@@ -59,3 +60,57 @@ def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
     again = finish([sys.executable, "-c", code, "score", *words])
     assert files(tmp_path / "two") == files(tmp_path / "one")
     assert 0 < int(str(again["scored_now"])) < 1000
+
+
+KILLS = b'''
+import ctypes
+
+class Sum:
+    """Adds two columns, and ends its process at a 7."""
+
+    def predict(self, columns):
+        if (columns["a"] == 7).any():
+            ctypes.CDLL(None)._exit(9)
+        total = columns["a"] + columns["b"]
+        return {"total": total, "label": (total > 0).astype("int64")}
+'''
+
+
+@pytest.mark.parametrize("engine", ["ledger", "ray-data"])
+def test_a_row_that_kills_every_worker(tmp_path: Path, engine: str) -> None:
+    """Ends the run with its file's name after so many of them, in either engine; all other files are finished."""
+    model = write_python(tmp_path / "model", KILLS).path
+    for name, value in (("a", 1), ("b", 7), ("c", 2)):
+        (tmp_path / f"{name}.csv").write_text("a,b\n" + f"{value},1\n" * 20)
+    words = ["--model", str(model), "--input", str(tmp_path / "*.csv"), "--output", str(tmp_path / "out")]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "fivefold.cli", "score", *words, "--workers", "2", "--engine", engine],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=240,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert f"error: {tmp_path / 'b.csv'}: 3 workers died over fragment" in done.stderr
+    assert len(records(tmp_path / "out")) == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_turns_out_to_be_no_good(tmp_path: Path, noted: Path) -> None:
+    """Is the same refusal as in the other engine, and no defect."""
+    (tmp_path / "a.jsonl").write_text('{"a": 999, "note": "x"}\n' * 20)
+    words = ["--model", str(noted), "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "out")]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "fivefold.cli", "score", *words, "--engine", "ray-data"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=240,
+    )
+
+    assert done.returncode == 3, done.stderr
+    assert "rows are quarantined" in done.stderr
+    assert (tmp_path / "out" / "quarantine").is_dir()

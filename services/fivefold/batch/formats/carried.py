@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
+from fivefold.batch.carried import json_values, texts
 from fivefold.batch.formats.piece import Piece
 from fivefold.core.errors import ContractError
 
@@ -44,14 +44,13 @@ def conformed(piece: Piece, schema: bytes, url: str) -> Piece:
 
 
 def _cast(values: Any, kind: Any) -> Any:
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), kind)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if values.type == kind or not pa.types.is_string(kind) or _is_text(values.type) or pa.types.is_null(values.type):
+    if values.type == kind or not pa.types.is_string(kind) or _is_text(values.type):
         return values.cast(kind)
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    texts = [None if value is None else encode(value).decode() for value in values.to_pylist()]
-    # What JSON has no word of its own for is text already.
-    return pa.array([text[1:-1] if text and text[0] == '"' else text for text in texts], pa.string())
+    return texts(json_values(values))
 
 
 def _one(kinds: Sequence[Any]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -165,7 +166,8 @@ class _Reader:
             try:
                 self._text.read(self._header, [given[place]]).accept()
             except ContractError as error:
-                faults.append(part.fault(at[place], error))
+                fault = part.fault(at[place], error)
+                faults.append(replace(fault, cells=dict(zip(self._header, given[place]))))
         good = np.flatnonzero(~reading.bad)
         carried = {
             name: pa.array([given[place][column] for place in good.tolist()], pa.string())

@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fivefold.batch.carried import json_values, not_text, readable, readable_type
+from fivefold.batch.formats import footer
 from fivefold.batch.formats.csv import check_names
+from fivefold.batch.formats.footer import Group
 from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, cannot_be_opened, nothing
 from fivefold.batch.sources import Source
 from fivefold.core.columns import Columns
@@ -31,27 +34,35 @@ class Parquet:
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
         self._arrow = Arrow(needs.fields)
+        self._footers: dict[str, list[Group]] = {}
         self._known = {name for field in needs.fields for name in (field.name, *field.aliases)} | set(needs.carried)
 
     def look(self, source: Source) -> list[str]:
         """Check the schema."""
         with source.random(self.needs.clear) as stream:
             try:
-                names = self._file(source, stream).schema_arrow.names
+                file = self._file(source, stream)
             except _Footless:
                 if self.needs.allow_broken:
                     return []
                 raise
-            return check_names(names, self.needs, source.url)
+            self._groups(file, source, stream)
+            names = _names(file, source)
+            ignored = check_names(names, self.needs, source.url)
+            doubled = next((name for name in names if name in self._known and names.count(name) > 1), None)
+            if doubled is not None:
+                raise ContractError("duplicate_field", f"the file has the column {doubled!r} twice", path=source.url)
+            return ignored
 
     def kinds(self, source: Source) -> dict[str, Any] | None:
         """The schema's names and types."""
         with source.random(self.needs.clear) as stream:
             try:
-                schema = self._file(source, stream).schema_arrow
+                file = self._file(source, stream)
             except _Footless:
                 return None
-            return {field.name: field.type for field in schema}
+            names = _names(file, source)
+            return {name: readable_type(kind) for name, kind in zip(names, file.schema_arrow.types, strict=True)}
 
     def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
         """Row groups that follow each other, together about `target` bytes as stored."""
@@ -60,18 +71,18 @@ class Parquet:
         with source.random(self.needs.clear) as stream:
             check()
             try:
-                metadata = self._file(source, stream).metadata
+                file = self._file(source, stream)
             except _Footless:
                 return [Range(0, 0, 0, None)]
-            for group in range(metadata.num_row_groups):
-                about = metadata.row_group(group)
-                rows += about.num_rows
-                size += sum(about.column(column).total_compressed_size for column in range(about.num_columns))
+            groups = self._groups(file, source, stream)
+            for group, about in enumerate(groups):
+                rows += about.rows
+                size += about.size
                 if size >= target:
                     out.append(Range(start, group + 1, row, rows))
                     start, row, rows, size = group + 1, row + rows, 0, 0
             if rows:
-                out.append(Range(start, metadata.num_row_groups, row, rows))
+                out.append(Range(start, len(groups), row, rows))
         return out
 
     def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
@@ -84,6 +95,8 @@ class Parquet:
                 yield self._nothing([Fault(0, ContractError("malformed", error.message), rows=0, broken=True)])
                 return
             names = [name for name in dict.fromkeys(file.schema_arrow.names) if name in self._known]
+            # Rows are counted by what is read: without a column the footer alone would say how many there are.
+            names = names or file.schema_arrow.names[:1]
             for group in range(part.start, part.end):
                 rows = file.metadata.row_group(group).num_rows
                 if group in torn:
@@ -97,9 +110,21 @@ class Parquet:
             # A local file is read by Arrow itself, without the interpreter between.
             file: Any = source.url if source.local else stream
             return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True)
+        except UnicodeDecodeError as err:
+            raise ContractError("not_utf8", "the name of a column is no UTF-8", path=source.url) from err
         except (pa.ArrowException, OSError) as err:
+            if footer.is_encrypted(stream, source.size):
+                raise footer.encrypted(source.url) from err
             reason = str(err).splitlines()[0][:300]
             raise _Footless.at(source.url, f"expected a Parquet file: {reason}") from err
+
+    def _groups(self, file: Any, source: Source, stream: IO[bytes]) -> list[Group]:
+        """What the footer says of each row group, as it is believed."""
+        if source.url not in self._footers:
+            schema = file.metadata.schema
+            repeated = [schema.column(at).max_repetition_level > 0 for at in range(len(schema))]
+            self._footers[source.url] = footer.groups(stream, source.size, source.url, repeated)
+        return self._footers[source.url]
 
     def _group(self, file: Any, group: int, names: list[str], row: int) -> Iterator[Piece]:
         rows, first = file.metadata.row_group(group).num_rows, row
@@ -120,19 +145,26 @@ class Parquet:
     def _piece(self, batch: Any, row: int) -> Piece:
         reading = self._arrow.read(batch)
         places = np.arange(row, row + batch.num_rows)
-        carried = {name: batch.column(name) for name in self.needs.carried}
-        if not reading.violations:
+        carried = {name: readable(batch.column(name)) for name in self.needs.carried}
+        odd = {at: name for name, values in carried.items() for at in not_text(values)}
+        if not reading.violations and not odd:
             return Piece(reading.columns, places, carried)
+        columns, bad = reading.columns, reading.bad
+        if odd:
+            bad = bad.copy()
+            bad[list(odd)] = True
+            columns = columns.take(~bad[~reading.bad])
         faults = []
-        for index in np.flatnonzero(reading.bad).tolist():
+        for index in np.flatnonzero(bad).tolist():
             one = batch.slice(index, 1)
             try:
                 self._arrow.read(one).accept()
+                raise _no_text(odd[index])
             except ContractError as error:
                 faults.append(Fault(row + index, error, values_of(one)))
-        good = pa.array(~reading.bad)
+        good = pa.array(~bad)
         carried = {name: values.filter(good) for name, values in carried.items()}
-        return Piece(reading.columns, places[~reading.bad], carried, faults)
+        return Piece(columns, places[~bad], carried, faults)
 
     def _torn(self, file: Any, group: int, row: int, rows: int, reason: str) -> Piece:
         error = ContractError("malformed", f"row group {group} cannot be read, {rows} rows: {reason}")
@@ -159,12 +191,32 @@ class _Footless(ContractError):
         return cls(error.code, error.message, path=error.path, help=error.help)
 
 
+def _names(file: Any, source: Source) -> list[str]:
+    try:
+        names: list[str] = file.schema_arrow.names
+    except UnicodeDecodeError as err:
+        raise ContractError("not_utf8", "the name of a column is no UTF-8", path=source.url) from err
+    if not names:
+        raise ContractError("malformed", "expected columns, got a file that has none", path=source.url)
+    return names
+
+
+def _no_text(name: str) -> ContractError:
+    return ContractError("not_utf8", "expected UTF-8 in a column that is carried", path=f"inputs.{name}[0]")
+
+
 def values_of(batch: Any) -> dict[str, Any]:
     """The values of a batch's one row, by column; bytes where text is none."""
-    out = {}
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        try:
-            out[name] = values[0].as_py()
-        except UnicodeDecodeError:
-            out[name] = values.cast(pa.large_string()).view(pa.large_binary())[0].as_py()
-    return out
+    return {name: _value(values) for name, values in zip(batch.schema.names, batch.columns, strict=True)}
+
+
+def _value(values: Any) -> Any:
+    try:
+        return values[0].as_py()
+    except UnicodeDecodeError:
+        if pa.types.is_nested(values.type):
+            return None
+        return values.cast(pa.large_binary())[0].as_py()
+    except (pa.ArrowException, ValueError, OverflowError):
+        # A moment that Python has no word for.
+        return json_values(values)[0]

@@ -96,6 +96,7 @@ class WithPaths:
                     else piece.carried[name]
                     for name in self._needs.carried
                 },
+                faults=[replace(fault, given=given) for fault in piece.faults],
             )
 
     def _values(self, source: Source) -> dict[str, str | None]:

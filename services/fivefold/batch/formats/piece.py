@@ -52,6 +52,10 @@ class Fault:
     size: int | None = None
     rows: int = 1
     broken: bool = False
+    cells: Mapping[str, Any] | None = None
+    """The row's cells by column where `raw` is text that has to be cut into them."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What the file's path says about the row, by column."""
 
 
 @dataclass(slots=True)

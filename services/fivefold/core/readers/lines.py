@@ -127,7 +127,18 @@ class Lines:
         value = loads(line)
         if not self.carried or not isinstance(value, dict):
             return value, [None] * len(self.carried)
-        return value, [value.pop(name, None) for name in self.carried]
+        carried = {name: value.pop(name, None) for name in self.carried}
+        for name, each in carried.items():
+            _refuse_no_text(name, each)
+        return value, list(carried.values())
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    """A carried value is nobody's to judge but in this: what is no UTF-8 no output can hold."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeError:
+        raise ContractError("not_utf8", "expected UTF-8, got a lone surrogate", path=f"inputs.{name}[0]") from None
 
 
 def _merged(parts: Sequence[Read]) -> Read:
