@@ -38,6 +38,10 @@ SHARES = 32
 """Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together. With more
 pieces than these, small files are packed together."""
 
+PACKED_ROWS = 100_000
+"""Rows of small files that are packed together at most: bytes say little of columns that compress well, and a fragment
+is what a killed worker's successor does again."""
+
 THREADS = 4
 
 
@@ -279,17 +283,18 @@ def _packed(pieces: Sequence[tuple[Source, Range]], target: int) -> Iterator[lis
         return
     ranges = Counter(source.url for source, _ in pieces)
     group: list[tuple[Source, Range]] = []
-    size = 0
+    size = rows = 0
     for source, part in pieces:
         whole = ranges[source.url] == 1
-        if group and (not whole or size + source.size > target):
+        if group and (not whole or size + source.size > target or rows + (part.rows or 0) > PACKED_ROWS):
             yield group
-            group, size = [], 0
+            group, size, rows = [], 0, 0
         group.append((source, part))
         size += source.size
+        rows += part.rows or 0
         if not whole:
             yield group
-            group, size = [], 0
+            group, size, rows = [], 0, 0
     if group:
         yield group
 
