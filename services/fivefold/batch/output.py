@@ -306,7 +306,7 @@ class Quarantine:
     def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
         """The row's cells by name; None where it is none that has any."""
         if fault.cells is not None or isinstance(fault.raw, Mapping):
-            return fault.cells if fault.cells is not None else fault.raw  # type: ignore[return-value]
+            return fault.cells if fault.cells is not None else fault.raw  # type: ignore[return-value]  # a mapping, see above
         if fault.raw is None or self.source.format != "jsonl":
             return None
         try:

@@ -186,7 +186,7 @@ class Framed(HttpToolsProtocol):
         scope["raw_path"] = self.root_path.encode("ascii") + raw if self.root_path else raw
         scope["path"] = self.root_path + path
         # What comes behind the body is for nobody.
-        self.headers = None  # type: ignore[assignment]
+        self.headers = None  # type: ignore[assignment]  # nothing is added
         self._framing = 0
         before = self.cycle
         self.cycle = cycle = Cycle(
