@@ -283,11 +283,11 @@ def answers(scorer: Scorer, columns: Columns) -> Columns:
 
 def leaves(err: FivefoldError, who: str) -> BundleInvalid:
     """The refusal of a model that fails on, or leaves the contract for, rows that the contract allows."""
-    cause = (
-        f": {type(err.__cause__).__name__}: {str(err.__cause__).splitlines()[0][:300]}"
-        if str(err.__cause__ or "")
-        else ""
-    )
+    cause = ""
+    if err.__cause__ is not None:
+        # `sys.exit()` and a bare `raise ValueError` have a class and no words.
+        words = str(err.__cause__).strip().splitlines()
+        cause = f": {type(err.__cause__).__name__}" + (f": {words[0][:300]}" if words else "")
     return BundleInvalid(
         f"{who} cannot answer rows that the contract allows: {err}{cause}",
         help="correct the contract's outputs, tighten its inputs, or give typical rows with --golden DATA",
