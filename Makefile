@@ -91,7 +91,7 @@ fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 generate: $(VENV)/.dev ## Write the generated files anew
-	$(BIN)/python -m fivefold.online.grpc.generate
+	$(BIN)/python -m fivefold.serving.grpc.generate
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt

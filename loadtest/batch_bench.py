@@ -116,7 +116,7 @@ def environment(who: Contender, bundle: Path, rows: Path, output: Path, workers:
     """What a program is told beside its arguments; Fivefold is told nothing."""
     if not who.program:
         return {}
-    from fivefold.core.bundle import Bundle
+    from fivefold.core.bundle.bundle import Bundle
 
     binding = Bundle.open(bundle).manifest.binding
     assert binding is not None

@@ -27,7 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
 from loadtest import hardware
 from loadtest.bench_parts import asking, tools, writing
@@ -155,7 +155,7 @@ def compile_protocol(target: Path) -> None:
     files = [source / "inference.proto", source / "model_config.proto"]
     (target / "oip").mkdir(parents=True)
     for file in files:
-        text = file.read_text().replace("fivefold/online/grpc/proto/", "oip/")
+        text = file.read_text().replace("fivefold/serving/grpc/proto/", "oip/")
         (target / "oip" / file.name).write_text(text)
     out = [f"--python_out={target}", f"--grpc_python_out={target}"]
     if protoc.main(["protoc", f"--proto_path={target}", *out, *(f"oip/{file.name}" for file in files)]):

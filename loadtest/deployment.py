@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import grpc
 from google.protobuf import json_format
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 from loadtest.payloads import Record, Requests, Rows, made_rows
 from loadtest.scenario import GRPC
 

@@ -56,8 +56,8 @@ class Ask:
 
 def asks(directory: Path) -> list[Ask]:
     """The requests: each transport, one row and many, one field and thirty, valid and not."""
-    from fivefold.core.bundle import Bundle
-    from fivefold.online.grpc.proto import inference_pb2 as wire
+    from fivefold.core.bundle.bundle import Bundle
+    from fivefold.serving.grpc.proto import inference_pb2 as wire
 
     rows = [record["X"] for record in Bundle.open(directory / ONE_FIELD).golden()[0].to_records()]
     rows = [rows[index % len(rows)] for index in range(ROWS)]
@@ -186,11 +186,11 @@ class Context:
 def open_serving(directory: Path, **settings: Any) -> Any:
     """The `Serving` of both bundles; log lines are made and go nowhere."""
     from fivefold.core import telemetry
-    from fivefold.core.bundle import Bundle
-    from fivefold.core.scorer import Scorer
-    from fivefold.online.models import Model, Models
-    from fivefold.online.serving import Serving
-    from fivefold.online.settings import OnlineSettings
+    from fivefold.core.bundle.bundle import Bundle
+    from fivefold.core.runtime.scorer import Scorer
+    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.repository import Model, Models
+    from fivefold.serving.settings import OnlineSettings
 
     # Open as long as the process lives.
     telemetry.log_to(Path(os.devnull).open("w"))  # noqa: SIM115
@@ -202,8 +202,8 @@ def open_serving(directory: Path, **settings: Any) -> Any:
 
 def callables(serving: Any, given: Sequence[Ask], plant: float) -> dict[str, Callable[[], Awaitable[bool]]]:
     """Name -> a coroutine function that asks once and tells whether the answer was a good one."""
-    from fivefold.online.grpc.servicer import Servicer
-    from fivefold.online.http import app
+    from fivefold.serving.grpc.servicer import Servicer
+    from fivefold.serving.http import app
 
     servicer = Servicer(serving)
     plain: Any = app(serving, serving.settings)
@@ -345,7 +345,7 @@ def serve(directory: Path, plant: float) -> None:
     """Serve on a free port of loopback until standard input ends; the first line printed is the port."""
     import uvicorn
 
-    from fivefold.online.http import app
+    from fivefold.serving.http import app
 
     serving = open_serving(directory)
     application: Any = app(serving, serving.settings)

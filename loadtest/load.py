@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from loadtest import calibrate, capacity, deployment, hardware, k6, payloads, report
 from loadtest.calibrate import Limit
 from loadtest.capacity import Capacity, Step

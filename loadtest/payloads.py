@@ -18,11 +18,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fivefold import oip
-from fivefold.core.contract import Contract, Field
+from fivefold.core import oip_tensors
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
-from fivefold.online.http.problems import HTTP_STATUS
 from fivefold.packing.golden import made
+from fivefold.serving.http.problems import HTTP_STATUS
 from loadtest.scenario import Scenario
 
 Record = dict[str, Any]
@@ -170,7 +171,7 @@ class Requests:
         return [field for field in self.contract.inputs if all(field.name in record for record in records)]
 
     def _head(self, field: Field, rows: int) -> dict[str, Any]:
-        return {"name": field.name, "shape": [rows, *field.shape], "datatype": oip.NAMES[field.dtype]}
+        return {"name": field.name, "shape": [rows, *field.shape], "datatype": oip_tensors.NAMES[field.dtype]}
 
     def _v2(self, records: Sequence[Record]) -> dict[str, Any]:
         tensors = []
@@ -189,7 +190,7 @@ class Requests:
     def _binary(self, records: Sequence[Record]) -> dict[str, Any]:
         heads, raw = [], []
         for field in self._given(records):
-            data = oip.pack(_array(field, [record[field.name] for record in records]))
+            data = oip_tensors.pack(_array(field, [record[field.name] for record in records]))
             heads.append(self._head(field, len(records)) | {"parameters": {"binary_data_size": len(data)}})
             raw.append(data)
         text = json.dumps({"parameters": {"binary_data_output": True}, "inputs": heads}, separators=(",", ":")).encode()
@@ -204,7 +205,7 @@ class Requests:
 
     def _grpc(self, records: Sequence[Record]) -> dict[str, Any]:
         fields = self._given(records)
-        raw = [oip.pack(_array(field, [record[field.name] for record in records])) for field in fields]
+        raw = [oip_tensors.pack(_array(field, [record[field.name] for record in records])) for field in fields]
         message = {
             "model_name": self.model,
             "inputs": [self._head(field, len(records)) for field in fields],

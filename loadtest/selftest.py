@@ -18,7 +18,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from loadtest import calibrate, k6, payloads
 from loadtest.calibrate import Limit, Null
 from loadtest.payloads import Requests, Rows

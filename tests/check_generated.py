@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 def stale_generated(scratch: Path) -> list[str]:
     """Generated files that differ from what their generator writes now."""
-    from fivefold.online.grpc import generate
+    from fivefold.serving.grpc import generate
 
     generate.generate(scratch)
     made = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]

@@ -17,12 +17,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import fivefold
-from fivefold.batch.alone import Alone
-from fivefold.batch.run import score
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.run.execute import score
 from fivefold.cli import _parser
 from fivefold.commands import score as scoring
 from fivefold.guard.keyring import Keyring
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.settings import OnlineSettings
 from tests.host import SERVICES, Host, running
 from tests.unit.online.http_world import client
 

@@ -154,8 +154,8 @@ def bundle(directory: Path) -> Path:
     """A bundle for the rows, below `directory`: `amount + count`, the other fields are looked at and not used."""
     from onnx import TensorProto, helper
 
-    from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
-    from fivefold.core.contract import Contract
+    from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+    from fivefold.core.contract.contract import Contract
 
     types = {
         "float64": TensorProto.DOUBLE,

@@ -18,9 +18,9 @@ from typing import Any, Final
 import grpc
 import numpy as np
 
-from fivefold.core.bundle import Bundle
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing import demo, pack
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 
 ONE_FIELD, NAMED = "row", "named"
 """The bundles: one field X of shape [30], and the same thirty numbers as named fields; the model is the same file."""

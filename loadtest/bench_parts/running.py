@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
 from loadtest.bench_parts import asking, tools
 from loadtest.bench_parts.asking import Ask, Differs, Question, Refuses

@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fivefold.client import Client
-    from fivefold.core.bundle import Bundle
-    from fivefold.core.contract import Contract, Field
-    from fivefold.core.scorer import Scorer
-    from fivefold.core.signature import PublicKey
-    from fivefold.online.http import router
+    from fivefold.core.bundle.bundle import Bundle
+    from fivefold.core.bundle.signature import PublicKey
+    from fivefold.core.contract.contract import Contract
+    from fivefold.core.fields.field import Field
+    from fivefold.core.runtime.scorer import Scorer
     from fivefold.packing.assembly import pack
     from fivefold.packing.report import PackReport
+    from fivefold.serving.http import router
 
 __all__ = ["Bundle", "Client", "Contract", "Field", "PackReport", "Scorer", "open", "pack", "router"]
 
 _HOMES = {
-    "Bundle": "fivefold.core.bundle",
+    "Bundle": "fivefold.core.bundle.bundle",
     "Client": "fivefold.client",
-    "Contract": "fivefold.core.contract",
-    "Field": "fivefold.core.contract",
+    "Contract": "fivefold.core.contract.contract",
+    "Field": "fivefold.core.contract.contract",
     "PackReport": "fivefold.packing.report",
-    "Scorer": "fivefold.core.scorer",
+    "Scorer": "fivefold.core.runtime.scorer",
     "pack": "fivefold.packing.assembly",
-    "router": "fivefold.online.http",
+    "router": "fivefold.serving.http",
 }
 
 
@@ -40,8 +41,8 @@ def open(path: str | Path, *, public_keys: Sequence[PublicKey] = (), threads: in
 
     With `public_keys` the bundle has to be signed by one of them. Raises `BundleInvalid`.
     """
-    from fivefold.core.bundle import Bundle
-    from fivefold.core.scorer import Scorer
+    from fivefold.core.bundle.bundle import Bundle
+    from fivefold.core.runtime.scorer import Scorer
 
     return Scorer.open(Bundle.open(path, public_keys=public_keys), threads=threads)
 

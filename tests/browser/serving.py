@@ -11,15 +11,15 @@ from functools import partial
 
 import uvicorn
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard
-from fivefold.online.grpc.server import Server
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.grpc.server import Server
+from fivefold.serving.http import app
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 from tests.unit.online.grpc_world import SECONDS, Loop
 
 

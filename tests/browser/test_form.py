@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.browser import parcels
 from tests.browser.conftest import Open
 from tests.browser.opened import Opened

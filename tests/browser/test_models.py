@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from tests.browser.conftest import Open
 from tests.browser.serving import Served
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import expect
 
-from fivefold.online.page import CONTENT_SECURITY_POLICY
+from fivefold.serving.page import CONTENT_SECURITY_POLICY
 from tests.browser import parcels
 from tests.browser.conftest import Open
 from tests.browser.serving import Served, served

@@ -103,7 +103,7 @@ def test_everybody_may_ask_only_where_values_say_so() -> None:
 
 def test_the_arguments_are_what_the_host_takes() -> None:
     """Every scenario's arguments make the host's own typed arguments, settings included."""
-    from fivefold.online.arguments import Arguments
+    from fivefold.online.ray.arguments import Arguments
 
     for scenario in SCENARIOS:
         arguments = yaml.safe_load(yaml.safe_dump(Release(scenario).serve()["applications"][0]["args"]))

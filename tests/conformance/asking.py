@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.conformance.cases import Case, expected_columns, expected_outputs
 from tests.conformance.drivers import Driver, Outcome, Refusal
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 
 ROOT = Path(__file__).parent / "cases"
 SPELLINGS = ("records", "tensors", "binary")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.runtime.scorer import Scorer
 from tests.conformance import bento, cases, models
 from tests.conformance.serving import InProcess
 

@@ -13,16 +13,17 @@ from typing import Any, Protocol
 import msgspec
 import pyarrow as pa
 
-from fivefold.core.check import Reading
+from fivefold.core.check.findings import Reading
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, FivefoldError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.exact_json import MAX_DEPTH, loads
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.tensors import JsonText, Tensor, Tensors
-from fivefold.core.scorer import Scorer
-from fivefold.online.oip import DATATYPES
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.serving.oip.metadata import DATATYPES
 from tests.conformance.cases import Case, from_array, load_contract
 
 

@@ -19,18 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fivefold.batch import formats
-from fivefold.batch.formats.piece import Needs
-from fivefold.batch.ledger import Ledger
-from fivefold.batch.output import Layout
-from fivefold.batch.places import Directory
-from fivefold.batch.plan import Fragment
-from fivefold.batch.score import FragmentScorer
-from fivefold.batch.sources import find
-from fivefold.core.contract import Contract
+from fivefold.batch.formats.chunk import Needs
+from fivefold.batch.output.ledger import Ledger
+from fivefold.batch.output.sinks import Layout
+from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.storage.sources import find
+from fivefold.batch.storage.storage import Directory
+from fivefold.batch.work.fragment_scorer import FragmentScorer
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, FivefoldError
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.exact_json import loads
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from tests.conformance.cases import Case, load_contract
 from tests.conformance.drivers import Outcome, Refusal, _batch, _tabular, lists, refusal
 

@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
-from fivefold.core.contract import FLOATS, INTEGERS, Contract, Field
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import FLOATS, INTEGERS, Field
 from fivefold.core.readers.records import Records
 from tests.conformance import cases
 

@@ -16,11 +16,11 @@ from typing import Any
 import grpc
 import pytest
 
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid
-from fivefold.core.scorer import Scorer
-from fivefold.online.http.problems import HTTP_STATUS
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.serving.http.problems import HTTP_STATUS
 from tests.conformance.bad_contracts import CONTRACTS, GOOD
 from tests.conformance.bad_requests import GRPC, HTTP
 from tests.conformance.cases import Limits, load_contract

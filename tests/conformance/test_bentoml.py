@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.exports import bentoml
 from tests.conformance import bento
 from tests.conformance.asking import check

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.core.contract import INTEGERS
 from fivefold.core.errors import MAX_DETAILS, VIOLATION_CODES
+from fivefold.core.fields.field import INTEGERS
 from tests.conformance.cases import ROOT, Case, contracts, expected_outputs, load, load_contract
 from tests.conformance.families import GENERATED, text
 

@@ -12,16 +12,16 @@ import grpc
 import httpx
 import pytest
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard, keys
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.server import server
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.server import server
+from fivefold.serving.http import app
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 INFER = "/v2/models/one-number/infer"
 TENSOR = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from tests.conformance.asking import check
 from tests.conformance.cases import Case, load
 from tests.conformance.files import Files

@@ -9,8 +9,8 @@ import json
 from functools import cache
 from pathlib import Path
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.packing.demo import demo
 from tests.conformance import cases, models
 from tests.e2e.cluster import ROOT

@@ -21,8 +21,8 @@ import grpc
 import httpx
 import numpy as np
 
-from fivefold.core.bundle import Bundle
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 from tests.e2e import cluster
 
 SECONDS = 30.0

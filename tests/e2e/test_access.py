@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fivefold.cluster import certificate
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 from tests.e2e import cluster
 from tests.e2e.load import SERVICE
 

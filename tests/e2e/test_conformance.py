@@ -14,7 +14,7 @@ import grpc
 import httpx
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.conformance.asking import check
 from tests.conformance.cases import Case, Limits, load
 from tests.conformance.transports import Grpc, Http

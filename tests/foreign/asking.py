@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fivefold import oip
-from fivefold.core.bundle import Bundle
+from fivefold.core import oip_tensors
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.columns import Columns
 from fivefold.core.readers.records import Records
 from tests import programs
@@ -83,7 +83,9 @@ def tensors(columns: Columns, *, in_json: bool) -> list[Tensor]:
             if field.dtype == "bytes" and in_json:
                 data = [base64.b64encode(item).decode() for item in data]
             data = [base64.b64encode(item.encode() if isinstance(item, str) else item).decode() for item in data]
-        out.append({"name": field.name, "datatype": oip.NAMES[field.dtype], "shape": list(array.shape), "data": data})
+        out.append(
+            {"name": field.name, "datatype": oip_tensors.NAMES[field.dtype], "shape": list(array.shape), "data": data}
+        )
     return out
 
 

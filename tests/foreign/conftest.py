@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing.demo import demo
 from tests import host, programs
 from tests.conformance import models

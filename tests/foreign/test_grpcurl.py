@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests import host, programs
 from tests.unit.online.grpc_world import world
 

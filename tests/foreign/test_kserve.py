@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.foreign.asking import ECHOED, Facts, check, example
 
 pytestmark = [pytest.mark.full, pytest.mark.host]

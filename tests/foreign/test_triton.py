@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fivefold import oip
-from fivefold.core.bundle import Bundle
+from fivefold.core import oip_tensors
+from fivefold.core.bundle.bundle import Bundle
 from tests.foreign.asking import ROWS, Facts, check
 
 pytestmark = [pytest.mark.full, pytest.mark.host]
@@ -28,7 +28,11 @@ def described(bundle: Bundle, *, size: Callable[[int], Any]) -> dict[str, Any]:
     platform = "onnx_onnxv1" if bundle.manifest.runtime == "onnx" else "fivefold_python"
     sides = {
         side: [
-            {"name": field.name, "datatype": oip.NAMES[field.dtype], "shape": [size(-1), *map(size, field.shape)]}
+            {
+                "name": field.name,
+                "datatype": oip_tensors.NAMES[field.dtype],
+                "shape": [size(-1), *map(size, field.shape)],
+            }
             for field in fields
         ]
         for side, fields in (("inputs", bundle.contract.inputs), ("outputs", bundle.contract.outputs))

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract, Field
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.packing.demo import demo
 from tests.conformance import models
 

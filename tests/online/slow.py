@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 
 NAME = "slow"
 

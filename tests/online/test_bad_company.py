@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.host import Host, running
 from tests.online import slow
 from tests.online.questions import Question, questions

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from tests.host import Host, running
 from tests.online.questions import WIRES, Question, questions
 from tests.online.replicas import replicas, resident

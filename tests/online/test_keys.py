@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fivefold import Client
-from fivefold.client.flow import Retries
+from fivefold.client.retry import Retries
 from fivefold.core.errors import FivefoldError
 from fivefold.guard import keys
 from tests.host import running

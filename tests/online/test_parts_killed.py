@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fivefold.local import processes
-from fivefold.online import claims
-from fivefold.online.watch import name_of
+from fivefold.online.local import ports
+from fivefold.online.local.watch import name_of
 from tests.host import Host, alive, launch, running, until_ready
 from tests.online import slow
 from tests.online.test_serve import ask, sleep, until
@@ -128,7 +128,7 @@ def test_what_nobody_restores_ends_the_run(part: str, signum: int, tmp_path: Pat
     assert directories
     assert not [directory for directory in directories if Path(os.fsdecode(directory)).exists()]
     for address in (run.http, run.grpc):
-        claims.listener(address).close()
+        ports.listener(address).close()
 
 
 def command(pid: int) -> bytes:

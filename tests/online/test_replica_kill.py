@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
 from tests.host import Host, alive, running
 from tests.online.questions import Question, questions

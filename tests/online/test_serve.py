@@ -19,10 +19,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.local import processes
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 from tests.host import Host, alive, launch, running, until_gone, until_ready
 from tests.online import slow
 from tests.online.replicas import replicas
@@ -408,7 +408,7 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
     """SIGKILL gives no time to clean up; what is left ends itself."""
     host = until_ready(launch([bundle], tmp_path / victim))
     below = processes.descendants(host.process.pid)
-    (engine,) = [pid for pid, command in alive(below).items() if "fivefold.online.engine" in command]
+    (engine,) = [pid for pid, command in alive(below).items() if "fivefold.online.local.ray_process" in command]
 
     os.kill(host.process.pid if victim == "serve" else engine, signal.SIGKILL)
     status = host.wait()

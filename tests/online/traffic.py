@@ -23,7 +23,7 @@ import grpc
 import httpx
 import numpy as np
 
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 from tests.conformance.asking import metadata
 from tests.conformance.cases import RawTensor
 from tests.conformance.transports import DATATYPES, DTYPES, LISTS, SERVICE, refusal_of_status

@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fivefold.cli import EXIT, _parser, main
 from fivefold.commands.pack import Stages
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import CODES
 from fivefold.guard.keyring import Keyring
 

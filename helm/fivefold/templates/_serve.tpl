@@ -30,12 +30,12 @@ Traefik does so after 90 s, Google's load balancer after 600 s. */}}
 {{- dict
     "proxy_location" "EveryNode"
     "http_options" (dict "host" "0.0.0.0" "port" 8000 "keep_alive_timeout_s" 620)
-    "grpc_options" (dict "port" 9000 "grpc_servicer_functions" (list "fivefold.online.host.grpc_services"))
+    "grpc_options" (dict "port" 9000 "grpc_servicer_functions" (list "fivefold.online.ray.deployment.grpc_services"))
     "logging_config" (dict "encoding" "JSON" "log_level" "WARNING" "enable_access_log" false)
     "applications" (list (dict
         "name" "fivefold"
         "route_prefix" "/"
-        "import_path" "fivefold.online.host:build"
+        "import_path" "fivefold.online.ray.deployment:build"
         "args" $arguments
         "deployments" (list (dict "name" "Online" "max_replicas_per_node" $online.replicas.perWorker))))
     | toYaml }}

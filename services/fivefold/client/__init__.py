@@ -4,6 +4,6 @@
 sends and pauses (`flow`); the two clients only differ in who performs them.
 """
 
-from fivefold.client.api import AsyncClient, Client, Prediction, Tensors
+from fivefold.client.clients import AsyncClient, Client, Prediction, Tensors
 
 __all__ = ["AsyncClient", "Client", "Prediction", "Tensors"]

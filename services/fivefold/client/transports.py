@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 import httpx
 
-from fivefold.client.flow import NoReply, Reply, Send
+from fivefold.client.retry import NoReply, Reply, Send
 from fivefold.core import redact
 from fivefold.core.errors import ContractError, FivefoldError, InternalError, Unavailable
 from fivefold.core.settings import is_loopback

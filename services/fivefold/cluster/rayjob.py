@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fivefold.cluster.api import JOB, RAYJOB, Api, ApiError
+from fivefold.cluster.kubernetes_api import JOB, RAYJOB, Api, ApiError
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """The annotation of a Job that its CronJob made; one that a person made from the CronJob has none."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fivefold.cluster import certificate
-from fivefold.cluster.api import SECRET, Api
+from fivefold.cluster.kubernetes_api import SECRET, Api
 
 TOKEN_BYTES = 32
 

@@ -10,21 +10,21 @@ from fivefold.commands import score as scoring
 from fivefold.commands.words import USAGE, add, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
-    from fivefold.batch.settings import BatchSettings
+    from fivefold.batch.plan.settings import BatchSettings
 
 DAMAGED = 3
 """Exit status of an output that is not what its ledger says."""
 
 
 def _clear() -> bool:
-    from fivefold.batch.settings import BatchSettings
+    from fivefold.batch.plan.settings import BatchSettings
     from fivefold.core.settings import read
 
     return read(BatchSettings).store_http
 
 
 def _submit(arguments: argparse.Namespace) -> int | None:
-    from fivefold.batch import submit
+    from fivefold.batch.run import submit
 
     what = scoring.asked(arguments)
     if what is None:
@@ -41,8 +41,8 @@ def _submit(arguments: argparse.Namespace) -> int | None:
 
 
 def _job(arguments: argparse.Namespace) -> None:
-    from fivefold.batch.job import Job
-    from fivefold.batch.run import score
+    from fivefold.batch.run.execute import score
+    from fivefold.batch.run.job import Job
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings
 
@@ -56,7 +56,7 @@ def _job(arguments: argparse.Namespace) -> None:
 def _status(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from fivefold.batch.status import status
+    from fivefold.batch.tools.status import status
 
     found = status(arguments.output, clear=_clear())
     if arguments.json:
@@ -72,7 +72,7 @@ def _status(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fivefold.batch.verify import verify
+    from fivefold.batch.output.verify import verify
 
     found = verify(arguments.output, clear=_clear())
     if arguments.json:
@@ -86,8 +86,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> None:
-    from fivefold.batch.run import Order, score
-    from fivefold.batch.status import status
+    from fivefold.batch.run.execute import Order, score
+    from fivefold.batch.tools.status import status
     from fivefold.core.errors import RunFailed
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings
@@ -112,7 +112,7 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
 
     import msgspec
 
-    from fivefold.batch.settings import BatchSettings
+    from fivefold.batch.plan.settings import BatchSettings
 
     given = {name: getattr(arguments, name) for name in ("max_bad_fraction", "max_bad_rows", "allow_torn", "workers")}
     changed = {name: value for name, value in given.items() if value is not None}
@@ -123,9 +123,9 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
-    from fivefold.batch import backfill
-    from fivefold.batch.job import Job
-    from fivefold.batch.stop import stopping
+    from fivefold.batch.run.job import Job
+    from fivefold.batch.run.signals import stopping
+    from fivefold.batch.tools import backfill
     from fivefold.delivery.fetch import fetch
 
     what = scoring.asked(arguments)
@@ -174,8 +174,8 @@ def _backfill(arguments: argparse.Namespace) -> int:
 def _diff(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fivefold.batch.difference import compare
-    from fivefold.batch.output import shown
+    from fivefold.batch.output.sinks import shown
+    from fivefold.batch.tools.comparison import compare
 
     found = compare(arguments.first, arguments.second, clear=_clear())
     if arguments.json:

@@ -12,12 +12,12 @@ from fivefold.commands.words import add, add_group, add_json, print_json
 from fivefold.core import redact
 
 if TYPE_CHECKING:
-    from fivefold.core.bundle import Bundle
+    from fivefold.core.bundle.bundle import Bundle
 
 
 def _bundle_verify(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import bundle_of
-    from fivefold.core.scorer import Scorer
+    from fivefold.core.runtime.scorer import Scorer
 
     bundle = bundle_of(arguments.bundle, arguments.public_key)
     Scorer.open(bundle).close()
@@ -66,7 +66,7 @@ def _bundle_show(arguments: argparse.Namespace) -> None:
 
 def _bundle_sign(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import bundle_of
-    from fivefold.core.bundle import sign
+    from fivefold.core.bundle.bundle import sign
 
     bundle_of(arguments.bundle)
     bundle = sign(arguments.bundle, Path(arguments.key))
@@ -80,7 +80,7 @@ def _bundle_keygen(arguments: argparse.Namespace) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from fivefold.core.signature import fingerprint
+    from fivefold.core.bundle.signature import fingerprint
 
     private, public = Path(arguments.private), Path(arguments.public or Path(arguments.private).with_suffix(".pub.pem"))
     key = Ed25519PrivateKey.generate()

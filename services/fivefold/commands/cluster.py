@@ -16,7 +16,7 @@ UNREACHABLE = 5
 
 
 def _secrets(arguments: argparse.Namespace) -> int:
-    from fivefold.cluster.api import Api, ApiError
+    from fivefold.cluster.kubernetes_api import Api, ApiError
     from fivefold.cluster.secrets import Wanted, ensure
 
     wanted = Wanted(
@@ -32,7 +32,7 @@ def _secrets(arguments: argparse.Namespace) -> int:
 
 
 def _call(arguments: argparse.Namespace) -> int:
-    from fivefold.cluster.call import Differs, call
+    from fivefold.cluster.smoke_call import Differs, call
 
     key = os.environ.get("FIVEFOLD_KEY")
     try:
@@ -48,7 +48,7 @@ def _rayjob(arguments: argparse.Namespace) -> int:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from fivefold.cluster import rayjob
-    from fivefold.cluster.api import Api, ApiError
+    from fivefold.cluster.kubernetes_api import Api, ApiError
 
     try:
         zone = ZoneInfo(arguments.time_zone)

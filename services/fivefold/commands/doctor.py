@@ -15,9 +15,9 @@ MISSING = 1
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from fivefold.doctor import machine
+    from fivefold.doctor import machine_checks
 
-    groups = {"machine": machine.examine(), "cluster": _cluster(arguments)}
+    groups = {"machine": machine_checks.examine(), "cluster": _cluster(arguments)}
     missing = any(finding.verdict == "missing" for found in groups.values() for finding in found)
     if arguments.json:
         print_json({"ok": not missing, **{name: [one.to_json() for one in found] for name, found in groups.items()}})
@@ -29,21 +29,21 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _cluster(arguments: argparse.Namespace) -> list[Finding]:
     """Asked for, a cluster that cannot be looked at is missing; otherwise it is looked at where it answers."""
-    from fivefold.doctor import cluster
+    from fivefold.doctor import cluster_checks
     from fivefold.doctor.finding import Finding
 
     need = "the chart"
     try:
-        there = cluster.Cluster(arguments.context)
+        there = cluster_checks.Cluster(arguments.context)
         try:
-            return cluster.examine(there, arguments.namespace)
+            return cluster_checks.examine(there, arguments.namespace)
         finally:
             there.close()
     except ModuleNotFoundError as err:
         if err.name != "kubernetes":
             raise
         says, help = "looking at it needs the Python package kubernetes", "pip install 'fivefold[cluster]'"
-    except cluster.Unreachable as err:
+    except cluster_checks.Unreachable as err:
         says, help = str(err), "make kind-up, or name another: --context NAME; kubectl config get-contexts lists them"
     return [Finding("cluster", "missing" if arguments.cluster else "warn", says, need, help)]
 

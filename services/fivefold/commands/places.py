@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fivefold.core import redact
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import NotFound
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
 
 if TYPE_CHECKING:
-    from fivefold.batch.run import Order, Result
-    from fivefold.batch.settings import BatchSettings
+    from fivefold.batch.plan.settings import BatchSettings
+    from fivefold.batch.run.execute import Order, Result
     from fivefold.delivery.settings import DeliverySettings
 
 PASSED = 10
@@ -35,8 +35,8 @@ _SETTINGS = (
 
 def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, DeliverySettings] | None:
     """What a command line asks for, None after saying what is wrong with it."""
-    from fivefold.batch.run import Order
-    from fivefold.batch.settings import BatchSettings
+    from fivefold.batch.plan.settings import BatchSettings
+    from fivefold.batch.run.execute import Order
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
@@ -60,7 +60,7 @@ def _words(text: str | None) -> tuple[str, ...] | None:
 
 def score(arguments: argparse.Namespace) -> int | None:
     """Score, and say what became of it."""
-    from fivefold.batch.run import score
+    from fivefold.batch.run.execute import score
 
     what = asked(arguments)
     if what is None:

@@ -12,7 +12,7 @@ from fivefold.commands.words import USAGE, add, complain, pair
 def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
-    from fivefold.online.settings import OnlineSettings
+    from fivefold.serving.settings import OnlineSettings
 
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
     if arguments.cors:
@@ -26,7 +26,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except SettingsError as err:
         complain(str(err), "fivefold serve --help")
         return USAGE
-    from fivefold.online.local import serve
+    from fivefold.online.local.lifecycle import serve
 
     return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 
 Array = npt.NDArray[Any]
 Nulls = npt.NDArray[np.bool_]

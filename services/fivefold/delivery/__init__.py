@@ -7,5 +7,6 @@
     download    one object's bytes from https, s3 or gs, with retries
     fetch       reference -> verified bundle
 
-What a bundle is, and when it may be served at all, is left to `fivefold.core.bundle`; opening its model to the scorer.
+What a bundle is, and when it may be served at all, is left to `fivefold.core.bundle.bundle`; opening its model to the
+scorer.
 """

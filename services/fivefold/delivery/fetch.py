@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fivefold.core.archive import capacity
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.archive import capacity
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.cache import Cache, Part, cannot_write, default
 from fivefold.delivery.download import download

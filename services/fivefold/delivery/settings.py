@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from fivefold.core.manifest import MAX_BYTES
+from fivefold.core.bundle.manifest import MAX_BYTES
 from fivefold.core.settings import SettingsError
 
 

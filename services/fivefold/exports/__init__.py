@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from fivefold.core.contract import Contract, nearest
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.suggestion import nearest
 
 _MODULES = {
     "json-schema": "json_schema",

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.columns import json_values
-from fivefold.core.contract import ABSENT, Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import ABSENT, Field
 from fivefold.core.readers.records import Defaults
-from fivefold.exports.headers import legal
 from fivefold.exports.naming import document, identifier, identifiers, sentences, snake
+from fivefold.exports.sample_headers import legal
 
 Schema = dict[str, Any]
 

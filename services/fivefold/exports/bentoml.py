@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fivefold.core import atomic
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 from fivefold.exports.wheel import wheel
 

@@ -2,8 +2,8 @@
 
 What the data shows becomes law: dtypes, ranges, the values of strings that repeat, nullability, array shapes. Data
 shows neither units nor meaning nor the values that have not come yet, so the draft is a start and never the last
-word; what was decided on the way is said in notes. Reading tables is left to `fivefold.exports.tables`, names to
-`fivefold.exports.headers`, one field to `fivefold.exports.fields`.
+word; what was decided on the way is said in notes. Reading tables is left to `fivefold.exports.sample_tables`, names to
+`fivefold.exports.sample_headers`, one field to `fivefold.exports.fields`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
-from fivefold.exports import fields, headers, tables
+from fivefold.core.fields.field import Field
+from fivefold.exports import fields, sample_headers, sample_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +88,7 @@ def drafted(
     Raises `ContractInvalid` for data that has no place in a contract (ragged arrays, times, nested records) and for
     columns that are not there.
     """
-    source = data if isinstance(data, tables.Table) else tables.load(data)
+    source = data if isinstance(data, sample_tables.Table) else sample_tables.load(data)
     table, known = source.arrow, source.arrow.column_names
     if not table.num_rows:
         raise ContractInvalid("no rows to draft from")
@@ -95,13 +96,13 @@ def drafted(
         raise ContractInvalid(f"expected a margin of at least 0, got {margin}", path="margin", help="such as 0.1")
     answers = [output for output in outputs if isinstance(output, str)]
     taken = {"target": [target] if isinstance(target, str) else list(target), "drop": list(drop)}
-    headers.refuse_unknown(answers, known, "outputs", "to draft an output from")
-    headers.refuse_unknown(taken["target"], known, "target", "to take as the target")
-    headers.refuse_unknown(taken["drop"], known, "drop", "to leave out")
-    headers.refuse_unknown(enums or (), known, "enums", "to give values for")
+    sample_headers.refuse_unknown(answers, known, "outputs", "to draft an output from")
+    sample_headers.refuse_unknown(taken["target"], known, "target", "to take as the target")
+    sample_headers.refuse_unknown(taken["drop"], known, "drop", "to leave out")
+    sample_headers.refuse_unknown(enums or (), known, "enums", "to give values for")
     chosen = _chosen(source, features, {**taken, "outputs": answers})
     # Names are made over all columns: a made name is never the header of a column that is left out.
-    names = headers.names(known)
+    names = sample_headers.names(known)
     ranges = fields.Ranges(margin, is_open=open_ranges)
     notes = [note for header, note in source.index.items() if header not in chosen and header not in taken["drop"]]
     inputs = []
@@ -127,17 +128,19 @@ def drafted(
 
 def read(data: Any) -> pa.Table:
     """The data as an Arrow table. Raises `ContractInvalid` for what is not a table."""
-    return tables.load(data).arrow
+    return sample_tables.load(data).arrow
 
 
-def _chosen(source: tables.Table, features: Sequence[str] | None, taken: Mapping[str, Sequence[str]]) -> list[str]:
+def _chosen(
+    source: sample_tables.Table, features: Sequence[str] | None, taken: Mapping[str, Sequence[str]]
+) -> list[str]:
     """The headers of the inputs, in order."""
     known = source.arrow.column_names
     if features is None:
         out = {header for names in taken.values() for header in names} | set(source.index)
         chosen = [header for header in known if header not in out]
     else:
-        headers.refuse_unknown(features, known, "features", "to take as a feature")
+        sample_headers.refuse_unknown(features, known, "features", "to take as a feature")
         chosen = list(features)
         for header in chosen:
             if chosen.count(header) > 1:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.contract import SAFE_INTEGER
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import SAFE_INTEGER
 
 MAX_ENUM = 32
 """Strings with more distinct values than this, or seen less than twice each on average, are drafted without an enum."""

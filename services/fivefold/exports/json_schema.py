@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.contract import ABSENT, Contract, Field
-from fivefold.core.pattern import Pattern
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import ABSENT, Field
+from fivefold.core.fields.pattern import Pattern
 from fivefold.exports.naming import document
 
 Schema = dict[str, Any]

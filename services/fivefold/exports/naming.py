@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fivefold.core.contract import ABSENT, Field
+from fivefold.core.fields.field import ABSENT, Field
 
 _SHOWN = 12
 """Values of an enum that a comment lists."""

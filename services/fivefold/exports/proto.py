@@ -2,14 +2,15 @@
 
 Field numbers follow field order, every scalar has presence, and `json_name` keeps the contract's own name, so that
 protobuf's JSON form of a message is a record (64-bit integers apart, which protobuf writes as strings). Limits that
-proto cannot say stand in comments; the generic inference protocol is left to `fivefold.online.grpc`.
+proto cannot say stand in comments; the generic inference protocol is left to `fivefold.serving.grpc`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.exports.naming import identifiers, sentences, snake, text
 
 _TYPES = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.exports.naming import pascal, sentences, snake, text
 
 _TYPES = {"bool": "bool", "int": "int", "float": "float", "string": "str", "bytes": "str"}

@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES
-from fivefold.exports.headers import legal
+from fivefold.core.fields.field import Field
 from fivefold.exports.naming import pascal, sentences, snake, text
+from fivefold.exports.sample_headers import legal
 
 _TYPES = {"bool": "boolean", "int": "number", "float": "number", "string": "string", "bytes": "string"}
 

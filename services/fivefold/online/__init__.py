@@ -1,5 +1,8 @@
-"""Online serving: one path (`serving`), two transports (`http`, `grpc`), one host (`host`), one page (`page`).
+"""Online: serving on Ray Serve.
 
-Every transport decodes a request to columns, hands it to `serving.Serving` and encodes the answer. Nothing about a
-model and no rule about data lives here; both are core's.
+    ray/      the deployment, what it is built from, and what it tells Ray
+    haproxy/  the proxy in front of the replicas
+    local/    `fivefold serve`: one machine's run
+
+What a request means and how it is answered is `fivefold.serving`'s.
 """

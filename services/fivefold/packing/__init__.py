@@ -1,8 +1,8 @@
 """Packing: from somebody's trained model and a contract to a bundle that is proven to give the same answers.
 
 `pack` takes the model in the form in which its author has it; `demo` makes a model from real data and packs it. Writing
-and opening the bundle is left to `fivefold.core.bundle`, running it to `fivefold.core.scorer`. Nothing here is imported
-by a server, and the converters are imported only when a model needs them.
+and opening the bundle is left to `fivefold.core.bundle.bundle`, running it to `fivefold.core.runtime.scorer`. Nothing
+here is imported by a server, and the converters are imported only when a model needs them.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.columns import Array
-from fivefold.core.contract import DTYPES, Field
 from fivefold.core.errors import BundleInvalid
+from fivefold.core.fields.field import DTYPES, Field
 from fivefold.packing.graph import Port
 from fivefold.packing.needs import need
 from fivefold.packing.training import plain_array

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Field
 from fivefold.core.errors import BundleInvalid, first_line
+from fivefold.core.fields.field import Field
 from fivefold.packing import frames
 from fivefold.packing.boost import walk
 from fivefold.packing.features import Features

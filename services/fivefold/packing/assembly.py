@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fivefold.core.binding import Binding
-from fivefold.core.bundle import Bundle, sign
-from fivefold.core.contract import Contract, Field
+from fivefold.core.bundle.binding import Binding
+from fivefold.core.bundle.bundle import Bundle, sign
+from fivefold.core.bundle.manifest import MODEL
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
-from fivefold.core.manifest import MODEL
-from fivefold.exports import draft, tables
+from fivefold.core.fields.field import Field
+from fivefold.exports import draft, sample_tables
 from fivefold.packing import frames, golden, graph
 from fivefold.packing.bind import Bind
 from fivefold.packing.choice import Choice
@@ -209,7 +210,7 @@ def _draft(
     sandbox: Sandbox, described: Description, data: Any, name: str, selection: Mapping[str, Any]
 ) -> draft.Drafted:
     """A contract drafted from the data: the columns that the model was fitted on, and what it says that it answers."""
-    source = tables.load(data)
+    source = sample_tables.load(data)
     chosen = dict(selection)
     names = described.features
     if chosen["features"] is None and names is not None and set(names) <= set(source.arrow.column_names):

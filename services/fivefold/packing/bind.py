@@ -2,7 +2,7 @@
 
 `--bind TARGET=SOURCE` follows the data: `MODEL_INPUT=FIELD,FIELD,…` feeds an input, `FIELD=MODEL_OUTPUT` or
 `FIELD=MODEL_OUTPUT[COLUMN]` answers an output field. That nothing is lost on the way is left to
-`fivefold.core.binding`.
+`fivefold.core.bundle.binding`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from fivefold.core.binding import Binding, InputBinding, OutputBinding
-from fivefold.core.contract import Contract, Field, nearest
+from fivefold.core.bundle.binding import Binding, InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.packing.graph import Port
 
 _WORD = re.compile(r"[^0-9a-z]+")

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fivefold.core.binding import Binding
+from fivefold.core.bundle.binding import Binding
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
+from fivefold.core.fields.field import Field
 from fivefold.packing import graph, measure
 from fivefold.packing.features import match
 from fivefold.packing.frames import Seen

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.packing.generated import Mask, checked, generator
 from fivefold.packing.special import Special, default, specials, spread
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.needs import need
 

@@ -1,7 +1,7 @@
 """What a pickled model needs beside itself: installed distributions with their versions, and modules of its author's.
 
 Found by reading the pickle once more and noting every module that it names. Holding the versions against what is
-installed where the model is served is left to `fivefold.core.packages`.
+installed where the model is served is left to `fivefold.core.runtime.packages`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which contract fields are a fitted model's features, and in which order.
 
 A model fitted on a data frame knows its columns' names; one fitted on an array only knows how many there are. What the
-features become in ONNX is left to the converters, feeding them to `fivefold.core.scorer`.
+features become in ONNX is left to the converters, feeding them to `fivefold.core.runtime.scorer`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core import frame
+from fivefold.core.bundle import frame
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.packing.bind import normal
 from fivefold.packing.needs import need
 

@@ -1,7 +1,7 @@
 """What a model's training data held: the dtype of each column, and its way to say that a value is missing.
 
 `seen` reads it out of the data that a user gives, `guesses` out of the fitted estimators, where there is no data.
-Making the frame is left to `fivefold.core.frame`, asking the model with it to the sources.
+Making the frame is left to `fivefold.core.bundle.frame`, asking the model with it to the sources.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from msgspec.structs import replace
 
-from fivefold.core.contract import Field
-from fivefold.core.frame import FrameColumn, default_layout
+from fivefold.core.bundle.frame import FrameColumn, default_layout
+from fivefold.core.fields.field import Field
 from fivefold.packing.bind import normal
 from fivefold.packing.needs import need
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check import Findings, Reading, column
+from fivefold.core.check.findings import Findings, Reading
+from fivefold.core.check.values import column
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import ABSENT, Field
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import ABSENT, Field
 
 Mask = npt.NDArray[np.bool_]
 

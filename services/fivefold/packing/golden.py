@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid, Violation
+from fivefold.core.fields.field import Field
 from fivefold.packing.generated import generate
 from fivefold.packing.reading import reading_of
 

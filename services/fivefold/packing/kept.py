@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.packing.generated import Mask
 from fivefold.packing.golden import GOLDEN_LEAST, GOLDEN_MADE, GOLDEN_MOST
 from fivefold.packing.probe import Probe

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fivefold.core.columns import Array
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 
 TOLERANCE = 1e-5
 """Allowed by default: float32 arithmetic in another order stays well below it, a wrong branch of a tree far above."""

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 
 NONCHARACTER = "\ufdd0"
 """Unicode keeps it for a program's own use: no text that is meant for others holds it."""

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
-from fivefold.core.binding import Binding
+from fivefold.core.bundle.binding import Binding
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import DTYPES, FLOATS, Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
+from fivefold.core.fields.field import DTYPES, FLOATS, Field
 from fivefold.packing import graph
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.frames import Seen

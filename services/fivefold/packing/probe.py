@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.packing.cover import Cover, cover
 from fivefold.packing.generated import generate, row_bytes
 from fivefold.packing.golden import PROBE_MADE, PROBE_MOST, Rows

@@ -1,8 +1,8 @@
 """Python classes as sources: the files of `module:Class` are found and copied, not imported.
 
-The class runs only inside the bundle, where `fivefold.core.python_runner` imports it below a package name of its own;
-its answers there are compared with those of a second instance, so that a class whose answers change from start to start
-is refused.
+The class runs only inside the bundle, where `fivefold.core.runtime.python_runner` imports it below a package name of
+its own; its answers there are compared with those of a second instance, so that a class whose answers change from start
+to start is refused.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fivefold.core.contract import Field
+from fivefold.core.bundle.manifest import MODEL_DIRECTORY
 from fivefold.core.errors import BundleInvalid, ContractInvalid
-from fivefold.core.manifest import MODEL_DIRECTORY
+from fivefold.core.fields.field import Field
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z", re.ASCII)
 _SKIP = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints")

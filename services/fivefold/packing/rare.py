@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.packing.cover import EACH_ELEMENT
 from fivefold.packing.generated import Mask
 from fivefold.packing.golden import Rows

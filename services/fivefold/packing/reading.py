@@ -1,7 +1,7 @@
 """Somebody's data as rows of a contract: files, data frames, mappings of columns and lists of records.
 
 Headers are found as they are spelled (`fivefold.packing.spelling`), cells of a CSV as those who write CSVs spell them
-(`fivefold.exports.cells`); what is legal is decided by core's readers, as for any request.
+(`fivefold.exports.sample_cells`); what is legal is decided by core's readers, as for any request.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fivefold.core.check import Reading
-from fivefold.core.contract import Field
+from fivefold.core.check.findings import Reading
 from fivefold.core.errors import ContractInvalid, FivefoldError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
-from fivefold.exports.cells import respelled
+from fivefold.exports.sample_cells import respelled
 from fivefold.packing.needs import need
 from fivefold.packing.spelling import spelled
 

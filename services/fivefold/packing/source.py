@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from fivefold.core.binding import Binding
+from fivefold.core.bundle.binding import Binding
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
+from fivefold.core.fields.field import Field
 from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
 from fivefold.packing.loading import SUFFIXES, Loaded, find, inside, is_model, read

@@ -16,8 +16,8 @@ from typing import Any, AnyStr
 import numpy as np
 
 from fivefold.core.columns import Array
-from fivefold.core.contract import Field
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.packing.generated import legal, texts
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fivefold.core.contract import Field
-from fivefold.exports.headers import UNNAMED
+from fivefold.core.fields.field import Field
+from fivefold.exports.sample_headers import UNNAMED
 from fivefold.packing.bind import normal
 
 

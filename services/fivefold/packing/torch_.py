@@ -18,10 +18,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fivefold.core.binding import Binding
+from fivefold.core.bundle.binding import Binding
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import DTYPES, Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid
+from fivefold.core.fields.field import DTYPES, Field
 from fivefold.packing import graph
 from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port

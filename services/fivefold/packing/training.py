@@ -1,7 +1,7 @@
 """What a model's training data looked like: its data frame's columns, dtypes and missing values, or its array.
 
 Known from data where there is some, else from the model's own memory of categories, else the plainest form. The frames
-of a server are made by `fivefold.core.frame`, those of the witness here, from records: neither is its own proof.
+of a server are made by `fivefold.core.bundle.frame`, those of the witness here, from records: neither is its own proof.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from fivefold.core.bundle.frame import FrameColumn
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import FLOATS, INTEGERS, Field
 from fivefold.core.errors import BundleInvalid, ContractInvalid
-from fivefold.core.frame import FrameColumn
+from fivefold.core.fields.field import FLOATS, INTEGERS, Field
 from fivefold.packing.boost import walk
 from fivefold.packing.frames import Seen
 from fivefold.packing.needs import need

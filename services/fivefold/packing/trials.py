@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.binding import Binding
-from fivefold.core.bundle import Bundle
-from fivefold.core.check import check_outputs
+from fivefold.core.bundle.binding import Binding
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.manifest import MODEL
+from fivefold.core.check.outputs import check_outputs
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractError, FivefoldError, ModelFailed, first_line
-from fivefold.core.manifest import MODEL
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
-from fivefold.core.runners import fold
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.runner import fold
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.distributions import apart

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from fivefold.core.bundle.manifest import MODEL_DIRECTORY
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, FivefoldError, first_line
-from fivefold.core.manifest import MODEL_DIRECTORY
-from fivefold.core.runners import fold
+from fivefold.core.fields.field import Field
+from fivefold.core.runtime.runner import fold
 from fivefold.packing import answers as given_by
 from fivefold.packing import distributions, measure, wrapper
 from fivefold.packing.answers import Answer, chief, drafted, ports

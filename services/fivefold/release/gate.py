@@ -18,7 +18,7 @@ import msgspec
 
 from fivefold.client import Client
 from fivefold.core import redact
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import (
     BundleInvalid,
     ContractInvalid,
@@ -28,12 +28,12 @@ from fivefold.core.errors import (
     ProtocolError,
     Unavailable,
 )
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online.models import Model, Models
-from fivefold.release.difference import first_difference
+from fivefold.release.contract_difference import first_difference
+from fivefold.serving.repository import Model, Models
 
 Verdict = Literal["ok", "accepted", "refused"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.unit.core.bundles import contract, field, graph, node
 
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
 
 A, TWICE = ("a", "float32", ["N"]), ("twice", "float32", ["N"])
 

@@ -11,8 +11,8 @@ import pytest
 from tests.unit.batch.world import run
 from tests.unit.core.bundles import write_sum
 
-from fivefold.batch import backfill
-from fivefold.batch.backfill import Backfill, days
+from fivefold.batch.tools import backfill
+from fivefold.batch.tools.backfill import Backfill, days
 from fivefold.cli import main
 
 

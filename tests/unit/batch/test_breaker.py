@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.batch.breaker import Breaker
+from fivefold.batch.run.breaker import Breaker
 from fivefold.core.errors import RunFailed
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.batch.world import answers, files, quarantined, records, run
 
-from fivefold.batch.compression import StreamBroken, Unpacked
+from fivefold.batch.storage.compression import StreamBroken, Unpacked
 from fivefold.cli import EXIT, main
 from fivefold.core.errors import ContractError, RunFailed
 

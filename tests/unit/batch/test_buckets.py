@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
-from fivefold.batch import stores
-from fivefold.batch.sources import search
+from fivefold.batch.storage.sources import search
 from fivefold.core.errors import NotFound, ProtocolError, RunFailed
+from fivefold.stores import object_store
 
 CSV = b"a,note\n1,x\n"
 
@@ -19,7 +19,7 @@ CSV = b"a,note\n1,x\n"
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty one, which is every bucket."""
     memory = MemoryStore()
-    monkeypatch.setattr(stores, "store", lambda url, clear: memory)
+    monkeypatch.setattr(object_store, "store", lambda url, clear: memory)
     return memory
 
 

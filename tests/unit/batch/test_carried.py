@@ -109,7 +109,7 @@ LOOSE = {
 
 def test_a_dictionary_that_holds_null(tmp_path: Path, noted: Path) -> None:
     """As Arrow may have it, and Parquet not."""
-    from fivefold.batch.carried import for_csv, for_parquet, json_values
+    from fivefold.batch.formats.carried_values import for_csv, for_parquet, json_values
 
     values = pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), pa.array(["x", None]))
 

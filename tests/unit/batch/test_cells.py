@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.batch.world import run
 
-from fivefold.batch.cells import Cells, differs
-from fivefold.batch.difference import compare
+from fivefold.batch.tools.comparison import compare
+from fivefold.batch.tools.exact_cells import Cells, differs
 from fivefold.cli import main
 from fivefold.core.errors import RunFailed
 

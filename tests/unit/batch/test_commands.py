@@ -12,9 +12,9 @@ import pytest
 from tests.unit.batch.commands import environment, started, until
 from tests.unit.batch.world import run
 
-from fivefold.batch import backfill
-from fivefold.batch.backfill import Backfill, days, filled
-from fivefold.batch.job import Job
+from fivefold.batch.run.job import Job
+from fivefold.batch.tools import backfill
+from fivefold.batch.tools.backfill import Backfill, days, filled
 from fivefold.cli import main
 
 

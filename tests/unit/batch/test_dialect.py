@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.batch.test_formats import LAW, bad, good, read
 from tests.unit.batch.world import answers, quarantined, run
 
-from fivefold.batch.dialect import Dialect
 from fivefold.batch.formats.csv import _cells
-from fivefold.batch.settings import BatchSettings
+from fivefold.batch.formats.dialect import Dialect
+from fivefold.batch.plan.settings import BatchSettings
 from fivefold.core.errors import ContractError, RunFailed
 from fivefold.core.readers.text import Text
 from fivefold.core.settings import SettingsError

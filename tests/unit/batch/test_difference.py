@@ -9,7 +9,7 @@ import pytest
 from tests.unit.batch.world import run
 from tests.unit.core.bundles import write_python
 
-from fivefold.batch.difference import compare
+from fivefold.batch.tools.comparison import compare
 from fivefold.core.errors import NotFound, RunFailed
 
 OTHER = b'''

@@ -15,8 +15,8 @@ import pytest
 from tests.unit.batch.world import quarantined, run
 from tests.unit.core.bundles import write_python
 
-from fivefold.batch.alone import Alone
-from fivefold.batch.places import Directory
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.storage.storage import Directory
 from fivefold.cli import main
 from fivefold.core.errors import AccessError, Unavailable
 
@@ -39,7 +39,7 @@ class Sum:
 def here(tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a model and good data, where runs need no Ray."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fivefold.batch.crew.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
     (tmp_path / "model").symlink_to(noted)
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text(GOOD * 100)
@@ -140,9 +140,14 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
     "rows refused below the limit": (write(GOOD * 99 + BAD), SCORE, 0, ""),
     "no rows": (write(""), SCORE, 0, ""),
     "model fails on every row": (broken_model, SCORE, 1, "rows are quarantined"),
-    "a defect": (patch("fivefold.batch.score.answered", raising(TypeError("x"))), SCORE, 1, "a defect of fivefold"),
-    "full disk": (patch("fivefold.batch.files.sink", raising(DISK)), SCORE, 1, "No space left"),
-    "workers die": (patch("fivefold.batch.crew.Crew", Dying), SCORE, 1, "died over"),
+    "a defect": (
+        patch("fivefold.batch.work.fragment_scorer.answered", raising(TypeError("x"))),
+        SCORE,
+        1,
+        "a defect of fivefold",
+    ),
+    "full disk": (patch("fivefold.batch.work.fragment_files.sink", raising(DISK)), SCORE, 1, "No space left"),
+    "workers die": (patch("fivefold.batch.engine.actors.Crew", Dying), SCORE, 1, "died over"),
     "no such option": (nothing, f"{SCORE} --colour red", 2, "unrecognized"),
     "a limit that is none": (nothing, f"{SCORE} --max-bad-fraction 2", 2, "expected 0 to 1"),
     "a variable that is none": (variable("FIVEFOLD_WORKERS", "two"), SCORE, 2, "FIVEFOLD_WORKERS"),
@@ -175,19 +180,19 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
     "no run to verify": (nothing, "batch verify out", 3, "there is no run"),
     "no run to compare": (nothing, "batch diff out out", 3, "no published run"),
     "not allowed": (
-        patch("fivefold.batch.run.fetch", raising(AccessError("forbidden", "not yours"))),
+        patch("fivefold.batch.run.execute.fetch", raising(AccessError("forbidden", "not yours"))),
         SCORE,
         4,
         "not yours",
     ),
     "try again": (
-        patch("fivefold.batch.run.fetch", raising(Unavailable("not_ready", "later"))),
+        patch("fivefold.batch.run.execute.fetch", raising(Unavailable("not_ready", "later"))),
         SCORE,
         5,
         "later",
     ),
     "stopped": (
-        patch("fivefold.batch.alone.Alone.give", interrupted),
+        patch("fivefold.batch.engine.inline.Alone.give", interrupted),
         "score --model model --input a.jsonl b.jsonl --output out",
         130,
         "stopped with 1 of 2",

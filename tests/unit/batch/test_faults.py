@@ -18,13 +18,13 @@ from tests.unit.batch.commands import environment
 from tests.unit.batch.world import answers, quarantined, records, run
 from tests.unit.core.bundles import write_python
 
-from fivefold.batch.alone import Alone
+from fivefold.batch.engine.inline import Alone
 from fivefold.batch.formats.jsonl import JsonLines
 from fivefold.batch.formats.parquet import Parquet
-from fivefold.batch.plan import Fragment
-from fivefold.batch.run import Order, score
-from fivefold.batch.settings import BatchSettings
-from fivefold.batch.task import Outcome
+from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.run.execute import Order, score
+from fivefold.batch.work.task import Outcome
 from fivefold.cli import EXIT
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed
 

@@ -17,11 +17,11 @@ from tests.unit.batch.world import CONTRACT
 from tests.unit.core.bundles import contract, field
 
 from fivefold.batch import formats
+from fivefold.batch.formats.chunk import Needs, Piece
 from fivefold.batch.formats.csv import _cells
-from fivefold.batch.formats.piece import Needs, Piece
-from fivefold.batch.sources import find
-from fivefold.core.contract import Field
+from fivefold.batch.storage.sources import find
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from tests.unit.batch.world import run
 
-from fivefold.batch import plan, submit
-from fivefold.batch.alone import Alone
-from fivefold.batch.job import Job
-from fivefold.batch.run import Order
-from fivefold.batch.settings import BatchSettings
-from fivefold.batch.sources import Source, find
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.plan import planning
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.run import submit
+from fivefold.batch.run.execute import Order
+from fivefold.batch.run.job import Job
+from fivefold.batch.storage.sources import Source, find
 from fivefold.cli import _parser, main
 from fivefold.commands.score import asked
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import RunFailed
 from fivefold.delivery.settings import DeliverySettings
 
@@ -132,7 +133,7 @@ def test_a_job_runs_what_it_was_told(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With settings that no command line has, against the variables around it."""
-    monkeypatch.setattr("fivefold.batch.crew.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
     monkeypatch.setenv("FIVEFOLD_CHUNK_ROWS", "5")
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x", "it\'s": 1}\n' * 9)
     order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
@@ -149,11 +150,11 @@ def test_a_job_over_another_input_than_was_submitted(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Is refused before anything is scored."""
-    monkeypatch.setattr("fivefold.batch.crew.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1, "note": "x"}\n')
     order = Order(str(noted), (str(path),), str(tmp_path / "out"))
-    job = Job(order, BatchSettings(), plan.asked(Bundle.open(noted), find([str(path)])))
+    job = Job(order, BatchSettings(), planning.asked(Bundle.open(noted), find([str(path)])))
     path.write_text('{"a": 1, "note": "x"}\n' * 2)
 
     assert main(["batch", "job", job.to_json()]) == 3
@@ -163,7 +164,7 @@ def test_a_job_over_another_input_than_was_submitted(
 
 def test_a_name_says_which_run_it_is(tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same order the same name, another setting or file another one, and nothing is written for it."""
-    monkeypatch.setattr("fivefold.batch.stores.is_remote", lambda _: False)
+    monkeypatch.setattr("fivefold.stores.object_store.is_remote", lambda _: False)
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x"}\n')
     order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.batch.world import answers, run
 
-from fivefold.batch import listing
-from fivefold.batch.sources import search
+from fivefold.batch.storage import listing
+from fivefold.batch.storage.sources import search
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, NotFound, ProtocolError, RunFailed
 
 CSV = "a,note\n1,x\n"

@@ -14,8 +14,8 @@ import pytest
 from tests.unit.batch.world import answers, quarantined, run
 from tests.unit.core.bundles import contract, field
 
-from fivefold.batch.ray_data import GIVEN, _arrays, _columns, _Head, _piece_table, _pieces
-from fivefold.core.bundle import Bundle
+from fivefold.batch.engine.ray_data import GIVEN, _arrays, _columns, _Head, _piece_table, _pieces
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.readers.records import Records
 
 CONTRACT = contract(

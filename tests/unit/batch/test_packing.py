@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.batch.world import answers, files, quarantined, run
 
-from fivefold.batch import plan as planning
-from fivefold.batch.difference import compare
-from fivefold.batch.plan import Plan
-from fivefold.batch.verify import verify
+from fivefold.batch.output.verify import verify
+from fivefold.batch.plan import planning as planning
+from fivefold.batch.plan.planning import Plan
+from fivefold.batch.tools.comparison import compare
 from fivefold.core.errors import RunFailed
 
 FILES = 60

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.batch.places import Directory, storing
+from fivefold.batch.storage.storage import Directory, storing
 from fivefold.core.errors import RunFailed
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.unit.batch.world import run
 
-from fivefold.batch import plan as planning
-from fivefold.batch.ledger import Ledger
-from fivefold.batch.places import Directory
-from fivefold.batch.plan import Plan
-from fivefold.batch.progress import Metrics, Progress, State, bar, clock, state
+from fivefold.batch.output.ledger import Ledger
+from fivefold.batch.plan import planning as planning
+from fivefold.batch.plan.planning import Plan
+from fivefold.batch.run.progress import Metrics, Progress, State, bar, clock, state
+from fivefold.batch.storage.storage import Directory
 
 
 class Terminal(io.StringIO):

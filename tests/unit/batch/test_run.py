@@ -17,14 +17,14 @@ import pytest
 from tests.unit.batch.world import answers, files, quarantined, records, run
 from tests.unit.core.bundles import write_python, write_sum
 
-from fivefold.batch import score as scoring
-from fivefold.batch.alone import Alone
-from fivefold.batch.ledger import Record
-from fivefold.batch.plan import Fragment
-from fivefold.batch.run import Order, score
-from fivefold.batch.settings import BatchSettings
-from fivefold.batch.status import status
-from fivefold.batch.task import Outcome
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.output.ledger import Record
+from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.run.execute import Order, score
+from fivefold.batch.tools.status import status
+from fivefold.batch.work import fragment_scorer as scoring
+from fivefold.batch.work.task import Outcome
 from fivefold.core.errors import ContractInvalid, FivefoldError, Interrupted, NotFound, ProtocolError, RunFailed
 
 

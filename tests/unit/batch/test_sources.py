@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.batch.names import matcher
-from fivefold.batch.sources import find, format_of
+from fivefold.batch.storage.names import matcher
+from fivefold.batch.storage.sources import find, format_of
 
 
 @pytest.fixture

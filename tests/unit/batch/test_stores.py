@@ -15,8 +15,8 @@ from tests import buckets
 from tests.unit.batch.conftest import STORES
 from tests.unit.batch.world import answers, run
 
-from fivefold.batch.places import Bucket
-from fivefold.batch.sources import find
+from fivefold.batch.storage.sources import find
+from fivefold.batch.storage.storage import Bucket
 from fivefold.core.errors import NotFound, RunFailed
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.batch.world import answers, files, quarantined, run
 
-from fivefold.batch.verify import verify
+from fivefold.batch.output.verify import verify
 from fivefold.cli import EXIT, main
 from fivefold.core.errors import FivefoldError, NotFound, RunFailed
 
@@ -245,7 +245,7 @@ def test_an_object_store_is_verified_as_a_directory_is(
     from obstore.store import MemoryStore
 
     store = MemoryStore()
-    monkeypatch.setattr("fivefold.batch.stores.store", lambda *_: store)
+    monkeypatch.setattr("fivefold.stores.object_store.store", lambda *_: store)
     out = "s3://bucket/some/where"
     run(noted, data, out)
     assert verify(out).ok

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 from tests.unit.core.bundles import contract, field, graph, node
 
-from fivefold.batch.alone import Alone
-from fivefold.batch.ledger import Record
-from fivefold.batch.run import Order, Result, score
-from fivefold.batch.settings import BatchSettings
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.output.ledger import Record
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.run.execute import Order, Result, score
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
 
 CONTRACT = contract(
     [

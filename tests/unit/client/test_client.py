@@ -16,18 +16,18 @@ import pytest
 import uvicorn
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client.flow import Retries, error_of
+from fivefold.client.retry import Retries, error_of
 from fivefold.client.transports import is_grpc
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES, ContractError, FivefoldError, Interrupted, NotFound, Unavailable
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.online.grpc.server import server
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.grpc.server import server
+from fivefold.serving.http import app
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 _MODEL = b"""
 import numpy as np
@@ -387,8 +387,8 @@ def test_another_copy_of_the_protocol_does_not_clash() -> None:
     """The client's messages live in a pool of their own, beside the server's in the default one."""
     from google.protobuf import descriptor_pool
 
-    from fivefold.client.grpc import message
-    from fivefold.online.grpc.proto import inference_pb2
+    from fivefold.client.grpc_client import message
+    from fivefold.serving.grpc.proto import inference_pb2
 
     assert message("ModelInferRequest").DESCRIPTOR.file.pool is not descriptor_pool.Default()
     assert inference_pb2.ModelInferRequest.DESCRIPTOR.file.pool is descriptor_pool.Default()

@@ -22,17 +22,17 @@ from cryptography.x509.oid import NameOID
 from tests.unit.online.grpc_world import gate_bundle
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client.api import VARIABLE, CallOptions, authorization
-from fivefold.client.flow import Retries, Send
+from fivefold.client.clients import VARIABLE, CallOptions, authorization
+from fivefold.client.retry import Retries, Send
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard, keys
-from fivefold.online.grpc.servicer import Servicer, register
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.grpc.servicer import Servicer, register
+from fivefold.serving.http import app
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 ONCE = Retries(attempts=1)
 

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client import grpc as over_grpc
-from fivefold.client.flow import Reply, Retries, seconds
+from fivefold.client import grpc_client as over_grpc
 from fivefold.client.foreign import MOST, said
-from fivefold.client.grpc import message
-from fivefold.client.http import error, read_tensors
+from fivefold.client.grpc_client import message
+from fivefold.client.http_client import error, read_tensors
+from fivefold.client.retry import Reply, Retries, seconds
 from fivefold.core.errors import ContractInvalid, FivefoldError, InternalError, NotFound, Unavailable
 
 ONCE = Retries(attempts=1)

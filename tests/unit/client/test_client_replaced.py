@@ -14,9 +14,9 @@ import pytest
 from tests.unit.online import grpc_world
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client.grpc import ROUNDS
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.client.grpc_client import ROUNDS
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, NotFound, ProtocolError
 
 _MODEL = b"""

@@ -1,4 +1,4 @@
-"""A Kubernetes API with one namespace's objects in it, over real HTTP: what `fivefold.cluster.api` asks of one."""
+"""A Kubernetes API over real HTTP with one namespace's objects: what `fivefold.cluster.kubernetes_api` asks of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from fivefold.cluster.api import JOB, RAYJOB, SECRET, Api, Kind
+from fivefold.cluster.kubernetes_api import JOB, RAYJOB, SECRET, Api, Kind
 
 Objects = dict[str, dict[str, Any]]
 

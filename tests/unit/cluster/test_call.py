@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.conformance import cases
 
-from fivefold.cluster.call import record
-from fivefold.core.contract import Contract
+from fivefold.cluster.smoke_call import record
+from fivefold.core.contract.contract import Contract
 from fivefold.core.readers.records import Records
 
 NAMES = sorted({case.contract for case in cases.load()})

@@ -12,7 +12,7 @@ from tests.unit.cluster.kubernetes import Cluster, running
 
 from fivefold.cli import main
 from fivefold.cluster import rayjob
-from fivefold.cluster.api import Api, ApiError
+from fivefold.cluster.kubernetes_api import Api, ApiError
 
 JOB = "fivefold-batch-29430120"
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cluster.kubernetes import Cluster, running
 
-from fivefold.cluster.api import SECRET, Api, ApiError
+from fivefold.cluster.kubernetes_api import SECRET, Api, ApiError
 from fivefold.cluster.secrets import Wanted, ensure
 from fivefold.guard import keys
 

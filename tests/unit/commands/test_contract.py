@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fivefold.cli import main
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 
 
 @pytest.fixture

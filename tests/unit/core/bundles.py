@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
 
 TENSORS = {
     "bool": TensorProto.BOOL,

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.core.bundles import write_python, write_sum
 
-from fivefold.core import archive
-from fivefold.core.bundle import Bundle, sign
+from fivefold.core.bundle import archive
+from fivefold.core.bundle.bundle import Bundle, sign
 from fivefold.core.errors import BundleInvalid
 
 

@@ -3,8 +3,8 @@
 import pytest
 from tests.unit.core.bundles import contract, field
 
-from fivefold.core.binding import Binding, InputBinding, OutputBinding, check, lossy
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.binding import Binding, InputBinding, OutputBinding, check, lossy
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
 
 CONTRACT = contract(

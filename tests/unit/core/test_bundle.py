@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.core import bundles
 from tests.unit.core.bundles import put_file, write_python, write_sum
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 
 

@@ -5,8 +5,9 @@ import pickle
 
 import pytest
 
-from fivefold.core.contract import ABSENT, Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import ABSENT, Field
 from fivefold.core.readers.records import Records
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from tests.unit.core.bundles import contract, field, write_sum
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.frame import FrameColumn, default_layout, frame
+from fivefold.core.bundle.manifest import Manifest
 from fivefold.core.columns import Columns
 from fivefold.core.errors import BundleInvalid, ContractError
-from fivefold.core.frame import FrameColumn, default_layout, frame
-from fivefold.core.manifest import Manifest
 from fivefold.core.readers.records import Records
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 
 LAW = contract(
     [
@@ -264,7 +264,7 @@ def installed(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr("fivefold.core.packages.metadata.version", version)
+    monkeypatch.setattr("fivefold.core.runtime.packages.metadata.version", version)
 
 
 @pytest.mark.parametrize("wanted", ["1.4.2", "1.4.0", "1.4", "1.4.2rc1", "1.4.9+cpu"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.core.bundles import contract, field
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.lines import Lines, Read
 
 FIELDS = contract([field("a", maximum=10), field("b", "string", default="x")], [field("y")]).inputs

@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.unit.core.bundles import manifest, put_manifest, sealed, write_sum
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 
 

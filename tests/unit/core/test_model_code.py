@@ -13,9 +13,9 @@ import pytest
 from tests.unit.core.bundles import write_python
 
 from fivefold.core.errors import BundleInvalid, ModelFailed
-from fivefold.core.model_code import Escaped, from_outside
 from fivefold.core.readers.records import Records
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.model_code import Escaped, from_outside
+from fivefold.core.runtime.scorer import Scorer
 
 ODD = 13.0
 """The value at which the models here do what they should not."""
@@ -280,8 +280,8 @@ def test_a_class_that_would_end_the_process_is_refused(line: str, moment: str, t
 
 def test_text_that_is_more_than_text_is_text(tmp_path) -> None:
     """A subclass of `str` reaches no encoder, where its methods would run as ours."""
-    from fivefold.core.contract import Field
-    from fivefold.core.python_runner import _array
+    from fivefold.core.fields.field import Field
+    from fivefold.core.runtime.python_runner import _array
 
     class Loud(str):
         __slots__ = ()

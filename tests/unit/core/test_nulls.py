@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.core.bundles import contract, field, graph, node
 
-from fivefold.core.binding import Binding, InputBinding, OutputBinding
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.binding import Binding, InputBinding, OutputBinding
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.columns import Columns
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.readers.arrow import Arrow
@@ -20,8 +20,8 @@ from fivefold.core.readers.lines import Lines
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.tensors import JsonText, Tensor, Tensors
 from fivefold.core.readers.text import Text
-from fivefold.core.scorer import Scorer
-from fivefold.exports.arrow import arrow_type
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.exports.arrow_schema import arrow_type
 
 _VALUES = {
     "bool": st.booleans(),

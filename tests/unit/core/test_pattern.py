@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fivefold.core.errors import ContractInvalid
-from fivefold.core.pattern import Pattern
+from fivefold.core.fields.pattern import Pattern
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.exact_json import loads

@@ -17,11 +17,11 @@ from onnx import TensorProto, helper
 from tests.unit.core import bundles
 from tests.unit.core.bundles import contract, field, graph, node, write_python, write_sum
 
-from fivefold.core.bundle import Binding, Bundle, InputBinding, OutputBinding
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractError, ModelFailed
 from fivefold.core.readers.records import Records
-from fivefold.core.scorer import Scorer, within
+from fivefold.core.runtime.scorer import Scorer, within
 
 
 def read(bundle, *records):

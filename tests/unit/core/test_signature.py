@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.core.bundles import manifest, put_manifest, write_sum
 
-from fivefold.core.bundle import Bundle, sign
+from fivefold.core.bundle.bundle import Bundle, sign
+from fivefold.core.bundle.signature import fingerprint
 from fivefold.core.errors import BundleInvalid
-from fivefold.core.signature import fingerprint
 
 
 @pytest.fixture(scope="module")

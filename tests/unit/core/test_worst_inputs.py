@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
-from fivefold.core.contract import Contract, nearest
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, FivefoldError, Interrupted
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.lines import Lines

@@ -12,7 +12,7 @@ from tests import buckets, programs
 from tests.unit.core.bundles import write_sum
 from tests.unit.delivery.shelf import Shelf, shelf
 
-from fivefold.core.bundle import sign
+from fivefold.core.bundle.bundle import sign
 from fivefold.delivery.settings import DeliverySettings
 
 collect_ignore_glob = []

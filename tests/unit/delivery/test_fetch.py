@@ -19,7 +19,7 @@ from tests.unit.core.bundles import write_python
 from tests.unit.delivery.conftest import Packed
 from tests.unit.delivery.shelf import Shelf
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid, Interrupted, Unavailable
 from fivefold.delivery import download
 from fivefold.delivery.fetch import fetch, fetch_to

@@ -9,7 +9,7 @@ import pytest
 from tests import buckets
 from tests.unit.delivery.conftest import Packed
 
-from fivefold.batch.places import Bucket
+from fivefold.batch.storage.storage import Bucket
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings

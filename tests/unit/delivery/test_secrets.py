@@ -21,7 +21,7 @@ from tests.unit.delivery.shelf import Shelf
 from tests.unit.online.http_world import log_lines
 
 from fivefold.cli import main
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid, FivefoldError
 from fivefold.core.telemetry import describe
 from fivefold.delivery import download
@@ -76,7 +76,7 @@ def test_a_reference_that_is_refused(
     reference: str, settings: DeliverySettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By parsing, by fetching, by the commands, and as the argument of an application."""
-    from fivefold.online.arguments import Arguments
+    from fivefold.online.ray.arguments import Arguments
 
     with pytest.raises(FivefoldError) as refused:
         fetch(reference, settings)

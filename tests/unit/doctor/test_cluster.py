@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fivefold.cli import main
-from fivefold.doctor.cluster import CREATED, Cluster, Unreachable, examine
+from fivefold.doctor.cluster_checks import CREATED, Cluster, Unreachable, examine
 from fivefold.doctor.finding import Finding
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"

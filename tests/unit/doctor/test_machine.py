@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fivefold.cli import main
-from fivefold.doctor import machine
+from fivefold.doctor import machine_checks
 from fivefold.doctor.finding import Finding, version_of
 
 INFO: dict[str, Any] = {"ServerVersion": "27.3.1", "NCPU": 8, "MemTotal": 16 << 30, "DockerRootDir": "/"}
@@ -54,13 +54,13 @@ def free_port(monkeypatch: pytest.MonkeyPatch) -> int:
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port: int = trial.getsockname()[1]
-    monkeypatch.setattr(machine, "PORT", port)
+    monkeypatch.setattr(machine_checks, "PORT", port)
     return port
 
 
 def found(name: str) -> Finding:
     """One finding of the whole examination."""
-    (finding,) = [finding for finding in machine.examine() if finding.name == name]
+    (finding,) = [finding for finding in machine_checks.examine() if finding.name == name]
     return finding
 
 
@@ -76,7 +76,7 @@ def test_a_machine_that_has_everything(programs: Programs) -> None:
     """Nothing is missing."""
     programs.put_all()
 
-    assert [finding for finding in machine.examine() if finding.verdict == "missing"] == []
+    assert [finding for finding in machine_checks.examine() if finding.verdict == "missing"] == []
     assert found("docker").says == "engine 27.3.1"
     assert found("cores").says == "8"
     assert found("memory").says == "16.0 GiB"
@@ -160,8 +160,8 @@ def test_few_watches_are_a_warning(tmp_path: Path) -> None:
     """On Linux; elsewhere there is no such limit."""
     (tmp_path / "max_user_instances").write_text("128\n")
 
-    assert [finding.verdict for finding in machine._inotify(tmp_path)] == ["warn"]
-    assert machine._inotify(tmp_path / "nowhere") == ()
+    assert [finding.verdict for finding in machine_checks._inotify(tmp_path)] == ["warn"]
+    assert machine_checks._inotify(tmp_path / "nowhere") == ()
 
 
 def test_the_command_ends_by_what_is_missing(
@@ -169,7 +169,7 @@ def test_the_command_ends_by_what_is_missing(
 ) -> None:
     """0 where nothing is; a cluster that does not answer counts only where one is asked for."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    monkeypatch.setattr(machine, "GIB", 1)
+    monkeypatch.setattr(machine_checks, "GIB", 1)
     programs.put_all()
     assert main(["doctor"]) == 0
     assert "warn     cluster" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.e2e.load import Ask, Course, Question, Wrong
 
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 
 
 def _asks() -> list[Ask]:

@@ -11,10 +11,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.unit.exports.values import case_contracts, contracts, every_rule, good_rows
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
-from fivefold.exports import arrow, export
+from fivefold.exports import arrow_schema, export
 
 
 def schema_of(contract: Contract, kind: str = "record") -> Any:
@@ -75,10 +76,10 @@ def _cell(value: Any, null: Any) -> Any:
 )
 def test_types_refuse_what_the_contract_refuses(field: Field, good: Any, bad: Any) -> None:
     """Families, ranges of the dtype and fixed sizes are Arrow's own rules."""
-    pa.array([good], arrow.arrow_type(field))
+    pa.array([good], arrow_schema.arrow_type(field))
 
     with pytest.raises((pa.ArrowException, OverflowError)):
-        pa.array([bad], arrow.arrow_type(field))
+        pa.array([bad], arrow_schema.arrow_type(field))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

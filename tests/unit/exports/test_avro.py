@@ -14,7 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.unit.exports.values import case_contracts, contracts, every_rule, good_rows
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.exports import avro, export
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conformance import models
 
 from fivefold.cli import main
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.readers.records import Records
 from fivefold.exports import bentoml

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.text import Text
-from fivefold.exports.cells import MISSING, respelled, typed
+from fivefold.exports.sample_cells import MISSING, respelled, typed
 
 
 def of(*cells: str | None) -> tuple[list[object], str, str]:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.core.contract import Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.exports.draft import draft, read

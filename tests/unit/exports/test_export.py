@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.exports.values import contracts, every_rule
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.exports import FORMATS, export
 
 SCRIPT = """

@@ -14,16 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivefold.batch import formats
-from fivefold.batch.formats.piece import Needs
-from fivefold.batch.sources import find
-from fivefold.core.contract import Contract, Field
+from fivefold.batch.formats.chunk import Needs
+from fivefold.batch.storage.sources import find
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 from fivefold.exports import FORMATS, export
 from fivefold.exports.draft import drafted
-from fivefold.exports.headers import legal, names, refuse_doubled
+from fivefold.exports.sample_headers import legal, names, refuse_doubled
 from fivefold.packing import golden
 
 ANSWER = (Field("answer", "float64"),)

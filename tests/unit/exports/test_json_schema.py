@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
 from tests.unit.exports.values import case_contracts, contracts, every_rule, good_record, records
 
-from fivefold.core.check import check_outputs
-from fivefold.core.contract import Contract, Field
-from fivefold.core.pattern import Pattern
+from fivefold.core.check.outputs import check_outputs
+from fivefold.core.contract.contract import Contract
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.pattern import Pattern
 from fivefold.core.readers.records import Records
 from fivefold.exports import export, json_schema
 

@@ -12,9 +12,9 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from tests.unit.exports.values import case_contracts, every_rule, good_record
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES, ContractError, Violation
-from fivefold.exports import export, openapi
+from fivefold.exports import export, openapi_schema
 
 
 def document_of(contract: Contract) -> Any:
@@ -60,9 +60,9 @@ def test_errors_are_typed() -> None:
 
 def test_models_share_a_document() -> None:
     """Two models under prefixes of their own never share a component or an operation's name."""
-    left, right = (openapi.components(every_rule(), prefix) for prefix in ("First", "Second"))
+    left, right = (openapi_schema.components(every_rule(), prefix) for prefix in ("First", "Second"))
     operations = [
-        openapi.operation(every_rule(), prefix, examples={"request": {"instances": []}})
+        openapi_schema.operation(every_rule(), prefix, examples={"request": {"instances": []}})
         for prefix in ("First", "Second")
     ]
 

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from tests.unit.exports.values import case_contracts, every_rule, good_record
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import Records
 from fivefold.exports import export

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from fivefold.core.contract import Field
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import Field
 from fivefold.exports.draft import drafted
-from fivefold.exports.tables import load
+from fivefold.exports.sample_tables import load
 
 ANSWER = (Field("answer", "float64"),)
 

@@ -11,7 +11,7 @@ import tree_sitter_typescript
 from tests.unit.exports.values import case_contracts, every_rule
 from tree_sitter import Language, Node, Parser
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.exports import export
 
 PARSER = Parser(Language(tree_sitter_typescript.language_typescript()))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fivefold.core.contract import ABSENT, DTYPES, Contract, Field
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
+from fivefold.core.fields.field import ABSENT, DTYPES, Field
 from fivefold.core.readers.records import Records
 
 CASES = Path(__file__).parents[2] / "conformance" / "cases" / "contracts"

@@ -15,9 +15,9 @@ from loadtest.batch_parts import dirt, finding, outputs
 from loadtest.batch_parts.dirt import Dirty, Planted
 from loadtest.batch_parts.finding import Comparison
 
-from fivefold.batch.alone import Alone
-from fivefold.batch.run import Order, score
-from fivefold.batch.settings import BatchSettings
+from fivefold.batch.engine.inline import Alone
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.run.execute import Order, score
 
 FORMATS = ("jsonl", "csv", "parquet")
 

@@ -12,11 +12,11 @@ from google.protobuf import json_format
 from loadtest.payloads import Requests, Rows, faults, first_only, made_rows, schedule
 from loadtest.scenario import TRANSPORTS, Scenario
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.tensors import Tensors
-from fivefold.online.grpc import tensors as wire_tensors
-from fivefold.online.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc import tensor_codec as wire_tensors
+from fivefold.serving.grpc.proto import inference_pb2 as wire
 
 CONTRACT = Contract.from_json(
     {

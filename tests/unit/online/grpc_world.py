@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 import grpc
 from google.rpc import status_pb2
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.server import Server
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.server import Server
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 

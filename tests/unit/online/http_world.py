@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 import httpx
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import LOGGER, Telemetry
 from fivefold.guard import Guard
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.http import app
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 

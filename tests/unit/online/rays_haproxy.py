@@ -18,7 +18,7 @@ def written(directory: Path, replicas: list[str], grpc: int = 20005) -> Path:
         server_state_base=str(directory),
         server_state_file=str(directory / "state"),
         http_options=HTTPOptions(host="127.0.0.1", port=8000),
-        grpc_options=gRPCOptions(port=9000, grpc_servicer_functions=["fivefold.online.host.grpc_services"]),
+        grpc_options=gRPCOptions(port=9000, grpc_servicer_functions=["fivefold.online.ray.deployment.grpc_services"]),
         has_received_routes=True,
         has_received_servers=True,
         metrics_enabled=False,

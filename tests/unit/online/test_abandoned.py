@@ -12,9 +12,9 @@ from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.test_worker import BATCH, SECONDS, THREAD, UNKNOWN, Cost, Loop, run, serving, stuck
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError
-from fivefold.online.serving import Call, Serving
+from fivefold.serving.dataplane import Call, Serving
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.online.admission import LOOKS, PATIENCE, Admission
+from fivefold.serving.admission import LOOKS, PATIENCE, Admission
 
 WAIT, BURST = 0.02, 0.5
 

@@ -13,8 +13,8 @@ import pytest
 from tests.host import SERVICES
 from tests.unit.online.http_world import SECONDS, log_lines
 
-from fivefold.online import background
-from fivefold.online.background import EXIT_STATUS, Background
+from fivefold.serving import background
+from fivefold.serving.background import EXIT_STATUS, Background
 
 
 @pytest.fixture(autouse=True)

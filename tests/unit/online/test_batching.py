@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from tests.unit.online import grpc_gate
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed
 from fivefold.core.readers.records import Records
-from fivefold.core.scorer import Scorer
-from fivefold.online.batching import Batcher, Gatherer, pays
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.serving.batching import Batcher, Gatherer, pays
 
 SECONDS = 20.0
 

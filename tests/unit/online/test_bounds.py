@@ -16,16 +16,16 @@ from tests.unit.online import grpc_world
 from tests.unit.online.grpc_world import gate_bundle, request_of
 from tests.unit.online.http_world import World, dumps, world
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import ContractError, Unavailable
 from fivefold.core.settings import SettingsError
-from fivefold.online.admission import FREE, Room
-from fivefold.online.grpc.call import parse
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.server import _ping_milliseconds
-from fivefold.online.http.exchange import _inflate
-from fivefold.online.settings import OnlineSettings
-from fivefold.online.work import INLINE_SECONDS, Call, Lengthy
+from fivefold.serving.admission import FREE, Room
+from fivefold.serving.grpc.call import parse
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.server import _ping_milliseconds
+from fivefold.serving.http.inference import _inflate
+from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.steps import INLINE_SECONDS, Call, Lengthy
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.online import claims
-from fivefold.online.settings import OnlineSettings
+from fivefold.online.local import ports
+from fivefold.serving.settings import OnlineSettings
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:
@@ -16,38 +16,36 @@ def test_a_taken_port_is_named_with_what_to_do() -> None:
         other.listen()
         port = other.getsockname()[1]
 
-        with pytest.raises(
-            claims.PortTaken, match=rf"port {port} on 127\.0\.0\.1 is taken.*\nhelp: .*--http HOST:PORT"
-        ):
-            claims.free_address(f"127.0.0.1:{port}", "--http")
+        with pytest.raises(ports.PortTaken, match=rf"port {port} on 127\.0\.0\.1 is taken.*\nhelp: .*--http HOST:PORT"):
+            ports.free_address(f"127.0.0.1:{port}", "--http")
 
 
 def test_port_0_becomes_a_free_one_that_the_system_gives_to_nobody() -> None:
     """Seconds pass until a replica has it, in which Ray opens many sockets on ports of the system's choice."""
-    host, port = claims.free_address("127.0.0.1:0", "--http").split(":")
+    host, port = ports.free_address("127.0.0.1:0", "--http").split(":")
 
     assert host == "127.0.0.1"
-    assert int(port) in claims.FREE_PORTS
-    assert claims.FREE_PORTS.stop <= claims.FIRST_PORT
+    assert int(port) in ports.FREE_PORTS
+    assert ports.FREE_PORTS.stop <= ports.FIRST_PORT
 
 
 def test_ipv6_keeps_its_brackets() -> None:
-    assert claims.free_address("[::1]:0", "--grpc").startswith("[::1]:")
+    assert ports.free_address("[::1]:0", "--grpc").startswith("[::1]:")
 
 
 def test_two_runs_never_share_a_block_of_ports() -> None:
     """The second block is chosen while the first is only marked: none of its ports is in use yet."""
-    one, first = claims.port_block(set())
-    two, second = claims.port_block(set())
+    one, first = ports.port_block(set())
+    two, second = ports.port_block(set())
     with one, two:
-        assert abs(first - second) >= claims.BLOCK
+        assert abs(first - second) >= ports.BLOCK
 
 
 def test_a_block_keeps_away_from_the_ports_that_were_asked_for() -> None:
-    wanted = set(range(claims.FIRST_PORT + claims.BLOCK, claims.LAST_PORT + claims.BLOCK))
-    mark, base = claims.port_block(wanted)
+    wanted = set(range(ports.FIRST_PORT + ports.BLOCK, ports.LAST_PORT + ports.BLOCK))
+    mark, base = ports.port_block(wanted)
     with mark:
-        assert base == claims.FIRST_PORT
+        assert base == ports.FIRST_PORT
 
 
 def test_ray_variables_of_the_user_do_not_leak_into_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +53,7 @@ def test_ray_variables_of_the_user_do_not_leak_into_a_run(tmp_path: Path, monkey
     monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
     monkeypatch.setenv("FIVEFOLD_MARK", "kept")
 
-    found = claims.environment(tmp_path, 20_000, OnlineSettings())
+    found = ports.environment(tmp_path, 20_000, OnlineSettings())
 
     assert "RAY_ADDRESS" not in found
     assert found["FIVEFOLD_MARK"] == "kept"
@@ -68,11 +66,11 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
     """Whoever it is has the addresses that were asked for; beside one replica the proxy's are in the run's block."""
     settings = OnlineSettings(http="127.0.0.1:8001", grpc="127.0.0.1:9001", max_replicas=replicas)
 
-    found = claims.environment(tmp_path, 20_000, settings)
+    found = ports.environment(tmp_path, 20_000, settings)
 
     bound = found["FIVEFOLD_BIND_HTTP"], found["FIVEFOLD_BIND_GRPC"]
-    assert bound == claims.proxy_addresses(settings, 20_000)
-    assert (claims.direct(settings), *bound) == {
+    assert bound == ports.proxy_addresses(settings, 20_000)
+    assert (ports.direct(settings), *bound) == {
         1: (True, "127.0.0.1:20006", "127.0.0.1:20005"),
         2: (False, "127.0.0.1:8001", "127.0.0.1:9001"),
     }[replicas]
@@ -81,24 +79,24 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
 def test_the_proxys_own_doors_are_nobody_elses_ports(tmp_path: Path) -> None:
     """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
-    found = claims.environment(tmp_path, 20_000, settings)
+    found = ports.environment(tmp_path, 20_000, settings)
 
-    doors = {int(each.rpartition(":")[2]) for each in claims.proxy_addresses(settings, 20_000)}
+    doors = {int(each.rpartition(":")[2]) for each in ports.proxy_addresses(settings, 20_000)}
 
-    ports = {
+    taken = {
         name: int(value) for name, value in found.items() if name.startswith("RAY_SERVE") and name.endswith("PORT")
     }
     assert len(doors) == 2
-    assert doors < set(range(20_001, 20_000 + claims.BLOCK))
-    assert not doors & set(ports.values())
+    assert doors < set(range(20_001, 20_000 + ports.BLOCK))
+    assert not doors & set(taken.values())
     for protocol in ("HTTP", "GRPC"):
-        first, last = (ports[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
+        first, last = (taken[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
         assert not doors & set(range(first, last))
 
 
 def test_an_address_that_is_claimed_is_nobody_elses() -> None:
     """Before anybody listens there, and without keeping out what its last owner has left closing."""
-    with claims.listener("127.0.0.1:0") as ours:
+    with ports.listener("127.0.0.1:0") as ours:
         port = ours.getsockname()[1]
 
         with pytest.raises(ConnectionRefusedError):
@@ -106,5 +104,5 @@ def test_an_address_that_is_claimed_is_nobody_elses() -> None:
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
         ours.listen()
-        with pytest.raises(claims.PortTaken, match=rf"127\.0\.0\.1:{port} is taken"):
-            claims.listener(f"127.0.0.1:{port}")
+        with pytest.raises(ports.PortTaken, match=rf"127\.0\.0\.1:{port} is taken"):
+            ports.listener(f"127.0.0.1:{port}")

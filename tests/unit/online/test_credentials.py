@@ -15,7 +15,7 @@ from tests.unit.online.http_world import Reply, World, dumps, world
 
 from fivefold.guard import keys
 from fivefold.guard.attempts import FREE
-from fivefold.online.http.protocol import protocol_of
+from fivefold.serving.http.protocol import protocol_of
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"

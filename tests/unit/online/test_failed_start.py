@@ -42,7 +42,7 @@ def hanging(source: bytes, tmp_path: Path, **settings: float) -> Host:
 def until_testing(host: Host) -> None:
     """Wait until the process that opens bundles is there, and has had a moment to get stuck."""
     deadline = time.monotonic() + 60
-    while not any("fivefold.online.opening" in command(pid) for pid in processes.descendants(host.process.pid)):
+    while not any("fivefold.online.local.opening" in command(pid) for pid in processes.descendants(host.process.pid)):
         assert time.monotonic() < deadline
         assert host.process.poll() is None, host.printed()
 

@@ -17,10 +17,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.unit.online import grpc_gate, grpc_world
 from tests.unit.online.grpc_world import SECONDS, Loop, World, request_of
 
-from fivefold.online.grpc.control import ELSEWHERE
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.server import Server
-from fivefold.online.grpc.servicer import INFERENCE, register_unready
+from fivefold.serving.grpc.control import ELSEWHERE
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.server import Server
+from fivefold.serving.grpc.servicer import INFERENCE, register_unready
 
 LIMIT = 64 * 1024
 

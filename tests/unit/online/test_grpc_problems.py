@@ -23,8 +23,8 @@ from fivefold.core.errors import (
     Unavailable,
     Violation,
 )
-from fivefold.online.grpc import problems
-from fivefold.online.serving import Call
+from fivefold.serving.dataplane import Call
+from fivefold.serving.grpc import problems
 
 
 def error_of(code: str) -> FivefoldError:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.online.grpc import generate
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.proto import model_config_pb2 as config
+from fivefold.serving.grpc import generate
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.proto import model_config_pb2 as config
 
 NUMBERS = {
     "ModelInferRequest": {

@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2
 from tests.unit.online import grpc_gate, grpc_world
 from tests.unit.online.grpc_world import SECONDS, World, request_of
 
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.servicer import INFERENCE
-from fivefold.online.grpc.stream import INFLIGHT
+from fivefold.serving.grpc.bidi_stream import INFLIGHT
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.servicer import INFERENCE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as arrays
 from tests.unit.online import grpc_world
 from tests.unit.online.grpc_world import DTYPES, World, request_of
 
-from fivefold.online import oip
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.oip import CONTENTS
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.oip import metadata
+from fivefold.serving.oip.metadata import CONTENTS
 
 NUMERIC = [dtype for dtype in DTYPES if dtype not in ("string", "bytes")]
 
@@ -59,7 +59,7 @@ def raw_of(data: Any) -> bytes:
 def request_for(columns: dict[str, Any], *, raw: bool) -> wire.ModelInferRequest:
     request = wire.ModelInferRequest(model_name="echo")
     for name, data in columns.items():
-        datatype = oip.NAMES["float32" if name == "matrix" else name]
+        datatype = metadata.NAMES["float32" if name == "matrix" else name]
         if not raw and datatype == "FP16":
             # float16 has no typed form; any other float may carry its values.
             datatype, data = "FP32", data.astype(np.float32)
@@ -78,10 +78,10 @@ def columns_of(answer: wire.ModelInferResponse) -> dict[str, Any]:
     for index, tensor in enumerate(answer.outputs):
         count = int(np.prod(tensor.shape))
         if answer.raw_output_contents:
-            flat = oip.unpack(tensor.datatype, answer.raw_output_contents[index], count, "")
+            flat = metadata.unpack(tensor.datatype, answer.raw_output_contents[index], count, "")
         else:
             items = list(getattr(tensor.contents, CONTENTS[tensor.datatype]))
-            flat = np.array(items, object if tensor.datatype == "BYTES" else oip.DATATYPES[tensor.datatype])
+            flat = np.array(items, object if tensor.datatype == "BYTES" else metadata.DATATYPES[tensor.datatype])
         out[tensor.name] = flat.reshape(tuple(tensor.shape))
     return out
 

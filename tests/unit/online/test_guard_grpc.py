@@ -16,8 +16,8 @@ from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import World, gate_bundle, request_of, world
 
 from fivefold.guard import keys
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.servicer import INFERENCE, Servicer
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.servicer import INFERENCE, Servicer
 
 OPEN = {"ServerLive", "ServerReady"}
 FOR_ADMINS = {"RepositoryModelLoad", "RepositoryModelUnload", "TraceSetting", "LogSettings"}

@@ -16,8 +16,8 @@ from tests.unit.online.http_world import SECONDS, World, dumps, world
 from tests.unit.online.test_http_servers import running
 
 from fivefold.guard import keys
-from fivefold.online.http.protocol import protocol_of
-from fivefold.online.http.routes import Surface
+from fivefold.serving.http.protocol import protocol_of
+from fivefold.serving.http.routes import Surface
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.online.http_world import log_lines
 
-from fivefold.online import handover
-from fivefold.online.handover import Keeper, borrow
+from fivefold.serving import handover
+from fivefold.serving.handover import Keeper, borrow
 
 
 def bound() -> socket.socket:

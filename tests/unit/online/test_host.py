@@ -21,16 +21,18 @@ from tests.unit.online.http_world import log_lines
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online import background, claims, host
-from fivefold.online.grpc.proto import inference_pb2 as wire
-from fivefold.online.grpc.servicer import INFERENCE
-from fivefold.online.handover import Keeper
-from fivefold.online.settings import OnlineSettings
+from fivefold.online.local import ports
+from fivefold.online.ray import deployment
+from fivefold.serving import background
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.grpc.servicer import INFERENCE
+from fivefold.serving.handover import Keeper
+from fivefold.serving.settings import OnlineSettings
 
 
 def built(**arguments: Any) -> Any:
     """The ingress deployment, built the way a RayService's configuration is."""
-    application = call_user_app_builder_with_args_if_necessary(host.build, {"models": ["/bundles/a"]} | arguments)
+    application = call_user_app_builder_with_args_if_necessary(deployment.build, {"models": ["/bundles/a"]} | arguments)
     return application._bound_deployment
 
 
@@ -111,8 +113,8 @@ class Clocks:
     def __init__(self) -> None:
         self.cpu = self.wall = 0.0
 
-    def load(self, inflight: float, target: float = 16.0) -> host.Load:
-        return host.Load(lambda: inflight, target, cpu=lambda: self.cpu, clock=lambda: self.wall)
+    def load(self, inflight: float, target: float = 16.0) -> deployment.Load:
+        return deployment.Load(lambda: inflight, target, cpu=lambda: self.cpu, clock=lambda: self.wall)
 
 
 def test_a_busy_core_counts_as_the_target() -> None:
@@ -168,7 +170,7 @@ class Doorstep:
         self.drained += 1
 
 
-def ask(front: host.Front, path: str, kind: str = "http") -> list[dict[str, Any]]:
+def ask(front: deployment.Front, path: str, kind: str = "http") -> list[dict[str, Any]]:
     """What is sent in answer."""
     sent: list[dict[str, Any]] = []
 
@@ -182,8 +184,8 @@ def ask(front: host.Front, path: str, kind: str = "http") -> list[dict[str, Any]
 def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray keeps its own routes, and everything that is not plain HTTP."""
     ours, rays = Doorstep(), Doorstep()
-    monkeypatch.setattr(host, "_door", ours)
-    front = host.Front(rays.app)
+    monkeypatch.setattr(deployment, "_door", ours)
+    front = deployment.Front(rays.app)
 
     for path in ("/v1/models/a:predict", "/", "/-", "/-/healthz", "/-/routes"):
         ask(front, path)
@@ -196,8 +198,8 @@ def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPat
 def test_without_a_scorer_requests_go_to_ray_and_ready_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's fallback proxy runs the same middleware, and must pass requests on to where scorers live."""
     rays = Doorstep()
-    monkeypatch.setattr(host, "_door", None)
-    front = host.Front(rays.app)
+    monkeypatch.setattr(deployment, "_door", None)
+    front = deployment.Front(rays.app)
 
     start, _ = ask(front, "/readyz")
     ask(front, "/v1/models/a:predict")
@@ -215,9 +217,9 @@ def test_an_answer_by_rays_own_way_has_one_request_id(monkeypatch: pytest.Monkey
         await send({"type": "http.response.start", "status": 200, "headers": given})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    monkeypatch.setattr(host, "_door", None)
+    monkeypatch.setattr(deployment, "_door", None)
 
-    start, body = ask(host.Front(ray), "/v1/models/a:predict")
+    start, body = ask(deployment.Front(ray), "/v1/models/a:predict")
 
     assert start == {"type": "http.response.start", "status": 200, "headers": given[:2]}
     assert body["body"] == b"{}"
@@ -236,7 +238,7 @@ def test_a_drain_is_noticed_once() -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": answer})
 
-    asyncio.run(host.watch_drain(ray, lambda: drained.append(len(answers)), seconds=0))
+    asyncio.run(deployment.watch_drain(ray, lambda: drained.append(len(answers)), seconds=0))
 
     assert drained == [1]
 
@@ -257,10 +259,10 @@ def _gate_open_again() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[host.Door, World]]:
+def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[deployment.Door, World]]:
     """A door that answers gRPC by itself, as a replica's; its model waits in a thread."""
     with world([gate_bundle(directory / version, version)], inline_seconds=0.0) as served:
-        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
         Loop.shared().call(lambda: door.listen_grpc(address))
         try:
             yield door, served
@@ -387,7 +389,7 @@ def test_a_door_closes_when_the_call_in_work_is_answered(tmp_path: Path, address
 def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
     """Where a proxy is in front, the replica has no address of its own."""
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
         Loop.shared().run(door.close)
 
         assert not served.serving.ready
@@ -403,9 +405,9 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(background, "leave", ended.set)
     monkeypatch.setattr(f"fivefold.online.{which}.server.Server.run", dies)
-    keeper = Keeper(claims.listener("127.0.0.1:0"), tmp_path / "s")
+    keeper = Keeper(ports.listener("127.0.0.1:0"), tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served, log_lines() as lines:
-        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
         if which == "http":
             Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
         else:
@@ -422,11 +424,11 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
 
 def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: Path) -> None:
     """By whatever port the socket has that it is lent; another name is refused, and probes ask by any."""
-    kept = claims.listener("127.0.0.1:0")
+    kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
     keeper = Keeper(kept, tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
         Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
         until_listening(port)
         found = []
@@ -457,13 +459,13 @@ def test_a_replica_listens_where_it_is_told_to() -> None:
 
 def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> None:
     """And lets go of it when it closes, for the next one."""
-    kept = claims.listener("127.0.0.1:0")
+    kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
     keeper = Keeper(kept, tmp_path / "s")
     versions = []
     for version in ("1", "2"):
         with world([gate_bundle(tmp_path / version, version)]) as served:
-            door = Loop.shared().call(lambda: host.Door(served.serving, served.serving.telemetry))
+            door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
             Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))  # noqa: B023
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as asking:
                 until_listening(port)

@@ -27,7 +27,7 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import SECONDS, World, world
 from uvicorn.protocols.http import auto
 
-from fivefold.online import host
+from fivefold.online.ray import deployment
 
 
 def source(thing: object) -> str:
@@ -107,7 +107,7 @@ def test_every_variable_that_is_set_is_one_that_ray_reads() -> None:
     # What is none of Serve's is the core's, which reads `RAY_` and the name of any of its own settings.
     core = (Path(ray.__file__).parent / "core" / "src" / "ray" / "raylet" / "raylet").read_bytes()
 
-    unread = [name for name in host.ENVIRONMENT if f'"{name}"' not in text]
+    unread = [name for name in deployment.ENVIRONMENT if f'"{name}"' not in text]
     assert [name for name in unread if name.removeprefix("RAY_").encode() not in core] == []
     assert unread == ["RAY_worker_niceness"]
 
@@ -123,21 +123,21 @@ def test_the_lines_that_the_launcher_edits_are_there() -> None:
 async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, list[str]]:
     """What an HTTP server answers that is started as a replica's is, and which paths it took through the middleware."""
     through: list[str] = []
-    front = host.Front.__call__
+    front = deployment.Front.__call__
 
-    async def seen(self: host.Front, scope: Any, receive: Any, send: Any) -> None:
+    async def seen(self: deployment.Front, scope: Any, receive: Any, send: Any) -> None:
         through.append(scope["path"])
         await front(self, scope, receive, send)
 
     async def rays(scope: Any, _receive: Any, _send: Any) -> None:
         assert scope["path"] == "/-/healthz", "only the drain's own question is Ray's"
 
-    monkeypatch.setattr(host.Front, "__call__", seen)
-    monkeypatch.setattr(host, "_door", host.Door(out.serving, out.serving.telemetry))
+    monkeypatch.setattr(deployment.Front, "__call__", seen)
+    monkeypatch.setattr(deployment, "_door", deployment.Door(out.serving, out.serving.telemetry))
     monkeypatch.setattr(
         http_util,
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
-        host.ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"],
+        deployment.ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"],
     )
     options = http_util.configure_http_middlewares(HTTPOptions(host="127.0.0.1", port=0))
     loop = asyncio.get_running_loop()
@@ -155,8 +155,8 @@ async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.Monk
         await writer.wait_closed()
         server.should_exit = True
         await serving
-        assert host._door is not None
-        await host._door.close()
+        assert deployment._door is not None
+        await deployment._door.close()
     return answer, through
 
 

@@ -14,8 +14,8 @@ from tests.conformance import models
 from tests.unit.online.grpc_world import echo_bundle, gate_bundle
 from tests.unit.online.http_world import World, world
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 
 GATE, SITE, BLOB = (f"/v1/models/{name}:predict" for name in ("gate", "site", "blob"))
 CLASSIFIER = "/v1/models/classifier:predict"

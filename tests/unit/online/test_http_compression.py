@@ -16,8 +16,8 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import World, dumps, world
 
 from fivefold.core.errors import ProtocolError
-from fivefold.online.http.compression import AT_ONCE, LEAST, asked, fitting
-from fivefold.online.http.problems import Reply
+from fivefold.serving.http.answer_compression import AT_ONCE, LEAST, asked, fitting
+from fivefold.serving.http.problems import Reply
 
 PREDICT, INFER = "/v1/models/gate:predict", "/v2/models/gate/infer"
 LENGTH = "inference-header-content-length"

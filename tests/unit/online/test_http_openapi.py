@@ -13,7 +13,7 @@ from tests.conformance import models
 from tests.unit.online.grpc_world import echo_bundle, gate_bundle
 from tests.unit.online.http_world import World, dumps, world
 
-from fivefold.online.http.routes import Surface
+from fivefold.serving.http.routes import Surface
 
 
 @pytest.fixture(scope="module")

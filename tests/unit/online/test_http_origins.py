@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import Reply, World, dumps, world
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import AccessError
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
-from fivefold.online.http import app
-from fivefold.online.http.origins import Origins
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.http import app
+from fivefold.serving.http.origins import Origins
+from fivefold.serving.settings import OnlineSettings
 
 PREDICT = "/v1/models/gate:predict"
 ROUTES = (

@@ -18,11 +18,11 @@ from tests.unit.online.http_world import SECONDS, Reply, World, dumps, world
 from tests.unit.online.test_http_servers import running, talk
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.columns import Columns
-from fivefold.core.python_runner import PythonRunner
-from fivefold.core.scorer import Scorer
-from fivefold.online.http.protocol import protocol_of
+from fivefold.core.runtime.python_runner import PythonRunner
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.serving.http.protocol import protocol_of
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"

@@ -13,7 +13,7 @@ from tests.unit.online.http_world import client
 
 import fivefold
 from fivefold.core.errors import BundleInvalid
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.settings import OnlineSettings
 
 BODY = {"instances": [{"x": 2}]}
 

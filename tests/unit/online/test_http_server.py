@@ -14,7 +14,7 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import SECONDS, World, world
 from tests.unit.online.test_http_protocol import SLOW, doubled, line, request
 
-from fivefold.online.http.server import Server
+from fivefold.serving.http.server import Server
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from tests.conformance import models
 from tests.unit.online.grpc_world import echo_bundle, gate_bundle
 from tests.unit.online.http_world import World, world
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

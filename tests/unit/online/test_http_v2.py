@@ -13,7 +13,7 @@ from tests.conformance import models
 from tests.unit.online.grpc_world import echo_bundle, gate_bundle
 from tests.unit.online.http_world import Reply, World, dumps, world
 
-from fivefold.online import oip
+from fivefold.serving.oip import metadata
 
 GATE = "/v2/models/gate/infer"
 LENGTH = "inference-header-content-length"
@@ -115,9 +115,9 @@ def test_every_datatype_travels_raw(served: World) -> None:
     """The golden row of a model that echoes every dtype, out as it went in."""
     model = served.serving.models.find("echo")
     columns, _ = model.bundle.golden()
-    raw = {field.name: oip.pack(columns[field.name]) for field in model.contract.inputs}
+    raw = {field.name: metadata.pack(columns[field.name]) for field in model.contract.inputs}
     inputs = [
-        oip.tensor_metadata(field)
+        metadata.tensor_metadata(field)
         | {"shape": [1, *field.shape], "parameters": {"binary_data_size": len(raw[field.name])}}
         for field in model.contract.inputs
     ]

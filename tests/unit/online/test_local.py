@@ -9,9 +9,9 @@ import pytest
 from tests.host import launch
 
 from fivefold.local import processes
-from fivefold.online import local
-from fivefold.online.child import Child, Ended
-from fivefold.online.local import EngineFailed, Run, Stop
+from fivefold.online.local import lifecycle
+from fivefold.online.local.child import Child, Ended
+from fivefold.online.local.lifecycle import EngineFailed, Run, Stop
 
 
 @pytest.mark.parametrize("door", ["http", "grpc"])
@@ -106,7 +106,7 @@ class Silent:
 def run_of(engine: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> Run:
     """A run that answers, as far as `wait` is concerned; a look takes no time."""
     clock = iter(range(10_000))
-    monkeypatch.setattr(local, "time", type("Time", (), {"monotonic": lambda: float(next(clock))}))
+    monkeypatch.setattr(lifecycle, "time", type("Time", (), {"monotonic": lambda: float(next(clock))}))
     run = Run.__new__(Run)
     run._engine = engine  # type: ignore[assignment]  # all that is asked of it
     run._stop = type("Never", (), {"wait": lambda *_: False, "fileno": 0, "count": 0})()  # type: ignore[assignment]

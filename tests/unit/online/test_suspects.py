@@ -17,14 +17,14 @@ from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import gate_bundle
 
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field
 from fivefold.core.errors import ModelFailed
-from fivefold.core.scorer import Scorer
+from fivefold.core.fields.field import Field
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Call, Serving
-from fivefold.online.settings import OnlineSettings
-from fivefold.online.suspects import NOTES, PAGES, Suspects, mark_of
+from fivefold.serving.dataplane import Call, Serving
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.suspects import NOTES, PAGES, Suspects, mark_of
 
 REPLICA = """
 import sys
@@ -159,7 +159,7 @@ def test_a_request_that_ended_two_replicas_is_refused(suspects: Suspects, path: 
 
 def test_a_suspect_is_scored_alone() -> None:
     """In a batch it would put the others under suspicion."""
-    from fivefold.online.batching import score_together
+    from fivefold.serving.batching import score_together
 
     fields = (Field("x", "float64"),)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fivefold.online import watch
-from fivefold.online.watch import RESTORE_SECONDS, STOPPED_LOOKS, Died, Watch
+from fivefold.online.local import watch
+from fivefold.online.local.watch import RESTORE_SECONDS, STOPPED_LOOKS, Died, Watch
 
 NAMES = {
     1: "gcs_server",

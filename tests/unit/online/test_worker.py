@@ -13,13 +13,13 @@ import pytest
 from tests.unit.online import grpc_gate
 from tests.unit.online.grpc_world import gate_bundle
 
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import ContractError, Interrupted, Unavailable
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Call, Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Call, Serving
+from fivefold.serving.repository import Model, Models
+from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 
 Law = Callable[..., Contract]
 

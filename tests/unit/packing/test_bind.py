@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fivefold.core.binding import InputBinding, OutputBinding
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.binding import InputBinding, OutputBinding
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.packing.bind import Bind, infer, normal
 from fivefold.packing.graph import Port

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.packing import frames
 from fivefold.packing.frames import Seen
 

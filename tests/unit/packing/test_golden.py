@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.readers.records import Records
 from fivefold.packing import golden

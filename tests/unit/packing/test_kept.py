@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.packing import golden
 from fivefold.packing.kept import Kept, keep
 from fivefold.packing.probe import probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.packing.measure import compare, undecided
 
 NUMBER = Field("p", "float32", (2,))

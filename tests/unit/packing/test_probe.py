@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.unit.exports.values import contracts, every_rule
 
-from fivefold.core.check import Findings, column
+from fivefold.core.check.findings import Findings
+from fivefold.core.check.values import column
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.readers.records import Records
 from fivefold.packing import golden

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.packing.spelling import spelled
 
 

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import fivefold
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.packing import golden, trees
 
 finite = st.floats(-3e38, 3e38, allow_nan=False)

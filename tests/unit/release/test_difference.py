@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fivefold.core.contract import Contract
-from fivefold.release.difference import first_difference
+from fivefold.core.contract.contract import Contract
+from fivefold.release.contract_difference import first_difference
 
 FIELDS = [{"name": "a", "dtype": "float32", "maximum": 10}, {"name": "b", "dtype": "int32"}]
 

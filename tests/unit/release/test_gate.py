@@ -16,8 +16,8 @@ from tests.unit.core.bundles import SUM_CONTRACT, put_file, write_sum
 from tests.unit.release.live import running, serving
 
 from fivefold.cli import EXIT, main
-from fivefold.core.bundle import Bundle
-from fivefold.core.contract import Contract
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.release.gate import Report, check
 
 

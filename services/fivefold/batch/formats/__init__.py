@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fivefold.batch.formats.piece import Fault, Format, Needs, Piece, Range
+from fivefold.batch.formats.chunk import Fault, Format, Needs, Piece, Range
 
 if TYPE_CHECKING:
     from fivefold.batch.formats.paths import Reader

@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.csv
 import re2
 
-from fivefold.batch.dialect import Dialect
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.piece import Fault, Needs, Piece, cannot_be_opened
-from fivefold.batch.formats.text import BOM, Part, TextFile, in_order, too_long
-from fivefold.batch.sources import Source
+from fivefold.batch.formats.chunk import Fault, Needs, Piece, cannot_be_opened
+from fivefold.batch.formats.dialect import Dialect
+from fivefold.batch.formats.text_file import BOM, Part, TextFile, in_order, too_long
+from fivefold.batch.storage.sources import Source
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.text import Text
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fivefold.batch.compression import StreamBroken
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.piece import Fault, Needs, Piece, cannot_be_opened
+from fivefold.batch.formats.chunk import Fault, Needs, Piece, cannot_be_opened
 from fivefold.batch.formats.scan import MAX_LINE
-from fivefold.batch.formats.text import Part, TextFile, in_order, too_long
-from fivefold.batch.sources import Source
+from fivefold.batch.formats.text_file import Part, TextFile, in_order, too_long
+from fivefold.batch.storage.compression import StreamBroken
+from fivefold.batch.storage.sources import Source
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.lines import Lines

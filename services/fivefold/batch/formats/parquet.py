@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fivefold.batch.carried import json_values, not_text, readable, readable_type
 from fivefold.batch.formats import footer
+from fivefold.batch.formats.carried_values import json_values, not_text, readable, readable_type
+from fivefold.batch.formats.chunk import Check, Fault, Needs, Piece, Range, Torn, cannot_be_opened, nothing
 from fivefold.batch.formats.csv import check_names
 from fivefold.batch.formats.footer import Group
-from fivefold.batch.formats.piece import Check, Fault, Needs, Piece, Range, Torn, cannot_be_opened, nothing
-from fivefold.batch.sources import Source
+from fivefold.batch.storage.sources import Source
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow

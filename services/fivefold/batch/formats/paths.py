@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from fivefold.batch.formats.piece import Check, Needs, Piece, Range, nothing
-from fivefold.batch.names import partitions
-from fivefold.batch.sources import Source
+from fivefold.batch.formats.chunk import Check, Needs, Piece, Range, nothing
+from fivefold.batch.storage.names import partitions
+from fivefold.batch.storage.sources import Source
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.text import Text
 
 FILE = "_file"

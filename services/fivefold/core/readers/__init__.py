@@ -6,6 +6,6 @@ Each takes parsed but uninterpreted values and gives a `Reading`: the good rows 
 they hit. Whether one bad row refuses the request or only itself is left to the caller.
 """
 
-from fivefold.core.check import Reading
+from fivefold.core.check.findings import Reading
 
 __all__ = ["Reading"]

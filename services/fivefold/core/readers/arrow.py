@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fivefold.core.check import Findings, Mask, Reading, column, every_cell, expected, refuse_nulls
+from fivefold.core.check.findings import Findings, Mask, Reading
+from fivefold.core.check.values import column, every_cell, expected, refuse_nulls
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.cells import flatten, refuse_shape, rows_of_cells
 from fivefold.core.readers.decimals import decimals
 from fivefold.core.readers.encodings import plain

@@ -1,7 +1,7 @@
 """Parsed JSON values to columns, one cell at a time: the slow path of the record, tensor and text readers.
 
 Values are Python's (`None bool int float str list dict`, and `Literal` numbers). What is wrong with a value is decided
-here for its type and shape, and by `fivefold.core.check` for everything else.
+here for its type and shape, and by `fivefold.core.check.values` for everything else.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check import FEW, Findings, Mask, column, expected, first, say
+from fivefold.core.check.findings import Findings, Mask, first, say
+from fivefold.core.check.values import FEW, column, expected
 from fivefold.core.columns import Array
-from fivefold.core.contract import Field
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.exact_json import Literal
 
 _PLACEHOLDER: dict[str, Any] = {"bool": False, "int": 0, "float": 0.0, "string": "", "bytes": b""}

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fivefold.core.check import Findings, Reading, say
+from fivefold.core.check.findings import Findings, Reading, say
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import rows_of_cells
 from fivefold.core.readers.exact_json import Watch
 from fivefold.core.readers.instances import first_names

@@ -2,7 +2,7 @@
 
 Arrow's own cast multiplies by a power of ten that is rounded already. Here, digits below 2^53 are divided by a power of
 ten that binary64 holds exactly (up to 10^22), which rounds once; what is larger goes by way of its text, which is
-parsed correctly rounded. What is legal of a value is left to `fivefold.core.check`.
+parsed correctly rounded. What is legal of a value is left to `fivefold.core.check.values`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check import Findings, Mask, column, expected, say
+from fivefold.core.check.findings import Findings, Mask, say
+from fivefold.core.check.values import column, expected
 from fivefold.core.columns import Array
 
 _EXACT = 2**53

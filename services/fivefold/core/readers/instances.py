@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fivefold.core.check import Findings, Part, Reading, say
+from fivefold.core.check.findings import Findings, Part, Reading, say
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import MAX_DETAILS
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import elements, rows_of_cells
 from fivefold.core.readers.exact_json import Watch
 

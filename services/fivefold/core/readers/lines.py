@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract import Field
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.records import Records, typed_rows
 

@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check import Findings, Reading, column, say
+from fivefold.core.check.findings import Findings, Reading, say
+from fivefold.core.check.values import column
 from fivefold.core.columns import Array, Columns, narrow
-from fivefold.core.contract import Field, nearest
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import is_wrapped, rows_of_cells
 from fivefold.core.readers.columnar import Columnar
 from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads

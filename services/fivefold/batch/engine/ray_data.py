@@ -1,0 +1,285 @@
+"""The second engine: Ray Data reads, checks and scores, for who builds pipelines of it; the result is the same.
+
+    fragments ─> read (tasks) ─> score (actors) ─> this process writes, in the fragments' order
+
+Rows travel as Arrow blocks through the object store, under `_rid`, which is made of fragment and row. Pieces keep their
+bounds, so models get the same batches as from the other engine and the files have the same bytes. The ledger, the
+breaker and publishing are the run's own; a fragment that is finished is not read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fivefold.batch import formats
+from fivefold.batch.engine.actors import Crew
+from fivefold.batch.engine.ray_cluster import Cluster
+from fivefold.batch.formats.carried_schema import conformed
+from fivefold.batch.formats.chunk import Fault, Needs, Piece, Torn
+from fivefold.batch.output.ledger import Ledger, Record
+from fivefold.batch.output.sinks import Layout, to_arrow
+from fivefold.batch.plan import planning
+from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.storage.storage import place, storing
+from fivefold.batch.work.fragment_files import FragmentFiles
+from fivefold.batch.work.fragment_scorer import answered, pieces_of
+from fivefold.batch.work.task import Task
+from fivefold.core.columns import Columns
+from fivefold.core.errors import FivefoldError, InternalError, RunFailed
+from fivefold.core.fields.field import Field
+from fivefold.core.readers.arrow import Arrow
+
+RID, FRAGMENT, ROW, HEAD = "_rid", "_fragment", "_row", "_head"
+"""A piece is its rows behind one that has only a head, which holds what has no column."""
+
+GIVEN, ANSWER = "in.", "out."
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A piece's faults, and the carried values of its rows, whose types differ from file to file. `torn` where the
+    fragment begins anew instead."""
+
+    fragment: str
+    faults: list[Fault]
+    carried: dict[str, Any]
+    torn: bool = False
+    at: int = 0
+    """Which of the fragment's files it is of."""
+
+
+class RayData:
+    """Scores fragments by Ray Data, for the length of a `with`."""
+
+    def __init__(self, task: Task, workers: int, fragments: int) -> None:
+        self._task = task
+        self._cluster = Cluster(workers, max(fragments, 2))
+
+    def __enter__(self) -> RayData:
+        self._cluster.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing of it works any more when this returns."""
+        self._cluster.__exit__()
+
+    def work(self, fragments: Sequence[Fragment]) -> Iterator[Record | None]:
+        """The records of fragments as they are finished; None whenever something else has happened."""
+        from fivefold.delivery.fetch import fetch
+
+        task = self._task
+        bundle = fetch(task.model, task.delivery)
+        layout = Layout.of(bundle.contract, f"{bundle.name}@{bundle.version}", task.settings.columns)
+        output = place(task.output, clear=task.settings.store_http)
+        writer = _Writer(fragments, Ledger(output), output.scratch(), layout, task.settings.format)
+        try:
+            for table in self._answered(fragments, planning.needs(bundle, task.settings)):
+                with storing(task.output):
+                    yield from writer.take(table)
+                yield None
+            with storing(task.output):
+                yield from writer.end()
+        finally:
+            writer.close()
+
+    def crew(self, fragments: int) -> Crew:
+        """Workers of the other engine on the same Ray."""
+        return Crew(self._task, 0, fragments, self._cluster)
+
+    def _answered(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
+        """The tables, and what ends them as an error of ours."""
+        tables = self._tables(fragments, needs)
+        while True:
+            try:
+                table = next(tables, None)
+            except FivefoldError:
+                raise
+            except Exception as err:  # Ray Data wraps what happens in a stage in its own classes
+                raise _meaning(err) from err
+            if table is None:
+                return
+            yield table
+
+    def _tables(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
+        from ray import data
+
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = False
+        # What ends the stages is told once, as an error of ours.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        context.execution_options.preserve_order = True
+        # What is cut by size would cut pieces too.
+        context.target_max_block_size = None
+        items = [{FRAGMENT: index, "pickled": pickle.dumps(fragment)} for index, fragment in enumerate(fragments)]
+        rows = data.from_items(items, override_num_blocks=len(items))
+        # Half a CPU each: readers and scorers take turns, and neither waits for what the other one holds.
+        pool: dict[str, Any] = {"num_cpus": 0.5, "compute": data.ActorPoolStrategy(size=self._cluster.size)}
+        # Left to itself it replaces workers without end, also for a row that kills every one of them.
+        pool["ray_remote_args_fn"] = _mortal
+        read = rows.map_batches(Read, fn_constructor_args=(needs,), batch_size=1, batch_format="pyarrow", **pool)
+        scored = read.map_batches(
+            Score, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
+        )
+        yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _mortal() -> dict[str, Any]:
+    return {"max_restarts": 0, "max_task_retries": 0}
+
+
+def _meaning(err: BaseException) -> FivefoldError:
+    """What has happened in a stage: an error of ours, or the death of its workers."""
+    from ray import exceptions
+
+    gone = (exceptions.ActorDiedError, exceptions.ActorUnavailableError, exceptions.WorkerCrashedError)
+    lost = False
+    found: BaseException | None = err
+    while found is not None:
+        cause = getattr(found, "cause", None)
+        inner = cause if isinstance(cause, BaseException) else found.__cause__
+        for each in (found, inner):
+            if isinstance(each, FivefoldError) and not isinstance(each, exceptions.RayError):
+                return each
+        lost = lost or isinstance(found, gone)
+        found = inner
+    if lost:
+        return RunFailed("worker_lost", "workers of Ray Data died")
+    return InternalError("internal", "a defect of fivefold stopped the run")
+
+
+class Read:
+    """Fragments to checked rows: the first stage."""
+
+    def __init__(self, needs: Needs) -> None:
+        self._needs = needs
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """The pieces of fragments."""
+        for row in batch.to_pylist():
+            fragment: Fragment = pickle.loads(row["pickled"])  # noqa: S301  # this run has pickled it
+            torn: dict[int, dict[int, str]] = {}
+            while True:
+                at = 0
+                try:
+                    for at, (source, part) in enumerate(fragment.pieces):
+                        reader = formats.of(source.format, self._needs)
+                        for found in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
+                            piece = conformed(found, fragment.carried, source.url)
+                            head = _Head(fragment.id, piece.faults, piece.carried, at=at)
+                            yield self._table(row[FRAGMENT], piece, head)
+                    break
+                except Torn as err:
+                    torn.setdefault(at, {})[err.unit] = err.reason
+                    yield self._table(row[FRAGMENT], _nothing(self._needs.fields), _Head(fragment.id, [], {}, True))
+
+    def _table(self, index: int, piece: Piece, head: _Head) -> pa.Table:
+        return _piece_table(index, piece.places, head, _arrays(self._needs.fields, GIVEN, piece.columns))
+
+
+class Score:
+    """Checked rows to answers: the second stage."""
+
+    def __init__(self, task: Task) -> None:
+        from fivefold.core.runtime.scorer import Scorer
+        from fivefold.delivery.fetch import fetch
+
+        bundle = fetch(task.model, task.delivery)
+        self._scorer = Scorer.open(bundle)
+        self._fields, self._outputs = bundle.contract.inputs, bundle.contract.outputs
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """The pieces of a block, answered."""
+        out = []
+        for index, head, rows in _pieces(batch):
+            given = _columns(self._fields, GIVEN, rows)
+            piece = Piece(given, rows.column(ROW).to_numpy(), head.carried, head.faults)
+            kept, answers = answered(self._scorer, piece)
+            columns = _arrays(self._fields, GIVEN, kept.columns) | _arrays(self._outputs, ANSWER, answers)
+            head = replace(head, faults=kept.faults, carried=kept.carried)
+            out.append(_piece_table(index, kept.places, head, columns))
+        return pa.concat_tables(out)
+
+
+class _Writer:
+    """Writes what comes, fragment after fragment."""
+
+    def __init__(
+        self, fragments: Sequence[Fragment], ledger: Ledger, scratch: Any, layout: Layout, format: str
+    ) -> None:
+        self._fragments, self._ledger, self._scratch = fragments, ledger, scratch
+        self._layout, self._format = layout, format
+        self._at = -1
+        self._files: FragmentFiles | None = None
+
+    def take(self, table: pa.Table) -> Iterator[Record]:
+        for index, head, rows in _pieces(table):
+            if index != self._at:
+                yield from self.end()
+                self._at = index
+                fragment = self._fragments[index]
+                self._files = FragmentFiles(fragment, self._ledger, self._scratch, self._layout, self._format)
+            assert self._files is not None
+            if head.torn:
+                self._files.restart()
+            else:
+                self._files.turn_to(head.at)
+                kept = _columns(self._layout.kept, GIVEN, rows)
+                piece = Piece(kept, rows.column(ROW).to_numpy(), head.carried, head.faults)
+                self._files.write(piece, _columns(self._layout.outputs, ANSWER, rows))
+
+    def end(self) -> Iterator[Record]:
+        if self._files is not None:
+            record = self._files.finish(1)
+            self._files.abandon()
+            self._files = None
+            yield record
+
+    def close(self) -> None:
+        if self._files is not None:
+            self._files.abandon()
+        self._scratch.close()
+
+
+def _piece_table(index: int, places: Any, head: _Head, columns: dict[str, Any]) -> pa.Table:
+    """A piece as rows behind its head's."""
+    count = len(places)
+    table = {
+        RID: pa.array([None, *(f"{head.fragment}-{row}" for row in places.tolist())], pa.string()),
+        FRAGMENT: pa.array(np.full(count + 1, index), pa.int64()),
+        ROW: pa.array(np.concatenate([[-1], places]), pa.int64()),
+        HEAD: pa.array([pickle.dumps(head), *[None] * count], pa.binary()),
+    }
+    table |= {name: pa.concat_arrays([pa.nulls(1, values.type), values]) for name, values in columns.items()}
+    return pa.table(table)
+
+
+def _pieces(table: pa.Table) -> Iterator[tuple[int, _Head, pa.Table]]:
+    """The pieces of a table: the fragment they belong to, their head, their rows."""
+    starts = np.flatnonzero(table.column(ROW).to_numpy() == -1).tolist()
+    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
+        head: _Head = pickle.loads(table.column(HEAD)[start].as_py())  # noqa: S301  # this run has pickled it
+        yield table.column(FRAGMENT)[start].as_py(), head, table.slice(start + 1, end - start - 1)
+
+
+def _arrays(fields: Sequence[Field], prefix: str, columns: Columns) -> dict[str, Any]:
+    return {f"{prefix}{field.name}": to_arrow(field, columns) for field in fields}
+
+
+def _columns(fields: Sequence[Field], prefix: str, rows: pa.Table) -> Columns:
+    """Some columns of a piece's rows as they were before they travelled."""
+    if not fields:
+        return Columns((), {}, len(rows))
+    arrays = [rows.column(f"{prefix}{field.name}").combine_chunks() for field in fields]
+    return Arrow(fields).read(pa.RecordBatch.from_arrays(arrays, [field.name for field in fields])).accept()
+
+
+def _nothing(fields: Sequence[Field]) -> Piece:
+    arrays = {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in fields}
+    return Piece(Columns(fields, arrays, 0), np.zeros(0, np.int64), {})

@@ -1,0 +1,135 @@
+"""What patterns match in an object store: every object once, and every key that is passed over with the reason.
+
+The same law as for a disk (`listing`), over one list of keys. Formats, sizes and identities are left to `sources`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from fivefold.batch.storage.names import HIDDEN, LEDGER, SPARK_LOG, Found, Log, hidden, matcher, refuse_table
+from fivefold.stores import object_store
+
+_WILD = re.compile(r"[*?\[]")
+
+
+def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
+    """Add what a pattern matches to `found`; the store's items by URL."""
+    scheme, bucket, key = object_store.split(pattern)
+    wild = _WILD.search(key)
+    # Stores list by whole segments of a path.
+    prefix = key[: wild.start()].rpartition("/")[0] if wild else key.rstrip("/")
+    root = f"{scheme}://{bucket}"
+    with object_store.speaking_of(pattern):
+        store = object_store.store(pattern, clear)
+        if not wild and key and not key.endswith("/"):
+            try:
+                item = store.head(key)
+            except FileNotFoundError:
+                pass
+            else:
+                found.add(f"{root}/{key}", named=True)
+                return {f"{root}/{key}": item}
+        items = {item["path"]: item for some in store.list(prefix or None, chunk_size=1000) for item in some}
+        return _Walk(found, store, root, prefix, key if wild else "", items).matching()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One pattern's way through a list of keys."""
+
+    found: Found
+    store: Any
+    root: str
+    prefix: str
+    pattern: str
+    items: dict[str, Any]
+    logs: dict[str, Log | None] = field(default_factory=dict)
+
+    def matching(self) -> dict[str, Any]:
+        """The items that are taken."""
+        out = {}
+        matches = matcher(self.pattern) if self.pattern else None
+        spelled = {part[0] for part in self.pattern.split("/") if part[:1] in HIDDEN}
+        for key in sorted(self.items):
+            parts = key.split("/")
+            ends = range(1, len(parts) + 1)
+            end = next((end for end in ends if matches and matches.fullmatch("/".join(parts[:end]))), 0)
+            if matches and not end:
+                continue
+            first = len([part for part in self.prefix.split("/") if part])
+            reason = self._reason(parts, first, end, spelled)
+            if reason == "":
+                continue
+            if reason is not None:
+                self.found.pass_over(f"{self.root}/{key}", reason)
+                continue
+            self._refuse_table(parts[:-1])
+            self.found.add(f"{self.root}/{key}", named=end == len(parts))
+            out[f"{self.root}/{key}"] = self.items[key]
+        return out
+
+    def _reason(self, parts: list[str], first: int, end: int, spelled: set[str]) -> str | None:
+        """Why a key is passed over, empty for one that only makes a directory; None where it is not."""
+        if (not parts[-1] or parts[-1].endswith("_$folder$")) and not self.items["/".join(parts)]["size"]:
+            return ""
+        for at in range(first, len(parts)):
+            part = parts[at]
+            # What the pattern spells with its first letter is wanted.
+            if hidden(part) and not (at < end and part[0] in spelled):
+                return "hidden"
+            log = self._log("/".join(parts[:at]))
+            reason = None if log is None else log.reason(part, file=at == len(parts) - 1)
+            if reason is not None:
+                return reason
+        return None
+
+    def _log(self, folder: str) -> Log | None:
+        if folder not in self.logs:
+            start = f"{folder}/" if folder else ""
+            there = f"{start}{LEDGER}/plan.json" in self.items or any(
+                key.startswith(f"{start}{SPARK_LOG}/") for key in self.items
+            )
+            log = Log.of(_Folder(self, start)) if there else None
+            if log is None and "=" in folder.rpartition("/")[2]:
+                above = self._log(folder.rpartition("/")[0])
+                log = None if above is None or above.answers else above
+            self.logs[folder] = log
+        return self.logs[folder]
+
+    def _refuse_table(self, parts: list[str]) -> None:
+        for end in range(len(parts), -1, -1):
+            folder = "/".join(parts[:end])
+            place = f"{self.root}/{folder}".rstrip("/")
+            if place in self.found.plain:
+                return
+            start = f"{folder}/" if folder else ""
+            if f"{start}{LEDGER}/plan.json" in self.items and f"{start}_SUCCESS" in self.items:
+                return
+            refuse_table(place, _Folder(self, start))
+            self.found.plain.add(place)
+
+
+class _Folder:
+    """A prefix's logs."""
+
+    def __init__(self, walk: _Walk, start: str) -> None:
+        self._walk, self._start = walk, start
+        self.place = f"{walk.root}/{start}"
+
+    def read(self, name: str) -> bytes | None:
+        """An object's bytes."""
+        try:
+            return bytes(self._walk.store.get(f"{self._start}{name}").bytes())
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        """The names below a prefix: of the list, or of the store where the list does not reach so far up."""
+        start = f"{self._start}{folder}/"
+        if start.startswith(f"{self._walk.prefix}/" if self._walk.prefix else ""):
+            return sorted(key[len(start) :] for key in self._walk.items if key.startswith(start))
+        found = self._walk.store.list_with_delimiter(start)["objects"]
+        return sorted(item["path"].rpartition("/")[2] for item in found)

@@ -1,0 +1,1 @@
+"""What is asked of runs and outputs afterwards: status, comparison, backfill."""

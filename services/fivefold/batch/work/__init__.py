@@ -1,0 +1,1 @@
+"""One fragment's work: read, check, score, write, record."""

@@ -1,0 +1,120 @@
+"""What a worker is told once: the model, the plan's facts and the output place; and the worker itself.
+
+A worker is a plain class; `actors` makes Ray actors of it, tests call it as it is. It opens the model by itself, in its
+own process, and dies with the process that started it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from fivefold.batch.output.ledger import Ledger, Record
+from fivefold.batch.output.sinks import Layout
+from fivefold.batch.plan import planning
+from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.plan.settings import BatchSettings
+from fivefold.batch.storage.storage import place
+from fivefold.batch.work.fragment_scorer import TOO_MANY, FragmentScorer
+from fivefold.core import redact
+from fivefold.core.errors import FivefoldError, InternalError, RunFailed
+from fivefold.delivery.settings import DeliverySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run, as its workers know it. `model` is a reference, `bundle` the digest that it must have."""
+
+    model: str
+    bundle: str
+    output: str
+    settings: BatchSettings
+    delivery: DeliverySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a fragment: a record, or an error, with the traceback of one that nobody foresaw."""
+
+    record: Record | None = None
+    error: FivefoldError | None = None
+    trace: str = ""
+    codes: dict[str, int] = field(default_factory=dict)
+    """Rows by code where the limit of bad rows was exceeded in it."""
+
+
+class Worker:
+    """Opens the model once and scores the fragments it is given, one after another."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._scorer: FragmentScorer | None = None
+
+    def open(self) -> Outcome:
+        """Open the model and prove it; gives an outcome without a record, or with the error."""
+        return _outcome(self._open)
+
+    def score(self, fragment: Fragment, attempt: int, most_bad: int | None) -> Outcome:
+        """Score one fragment."""
+
+        def work() -> Record:
+            assert self._scorer is not None
+            return self._scorer.score(fragment, attempt=attempt, most_bad=most_bad)
+
+        outcome = _outcome(work)
+        if outcome.error is None or outcome.error.code != TOO_MANY or self._scorer is None:
+            return outcome
+        return replace(outcome, codes=self._scorer.refused)
+
+    def close(self) -> None:
+        """Let go of the model and of unfinished files."""
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None
+
+    def _open(self) -> None:
+        from fivefold.core.runtime.scorer import Scorer
+        from fivefold.delivery.fetch import fetch
+
+        task = self._task
+        bundle = fetch(task.model, task.delivery)
+        if bundle.digest != task.bundle:
+            raise RunFailed(
+                "run_conflict",
+                f"expected the bundle {task.bundle}, got {bundle.digest}",
+                path=task.model,
+                help="the bundle was replaced while the run started: start it again",
+            )
+        output = place(task.output, clear=task.settings.store_http)
+        self._scorer = FragmentScorer(
+            Scorer.open(bundle),
+            Ledger(output),
+            output.scratch(),
+            planning.needs(bundle, task.settings),
+            Layout.of(bundle.contract, f"{bundle.name}@{bundle.version}", task.settings.columns),
+            task.settings.format,
+        )
+
+
+class TiedWorker(Worker):
+    """A worker that the system kills when the process dies that started it, so that nothing writes for a dead run."""
+
+    def __init__(self, task: Task, local: bool) -> None:
+        if local:
+            from fivefold.local import processes
+
+            processes.die_with_parent()
+        super().__init__(task)
+
+
+def _outcome(work: Callable[[], Record | None]) -> Outcome:
+    try:
+        return Outcome(work())
+    except FivefoldError as error:
+        cause = error.__cause__
+        error.__cause__ = None
+        return Outcome(None, error, redact.text("".join(traceback.format_exception(cause))) if cause else "")
+    except Exception:
+        defect = InternalError("internal", "a defect of fivefold stopped the run")
+        return Outcome(None, defect, redact.text(traceback.format_exc()))

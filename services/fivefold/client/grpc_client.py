@@ -1,0 +1,313 @@
+"""The gRPC dialect: tensors in raw form, and records turned into tensors by the model's own contract.
+
+The protocol has no records. The client asks for the model's contract (it travels in the model's configuration) and
+reads records with the same readers as the server, so a bad record gets the same code and path here. It keeps the
+contract, and notices by refusals and by the bundle that each answer names when the server has another one.
+Messages live in a descriptor pool of this module's own: another library in the same process may bring its own copy of
+the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from fivefold.client import foreign
+from fivefold.client.http_client import sayable, tensor_array, wire
+from fivefold.client.retry import Flow, NoReply, Reply, Send, call, error_of
+from fivefold.core import oip_tensors
+from fivefold.core.columns import Array, Columns
+from fivefold.core.contract.contract import Contract
+from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
+from fivefold.core.readers.records import Records
+
+if TYPE_CHECKING:
+    from fivefold.client.clients import CallOptions
+
+_NOT_FOUND, _UNIMPLEMENTED = 5, 12
+_BY_STATUS = {
+    1: "cancelled", 3: "malformed", 4: "deadline_exceeded", _NOT_FOUND: "model_not_found", 7: "forbidden",
+    8: "too_large", _UNIMPLEMENTED: "not_implemented", 14: "not_ready", 16: "unauthenticated",
+}  # fmt: skip
+"""What a status means when something on the way, not Fivefold, has answered (grpc/statuscodes)."""
+
+
+_NAMES = {code.value[0]: code.name for code in StatusCode}
+
+
+@cache
+def message(name: str) -> Any:
+    """The class of a message of the protocol, by its name in package `inference`."""
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"inference.{name}"))
+
+
+@cache
+def _pool() -> Any:
+    pool = descriptor_pool.DescriptorPool()
+    raw = resources.files("fivefold.client").joinpath("inference.binpb").read_bytes()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(raw).file:
+        pool.Add(file)
+    return pool
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A model's contract as the server gave it, with the digest of the bundle that it stands in."""
+
+    contract: Contract
+    bundle: str
+    records: Records
+
+
+ROUNDS = 4
+"""How often a call is made whose answers come from bundles with differing contracts, as while one replaces another."""
+
+_KEPT = 4
+"""Bundles whose contracts are kept for one model and version: as many as a roll-out may have at once, and more."""
+
+
+class Dialect:
+    """The calls over gRPC.
+
+    Contracts are kept, per model and asked version, and read again where the server's is another by now: where it
+    refuses what was read under ours, or says in its answer that another bundle gave it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], dict[str, _Known]] = {}
+
+    def predict(
+        self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
+    ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]:
+        """Records in, records out, by way of tensors."""
+        rows = [_plain(record) for record in records]
+        kept = self._known.setdefault((model, version), {})
+        known = next(reversed(kept.values()), None)
+        fresh = known is None
+        for _ in range(ROUNDS):
+            if known is None:
+                known = yield from self._ask(model, version, options)
+            refusal: FivefoldError
+            try:
+                columns = known.records.read(rows).accept()
+                reply = yield from self._infer(model, version, columns, None, options)
+            except FivefoldError as err:
+                if fresh or not (isinstance(err, ContractError) or err.code == "contract_unsupported"):
+                    raise
+                refusal = err
+            else:
+                arrays, metadata = _tensors(reply)
+                bundle = metadata.get("bundle")
+                if bundle is None or bundle == known.bundle:
+                    return _records(reply, known.contract, arrays, columns.rows), metadata
+                other = kept.get(bundle) or (yield from self._ask(model, version, options))
+                if other.bundle == bundle and other.contract == known.contract:
+                    return _records(reply, known.contract, arrays, columns.rows), metadata
+                # What was read under one contract was answered under another: that is no answer.
+                known, fresh = other, True
+                continue
+            other = yield from self._ask(model, version, options)
+            if other.contract == known.contract:
+                raise refusal
+            known, fresh = other, True
+        raise ProtocolError(
+            "contract_unsupported",
+            f"{model!r} is answered under another contract with each call",
+            help="ask again when its new version is everywhere, or name the version",
+        )
+
+    def infer(
+        self,
+        model: str,
+        version: str | None,
+        arrays: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        options: CallOptions,
+    ) -> Flow[tuple[dict[str, Array], dict[str, Any]]]:
+        """Arrays in, arrays out."""
+        reply = yield from self._infer(model, version, arrays, outputs, options)
+        return _tensors(reply, outputs or ())
+
+    def _infer(
+        self,
+        model: str,
+        version: str | None,
+        arrays: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        options: CallOptions,
+    ) -> Flow[Reply]:
+        request = message("ModelInferRequest")(model_name=model, model_version=version or "")
+        for name, given in sayable(arrays).items():
+            datatype, array = wire(name, given)
+            request.inputs.add(name=name, datatype=datatype, shape=array.shape)
+            request.raw_input_contents.append(oip_tensors.pack(array))
+        for name in outputs or ():
+            request.outputs.add(name=name)
+        return (yield from _call("ModelInfer", request, "ModelInferResponse", options))
+
+    def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]:
+        """The contract as the server holds it now, from the model's configuration."""
+        return (yield from self._ask(model, version, options)).contract
+
+    def _ask(self, model: str, version: str | None, options: CallOptions) -> Flow[_Known]:
+        request = message("ModelConfigRequest")(name=model, version=version or "")
+        reply = yield from _call("ModelConfig", request, "ModelConfigResponse", options)
+        parameters = reply.body.config.parameters
+        if oip_tensors.CONTRACT not in parameters:
+            raise ProtocolError("not_implemented", f"{reply.source} gives no contract for {model!r}", help="use infer")
+        with _reading(reply):
+            contract = Contract.from_json(parameters[oip_tensors.CONTRACT].string_value)
+        # A name that a map lacks would be made by asking for it.
+        bundle = parameters["bundle"].string_value if "bundle" in parameters else ""
+        found = _Known(contract, bundle, Records(contract.inputs))
+        kept = self._known.setdefault((model, version), {})
+        kept.pop(bundle, None)
+        kept[bundle] = found
+        while len(kept) > _KEPT:
+            del kept[next(iter(kept))]
+        return found
+
+    def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]:
+        """The repository index."""
+        reply = yield from _call(
+            "RepositoryIndex", message("RepositoryIndexRequest")(), "RepositoryIndexResponse", options
+        )
+        return [{"name": item.name, "version": item.version, "state": item.state} for item in reply.body.models]
+
+    def ready(self, model: str | None, options: CallOptions) -> Flow[bool]:
+        """One question, asked once."""
+        name = "ServerReady" if model is None else "ModelReady"
+        request = message(f"{name}Request")() if model is None else message(f"{name}Request")(name=model)
+        try:
+            reply = yield _send(name, request, options, options.timeout)
+        except NoReply:
+            return False
+        try:
+            return reply.status == 0 and bool(message(f"{name}Response").FromString(reply.body).ready)
+        except DecodeError:
+            return False
+
+
+def _plain(value: Any) -> Any:
+    """A record with numpy values made Python's."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _column(array: Array, kind: str) -> Array:
+    if kind != "string":
+        return array
+    out = np.empty(array.shape, object)
+    out.reshape(-1)[:] = [item.decode() for item in array.reshape(-1)]
+    return out
+
+
+def _parameter(value: Any) -> Any:
+    return getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+
+
+def _send(name: str, request: Any, options: CallOptions, left: float) -> Send:
+    return Send(name, request.SerializeToString(), options.headers, left)
+
+
+def _call(name: str, request: Any, response: str, options: CallOptions) -> Flow[Reply]:
+    send: Callable[[float], Send] = lambda left: _send(name, request, options, left)  # noqa: E731  # one line says it
+    return call(
+        send,
+        lambda reply: _read(reply, response),
+        timeout=options.timeout,
+        retries=options.retries,
+        until=options.until,
+    )
+
+
+def _read(reply: Reply, response: str) -> Reply:
+    """The reply with its message in place of the bytes; raises the error of a failed call."""
+    if reply.status:
+        raise error(reply)
+    with foreign.reading(reply.source, _OK, reply.body):
+        return replace(reply, body=message(response).FromString(reply.body))
+
+
+_OK = "OK"
+
+
+def _reading(reply: Reply) -> AbstractContextManager[None]:
+    return foreign.reading(reply.source, _OK, str(reply.body))
+
+
+def _tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Output arrays, the asked ones among them, and parameters of an answer; also where it has typed contents."""
+    answer = reply.body
+    with _reading(reply):
+        raw = answer.raw_output_contents
+        if raw and len(raw) != len(answer.outputs):
+            raise foreign.Misread(f"it has {len(raw)} raw tensors for {len(answer.outputs)} outputs")
+        arrays = {
+            tensor.name: tensor_array(tensor.datatype, tensor.shape, raw[at]) if raw else _typed(tensor)
+            for at, tensor in enumerate(answer.outputs)
+        }
+        for name in asked:
+            if name not in arrays:
+                raise foreign.Misread(f"it has no output {name!r}")
+        return arrays, {name: _parameter(value) for name, value in answer.parameters.items()}
+
+
+def _typed(tensor: Any) -> Array:
+    values = getattr(tensor.contents, oip_tensors.CONTENTS[tensor.datatype])
+    array: Array = np.empty(
+        len(values), object if tensor.datatype == "BYTES" else oip_tensors.DATATYPES[tensor.datatype]
+    )
+    array[:] = list(values)
+    return array.reshape(tuple(tensor.shape))
+
+
+def _records(reply: Reply, contract: Contract, arrays: Mapping[str, Array], rows: int) -> list[dict[str, Any]]:
+    """The outputs as records, one a row."""
+    with _reading(reply):
+        outputs = {field.name: _column(arrays[field.name], field.kind) for field in contract.outputs}
+        for field in contract.outputs:
+            if outputs[field.name].shape != (rows, *field.shape):
+                raise foreign.Misread(f"{field.name} has shape {list(outputs[field.name].shape)} for {rows} records")
+        return Columns(contract.outputs, outputs, rows).to_records()
+
+
+def error(reply: Reply) -> FivefoldError:
+    """The error of a failed call: its code from the trailer, paths and help from the rich status."""
+    from google.rpc import error_details_pb2, status_pb2
+
+    code = reply.headers.get("fivefold-code")
+    if code is None:
+        sentence = foreign.answered(reply.source, _NAMES.get(reply.status, str(reply.status)), reply.body)
+        return error_of({"code": _BY_STATUS.get(reply.status, "internal"), "error": sentence})
+    body: dict[str, Any] = {"error": reply.body, "code": code}
+    retry_after: float | None = None
+    try:
+        status = status_pb2.Status.FromString(reply.headers.get("grpc-status-details-bin", b""))
+    except (DecodeError, TypeError):
+        # The sentence and the code are worth more than the details that something on the way has spoiled.
+        status = status_pb2.Status()
+    for packed in status.details:
+        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(packed.value)
+            body |= {key: info.metadata[key] for key in ("path", "help") if info.metadata.get(key)}
+        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            refused = error_details_pb2.BadRequest.FromString(packed.value)
+            body["details"] = [
+                {"code": item.reason.lower(), "path": item.field, "error": item.description}
+                for item in refused.field_violations
+            ]
+        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
+            retry_after = delay.seconds + delay.nanos / 1e9
+    return error_of(body, retry_after=retry_after, fallback=_BY_STATUS.get(reply.status, "internal"))

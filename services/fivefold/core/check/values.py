@@ -1,0 +1,339 @@
+"""What values a field allows, applied to whole columns.
+
+Every reader hands its values to the functions here, so a value is accepted or refused the same way whatever it came in.
+The numeric path is vectorised; text is walked value by value. Decoding wire forms is left to the readers,
+collecting what is wrong to `findings`, a model's answers to `outputs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from fivefold.core.check.findings import (
+    Findings,
+    Mask,
+    Sentence,
+    first,
+    say,
+)
+from fivefold.core.columns import Array, narrow, null_mask
+from fivefold.core.errors import MAX_DETAILS
+from fivefold.core.fields.field import Field, Limits
+from fivefold.core.fields.suggestion import nearest
+
+FEW = 64
+"""Numbers up to which walking through them in Python is quicker than reducing an array."""
+
+
+def expected(field: Field) -> str:
+    """What a scalar of the field is, as a message says it."""
+    nouns = {
+        "bool": "true or false",
+        "int": "an integer",
+        "float": "a number",
+        "string": "a string",
+        "bytes": "base64 text",
+    }
+    return nouns[field.kind]
+
+
+def _limit(field: Field, word: str, value: Any) -> str:
+    return f"expected {expected(field)} of {word} {say(value)}{f' {field.unit}' if field.unit else ''}"
+
+
+def numbers(findings: Findings, index: int, source: Array, skip: Mask | None, *, json_source: bool = False) -> Array:
+    """Check a numeric source against a numeric field; returns the column in the field's dtype.
+
+    `source` has shape [rows, *field.shape] and any integer or float dtype. Cells under `skip` are null or already
+    refused and hold whatever stands for null. JSON has no infinities, so an infinite `json_source` is a number beyond
+    binary64.
+    """
+    field = findings.fields[index]
+    if skip is None:
+        values = plain_numbers(field, source)
+        if values is not None:
+            return values
+    if field.kind == "float":
+        return _floats(findings, index, field, source, skip, json_source)
+    return _integers(findings, index, field, source, skip, json_source)
+
+
+def plain_numbers(field: Field, source: Array) -> Array | None:
+    """The short way for the usual few numbers that are all right: the column in the field's dtype, or None.
+
+    It only accepts; what it leaves, the full check tells apart. A reduction in numpy costs more than a walk through a
+    few dozen Python numbers.
+    """
+    interval = field.interval
+    if (
+        interval is None
+        or not 0 < source.size <= FEW
+        or source.dtype.kind not in ("f" if field.kind == "float" else "iu")
+    ):
+        return None
+    values = source.ravel().tolist()
+    # The sum of finite numbers that is not finite itself is left to the full check, like NaN and the infinities.
+    if field.kind == "float" and not isfinite(sum(values)):
+        return None
+    low, high = interval
+    return source.astype(field.dtype, copy=False) if min(values) >= low and max(values) <= high else None
+
+
+def _floats(findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool) -> Array:
+    values = narrow(source, np.dtype(field.dtype))
+    finite = np.isfinite(values)
+    law = field.limits
+    skipped = skip
+    if field.nullable:
+        nan = np.isnan(values)
+        skipped = nan if skip is None else skip | nan
+    plain = law.enum is None
+    if plain and skipped is None and finite.all():
+        inside = (law.low is None or (values >= law.low).all()) and (law.high is None or (values <= law.high).all())
+        if inside:
+            return values
+    live = ~skipped if skipped is not None else np.ones(values.shape, np.bool_)
+    wide = source.astype(np.float64, copy=False)
+    came_finite = np.isfinite(wide)
+    beyond = live & ~finite & (came_finite | np.isinf(wide) if json_source else came_finite)
+    _report(
+        findings,
+        "out_of_range",
+        index,
+        beyond,
+        lambda at: (
+            f"expected {expected(field)} that fits {field.dtype}, got "
+            + (say(wide[at]) if came_finite[at] else "one beyond binary64")
+        ),
+    )
+    if not field.allow_nan:
+        unfinite = live & ~finite & ~beyond
+        _report(findings, "not_finite", index, unfinite, lambda at: f"expected a finite number, got {say(wide[at])}")
+        live = live & finite
+    else:
+        live = live & ~beyond & ~np.isnan(values)
+    _bounds(findings, index, field, law, values, source, live)
+    return values
+
+
+def _integers(
+    findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool
+) -> Array:
+    info = np.iinfo(field.dtype)
+    if skip is None and not field.nullable and field.enum is None and source.dtype.kind in "iu" and source.size:
+        # The usual case, two reductions: whatever they do not settle is told apart below.
+        low = info.min if field.minimum is None else field.minimum
+        high = info.max if field.maximum is None else field.maximum
+        if int(source.min()) >= low and int(source.max()) <= high:
+            return source.astype(field.dtype, copy=False)
+    live = ~skip if skip is not None else np.ones(source.shape, np.bool_)
+    if source.dtype.kind == "f":
+        wide = source.astype(np.float64, copy=False)
+        finite = np.isfinite(wide)
+        if json_source:
+            huge = live & ~finite
+            _report(
+                findings, "out_of_range", index, huge, lambda _: "expected an integer, got a number beyond binary64"
+            )
+        else:
+            _report(
+                findings, "not_finite", index, live & ~finite, lambda at: f"expected an integer, got {say(wide[at])}"
+            )
+        live = live & finite
+        whole = np.zeros(wide.shape, np.bool_)
+        whole[finite] = np.floor(wide[finite]) == wide[finite]
+        _report(findings, "wrong_type", index, live & ~whole, lambda at: f"expected an integer, got {say(wide[at])}")
+        live = live & whole
+        # 2^63 and 2^64 are exact in binary64 while the largest int64 and uint64 are not: compare with the open end.
+        fits = (wide >= float(info.min)) & (wide < float(int(info.max) + 1))
+    else:
+        fits = (source >= int(info.min)) & (source <= int(info.max))
+    _report(
+        findings,
+        "out_of_range",
+        index,
+        live & ~fits,
+        lambda at: f"expected {_article(field.dtype)}, got {say(source[at])}",
+    )
+    live = live & fits
+    filler = field.null_value if field.nullable else 0
+    values = np.full(source.shape, filler, np.dtype(field.dtype))
+    values[live] = source[live].astype(field.dtype)
+    if field.nullable:
+        live = live & ~null_mask(field, values)
+    _bounds(findings, index, field, field.limits, values, source, live)
+    return values
+
+
+def _article(dtype: str) -> str:
+    return f"{'an' if dtype[0] in 'iu' and dtype[:2] != 'ui' else 'a'} {dtype}"
+
+
+def _bounds(
+    findings: Findings, index: int, field: Field, law: Limits, values: Array, source: Array, live: Mask
+) -> None:
+    refused = np.zeros(values.shape, np.bool_)
+    if law.low is not None:
+        below = live & (values < law.low)
+        _report(
+            findings,
+            "out_of_range",
+            index,
+            below,
+            lambda at: f"{_limit(field, 'at least', field.minimum)}, got {say(source[at])}",
+        )
+        refused |= below
+    if law.high is not None:
+        above = live & (values > law.high)
+        _report(
+            findings,
+            "out_of_range",
+            index,
+            above,
+            lambda at: f"{_limit(field, 'at most', field.maximum)}, got {say(source[at])}",
+        )
+        refused |= above
+    if law.enum is not None:
+        outside = live & ~refused & ~np.isin(values, law.enum)
+        _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
+
+
+def _report(findings: Findings, code: str, index: int, mask: Mask, message: Callable[[tuple[int, ...]], str]) -> None:
+    if not mask.any():
+        return
+    scalar = mask.ndim == 1
+    findings.bad |= mask if scalar else mask.reshape(len(mask), -1).any(axis=1)
+    for place in first(mask):
+        row, element = divmod(place, mask.size // len(mask))
+        at = tuple(int(i) for i in np.unravel_index(place, mask.shape))
+        findings.cell(code, index, row, None if scalar else element, partial(message, at))
+
+
+def _one_of(field: Field) -> str:
+    assert field.enum is not None
+    shown = ", ".join(say(value) for value in field.enum[:6])
+    return f"expected one of {shown}{', …' if len(field.enum) > 6 else ''}"
+
+
+def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Array:
+    """Check an object array of `str` (or of `bytes` for a bytes field), shape [rows, *field.shape]; returns it.
+
+    A string value may come as UTF-8 `bytes`. Cells under `skip` are replaced by the field's null or an empty value.
+    """
+    field = findings.fields[index]
+    law = field.limits
+    string = field.kind == "string"
+    filler = field.null if field.nullable else ("" if string else b"")
+    flat = source.reshape(-1)
+    if skip is None and string and not field.nullable:
+        plain = plain_text(field, source)
+        if plain is not None:
+            return plain
+    values = flat.tolist()
+    hidden = None if skip is None else skip.reshape(-1).tolist()
+    per_row = field.size
+    scalar = not field.shape
+    least, most = field.min_length, field.max_length
+    lawless = law.pattern is None and field.enum is None and least is None and most is None
+    for position, value in enumerate(values):
+        if hidden is not None and hidden[position]:
+            values[position] = filler
+            continue
+        try:
+            if string:
+                if isinstance(value, bytes):
+                    values[position] = value = value.decode("utf-8")
+                elif not value.isascii():
+                    value.encode("utf-8")
+        except UnicodeError:
+            kind = "a lone surrogate" if isinstance(value, str) else "other bytes"
+            row, element = divmod(position, per_row)
+            message = f"expected valid UTF-8, got {kind}"
+            findings.cell("not_utf8", index, row, None if scalar else element, message)
+            values[position] = filler
+            continue
+        if lawless or (field.nullable and value == field.null):
+            continue
+        code, sentence, help = _text_law(field, law, value)
+        if code:
+            row, element = divmod(position, per_row)
+            findings.cell(code, index, row, None if scalar else element, sentence, help)
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out.reshape(source.shape)
+
+
+def plain_text(field: Field, array: Array) -> Array | None:
+    """The short way for text that is all right, as `plain_numbers` is for numbers: the column itself, or None."""
+    if field.kind != "string" or array.dtype.kind != "O" or field.limits.pattern is not None or field.nullable:
+        return None
+    values = array.ravel().tolist()
+    if not all(type(value) is str and value.isascii() for value in values):
+        return None
+    if field.enum is not None:
+        return array if field.limits.known.issuperset(values) else None
+    return array if field.min_length is None and field.max_length is None else None
+
+
+def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, Sentence, Sentence]:
+    if field.enum is not None and value not in law.known:
+        return (
+            "not_in_enum",
+            lambda: f"{_one_of(field)}, got {say(value)}",
+            lambda: nearest(value, map(str, field.enum or ())),
+        )
+    unit = "code points" if field.kind == "string" else "bytes"
+    if field.min_length is not None and len(value) < field.min_length:
+        return "too_short", lambda: f"expected at least {field.min_length} {unit}, got {len(value)}", None
+    if field.max_length is not None and len(value) > field.max_length:
+        return "too_long", lambda: f"expected at most {field.max_length} {unit}, got {len(value)}", None
+    if law.pattern is not None and not law.pattern.matches(value):
+        return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {say(value)}", None
+    return "", "", None
+
+
+def column(
+    findings: Findings, index: int, source: Array, skip: Mask | None = None, *, json_source: bool = False
+) -> Array:
+    """Check a typed source of the field's own family; returns the column in the field's dtype.
+
+    `source` has shape [rows, *field.shape]. Cells under `skip` are null, or of a row that is refused or filled later.
+    """
+    field = findings.fields[index]
+    if field.null_is_value:
+        findings.nulls[field.name] = np.zeros(source.shape, np.bool_) if skip is None else np.array(skip)
+    if field.numeric:
+        return numbers(findings, index, source, skip, json_source=json_source)
+    if field.kind == "bool":
+        values = np.where(skip, bool(field.null_value), source) if skip is not None else source
+        return np.asarray(values, np.bool_)
+    return text(findings, index, source, skip)
+
+
+def refuse_nulls(findings: Findings, index: int, nulls: Mask) -> None:
+    """Report nulls of a field that allows none. `nulls` has shape [rows] (whole values) or the column's shape."""
+    field = findings.fields[index]
+    if field.nullable or not nulls.any():
+        return
+    message = f"expected {expected(field)}, got null"
+    findings.bad |= nulls if nulls.ndim == 1 else nulls.reshape(len(nulls), -1).any(axis=1)
+    for place in first(nulls):
+        row, element = divmod(place, nulls.size // len(nulls))
+        findings.cell("null_not_allowed", index, row, None if nulls.ndim == 1 else element, message)
+
+
+def every_cell(findings: Findings, index: int, code: str, message: str) -> None:
+    """Refuse every cell of a field with one sentence: the whole column is of the wrong family."""
+    findings.bad[:] = True
+    field = findings.fields[index]
+    if not findings.rows:
+        findings.name(code, index, field.name, (), message)
+        return
+    for cell in range(min(findings.rows * field.size, MAX_DETAILS)):
+        row, element = divmod(cell, field.size)
+        findings.cell(code, index, row, element if field.shape else None, message)

@@ -1,0 +1,1 @@
+"""The contract: its fields in order, and how it is read."""

@@ -1,1 +1,0 @@
-"""The wire's messages: `.proto` files and the modules made of them by `fivefold.online.grpc.generate`."""

@@ -1,0 +1,109 @@
+"""What `fivefold serve` prints when it answers: the models, the addresses, and one request for each transport to paste.
+
+The requests are a golden row, so they are known to be answered. Starting and stopping is left to `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fivefold.serving.oip import metadata
+
+if TYPE_CHECKING:
+    from fivefold.core.fields.field import Field
+    from fivefold.serving.repository import Model
+    from fivefold.serving.settings import OnlineSettings
+
+PASTE = 1600
+"""A longer request is not for pasting; the metadata is asked for instead."""
+
+
+KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
+"""What a request to a guarded server needs, for curl and grpcurl alike."""
+
+
+def text(requests: str, settings: OnlineSettings, seconds: float) -> str:
+    """The whole announcement around `requests`; `seconds` is the time the start took."""
+    http, grpc = settings.http, settings.grpc
+    return f"""
+ready in {seconds:.1f} s
+
+  REST  http://{http}/        a page for people; API at http://{http}/docs
+  gRPC  {grpc}
+  key   {asked(settings)}
+
+{requests}
+
+Ctrl-C stops it.
+"""
+
+
+def requests(models: Sequence[Model], settings: OnlineSettings) -> str:
+    """The models, and one request for each transport."""
+    rows = [("model", "version", "rows/s for one", "bundle")]
+    for model in models:
+        one = model.scorer.seconds(1)
+        rows.append((model.name, model.version, f"{1 / one:,.0f}" if one else "-", model.bundle.digest))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    first = models[0]
+    return f"""{table}
+
+{curl(first, settings.http, settings.guarded)}
+
+{grpcurl(first, settings.grpc, settings.guarded)}"""
+
+
+def asked(settings: OnlineSettings) -> str:
+    """Who is let in."""
+    if not settings.guarded:
+        return "none is asked for"
+    wanted = [f"an API key of {settings.keys}"] if settings.keys else []
+    wanted += [f"a token of {settings.oidc_issuer}"] if settings.oidc_issuer else []
+    return f"{' or '.join(wanted)}, as authorization: Bearer KEY"
+
+
+def curl(model: Model, http: str, guarded: bool = False) -> str:
+    """A prediction over REST."""
+    key = KEY if guarded else ""
+    url = f"http://{http}/v1/models/{model.name}"
+    body = json.dumps({"instances": model.bundle.golden()[0].slice(0, 1).to_records()})
+    if len(body) > PASTE:
+        return f"curl -s {url}{key}"
+    return f"curl -s {url}:predict{key} -H 'content-type: application/json' -d {shlex.quote(body)}"
+
+
+def grpcurl(model: Model, grpc: str, guarded: bool = False) -> str:
+    """A prediction over gRPC, or the model's metadata where a row does not fit into readable text."""
+    head, service = f"grpcurl -plaintext{KEY if guarded else ''} -d", "inference.GRPCInferenceService"
+    row = model.bundle.golden()[0].slice(0, 1)
+    values = row.to_records()[0]
+    tensors = [_tensor(field, values[field.name]) for field in row.fields]
+    if None not in tensors:
+        body = json.dumps({"model_name": model.name, "inputs": tensors})
+        if len(body) <= PASTE:
+            return f"{head} {shlex.quote(body)} {grpc} {service}/ModelInfer"
+    body = json.dumps({"name": model.name})
+    return f"{head} {shlex.quote(body)} {grpc} {service}/ModelMetadata"
+
+
+def _tensor(field: Field, value: Any) -> dict[str, Any] | None:
+    datatype = metadata.NAMES[field.dtype]
+    flat = _flat(value)
+    if datatype not in metadata.CONTENTS or field.dtype in ("string", "bytes") or None in flat:
+        return None
+    return {
+        "name": field.name,
+        "datatype": datatype,
+        "shape": [1, *field.shape],
+        "contents": {metadata.CONTENTS[datatype]: flat},
+    }
+
+
+def _flat(value: Any) -> list[Any]:
+    return [item for part in value for item in _flat(part)] if isinstance(value, list) else [value]

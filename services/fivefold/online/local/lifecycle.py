@@ -1,0 +1,400 @@
+"""`fivefold serve`: one machine's run of the host, from the check of the ports to the last process.
+
+    fivefold serve ──starts──> engine ──starts──> Ray, Serve, HAProxy, replicas
+         │ └──starts──> opening: the bundles            │ HAProxy dies with its manager
+         │  adopts whatever these leave                 └ Ray's processes die with the engine
+         └─ ports, signals, what the user reads, and a watch on all of it
+
+Both this process and the engine adopt their descendants' orphans, so killing either of them, even both, leaves nothing.
+The engine loads Ray while the bundles are tried in a process of their own (`opening`); nothing is started before
+bundles and ports are known to be good. Ray and Serve are `ray_process`'s, what of it may end and come back is
+`watch`'s, the application is `deployment`'s, arguments and variables are the command line's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, NoReturn
+
+from fivefold.core import redact
+from fivefold.core.bundle.manifest import MODEL_DIRECTORY
+from fivefold.core.errors import BundleInvalid
+from fivefold.core.settings import SettingsError, address
+from fivefold.delivery import cache
+from fivefold.delivery.reference import Reference
+from fivefold.delivery.settings import DeliverySettings
+from fivefold.local import processes
+from fivefold.local.scratch import short
+from fivefold.online.local import banner, opening, ports, watch
+from fivefold.online.local.child import Child, Ended
+from fivefold.online.local.ray_process import Order
+from fivefold.online.local.signals import Stop, signals
+from fivefold.serving import handover
+
+if TYPE_CHECKING:
+    from fivefold.serving.settings import OnlineSettings
+
+STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
+"""What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""
+
+READY_SECONDS: Final = 5.0
+"""How often a run that answers is asked whether it is ready."""
+
+SILENT_SECONDS: Final = 30.0
+"""For how long Ray's servers may be there and say nothing."""
+
+UNREADY_SECONDS: Final = 60.0
+"""A run that has not said ready for so long, and for the time that its models need to load, is given up."""
+
+LOG_BYTES = 1024 * 1024
+"""The replicas' log lines are read as they come; a file of this size is emptied."""
+
+
+class EngineFailed(Exception):
+    """Ray, Serve or a replica did not start, or ended by itself; the message says what it said."""
+
+
+class Stopped(Exception):
+    """The user asked for the end, by a signal, before the run answered."""
+
+
+def serve(
+    models: Sequence[str | os.PathLike[str]],
+    settings: OnlineSettings,
+    *,
+    defaults: Mapping[str, str] | None = None,
+    delivery: DeliverySettings | None = None,
+    out: IO[str] | None = None,
+    err: IO[str] | None = None,
+) -> int:
+    """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
+
+    `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. The status is 1 for a port
+    that is taken, a start that failed, or a part of the run that ended and was not restored, and 128 + the signal's
+    number (130, 143, 129) for a run that was asked to end before it answered. A bundle that must not be served raises
+    `BundleInvalid`, a contract `ContractInvalid`, and one that cannot be had what `fivefold.delivery.fetch` raises, all
+    before Ray starts. A second signal stops without waiting for what is being answered. Only the main thread may call
+    this: it sets signal handlers, and it kills and collects every child of the process.
+    """
+    out, err = out or sys.stdout, err or sys.stderr
+    with signals() as stop, contextlib.ExitStack() as stack:
+        try:
+            run = Run(models, settings, delivery or DeliverySettings(), dict(defaults or {}), out, err, stop)
+            stack.callback(run.end)
+            run.start()
+            run.wait()
+        except Stopped:
+            return 128 + stop.signum
+        except (ports.PortTaken, ports.Lacking, EngineFailed) as error:
+            # What Ray and its workers have said may quote a reference.
+            print(f"error: {redact.text(str(error))}", file=err, flush=True)
+            return 1
+    return 0
+
+
+class Run:
+    """One run: its ports, its directory, its engine. `start`, `wait` and `end` in that order; `end` always."""
+
+    def __init__(
+        self,
+        models: Sequence[str | os.PathLike[str]],
+        settings: OnlineSettings,
+        delivery: DeliverySettings,
+        defaults: dict[str, str],
+        out: IO[str],
+        err: IO[str],
+        stop: Stop,
+    ) -> None:
+        """Raises `claims.PortTaken`, `claims.Lacking`, and `BundleInvalid` for what is no reference."""
+        ports.check_descriptors()
+        self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
+        # A replica has other variables and another directory, and must find what was fetched here.
+        self._delivery = replace(
+            delivery,
+            bundle_cache=str(Path(delivery.bundle_cache or cache.default()).resolve()),
+            trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys),
+        )
+        self._defaults, self._out, self._err, self._stop = defaults, out, err, stop
+        self._settings = replace(
+            settings,
+            http=ports.free_address(settings.http, "--http"),
+            grpc=ports.free_address(settings.grpc, "--grpc"),
+            # The replicas work in another directory.
+            keys=str(Path(settings.keys).resolve()) if settings.keys else "",
+        )
+        if self._settings.http == self._settings.grpc:
+            raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
+        self._begun = time.monotonic()
+        models_seconds = settings.self_test_seconds * len(self._models)
+        self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
+        self._unready_seconds = UNREADY_SECONDS + models_seconds
+        self._watch = watch.Watch(watch.parts(models_seconds))
+        self._keeper: handover.Keeper | None = None
+        self._engine: Child | None = None
+        with contextlib.ExitStack() as undo:
+            taken = {address(self._settings.http)[1], address(self._settings.grpc)[1]}
+            mark, self._base = ports.port_block(taken)
+            undo.callback(mark.close)
+            scratch = short()
+            undo.callback(scratch.close)
+            self._directory = scratch.path
+            self._log_path = self._directory / "requests.log"
+            self._log = undo.enter_context(self._log_path.open("a+", encoding="utf-8", errors="replace"))
+            self._environment = ports.environment(self._directory, self._base, self._settings)
+            self._claimed = undo.pop_all()
+
+    def start(self) -> None:
+        """Check the bundles, start the engine, and return when the first request can be answered.
+
+        Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `claims.PortTaken`, `Stopped`.
+        """
+        if ports.direct(self._settings):
+            listener = ports.listener(self._settings.http)
+            try:
+                self._keeper = handover.Keeper(listener, self._directory / "http.sock")
+            except BaseException:
+                listener.close()
+                raise
+        processes.adopt_orphans()
+        self._claimed.callback(processes.release_orphans)
+        self._engine = Child("fivefold.online.local.ray_process", self._directory / "engine.log", self._environment)
+        self._say("checking", ", ".join(model.name for model in self._models))
+        requests = self._open_bundles()
+        self._engine.order(self._order())
+        for stage, seconds in self._stages.items():
+            self._say("starting", stage)
+            self._await(stage, time.monotonic() + seconds, seconds)
+        self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
+        self._out.write(banner.text(requests, self._settings, time.monotonic() - self._begun))
+        self._out.flush()
+
+    def wait(self) -> None:
+        """Pass the replicas' log lines on until a signal comes; raises `EngineFailed` if a part of the run ends by
+        itself and is not restored, or nothing is answered any more."""
+        assert self._engine is not None
+        looked = asked = time.monotonic()
+        unready = silent = 0.0
+        while not self._stop.wait(0.25):
+            self._pass_log_on()
+            now = time.monotonic()
+            if now - looked >= watch.LOOK_SECONDS:
+                looked = now
+                self._look()
+                silent = 0.0 if self._ray_answers() else silent + watch.LOOK_SECONDS
+                if silent > SILENT_SECONDS:
+                    raise EngineFailed(f"Ray has not answered for {SILENT_SECONDS:.0f} s\nhelp: start it again")
+            if now - asked >= READY_SECONDS:
+                asked = now
+                # By what was asked, not by the clock: this process may have been stopped itself.
+                unready = 0.0 if self._ready(timeout=2) else unready + READY_SECONDS
+                if unready > self._unready_seconds:
+                    self._fail(f"{self._readyz()} has not said ready for {unready:.0f} s")
+        print("\nstopping; once more to stop at once", file=self._out, flush=True)
+        self._let_go()
+        self._engine.dismiss()
+        deadline = time.monotonic() + self._settings.drain_seconds + 10
+        while self._engine.process.poll() is None and time.monotonic() < deadline and self._stop.count < 2:
+            self._stop.wait(0.05, count=2)
+            self._pass_log_on()
+
+    def end(self) -> None:
+        """Kill what is left of the run and remove its files."""
+        left = processes.sweep()
+        self._let_go()
+        if not left:
+            self._pass_log_on()
+        if self._engine is not None:
+            self._engine.close()
+        self._claimed.close()
+        if left:
+            print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
+
+    def _open_bundles(self) -> str:
+        """What the announcement says of the models, once all of them have been loaded and tested."""
+        from fivefold.guard import Guard
+
+        try:
+            Guard.of(self._settings)
+        except SettingsError as error:
+            raise EngineFailed(str(error)) from None
+        package = self._environment["PYTHONPATH"]
+        trial = Child(
+            "fivefold.online.local.opening",
+            self._directory / "opening.log",
+            # Not the engine's variables: what holds for it holds for no model.
+            os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
+        )
+        try:
+            trial.order(
+                opening.Order(
+                    [str(model) for model in self._models],
+                    self._defaults,
+                    asdict(self._settings),
+                    asdict(self._delivery),
+                ).to_json()
+            )
+            return self._tried(trial)
+        finally:
+            # Whatever a model has started, too.
+            engine = self._engine.process.pid if self._engine else 0
+            processes.sweep(keep={engine, *processes.descendants(engine)})
+            trial.close()
+
+    def _tried(self, trial: Child) -> str:
+        """Follow a process that opens the bundles; raises what it has found, or `BundleInvalid` for a model that hangs
+        or ends the process."""
+        model, until, seconds = "", None, self._settings.self_test_seconds
+        while True:
+            try:
+                report = trial.report(until, self._stop.fileno, self._turn)
+            except Ended:
+                if not model:
+                    raise EngineFailed(f"the bundles could not be opened{trial.said()}") from None
+                raise BundleInvalid(
+                    f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
+                    path=MODEL_DIRECTORY,
+                    help=f"it printed{trial.said()}" if trial.said() else None,
+                ) from None
+            if report is None:
+                from fivefold.core.runtime.scorer import took_too_long
+
+                raise took_too_long(model, seconds)
+            match report["event"]:
+                case opening.FETCHING:
+                    until = None
+                case opening.TESTING:
+                    # Who holds the interpreter's lock keeps the other side from saying so itself.
+                    model, until = report["model"], time.monotonic() + seconds + 1
+                case opening.REFUSED:
+                    raise opening.error_of(report["error"])
+                case opening.UNUSABLE:
+                    raise EngineFailed(report["error"])
+                case opening.DONE:
+                    text: str = report["text"]
+                    return text
+
+    def _await(self, stage: str, until: float, seconds: float) -> None:
+        """Wait for the engine to say that a stage of the start has ended."""
+        assert self._engine is not None
+        try:
+            report = self._engine.report(until, self._stop.fileno, self._starting)
+        except Ended:
+            self._fail("the server could not start")
+        except EngineFailed:
+            # An engine that gives up says why, and then ends what it has started.
+            with contextlib.suppress(Ended):
+                late = self._engine.report(time.monotonic() + 1, self._stop.fileno, self._turn)
+                if late is not None and late["event"] == "failed":
+                    raise EngineFailed(late["error"]) from None
+            raise
+        if report is None:
+            self._fail(f"{stage} did not start within {seconds:.0f} seconds")
+        if report["event"] == "failed":
+            raise EngineFailed(report["error"])
+
+    def _turn(self) -> None:
+        self._pass_log_on()
+        if self._stop.count:
+            raise Stopped
+
+    def _starting(self) -> None:
+        self._turn()
+        self._look(starting=True)
+
+    def _look(self, *, starting: bool = False) -> None:
+        assert self._engine is not None
+        ended = self._engine.process.poll()
+        if ended is not None and ended < 0:
+            self._fail(f"the server ended by itself ({signal.Signals(-ended).name})")
+        try:
+            self._watch.look(starting=starting)
+        except watch.Died as died:
+            raise EngineFailed(
+                f"{died}\nhelp: start it again; where memory ran out, the kernel's log says so"
+            ) from None
+        if ended is not None and not starting:
+            self._fail("the server ended by itself")
+
+    def _ray_answers(self) -> bool:
+        """Whether the engine has said so since this was asked last."""
+        assert self._engine is not None
+        heard = False
+        with contextlib.suppress(Ended):  # the next look at the processes says why
+            while self._engine.report(time.monotonic(), self._stop.fileno, self._pass_log_on):
+                heard = True
+        return heard
+
+    def _fail(self, why: str) -> NoReturn:
+        raise EngineFailed(f"{why}{self._engine.said() if self._engine else ''}")
+
+    def _let_go(self) -> None:
+        """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+    def _order(self) -> str:
+        http, grpc = ports.proxy_addresses(self._settings, self._base)
+        order = Order(
+            arguments={
+                "models": [str(model) for model in self._models],
+                "defaults": self._defaults,
+                "settings": asdict(self._settings),
+                "delivery": asdict(self._delivery),
+                # Replicas share the machine's cores with everything else on it.
+                "num_cpus": 0.0,
+                "grpc_listen": self._settings.grpc if ports.direct(self._settings) else "",
+                "http_socket": str(self._directory / "http.sock") if ports.direct(self._settings) else "",
+                "log": str(self._log_path),
+            },
+            # Ray opens its directory to every user of the machine; ours around it stays shut.
+            directory=str(self._directory / "ray"),
+            http_port=address(http)[1],
+            grpc_port=address(grpc)[1],
+            drain_seconds=self._settings.drain_seconds,
+            parent=os.getpid(),
+        )
+        return order.to_json()
+
+    def _until_ready(self, until: float) -> None:
+        while not self._ready(timeout=5):
+            if self._stop.wait(0.05):
+                raise Stopped
+            self._look(starting=True)
+            if time.monotonic() > until:
+                self._fail(f"{self._readyz()} does not say ready")
+
+    def _readyz(self) -> str:
+        host, port = address(self._settings.http)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+
+    def _ready(self, timeout: float) -> bool:
+        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with ask.open(self._readyz(), timeout=timeout) as answer:
+                return bool(answer.status == 200)
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _pass_log_on(self) -> None:
+        lines = self._log.read()
+        if lines:
+            self._err.write(lines)
+            self._err.flush()
+        if self._log.tell() > LOG_BYTES:
+            # The writers append, so they go on at the new end.
+            os.truncate(self._log_path, 0)
+            self._log.seek(0)
+
+    def _say(self, verb: str, what: str) -> None:
+        print(f"{time.monotonic() - self._begun:5.1f} s  {verb} {what}", file=self._out, flush=True)

@@ -1,0 +1,330 @@
+"""The Ray Serve application: one deployment that holds the HTTP app, the gRPC services and the scorers.
+
+`fivefold.online.ray.deployment:build` is what a RayService names and what `fivefold serve` deploys. Requests are
+answered by `Front`, an ASGI middleware that runs in the replica before Ray's own request wrapper, and by gRPC services
+that Ray's server passes through; the wrapper would halve the requests a second. What it did is kept true here:
+
+    limits       `Serving` admits `max_inflight` requests, below Ray's limits, and sheds the rest with Retry-After
+    autoscaling  `utilisation` reports the replica's load under the name of Ray's own measure: its policy applies
+    draining     the server's stop waits for what is being answered; `watch_drain` hears of it from Ray's health route
+    metrics      `/metrics` of each replica, and a copy in Ray's own metrics
+
+Which variables every process of the cluster needs is `ENVIRONMENT`; starting a cluster on one machine is left to
+`ray_process`, its life to `lifecycle`; what `build` takes is `arguments`' matter, what a replica answers with
+`endpoints`'s. This module must not postpone its annotations: Ray reads `build`'s as a class.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fivefold.delivery.settings import DeliverySettings
+from fivefold.online.ray.arguments import Arguments
+from fivefold.online.ray.metrics_copy import Copy
+from fivefold.online.ray.utilisation import Load
+from fivefold.serving.endpoints import Door
+from fivefold.serving.settings import OnlineSettings
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from starlette.middleware import Middleware
+
+    from fivefold.serving.repository import Model
+
+NAME = "fivefold"
+"""The name of the application."""
+
+DEPLOYMENT = "Online"
+
+GRPC_SERVICES = "fivefold.online.ray.deployment.grpc_services"
+"""The import path for Ray Serve's `grpc_servicer_functions`."""
+
+ENVIRONMENT = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "fivefold.online.ray.deployment.middlewares",
+    # A datagram for every request, parsed by a Python process, would cost as much as the request.
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # Room for all the headers that we take, so that it is we who refuse more, and for a request to be asked again.
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
+    # Scoring has no side effect: a request whose replica died before it answered is asked again of another one.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    # More often than a dead replica may fail before HAProxy leaves it out (3): a request that runs out of retries on a
+    # connection that was used before is dropped without an answer.
+    "RAY_SERVE_HAPROXY_RETRIES": "8",
+    # Ray gives its workers, replicas among them, the lowest priority but four: every other process of a busy machine
+    # then goes before an answer.
+    "RAY_worker_niceness": "0",
+}
+"""What every process of the cluster must find in its environment, the head's and the workers' alike."""
+
+DRAIN_POLL_SECONDS = 0.25
+EXPORT_SECONDS = 5.0
+LOAD_SECONDS = 1.0
+HEALTH_SECONDS = 1.0
+
+
+_door: Door | None = None
+"""The process's door. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's variable;
+it stays None in the head's fallback proxy, where no scorer lives."""
+
+
+class Front:
+    """The ASGI middleware that answers in place of Ray's wrapper, Ray's own routes (`/-/…`) excepted."""
+
+    def __init__(self, app: Any) -> None:
+        self._ray = app
+        if _door is not None:
+            _door.background.periodic("drain", partial(watch_drain, app, _door.drain))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, or hand it to Ray where no scorer lives or the route is Ray's."""
+        if _door is not None and scope["type"] == "http" and not scope["path"].startswith("/-/"):
+            await _door.app(scope, receive, send)
+        elif _door is None and scope["type"] == "http" and scope["path"] == "/readyz":
+            await _not_ready(send)
+        elif scope["type"] == "http":
+            await self._ray(scope, receive, _with_one_request_id(send))
+        else:
+            await self._ray(scope, receive, send)
+
+
+def _with_one_request_id(send: Any) -> Any:
+    """A `send` for what a replica answers by Ray's own way: Ray adds its `x-request-id` behind the answer's own."""
+
+    async def once(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            ids = [header for header in headers if header[0].lower() == b"x-request-id"]
+            message = message | {"headers": [header for header in headers if header not in ids] + ids[:1]}
+        await send(message)
+
+    return once
+
+
+async def _not_ready(send: Any) -> None:
+    """The fallback proxy's own answer: what it passes on may be answered, but slowly, and only by a replica."""
+    body = b'{"ready": false}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def watch_drain(ray: Any, drained: Callable[[], None], seconds: float = DRAIN_POLL_SECONDS) -> None:
+    """Ask Ray's own health route until it says that the replica drains, then call `drained` once.
+
+    It is the one public sign of a drain inside a replica, and what HAProxy goes by too.
+    """
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/-/healthz",
+        "raw_path": b"/-/healthz",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": None,
+        "server": None,
+    }
+    said: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message.get("body", b""))
+
+    while True:
+        said.clear()
+        # Ray's app refuses everything until the replica is up, which comes after this began.
+        with contextlib.suppress(Exception):
+            await ray(scope | {"headers": []}, receive, send)
+        if b"DRAINING" in b"".join(said):
+            drained()
+            return
+        await asyncio.sleep(seconds)
+
+
+def middlewares() -> "list[Middleware]":
+    """What Ray Serve puts in front of its own ASGI app, in replicas and in the head's fallback proxy."""
+    from starlette.middleware import Middleware
+
+    from fivefold.online.ray.loopback import listen_on_loopback_if_asked
+
+    listen_on_loopback_if_asked()
+    if _door is not None:
+        answer_early(_door.app)
+    return [Middleware(Front)]
+
+
+def answer_early(app: Any) -> None:
+    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's."""
+    from uvicorn.protocols.http import auto
+
+    from fivefold.serving.http.protocol import protocol_of
+
+    auto.AutoHTTPProtocol = protocol_of(app)
+
+
+def grpc_services(_: Any, server: Any) -> None:
+    """Put the gRPC services on a replica's server, past Ray's wrapper, which knows neither deadlines nor our errors."""
+    from fivefold.serving.grpc.servicer import register, register_unready
+
+    if _door is None:
+        register_unready(server)
+    else:
+        register(_door.servicer, server)
+
+
+class Online:
+    """The deployment's class. Its constructor opens and self-tests the bundles, so a replica that is up can answer."""
+
+    def __init__(
+        self,
+        models: list[str],
+        defaults: dict[str, str],
+        settings: OnlineSettings,
+        delivery: DeliverySettings | None,
+        grpc_listen: str,
+        http_socket: str,
+        log: str,
+    ) -> None:
+        global _door
+        from ray import serve
+
+        from fivefold.core import telemetry as vocabulary
+        from fivefold.core.settings import read
+        from fivefold.guard import Guard
+        from fivefold.online.ray.replica_count import Replicas, running
+        from fivefold.serving.dataplane import Serving
+        from fivefold.serving.repository import Models
+        from fivefold.serving.suspects import Suspects
+
+        # The file stays open for the replica's life.
+        vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
+        telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
+        opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
+        replicas = Replicas(running, settings.min_replicas)
+        guard = Guard.of(settings, replicas)
+        # What the replicas of this machine share; another machine's may die of the same request.
+        suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
+        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard, suspects)
+        serving.replica = serve.get_replica_context().replica_id.unique_id
+        self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
+        self._door = _door = Door(serving, telemetry)
+        _door.background.periodic("metrics", partial(copy_metrics, Copy(telemetry.registry)))
+        if guard is not None:
+            guard.start()
+            if settings.max_replicas > 1:
+                _door.background.periodic("replicas", replicas.watch)
+        # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
+        # with one bundle), in which nobody is answered; so the last one is before the doors open.
+        gc.collect()
+        gc.freeze()
+        if grpc_listen:
+            _door.listen_grpc(grpc_listen)
+        if http_socket:
+            _door.listen_http(http_socket)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
+        return self._door.app
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """The load, under the name by which Ray counts requests itself: the default policy then goes by it."""
+        from ray.serve._private.common import RUNNING_REQUESTS_KEY
+
+        return {RUNNING_REQUESTS_KEY: self._load.measure()}
+
+    async def __del__(self) -> None:
+        """Ray awaits this once, when nothing is ongoing by its own count."""
+        door = self.__dict__.get("_door")
+        if door is not None:
+            await door.close()
+
+
+def _tracer() -> Any:
+    """A tracer where the standard variables name an endpoint, otherwise None."""
+    from fivefold.core.telemetry import exporting_tracer
+
+    variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
+
+
+def open_models(references: list[str], delivery: DeliverySettings, seconds: float | None = None) -> "list[Model]":
+    """Fetch, verify and self-test bundles, each within so many seconds.
+
+    Raises as `fivefold.delivery.fetch` and `Scorer.open` do.
+    """
+    from fivefold.core.runtime.scorer import Scorer
+    from fivefold.delivery.fetch import fetch
+    from fivefold.serving.repository import Model
+
+    bundles = [fetch(reference, delivery) for reference in references]
+    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in bundles]
+
+
+async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:
+    """Keep Ray's metrics, which the cluster scrapes from every node, in step with the process's own."""
+    while True:
+        copy.update()
+        await asyncio.sleep(seconds)
+
+
+def build(arguments: Arguments) -> "Application":
+    """The application for these arguments. Nothing is opened here: only replicas need to see the bundles."""
+    from ray import serve
+    from ray.serve.config import AutoscalingConfig
+
+    settings = arguments.settings
+    autoscaling: dict[str, Any] = {
+        "min_replicas": settings.min_replicas,
+        "max_replicas": settings.max_replicas,
+        "target_ongoing_requests": settings.target_ongoing_requests,
+        "upscale_delay_s": settings.upscale_delay,
+        "downscale_delay_s": settings.downscale_delay,
+        # `Load` is an average already, and the delays are what keeps the number of replicas steady.
+        "metrics_interval_s": LOAD_SECONDS,
+        "look_back_period_s": 5 * LOAD_SECONDS,
+    }
+    with warnings.catch_warnings():
+        # Ray announces a variable in place of the interval, which it does not read yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        autoscaling_config = AutoscalingConfig(**autoscaling)
+    ingress: Any = serve.deployment(serve.ingress()(Online))
+    deployment = ingress.options(
+        name=DEPLOYMENT,
+        # Ray's limits are a backstop for what comes by its own way, so ours is the one that is met.
+        max_ongoing_requests=settings.max_inflight * 2,
+        max_queued_requests=settings.max_queued_requests,
+        graceful_shutdown_timeout_s=settings.drain_seconds,
+        graceful_shutdown_wait_loop_s=0.1,
+        # A replica goes only when its replacement answers: with one of them anything else would be an outage.
+        max_surge_percent=100,
+        # A replica that has died is noticed by this.
+        health_check_period_s=HEALTH_SECONDS,
+        ray_actor_options={"num_cpus": arguments.num_cpus},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+        autoscaling_config=autoscaling_config,
+    )
+    application: Application = deployment.bind(
+        list(arguments.models),
+        dict(arguments.defaults),
+        settings,
+        arguments.delivery,
+        arguments.grpc_listen,
+        arguments.http_socket,
+        arguments.log,
+    )
+    return application

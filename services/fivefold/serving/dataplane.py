@@ -1,0 +1,260 @@
+"""The whole inference path, in one place: admit, decode and check, score, encode, count, time and log.
+
+Every transport comes through `Serving.answer`; it hands over what turns its own bytes into a `Reading` and an `Answer`
+into its own bytes. Wire forms, status codes and headers are left to the transports; the rules on data and the model's
+own call are core's; opening bundles and starting servers is the host's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fivefold.core import telemetry as vocabulary
+from fivefold.core.errors import (
+    ContractError,
+    FivefoldError,
+    InternalError,
+)
+from fivefold.serving.admission import Room
+from fivefold.serving.repository import Model, Models, Statistics
+from fivefold.serving.scheduler import Worker
+from fivefold.serving.steps import Answer, Call, Work
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from fivefold.core.check.findings import Reading
+    from fivefold.core.telemetry import Lane, Telemetry
+    from fivefold.guard import Guard
+    from fivefold.serving.http.origins import Origins
+    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.suspects import Suspects
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Model",
+    "Models",
+    "Serving",
+    "Statistics",
+    "clean_traceparent",
+    "defect",
+    "timeout_seconds",
+]
+
+T = TypeVar("T")
+
+READERS = 2
+"""Threads that read large bodies, of all models; reading holds the interpreter's lock, so more would not be faster."""
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?", re.ASCII)
+_REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
+
+
+class Serving:
+    """Answers requests with the models of this process. One event loop drives it; the counters are that loop's own."""
+
+    def __init__(
+        self,
+        models: Models,
+        settings: OnlineSettings,
+        telemetry: Telemetry,
+        guard: Guard | None = None,
+        suspects: Suspects | None = None,
+    ) -> None:
+        """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are.
+
+        `suspects` knows what other replicas died with; None: nobody asks.
+        """
+        self.models = models
+        self.settings = settings
+        self.telemetry = telemetry
+        self.guard = guard
+        self.origins: Origins | None = None
+        """Which browsers' pages may ask; the HTTP application sets it. None: nobody looks."""
+        self.room = Room(settings.bytes_in_flight, settings.retry_after)
+        self.replica = f"{socket.gethostname()}:{os.getpid()}"
+        self._draining = False
+        self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
+        self._workers = {model: Worker(model, settings, self._readers, suspects) for model in models}
+        self._ids = itertools.count()
+        self._prefix = os.urandom(8).hex()
+        telemetry.inflight(lambda: self.inflight)
+        if guard is not None and guard.has_keys:
+            telemetry.keys_age(guard.keys_age)
+        for model in models:
+            telemetry.bundle(
+                model=model.name,
+                version=model.version,
+                bundle=model.bundle.digest,
+                contract=model.metadata["contract"],
+                runtime=model.bundle.manifest.runtime,
+            )
+
+    @property
+    def inflight(self) -> int:
+        """Requests in work, of all models."""
+        return sum(worker.inflight for worker in self._workers.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should be sent here: models are loaded and tested, and no drain has begun."""
+        return not self._draining
+
+    def drain(self) -> None:
+        """Say not ready from now on; what arrives all the same is still answered."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Let the threads finish what they have begun, drop the rest, and close the scorers."""
+        self._draining = True
+        for worker in self._workers.values():
+            worker.close()
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def request_id(self, given: str | None = None) -> str:
+        """The caller's request id where it is printable ASCII of at most 128 characters, otherwise a new one."""
+        if given and _REQUEST_ID.fullmatch(given):
+            return given
+        return f"{self._prefix}{next(self._ids):08x}"
+
+    async def read(self, step: Callable[[], T]) -> T:
+        """A step of reading that would hold up the event loop, in the threads for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, step)
+
+    async def infer(self, name: str, version: str | None, call: Call, decode: Callable[[Model], Reading]) -> Answer:
+        """`answer` for a caller that encodes afterwards."""
+        return await self.answer(name, version, call, decode, _same)
+
+    async def answer(
+        self,
+        name: str,
+        version: str | None,
+        call: Call,
+        decode: Callable[[Model], Reading],
+        encode: Callable[[Answer], T],
+    ) -> T:
+        """Answer one request; `decode` and `encode` may run in a thread.
+
+        Raises `FivefoldError` only, and `asyncio.CancelledError`. Every way out is counted, timed and logged here.
+        """
+        model: Model | None = None
+        work: Work[T] | None = None
+        code, error = vocabulary.HEALTHY, None
+        span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
+        call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
+        try:
+            model = self.models.find(name, version)
+            self._set_deadline(call)
+            work = Work(model, call, decode, encode)
+            return await self._workers[model].run(work)
+        except asyncio.CancelledError:
+            code = "cancelled"
+            raise
+        except FivefoldError as err:
+            code, error = err.code, err
+            raise
+        except Exception as err:
+            error = defect(err)
+            code = error.code
+            raise error from err
+        finally:
+            self._finish(model, work, call, code, error, span)
+
+    def refuse(self, call: Call, error: FivefoldError, model: Model | None = None) -> FivefoldError:
+        """Count and log a request that ended before it could reach `answer`; gives the error back."""
+        span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
+        call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
+        self._finish(model, None, call, error.code, error, span)
+        return error
+
+    def _set_deadline(self, call: Call) -> None:
+        seconds = self.settings.default_timeout
+        if call.timeout is not None:
+            seconds = min(seconds, timeout_seconds(call.timeout))
+        latest = time.monotonic() + seconds - (time.perf_counter() - call.started)
+        call.deadline = latest if call.deadline is None else min(call.deadline, latest)
+
+    def _finish(
+        self,
+        model: Model | None,
+        work: Work[Any] | None,
+        call: Call,
+        code: str,
+        error: FivefoldError | None,
+        span: Span | None,
+    ) -> None:
+        if model is None:
+            lane: Lane = self.telemetry.lane(call.transport)
+            rows = 0
+        else:
+            lane = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
+            rows = work.rows if work else 0
+            if rows:
+                lane.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
+            _count(model.statistics, work, code, call.started)
+        if work is not None and work.scored:
+            lane.score_seconds.observe(work.scored - work.scoring)
+        trace_id = call.traceparent[3:35] if call.traceparent else ""
+        self.telemetry.finished(
+            lane, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error
+        )
+        if span is not None:
+            self.telemetry.end_span(span, work.stages() if work else (), code)
+
+
+def timeout_seconds(text: str) -> float:
+    """The seconds of an `x-request-timeout`; raises `ContractError(malformed)` for anything but a plain number."""
+    if not _SECONDS.fullmatch(text):
+        raise ContractError("malformed", f"x-request-timeout: expected seconds such as 2.5, got {text[:64]!r}")
+    return float(text)
+
+
+def clean_traceparent(text: str | None) -> str | None:
+    """A W3C `traceparent` that is one, or None."""
+    return text if text and _TRACEPARENT.fullmatch(text) else None
+
+
+def defect(cause: BaseException) -> InternalError:
+    """What a caller hears of an unexpected exception: nothing but that it happened. The cause goes to the log."""
+    error = InternalError(
+        "internal", "something went wrong on the server", help="its log has more under this request_id"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _outcome(error: FivefoldError | None) -> str:
+    return "refused" if isinstance(error, ContractError) else "failed"
+
+
+def _count(statistics: Statistics, work: Work[Any] | None, code: str, started: float) -> None:
+    now = time.perf_counter()
+    spent = round((now - started) * 1e9)
+    if code != vocabulary.HEALTHY or work is None:
+        statistics.failed += 1
+        statistics.fail_ns += spent
+        return
+    statistics.succeeded += 1
+    statistics.rows += work.rows
+    statistics.success_ns += spent
+    statistics.check_ns += round((work.checked - work.checking) * 1e9)
+    statistics.score_ns += round((work.scored - work.scoring) * 1e9)
+    statistics.encode_ns += round((work.encoded - work.scored) * 1e9)
+    if work.queued:
+        begun = work.checking if work.checking > work.queued else work.scoring
+        statistics.queue_ns += round((begun - work.queued) * 1e9)
+    statistics.last = time.time_ns() // 1_000_000
+
+
+def _same(answer: Answer) -> Answer:
+    return answer

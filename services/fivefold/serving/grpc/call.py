@@ -1,0 +1,160 @@
+"""What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
+
+Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no code of ours.
+What a method means is left to `servicer`, `control`, `stream` and `health`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from google.protobuf.message import DecodeError, Message
+
+from fivefold.core.errors import AccessError, ContractError, FivefoldError
+from fivefold.guard.guard import several
+from fivefold.serving.dataplane import Call, Serving, defect
+from fivefold.serving.grpc import problems
+
+if TYPE_CHECKING:
+    import grpc
+
+    from fivefold.guard import Guard, Principal
+    from fivefold.guard.keys import Scope
+
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+    """The context of a handler of ours: bytes in, bytes out."""
+
+M = TypeVar("M", bound=Message)
+
+Unary = Callable[[bytes, "Context"], Awaitable[bytes]]
+
+
+def begin(request_id: Callable[[str | None], str], context: Context, size: int = 0) -> Call:
+    """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
+    given = timeout = traceparent = None
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id":
+            given = _text(value)
+        elif key == "x-request-timeout":
+            timeout = _text(value)
+        elif key == "traceparent":
+            traceparent = _text(value)
+    left = context.time_remaining()
+    deadline = None if left is None else time.monotonic() + left
+    return Call("grpc", request_id(given), deadline=deadline, traceparent=traceparent, timeout=timeout, size=size)
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+class Shown(NamedTuple):
+    """What a call shows of its caller: the metadata that the guard is asked about, and where it comes from."""
+
+    credentials: tuple[tuple[str, bytes], ...]
+    peer: str
+    forwarded: tuple[str | bytes, ...]
+
+
+def shown(context: Context) -> Shown:
+    """The metadata `authorization`, `x-api-key` and `x-forwarded-for`, and the other end's address."""
+    found: list[tuple[str, bytes]] = []
+    forwarded: list[str | bytes] = []
+    for key, value in context.invocation_metadata() or ():
+        if key in ("authorization", "x-api-key"):
+            found.append((key, value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")))
+        elif key == "x-forwarded-for":
+            forwarded.append(value)
+    return Shown(tuple(found), context.peer(), tuple(forwarded))
+
+
+def admit(guard: Guard, given: Shown, scope: Scope, *, count: bool = True) -> Principal:
+    """Who calls, to be released when the call has ended; raises what `Guard.admit` raises.
+
+    Without `count` nothing is counted and nothing is to be released, as by `Guard.identify`. A call with several
+    credentials is refused, and who has failed often from its address has to wait.
+    """
+    try:
+        if len(given.credentials) > 1:
+            raise several()
+        named = dict(given.credentials)
+        ask = guard.admit if count else guard.identify
+        return ask(named.get("authorization"), named.get("x-api-key"), scope)
+    except AccessError as error:
+        if not given.credentials:
+            raise
+        raise guard.refused(error, _address(given.peer), given.forwarded) from None
+
+
+def _address(peer: str) -> str:
+    """The address in gRPC's name of the other end (`ipv4:ADDRESS:PORT`, `ipv6:[ADDRESS]:PORT`), or nothing."""
+    family, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
+
+
+def parse(kind: type[M], raw: bytes, limit: int) -> M:
+    """The message that the bytes hold; raises `ContractError` `too_large` or `malformed`."""
+    if len(raw) > limit:
+        raise ContractError("too_large", f"expected a message of at most {limit} bytes, got {len(raw)}")
+    if len(raw) > MANY_FIELDS:
+        _refuse_fragments(raw)
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise ContractError("malformed", f"the bytes are not a {kind.DESCRIPTOR.name}") from None
+
+
+MANY_FIELDS: Final = 65_536
+"""Fields that a message may have side by side: two bytes are enough for an empty one, which is then parsed into a
+hundred. A message as long as that may have more, and is looked at first."""
+
+
+def _refuse_fragments(raw: bytes) -> None:
+    """Raise `too_large` for a message of too many fields; what is no message is left to the parser."""
+    at = 0
+    for _ in range(MANY_FIELDS):
+        key, at = _varint(raw, at)
+        if key & 7 == 0:
+            _, at = _varint(raw, at)
+        elif key & 7 == 2:
+            size, at = _varint(raw, at)
+            at += size
+        else:
+            at += {1: 8, 5: 4}.get(key & 7, len(raw))
+        if at >= len(raw):
+            return
+    raise ContractError("too_large", f"expected at most {MANY_FIELDS} tensors and parameters, got more")
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in enumerate(raw[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return value, at + shift + 1
+    return 0, len(raw)
+
+
+def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:
+    """A handler that answers at once, without a model; its errors are counted and logged, its answers are not.
+
+    `scope` is what a guard asks for; None: the method is open to everybody.
+    """
+
+    async def handle(raw: bytes, context: Context) -> bytes:
+        call = begin(serving.request_id, context, len(raw))
+        try:
+            if serving.guard is not None and scope is not None:
+                admit(serving.guard, shown(context), scope).release()
+            reply = answer(parse(kind, raw, serving.settings.max_body_bytes))
+        except FivefoldError as error:
+            await problems.abort(context, serving.refuse(call, error), call)
+        except Exception as cause:
+            await problems.abort(context, serving.refuse(call, defect(cause)), call)
+        context.set_trailing_metadata(problems.identity(call))
+        return reply.SerializeToString()
+
+    return handle

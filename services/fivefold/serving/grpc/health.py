@@ -1,0 +1,89 @@
+"""The standard health service, `grpc.health.v1.Health`: Check and Watch.
+
+The service names are "" and `inference.GRPCInferenceService` for the server, a model's name, and `name/version`. A
+watcher hears NOT_SERVING when a drain begins, and then its stream ends, so that watchers never hold up the drain.
+Nobody is asked for a key here: probes and load balancers have none. What makes a server ready is left to `Serving`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from grpc_health.v1 import health_pb2 as wire
+
+from fivefold.core.errors import FivefoldError, NotFound, Unavailable
+from fivefold.serving.grpc import problems
+from fivefold.serving.grpc.call import Unary, asking, begin, parse
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.grpc.call import Context
+
+SERVICE = "grpc.health.v1.Health"
+
+
+class Health:
+    """Answers for the server and each of its models; `servers` are the names that mean the whole of it."""
+
+    def __init__(self, serving: Serving, servers: tuple[str, ...]) -> None:
+        self._serving = serving
+        self._servers = ("", *servers, SERVICE)
+        self._drained = asyncio.Event()
+
+    def drain(self) -> None:
+        """Tell the watchers."""
+        self._drained.set()
+
+    @property
+    def check(self) -> Unary:
+        """The handler of Check."""
+        return asking(self._serving, wire.HealthCheckRequest, self._check, None)
+
+    async def watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
+        """The handler of Watch: the status now, and NOT_SERVING at the drain."""
+        call = begin(self._serving.request_id, context, len(raw))
+        try:
+            service = parse(wire.HealthCheckRequest, raw, self._serving.settings.max_body_bytes).service
+            status = self._status(service)
+        except FivefoldError as error:
+            await problems.abort(context, self._serving.refuse(call, error), call)
+        yield _reply(status).SerializeToString()
+        await self._drained.wait()
+        if status == wire.HealthCheckResponse.SERVING:
+            yield _reply(wire.HealthCheckResponse.NOT_SERVING).SerializeToString()
+        await problems.abort(context, draining(self._serving.settings.retry_after), call)
+
+    def _check(self, request: wire.HealthCheckRequest) -> Message:
+        status = self._status(request.service)
+        if status == wire.HealthCheckResponse.SERVICE_UNKNOWN:
+            raise NotFound(
+                "model_not_found",
+                f"no service {request.service[:128]!r} has a health here",
+                help='"", a model\'s name, or name/version',
+            )
+        return _reply(status)
+
+    def _status(self, service: str) -> wire.HealthCheckResponse.ServingStatus:
+        if service not in self._servers:
+            name, _, version = service.partition("/")
+            try:
+                self._serving.models.find(name, version or None)
+            except NotFound:
+                return wire.HealthCheckResponse.SERVICE_UNKNOWN
+        if self._serving.ready and not self._drained.is_set():
+            return wire.HealthCheckResponse.SERVING
+        return wire.HealthCheckResponse.NOT_SERVING
+
+
+def draining(retry_after: float) -> Unavailable:
+    """The error that ends the streams of a server that goes away."""
+    return Unavailable("not_ready", "this server is going away; another one answers", retry_after=retry_after)
+
+
+def _reply(status: wire.HealthCheckResponse.ServingStatus) -> Message:
+    reply: Message = wire.HealthCheckResponse(status=status)
+    return reply

@@ -1,0 +1,271 @@
+"""The services' methods, and where they are put on a server.
+
+`Servicer` belongs to a process with scorers. `register` puts its methods on an ordinary server and on a Ray Serve
+replica's alike; there they run past Ray's wrapper, which knows neither deadlines nor our errors and would count an idle
+stream as an ongoing request.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from fivefold.core.errors import FivefoldError, Unavailable
+from fivefold.serving.admission import FREE
+from fivefold.serving.dataplane import Answer, Call, defect
+from fivefold.serving.grpc import problems, reflection, tensor_codec
+from fivefold.serving.grpc.bidi_stream import Streams
+from fivefold.serving.grpc.call import admit, begin, parse, shown
+from fivefold.serving.grpc.control import Control
+from fivefold.serving.grpc.health import SERVICE as HEALTH
+from fivefold.serving.grpc.health import Health, draining
+from fivefold.serving.grpc.proto import inference_pb2 as wire
+
+if TYPE_CHECKING:
+    from fivefold.core.check.findings import Reading
+    from fivefold.core.fields.field import Field
+    from fivefold.guard import Principal
+    from fivefold.serving.dataplane import Model, Serving
+    from fivefold.serving.grpc.call import Context
+    from fivefold.serving.settings import OnlineSettings
+
+INFERENCE: Final = "inference.GRPCInferenceService"
+
+FINAL: Final = "triton_final_response"
+"""On every answer of a stream: it is the only one to its request, and so the last. With that a client which asked for
+`triton_enable_empty_final_response` has what it needs: Triton's empty answer is for models that answer in parts."""
+
+Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+_MAKERS: Final[dict[tuple[bool, bool], Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""Whether requests and answers come in streams -> what makes such a method's handler."""
+
+
+class Servicer:
+    """The methods of the inference and the health service, answered by one `Serving`."""
+
+    def __init__(self, serving: Serving, settings: OnlineSettings | None = None) -> None:
+        self._serving = serving
+        self._settings = settings or serving.settings
+        self._control = Control(serving)
+        self._health = Health(serving, (INFERENCE,))
+        self._streams = Streams()
+
+    def drain(self) -> None:
+        """End open streams: after the messages that they have begun, with `not_ready`. Health watchers hear it first.
+
+        Calls are still answered. `Serving.drain` is the caller's to call too.
+        """
+        self._health.drain()
+        self._streams.drain()
+
+    def handlers(self) -> dict[str, Handlers]:
+        """Service name -> method name -> handler. Handlers take and give bytes."""
+        inference: Handlers = {
+            name: grpc.unary_unary_rpc_method_handler(method) for name, method in self._control.methods().items()
+        }
+        inference["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self.infer)
+        inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.stream)
+        health: Handlers = {
+            "Check": grpc.unary_unary_rpc_method_handler(self._health.check),
+            "Watch": grpc.unary_stream_rpc_method_handler(self._health.watch),
+        }
+        return {INFERENCE: inference, HEALTH: health}
+
+    async def infer(self, raw: bytes, context: Context) -> bytes:
+        """One inference."""
+        call = begin(self._serving.request_id, context, len(raw))
+        guard = self._serving.guard
+        caller: Principal | None = None
+        try:
+            if guard is not None:
+                caller = self._let_in(call, lambda: admit(guard, shown(context), "infer"))
+            out = await self._answer(raw, call, _Exchange(self._settings.max_rows))
+        except FivefoldError as error:
+            await problems.abort(context, error, call)
+        finally:
+            if caller is not None:
+                caller.release()
+        context.set_trailing_metadata(problems.identity(call))
+        return out
+
+    async def stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """A stream of inferences. Each message is a request of its own, with the stream's id and a running number.
+
+        Who may not ask cannot open one; after that each message is let in, and counts against limits, by itself, so a
+        key that is revoked meanwhile opens nothing any more.
+        """
+        opened = begin(self._serving.request_id, context)
+        guard = self._serving.guard
+        # Once: it is the same for every message of the stream.
+        given = None if guard is None else shown(context)
+        if guard is not None and given is not None:
+            try:
+                self._let_in(opened, lambda: admit(guard, given, "infer", count=False))
+            except FivefoldError as error:
+                await problems.abort(context, error, opened)
+        count = 0
+
+        async def answer(raw: bytes) -> bytes:
+            nonlocal count
+            count += 1
+            call = Call(
+                "grpc",
+                self._serving.request_id(f"{opened.request_id}/{count}"),
+                deadline=opened.deadline,
+                traceparent=opened.traceparent,
+                timeout=opened.timeout,
+                size=len(raw),
+            )
+            exchange = _Exchange(self._settings.max_rows, streamed=True)
+            caller: Principal | None = None
+            try:
+                if guard is not None and given is not None:
+                    caller = self._let_in(call, lambda: admit(guard, given, "infer"))
+                return await self._answer(raw, call, exchange)
+            except FivefoldError as error:
+                return exchange.failure(error, call)
+            finally:
+                if caller is not None:
+                    caller.release()
+
+        context.set_trailing_metadata(problems.identity(opened))
+        if not await self._streams.run(answer, requests, context):
+            await problems.abort(context, draining(self._settings.retry_after), opened)
+
+    def _let_in(self, call: Call, ask: Callable[[], Principal]) -> Principal:
+        """Who calls; raises `FivefoldError` only, counted and logged."""
+        try:
+            return ask()
+        except FivefoldError as error:
+            raise self._serving.refuse(call, error) from None
+        except Exception as cause:
+            raise self._serving.refuse(call, defect(cause)) from cause
+
+    async def _answer(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+        """The answer's bytes; raises `FivefoldError` only, counted and logged."""
+        if len(raw) > FREE:
+            return await self._answer_large(raw, call, exchange)
+        return await self._answer_parsed(raw, call, exchange)
+
+    async def _answer_large(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+        held = len(raw) - FREE
+        try:
+            self._serving.room.take(held)
+        except FivefoldError as error:
+            raise self._serving.refuse(call, error) from None
+        try:
+            return await self._answer_parsed(raw, call, exchange)
+        finally:
+            self._serving.room.give(held)
+
+    async def _answer_parsed(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+        try:
+            if len(raw) > self._settings.inline_bytes:
+                limit = self._settings.max_body_bytes
+                request = await self._serving.read(lambda: parse(wire.ModelInferRequest, raw, limit))
+            else:
+                request = parse(wire.ModelInferRequest, raw, self._settings.max_body_bytes)
+            exchange.request, exchange.call = request, call
+        except FivefoldError as error:
+            raise self._serving.refuse(call, error) from None
+        except Exception as cause:
+            raise self._serving.refuse(call, defect(cause)) from cause
+        return await self._serving.answer(
+            request.model_name, request.model_version or None, call, exchange.decode, exchange.encode
+        )
+
+
+class _Exchange:
+    """One request and its answer, on the stream or alone."""
+
+    __slots__ = ("_max_rows", "_outputs", "_streamed", "call", "request")
+
+    def __init__(self, max_rows: int, *, streamed: bool = False) -> None:
+        self._max_rows = max_rows
+        self._streamed = streamed
+        self._outputs: Sequence[Field] = ()
+        self.request = wire.ModelInferRequest()
+        self.call: Call | None = None
+
+    def decode(self, model: Model) -> Reading:
+        """What `Serving` calls to read the request."""
+        self._outputs = tensor_codec.selected(model.contract, self.request)
+        return model.tensors.read(tensor_codec.read(self.request, self.call), max_rows=self._max_rows, watch=self.call)
+
+    def encode(self, answer: Answer) -> bytes:
+        """What `Serving` calls to write the answer."""
+        request = self.request
+        raw = len(request.raw_input_contents) > 0
+        if not self._streamed:
+            alone = wire.ModelInferResponse()
+            tensor_codec.write(answer, self._outputs, request.id, raw, alone)
+            return alone.SerializeToString()
+        out = wire.ModelStreamInferResponse()
+        tensor_codec.write(answer, self._outputs, request.id, raw, out.infer_response)
+        out.infer_response.parameters[FINAL].bool_param = True
+        return out.SerializeToString()
+
+    def failure(self, error: FivefoldError, call: Call) -> bytes:
+        """The stream's answer to a request that failed: the sentence, and the error's fields as parameters."""
+        out = wire.ModelStreamInferResponse(error_message=problems.sentence(error))
+        response = out.infer_response
+        response.id = self.request.id
+        response.model_name = self.request.model_name
+        response.model_version = self.request.model_version
+        response.parameters[FINAL].bool_param = True
+        for key, value in error.to_json(call.request_id).items():
+            if key != "error" and value:
+                text = value if isinstance(value, str) else json.dumps(value)
+                response.parameters[key].string_param = text.encode("utf-8", "backslashreplace").decode()
+        if error.retry_after is not None:
+            response.parameters["retry_after"].double_param = error.retry_after
+        return out.SerializeToString()
+
+
+def register(servicer: Servicer, server: Any) -> None:
+    """Put the services on a `grpc.aio.Server`, or on a Ray Serve replica's server, where they bypass Ray's wrapper."""
+    for service, handlers in servicer.handlers().items():
+        _add(server, service, handlers)
+    _reflect(server)
+
+
+def register_unready(server: Any) -> None:
+    """Put the services on the server of a process without scorers: every call ends with `not_ready`.
+
+    Ray Serve's proxy on the head node is one; HAProxy turns to it when no replica is up.
+    """
+    for services in (wire.DESCRIPTOR.services_by_name, health_pb2.DESCRIPTOR.services_by_name):
+        for service in services.values():
+            methods = {
+                method.name: _MAKERS[method.client_streaming, method.server_streaming](_unready)
+                for method in service.methods
+            }
+            _add(server, service.full_name, methods)
+    _reflect(server)
+
+
+async def _unready(_: Any, context: Context) -> bytes:
+    call = begin(lambda given: given or secrets.token_hex(12), context)
+    await problems.abort(context, Unavailable("not_ready", "no model is loaded yet", retry_after=1.0), call)
+
+
+def _reflect(server: Any) -> None:
+    for service, handlers in reflection.handlers((INFERENCE, HEALTH)).items():
+        _add(server, service, handlers)
+
+
+def _add(server: Any, service: str, handlers: Handlers) -> None:
+    bypass = getattr(server, "add_passthrough_service", None)
+    if bypass is not None:
+        bypass(service)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

@@ -1,0 +1,205 @@
+"""The whole HTTP application: the lean path in front, FastAPI behind it, the page and the documentation.
+
+The host runs what `app` gives, and so does any ASGI server. Opening bundles and building the `Serving` is left to the
+host; routes for the reader's own FastAPI application are `fivefold.router`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
+from fivefold.guard import Guard
+from fivefold.serving import page
+from fivefold.serving.dataplane import Call, Serving, defect
+from fivefold.serving.http import docs, openapi_document
+from fivefold.serving.http.answer_compression import asked, compress, fitting, vary
+from fivefold.serving.http.dispatch import Lean
+from fivefold.serving.http.inference import admit, begin
+from fivefold.serving.http.origins import Origins
+from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
+from fivefold.serving.http.routes import Handler, Surface, allow, response
+from fivefold.serving.settings import OnlineSettings
+
+Files = dict[str, tuple[bytes, list[Header]]]
+"""What never changes: path -> body and headers."""
+
+_JSON_ALONE: Final = ("application/json",)
+
+_HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+_CAREFUL: Final[list[Header]] = [
+    (b"x-content-type-options", b"nosniff"),
+    # An address that leads here may hold what opens a door, and no other site is to hear of it.
+    (b"referrer-policy", b"no-referrer"),
+]
+_BY_ACCEPT: Final[Header] = (b"vary", b"accept")
+
+
+def app(serving: Serving, settings: OnlineSettings, *, local: bool = False) -> Lean:
+    """The ASGI application of a `Serving`; it works below a root path.
+
+    `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
+    addresses of its settings, and at no others.
+    """
+    serving.origins = Origins.of(settings, local=local)
+    surface = Surface(serving)
+    # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
+    framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
+        _add(framework, method, path, endpoint)
+    any_type = ("*/*",)
+    files = _page(settings, bundles=serving.guard is not None or serving.settings.serve_bundles)
+    front = files.pop("/", None)
+    _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
+    for path, (body, headers) in files.items():
+        _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type, scope=None))
+    for path, handler in _documentation(serving).items():
+        _add(framework, "GET", path, surface.endpoint(handler, any_type, scope=None))
+    framework.add_exception_handler(HTTPException, _refused(serving))
+    framework.add_exception_handler(Exception, _unexpected(serving))
+    return Lean(serving, surface.v1, surface.v2, framework)
+
+
+def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+    methods = ["GET", "HEAD"] if method == "GET" else [method]
+    framework.add_api_route(path, endpoint, methods=methods, response_model=None)
+
+
+def _documentation(serving: Serving) -> dict[str, Handler]:
+    """What describes the server, for programs and for people."""
+    whole = {path: _fixed(*file) for path, file in _described(openapi_document.document(serving)).items()}
+    if serving.guard is None:
+        return whole
+    part = _described(openapi_document.document(serving, models=False))
+    plain = _described(without_examples(openapi_document.document(serving)))
+    return {
+        path: _more_for_who_is_known(serving.guard, whole[path], _fixed(*plain[path]), _fixed(*file))
+        for path, file in part.items()
+    }
+
+
+def _described(document: dict[str, Any]) -> Files:
+    """The document as JSON and as a page."""
+    policy = docs.CONTENT_SECURITY_POLICY.encode()
+    return {
+        "/openapi.json": (to_bytes(document), [JSON]),
+        "/docs": (docs.render(document), [_HTML, (b"content-security-policy", policy)]),
+    }
+
+
+def _page(settings: OnlineSettings, *, bundles: bool) -> Files:
+    """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
+    if not settings.page:
+        return {}
+    policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
+    return {
+        path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
+        for path, (body, media_type) in page.files(settings.grpc, bundles=bundles).items()
+    }
+
+
+def without_examples(value: Any) -> Any:
+    """A document without the examples of its bodies, which are golden rows."""
+    if isinstance(value, list):
+        return [without_examples(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    body = "schema" in value
+    return {name: without_examples(item) for name, item in value.items() if not (body and name == "example")}
+
+
+def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: Handler) -> Handler:
+    """The whole for who may read contracts and bundles, `plain` for who may read contracts. Who shows no key, as a
+    browser does not, gets the part without models."""
+
+    async def answer(request: Request, call: Call) -> Reply:
+        headers = dict(request.scope["headers"])
+        named = b"authorization" in headers or b"x-api-key" in headers
+        chosen = part
+        if named:
+            caller = admit(guard, request.scope, headers, "infer")
+            caller.release()
+            chosen = whole if "bundles" in caller.scopes else plain
+        reply = await chosen(request, call)
+        vary(reply, b"authorization, x-api-key")
+        reply.headers.append((b"cache-control", b"private, no-cache"))
+        return reply
+
+    return answer
+
+
+def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
+    """What stands at `/`: the page for who names HTML, as browsers do; for all others V1's liveness.
+
+    KServe's V1 client asks there whether the server lives, and takes any media type.
+    """
+    alive = _fixed(to_bytes({"status": "alive"}), [JSON, _BY_ACCEPT])
+    if front is None:
+        return alive
+    body, headers = front
+    shown = _fixed(body, [*headers, _BY_ACCEPT])
+
+    async def answer(request: Request, call: Call) -> Reply:
+        named = "text/html" in request.headers.get("accept", "").lower()
+        return await (shown if named else alive)(request, call)
+
+    return answer
+
+
+def _fixed(body: bytes, headers: list[Header]) -> Handler:
+    packed = cache(lambda: compress(body))
+
+    async def answer(request: Request, call: Call) -> Reply:
+        reply = Reply(200, [*headers, *_CAREFUL, *identity(call)], body)
+        return fitting(reply, asked(dict(request.scope["headers"])), packed)
+
+    return answer
+
+
+def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What the framework refuses by itself, in our words: no such route, or not with this method."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        call = begin(serving, dict(request.scope["headers"]))
+        status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
+        path = request.url.path[:128]
+        refusal: FivefoldError
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            given = (getattr(error, "headers", None) or {}).get("Allow", "")
+            methods = ", ".join(sorted({"OPTIONS", *filter(None, given.replace(" ", "").split(","))}))
+            if request.method == "OPTIONS":
+                return response(allow(methods, call))
+            refusal = ProtocolError(
+                "method_not_allowed", f"{request.method} {path}: expected {methods}, got {request.method}"
+            )
+            reply = problem(serving.refuse(call, refusal), call)
+            reply.headers.append((b"allow", methods.encode()))
+        elif status == HTTPStatus.NOT_FOUND:
+            refusal = NotFound("not_found", f"no route {path}", help=_way(path))
+            reply = problem(serving.refuse(call, refusal), call)
+        else:
+            reply = problem(serving.refuse(call, defect(error)), call)
+        return response(reply, head=request.method == "HEAD")
+
+    return answer
+
+
+def _way(path: str) -> str:
+    """What may help who asked for a path that is none: the slashes that no route has, or the list of routes."""
+    tidy = "/" + "/".join(filter(None, path.split("/")))
+    # A 404 is never answered by a redirect: clients follow those without the body, or with a key to elsewhere.
+    return "the routes are at /docs" if tidy == path else f"did you mean {tidy}? the routes are at /docs"
+
+
+def _unexpected(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, error: Exception) -> Response:
+        call = begin(serving, dict(request.scope["headers"]))
+        return response(problem(serving.refuse(call, defect(error)), call), head=request.method == "HEAD")
+
+    return answer

@@ -1,0 +1,89 @@
+"""The ASGI callable at the front: inference by one dictionary look-up, everything else to FastAPI.
+
+No framework's request, no regular expression and no validation model is between the server and `inference` here. What
+a request means is left to `inference`; what is not in the dictionary (an unknown model, another method) to the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fivefold.serving.dataplane import Serving, defect
+from fivefold.serving.http.inference import Receive, Scope, Send, Wire, begin, exchange
+from fivefold.serving.http.problems import Reply, identity, problem
+
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Target = tuple[Wire, str, str | None]
+"""The protocol of a path, and the name and version of the model it leads to."""
+
+
+class Lean:
+    """An ASGI application; works below a root path, and in any server that speaks ASGI 3."""
+
+    def __init__(self, serving: Serving, v1: Wire, v2: Wire, rest: ASGI) -> None:
+        self.serving = serving
+        self._rest = rest
+        self.targets = targets(serving, v1, v2)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        if scope["method"] == "POST":
+            target = self.targets.get(route_path(scope))
+            if target is not None:
+                reply = await exchange(self.serving, *target, scope, receive)
+                await deliver(reply, send)
+                return
+        origins = self.serving.origins
+        if origins is not None and origins.cors and scope["method"] == "OPTIONS":
+            headers = dict(scope["headers"])
+            asked = origins.preflight("OPTIONS", headers)
+            if asked is not None:
+                # A browser sends no key with it, so this comes before the guard.
+                await deliver(Reply(204, [*asked, *identity(begin(self.serving, headers))], b""), send)
+                return
+        begun = False
+
+        async def watched(message: object) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)  # type: ignore[arg-type]  # passed on as it came
+
+        try:
+            await self._rest(scope, receive, watched)
+        except Exception as cause:
+            if begun:
+                raise
+            call = begin(self.serving, dict(scope["headers"]))
+            await deliver(problem(self.serving.refuse(call, defect(cause)), call), send)
+
+
+def targets(serving: Serving, v1: Wire, v2: Wire) -> Mapping[str, Target]:
+    """Path -> target, for every model with and without its versions."""
+    out: dict[str, Target] = {}
+    for name in serving.models.names():
+        for version in (None, *serving.models.versions(name)):
+            below = f"{name}/versions/{version}" if version else name
+            out[f"/v1/models/{below}:predict"] = (v1, name, version)
+            out[f"/v2/models/{below}/infer"] = (v2, name, version)
+    return out
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the root path. ASGI servers put the root path into `path` too; some hosts do not."""
+    path: str = scope["path"]
+    root = scope.get("root_path")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path
+
+
+async def deliver(reply: Reply, send: Send) -> None:
+    """Send a reply as ASGI messages."""
+    if reply.status != 204:
+        reply.headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "http.response.body", "body": reply.body})

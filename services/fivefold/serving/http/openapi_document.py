@@ -1,0 +1,351 @@
+"""OpenAPI 3.1 of the whole server: one typed operation for each model, version and protocol.
+
+The V1 schemas are `fivefold.exports`'; here are those of the Open Inference Protocol, the routes around them and the
+golden rows as examples. Registering the routes is left to `routes`, showing the document to people to `docs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fivefold.core.columns import Columns, json_values
+from fivefold.core.fields.field import Field
+from fivefold.exports.json_schema import scalar
+from fivefold.exports.naming import pascal
+from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
+from fivefold.serving.dataplane import Model, Serving
+from fivefold.serving.oip import metadata
+from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
+
+Schema = dict[str, Any]
+
+_PARAMETERS: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_ASKED: Final[Schema] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
+"""The parameters of a request: in those, as in all that may be left out of one, null is as good as absent."""
+_TEXT: Final[Schema] = {"type": "string"}
+_FAILED: Final[Schema] = {
+    "default": {"description": "an error", "content": {"application/json": {"schema": {"$ref": f"{BASE}Error"}}}}
+}
+_NOTES: Final = (
+    "Headers: `x-request-id` (yours comes back, otherwise one is made), `x-request-timeout` (seconds from now), "
+    "`traceparent`, `content-encoding` gzip or deflate, `accept-encoding` gzip (for large answers)."
+)
+_COLUMNS: Final = (
+    'By column, as TensorFlow Serving has it: `{"inputs": {"field": [one value a row, …]}}` in place of `instances` '
+    'is answered by `{"outputs": {…}, "metadata": {…}}`; a single field may be the array alone, and a single output '
+    "is."
+)
+_BINARY: Final = (
+    "More rows: the first size of every shape. Tensors may also travel raw behind the JSON, by the binary tensor "
+    "extension (`Inference-Header-Content-Length`, `binary_data_size`, `binary_data_output`)."
+)
+
+_SCHEMES: Final[Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "header": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key."},
+}
+_OPEN: Final = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")
+_HIDDEN: Final = "Models are described to who asks for openapi.json with a key."
+
+
+def document(serving: Serving, *, models: bool = True) -> dict[str, Any]:
+    """The whole document, as JSON values; without `models` it says nothing of what is served."""
+    paths: dict[str, Any] = dict(_server())
+    schemas: dict[str, Any] = {"Error": ERROR}
+    names = _prefixes(serving)
+    for model in serving.models if models else ():
+        prefix = names[model.name, model.version]
+        schemas |= components(model.contract, prefix) | _tensors(model, prefix)
+        versioned = f"{model.name}/versions/{model.version}"
+        paths |= _model(model, prefix, versioned, prefix)
+        if model.version == serving.models.default(model.name):
+            paths |= _model(model, prefix, model.name, f"{prefix}_default")
+    about = "Models under typed contracts: records (V1) and the Open Inference Protocol (V2)."
+    described = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Fivefold",
+            "version": metadata.server_metadata()["version"],
+            "description": about if models else f"{about} {_HIDDEN}",
+        },
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": schemas},
+    }
+    return described if serving.guard is None else described | _secured(described)
+
+
+def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a document that say which operations want a key."""
+    paths = {
+        path: {method: {**said, "security": []} for method, said in methods.items()} if path in _OPEN else methods
+        for path, methods in described["paths"].items()
+    }
+    # One of them is enough.
+    security: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
+    return {"paths": paths, "components": described["components"] | {"securitySchemes": _SCHEMES}, "security": security}
+
+
+def inference(model: Model, protocol: str, prefix: str) -> dict[str, Any]:
+    """One inference operation without references, for another application's document."""
+    described = _predict(model, prefix, prefix) if protocol == "v1" else _infer(model, prefix, prefix)
+    known = {"Error": ERROR} | components(model.contract, prefix) | _tensors(model, prefix)
+    out: dict[str, Any] = _inlined(described, known)
+    return out
+
+
+def prefix_of(model: Model) -> str:
+    """A name for the model's schemas and operations, out of letters, digits and underscores."""
+    return f"{pascal(model.name)}_{re.sub('[^0-9A-Za-z]', '_', model.version)}"
+
+
+def _prefixes(serving: Serving) -> dict[tuple[str, str], str]:
+    out: dict[tuple[str, str], str] = {}
+    for model in serving.models:
+        prefix, count = prefix_of(model), 1
+        while prefix in out.values():
+            count += 1
+            prefix = f"{prefix_of(model)}_{count}"
+        out[model.name, model.version] = prefix
+    return out
+
+
+def _inlined(value: Any, known: Mapping[str, Any]) -> Any:
+    """`value` with what its references mean in their place; schemas here never refer to themselves."""
+    if isinstance(value, list):
+        return [_inlined(item, known) for item in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref")
+    if isinstance(reference, str) and reference.startswith(BASE):
+        target: Any = known
+        for part in reference[len(BASE) :].split("/"):
+            target = target[part]
+        return _inlined(target, known)
+    return {key: _inlined(item, known) for key, item in value.items()}
+
+
+def _model(model: Model, prefix: str, below: str, suffix: str) -> dict[str, Any]:
+    v1, v2 = f"/v1/models/{below}", f"/v2/models/{below}"
+    tag = model.name
+    files = {"name": "file", "in": "path", "required": True, "schema": {"enum": list(model.bundle.names())}}
+    return {
+        f"{v1}:predict": {"post": _predict(model, prefix, suffix)},
+        v1: {"get": _get(f"status_{suffix}", "Name, versions and readiness", tag)},
+        f"{v1}/contract": {"get": _get(f"contract_{suffix}", "The contract", tag)},
+        f"{v1}/bundle": {"get": _get(f"bundle_{suffix}", "The bundle's manifest", tag)},
+        f"{v1}/bundle/{{file}}": {
+            "get": _get(
+                f"bundle_file_{suffix}",
+                "A file of the bundle",
+                tag,
+                media_types=("application/octet-stream", "application/json"),
+            )
+            | {"parameters": [files]}
+        },
+        f"{v2}/infer": {"post": _infer(model, prefix, suffix)},
+        v2: {"get": _get(f"metadata_{suffix}", "Names, datatypes and shapes of the tensors", tag, _metadata(model))},
+        f"{v2}/ready": {"get": _get(f"ready_{suffix}", "Whether the model is ready", tag, _flag("ready"), down=True)},
+        f"{v2}/stats": {"get": _get(f"stats_{suffix}", "What the model has done in the process that answers", tag)},
+        f"{v2}/config": {"get": _get(f"config_{suffix}", "The model's configuration", tag)},
+    }
+
+
+def _server() -> dict[str, Any]:
+    names: Schema = {
+        "type": "object",
+        "properties": {"models": {"type": "array", "items": _TEXT}},
+        "required": ["models"],
+    }
+    index: Schema = {
+        "type": "array",
+        "items": {"type": "object", "properties": dict.fromkeys(("name", "version", "state", "reason"), _TEXT)},
+    }
+    server: Schema = {
+        "type": "object",
+        "properties": {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
+        "required": ["name", "version", "extensions"],
+    }
+    texts = ("text/plain", "application/openmetrics-text")
+    listed = _get("repository_index", "Every model and version", "server", index)
+    return {
+        "/livez": {"get": _get("livez", "Whether the process lives", "server", _flag("live"))},
+        "/readyz": {"get": _get("readyz", "Whether to send requests here", "server", _flag("ready"), down=True)},
+        "/metrics": {"get": _get("metrics", "Metrics of the process that answers", "server", _TEXT, media_types=texts)},
+        "/v1/models": {"get": _get("v1_models", "The models' names", "server", names)},
+        "/v2": {"get": _get("v2_server", "The server and its extensions", "server", server)},
+        "/v2/health/live": {"get": _get("v2_live", "Whether the process lives", "server", _flag("live"))},
+        "/v2/health/ready": {"get": _get("v2_ready", "Whether models answer", "server", _flag("ready"), down=True)},
+        "/v2/models": {"get": _get("v2_models", "The models' names", "server", names)},
+        "/v2/models/stats": {"get": _get("v2_statistics", "What all models have done", "server")},
+        "/v2/repository/index": {"post": listed},
+    }
+
+
+def _get(
+    name: str,
+    summary: str,
+    tag: str,
+    schema: Schema | None = None,
+    *,
+    media_types: Sequence[str] = ("application/json",),
+    down: bool = False,
+) -> dict[str, Any]:
+    content = {media_type: {"schema": schema or {}} for media_type in media_types}
+    responses: dict[str, Any] = {"200": {"description": "the answer", "content": content}, **_FAILED}
+    if down:
+        responses["503"] = {"description": "not now", "content": content}
+    return {"operationId": name, "summary": summary, "tags": [tag], "responses": responses}
+
+
+def _flag(name: str) -> Schema:
+    return {"type": "object", "properties": {name: {"type": "boolean"}}, "required": [name]}
+
+
+def _predict(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
+    given, answers = model.bundle.golden()
+    examples = {
+        "request": {"instances": given.slice(0, 2).to_records()},
+        "response": {"predictions": answers.slice(0, 2).to_records(), "metadata": _example_metadata(model)},
+    }
+    out: dict[str, Any] = operation(model.contract, prefix, examples=examples)
+    out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": f"{_COLUMNS} {_NOTES}"}
+    out["summary"] = f"Predict with {model.name} {model.version}: records"
+    return out
+
+
+def _infer(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
+    given, answers = model.bundle.golden()
+    request = {"inputs": _example_tensors(model.contract.inputs, given.slice(0, 1), wire=True)}
+    response = {
+        "model_name": model.name,
+        "model_version": model.version,
+        "parameters": _example_metadata(model),
+        "outputs": _example_tensors(model.contract.outputs, answers.slice(0, 1)),
+    }
+    body = {"schema": {"$ref": f"{BASE}{prefix}InferRequest"}, "example": request}
+    answer = {"schema": {"$ref": f"{BASE}{prefix}InferResponse"}, "example": response}
+    content = {"application/json": answer, "application/octet-stream": {"schema": {}}}
+    return {
+        "operationId": f"infer_{suffix}",
+        "summary": f"Predict with {model.name} {model.version}: tensors",
+        "description": f"{_BINARY} {_NOTES}",
+        "tags": [model.name],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"200": {"description": "one tensor for each output", "content": content}, **_FAILED},
+    }
+
+
+def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
+    """The bodies of `infer`. JSON Schema cannot tie data to a shape, so a request of one row is described."""
+    inputs = [_tensor(field) for field in model.contract.inputs]
+    names = [field.name for field in model.contract.outputs]
+    asked: Schema = {
+        "type": "object",
+        "properties": {"name": {"enum": names}, "parameters": _parameters("binary_data")},
+        "required": ["name"],
+    }
+    answered: Schema = {
+        "type": "object",
+        "properties": {
+            "name": {"enum": names},
+            "datatype": {"enum": sorted({NAMES[field.dtype] for field in model.contract.outputs})},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "parameters": _PARAMETERS,
+            "data": {"type": "array"},
+        },
+        "required": ["name", "datatype", "shape"],
+    }
+    return {
+        f"{prefix}InferRequest": {
+            "type": "object",
+            "properties": {
+                "id": {"type": ["string", "null"]},
+                "parameters": _parameters("binary_data_output"),
+                "inputs": {
+                    "type": "array",
+                    "prefixItems": inputs,
+                    "items": False,
+                    "minItems": len(inputs),
+                    "maxItems": len(inputs),
+                },
+                "outputs": {"type": ["array", "null"], "items": asked},
+            },
+            "required": ["inputs"],
+        },
+        f"{prefix}InferResponse": {
+            "type": "object",
+            "properties": {
+                "model_name": {"const": model.name},
+                "model_version": {"const": model.version},
+                "id": _TEXT,
+                "parameters": _PARAMETERS,
+                "outputs": {"type": "array", "items": answered},
+            },
+            "required": ["model_name", "model_version", "parameters", "outputs"],
+        },
+    }
+
+
+def _parameters(flag: str) -> Schema:
+    return _ASKED | {"properties": {flag: {"type": ["boolean", "null"]}}}
+
+
+def _tensor(field: Field) -> Schema:
+    data = {"type": "array", "items": scalar(field), "minItems": field.size, "maxItems": field.size}
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": field.name},
+            "datatype": {"const": _json_datatype(field)},
+            "shape": {"const": [1, *field.shape]},
+            "data": data,
+            # The size of a binary tensor stands in the place of its data.
+            "parameters": _ASKED | {"properties": {"binary_data_size": {"type": "null"}}},
+        },
+        "required": ["name", "datatype", "shape", "data"],
+    }
+
+
+def _json_datatype(field: Field) -> str:
+    name = NAMES[field.dtype]
+    return "FP32" if name in RAW_ONLY else name
+
+
+def _example_tensors(fields: Sequence[Field], columns: Columns, *, wire: bool = False) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": field.name,
+            "datatype": _json_datatype(field) if wire else NAMES[field.dtype],
+            "shape": list(columns[field.name].shape),
+            "data": json_values(field, columns[field.name].reshape(-1), columns.nulls(field.name).reshape(-1)),
+        }
+        for field in fields
+    ]
+
+
+def _example_metadata(model: Model) -> dict[str, str]:
+    return model.metadata | {"transport": "http", "request_id": "1"}
+
+
+def _metadata(model: Model) -> Schema:
+    tensor: Schema = {
+        "type": "object",
+        "properties": {"name": _TEXT, "datatype": _TEXT, "shape": {"type": "array", "items": {"type": "integer"}}},
+    }
+    many: Schema = {"type": "array", "items": tensor}
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": model.name},
+            "versions": {"type": "array", "items": _TEXT},
+            "platform": {"enum": sorted(PLATFORMS.values())},
+            "inputs": many,
+            "outputs": many,
+        },
+        "required": ["name", "versions", "platform", "inputs", "outputs"],
+    }

@@ -1,0 +1,236 @@
+"""The Open Inference Protocol over HTTP: JSON tensors, and the binary tensor extension.
+
+Datatypes and raw forms are `fivefold.serving.oip.metadata`'s, shared with gRPC; reading tensors under the contract is
+core's; everything about the connection is left to `inference`. Members of a request that the protocol does not know are
+ignored, as its other servers do; names of tensors are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fivefold.core.check.findings import elements, say, shown_name, sizes
+from fivefold.core.columns import json_values
+from fivefold.core.errors import ContractError, ProtocolError
+from fivefold.core.fields.field import Field
+from fivefold.core.fields.suggestion import nearest
+from fivefold.core.readers.records import SECONDS_PER_TEXT
+from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
+from fivefold.serving.dataplane import Answer, Call, Model
+from fivefold.serving.http.inference import Decode, Encode, Headers
+from fivefold.serving.http.problems import JSON, Reply, identity
+from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
+from fivefold.serving.oip.metadata import NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.serving.settings import OnlineSettings
+
+if TYPE_CHECKING:
+    from fivefold.core.check.findings import Reading
+
+BINARY = (b"content-type", b"application/octet-stream")
+HEADER_LENGTH = b"inference-header-content-length"
+
+_ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
+_NULL = memoryview(b"null")
+
+_Asked = tuple[str | None, list[tuple[Field, bool]]]
+"""The id of a request, and the outputs it wants with whether each goes raw."""
+
+
+class V2:
+    """The protocol's `infer`, with JSON and binary tensors in any mixture."""
+
+    consumes: tuple[str, ...] = ("application/json", "application/octet-stream")
+    produces: tuple[str, ...] = ("application/json", "application/octet-stream")
+
+    def __init__(self, settings: OnlineSettings) -> None:
+        self._max_rows = settings.max_rows
+        self._max_depth = settings.max_json_depth
+
+    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
+        """See `exchange.Wire`."""
+        length = _header_length(headers.get(HEADER_LENGTH))
+        asked: list[_Asked] = []
+
+        def decode(model: Model) -> Reading:
+            whole = body()
+            if length is None and model.tensors.plain:
+                reading = self._plain(model, whole, asked)
+                if reading is not None:
+                    return reading
+            if length == 0:
+                request, tensors = _raw_only(model, whole)
+            else:
+                request, tensors = self._read(whole, length, call)
+            asked.append((request.id, _outputs(model, request)))
+            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
+
+        return decode, lambda answer: _encode(answer, *asked[0], call)
+
+    def _plain(self, model: Model, whole: bytes, asked: list[_Asked]) -> Reading | None:
+        """The most common request in one pass: one tensor of numbers, nothing raw. None where it is another one."""
+        request = parse_plain(whole)
+        if request is None:
+            return None
+        _refuse_foreign(request)
+        (item,) = request.inputs
+        dtype = dtype_of(item.datatype, f"inputs.{shown_name(item.name)}")
+        if item.datatype in RAW_ONLY:
+            return None
+        reading = model.tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
+        if reading is not None:
+            asked.append((request.id, _outputs(model, request)))
+        return reading
+
+    def _read(self, whole: bytes, length: int | None, call: Call) -> tuple[Request, list[Tensor]]:
+        if length is not None and length > len(whole):
+            raise ContractError("malformed", f"expected {length} bytes of JSON, got a body of {len(whole)}")
+        text = whole if length is None else whole[:length]
+        request = parse(text, self._max_depth, call)
+        if len(request.inputs) > MANY_TENSORS:
+            call.begin(len(request.inputs) * SECONDS_PER_TENSOR)
+        # First: a tensor that lies in shared memory has no data here, which is not what is wrong with it.
+        _refuse_foreign(request)
+        raw = memoryview(whole)[len(text) :]
+        at = 0
+        tensors = []
+        for item in request.inputs:
+            path = f"inputs.{shown_name(item.name)}"
+            dtype = dtype_of(item.datatype, path)
+            size = _given(item.parameters, "binary_data_size")
+            if size is None:
+                tensors.append(_json_tensor(item, dtype, path))
+                continue
+            if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
+            if length is None or not _absent(item.data):
+                why = "without the header Inference-Header-Content-Length" if length is None else "beside data"
+                raise ContractError("malformed", f"binary_data_size {why}", path=path)
+            if size > len(raw) - at:
+                raise ContractError("malformed", f"expected {size} more bytes, got {len(raw) - at}", path=path)
+            shape = tuple(item.shape)
+            if item.datatype == "BYTES":
+                call.begin(size / 4 * SECONDS_PER_TEXT)
+            data = unpack(item.datatype, raw[at : at + size], _elements(shape, path), path)
+            tensors.append(Tensor(item.name, dtype, shape, data))
+            at += size
+        if at != len(raw):
+            raise ContractError("malformed", f"{len(raw) - at} bytes follow the last tensor")
+        return request, tensors
+
+
+def _header_length(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise ContractError(
+            "malformed", f"Inference-Header-Content-Length: expected bytes, got {value.decode('latin-1')[:64]!r}"
+        )
+    return int(value)
+
+
+def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
+    """The whole body is the one input's one row; every output comes back raw. BYTES is one element without a length."""
+    if len(model.contract.inputs) != 1:
+        raise ContractError(
+            "malformed", f"a raw request needs a model with one input, not {len(model.contract.inputs)}"
+        )
+    field = model.contract.inputs[0]
+    name = NAMES[field.dtype]
+    if name == "BYTES":
+        whole = len(whole).to_bytes(4, "little") + whole
+    path = f"inputs.{field.name}"
+    tensor = Tensor(field.name, dtype_of(name, path), (1, *field.shape), unpack(name, whole, field.size, path))
+    return Request(inputs=[], parameters={"binary_data_output": True}), [tensor]
+
+
+def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
+    if _absent(item.data):
+        raise ContractError("malformed", "expected data, or a binary_data_size, got neither", path=path)
+    if item.datatype in RAW_ONLY:
+        raise ContractError("malformed", f"{item.datatype} has no form in JSON", path=path, help="send it as FP32")
+    data: Any = item.data
+    if isinstance(data, msgspec.Raw):
+        data = JsonText(memoryview(data))
+    return Tensor(item.name, dtype, tuple(item.shape), data)
+
+
+def _absent(data: Any) -> bool:
+    """Whether a tensor has no data in the JSON: none was given, or null."""
+    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == _NULL)
+
+
+def _elements(shape: tuple[int, ...], path: str) -> int:
+    if shape and min(shape) < 0:
+        raise ContractError("malformed", f"expected sizes of at least 0, got shape {sizes(shape)}", path=path)
+    return elements(shape)
+
+
+def _refuse_foreign(request: Request | Plain) -> None:
+    """Other servers' extensions that change what an answer means must not be passed over in silence."""
+    for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
+        for part in parts or ():
+            for name in _ELSEWHERE if part.parameters else ():
+                if _given(part.parameters, name) is not None:
+                    path = f"{side}.{shown_name(part.name)}"
+                    raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
+
+
+def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]:
+    """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
+    default = _flag(request.parameters, "binary_data_output", "parameters", False)
+    if not request.outputs:
+        return [(field, default) for field in model.contract.outputs]
+    fields = {field.name: field for field in model.contract.outputs}
+    out: dict[str, tuple[Field, bool]] = {}
+    for item in request.outputs:
+        if item.name not in fields:
+            path = f"outputs.{shown_name(item.name)}"
+            raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
+        raw = _flag(item.parameters, "binary_data", f"outputs.{shown_name(item.name)}", default)
+        # An output that is asked for again has its place already: no schema can tell a client that it may not be.
+        out.setdefault(item.name, (fields[item.name], raw))
+    return list(out.values())
+
+
+def _flag(parameters: Parameters, name: str, path: str, default: bool) -> bool:
+    """A parameter that is true or false; `default` where it is absent or null."""
+    value = _given(parameters, name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise ContractError("malformed", f"expected true or false, got {say(value)}", path=f"{path}.{name}")
+    return value
+
+
+def _given(parameters: Parameters, name: str) -> Parameter | None:
+    """A parameter's value; None where it is absent or null."""
+    return parameters.get(name) if parameters else None
+
+
+def _encode(answer: Answer, request_id: str | None, asked: list[tuple[Field, bool]], call: Call) -> Reply:
+    model = answer.model
+    outputs: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    for field, raw in asked:
+        array = answer.columns[field.name]
+        tensor: dict[str, Any] = {"name": field.name, "datatype": NAMES[field.dtype], "shape": array.shape}
+        if raw:
+            data = pack(array)
+            tensor["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
+        else:
+            tensor["data"] = json_values(field, array.reshape(-1))
+        outputs.append(tensor)
+    head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+    if request_id is not None:
+        head["id"] = request_id
+    head["parameters"] = answer.metadata
+    head["outputs"] = outputs
+    text = msgspec.json.encode(head)
+    if not tail:
+        return Reply(200, [JSON, *identity(call)], text)
+    length = (HEADER_LENGTH, str(len(text)).encode())
+    return Reply(200, [BINARY, length, *identity(call)], b"".join((text, *tail)))

@@ -1,0 +1,1 @@
+"""What HTTP and gRPC say alike in the words of the Open Inference Protocol."""

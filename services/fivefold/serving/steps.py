@@ -1,0 +1,202 @@
+"""One request on its way through a model: what is asked, its steps, and when each ended.
+
+Who runs the steps, and where, is left to `scheduler`; what a request's bytes mean, to the transports.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fivefold.core import telemetry as vocabulary
+from fivefold.core.errors import Interrupted
+from fivefold.serving.suspects import DEATHS, mark_of, refusal
+
+if TYPE_CHECKING:
+    from fivefold.core.check.findings import Reading
+    from fivefold.core.columns import Columns
+    from fivefold.serving.repository import Model
+    from fivefold.serving.suspects import Suspects
+
+T = TypeVar("T")
+
+INLINE_SECONDS = 0.002
+"""How long a reading may hold up the event loop, by its own estimate."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, as far as it does not depend on the wire.
+
+    `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
+    `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
+    a transport that cancels the task instead leaves it out. `marks` are headers that its answer carries.
+    `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
+    made; on the event loop that is not long.
+    """
+
+    transport: str
+    request_id: str
+    deadline: float | None = None
+    traceparent: str | None = None
+    timeout: str | None = None
+    size: int = 0
+    gone: Callable[[], Awaitable[None]] | None = None
+    marks: tuple[tuple[bytes, bytes], ...] = ()
+    started: float = field(default_factory=time.perf_counter)
+    patience: float = INLINE_SECONDS
+
+    def begin(self, seconds: float) -> None:
+        """What a reader asks before a step that takes so long (`Watch`); raises `Lengthy` where it must not be here."""
+        if seconds > self.patience:
+            raise Lengthy
+        self.look()
+
+    def look(self) -> None:
+        """What a reader asks between its steps; raises `Interrupted` where the time is up."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise expired()
+
+
+class Lengthy(Exception):  # nothing is wrong
+    """A reading turns out to be too long for the event loop: it is to be begun again in a thread."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A model's answer: output columns, and the metadata that every transport carries in its own place."""
+
+    columns: Columns
+    metadata: dict[str, str]
+    model: Model
+
+
+class Work(Generic[T]):
+    """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
+
+    __slots__ = (
+        "abandoned",
+        "call",
+        "checked",
+        "checking",
+        "columns",
+        "decode",
+        "encode",
+        "encoded",
+        "mark",
+        "model",
+        "note",
+        "queued",
+        "rows",
+        "scored",
+        "scoring",
+        "suspects",
+    )
+
+    def __init__(
+        self, model: Model, call: Call, decode: Callable[[Model], Reading], encode: Callable[[Answer], T]
+    ) -> None:
+        self.model, self.call, self.decode, self.encode = model, call, decode, encode
+        self.rows = 0
+        self.abandoned = False
+        """Nobody waits for the answer any more."""
+        self.suspects: Suspects | None = None
+        """Where a request is noted while a bundle's own code works on it."""
+        self.mark, self.note = 0, -1
+        self.columns: Columns
+        self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
+
+    def check(self) -> None:
+        """Decode and check; raises `ContractError`."""
+        self._in_time()
+        self.checking = time.perf_counter()
+        try:
+            reading = self.decode(self.model)
+            self.rows = reading.rows
+            self.columns = reading.accept()
+        finally:
+            self.checked = time.perf_counter()
+
+    @property
+    def deadline(self) -> float | None:
+        """When the request's time is up, on `time.monotonic`."""
+        return self.call.deadline
+
+    def score(self) -> T:
+        """Score and encode; raises `ModelFailed`, or what `encode` raises."""
+        self.begin()
+        try:
+            columns = self.model.scorer.score(self.columns)
+        except BaseException:
+            self.scored = time.perf_counter()
+            raise
+        return self.finish(columns)
+
+    def begin(self) -> bool:
+        """The model is about to start; whether it should be on this request alone, because a replica died with it.
+
+        Raises `Interrupted` where the time is up or nobody waits any more, and `ModelFailed` for what must not be tried
+        again.
+        """
+        if self.abandoned:
+            raise Interrupted("cancelled", "the caller has hung up")
+        self._in_time()
+        deaths = self._note() if self.suspects is not None else 0
+        self.scoring = time.perf_counter()
+        return deaths > 0
+
+    def _note(self) -> int:
+        """Note that the model works on this; how many replicas have died with it in work."""
+        assert self.suspects is not None
+        self.mark = self.mark or mark_of(self.model.bundle.digest, self.columns)
+        deaths = self.suspects.deaths(self.mark)
+        if deaths >= DEATHS:
+            raise refusal(deaths)
+        if self.note < 0:
+            self.note = self.suspects.enter(self.mark)
+        return deaths
+
+    def leave(self) -> None:
+        """The model has come back, with an answer or without."""
+        if self.suspects is not None:
+            note, self.note = self.note, -1
+            self.suspects.leave(note)
+
+    def finish(self, columns: Columns) -> T:
+        """Encode what the model has answered."""
+        self.scored = time.perf_counter()
+        if self.suspects is not None:
+            self.leave()
+            self.suspects.acquit(self.mark)
+        model, call = self.model, self.call
+        metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
+        out = self.encode(Answer(columns, metadata, model))
+        self.encoded = time.perf_counter()
+        return out
+
+    def stages(self) -> list[vocabulary.Stage]:
+        """The spans of the steps that were reached; `queue` is the wait for a thread."""
+        out = []
+        if self.queued:
+            begun = self.checking if self.checking > self.queued else self.scoring
+            out.append(vocabulary.Stage("queue", self.queued, begun or time.perf_counter()))
+        for name, start, end in (
+            ("check", self.checking, self.checked),
+            ("score", self.scoring, self.scored),
+            ("encode", self.scored, self.encoded),
+        ):
+            if start and end:
+                out.append(vocabulary.Stage(name, start, end))
+        return out
+
+    def _in_time(self) -> None:
+        deadline = self.call.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise expired()
+
+
+def expired() -> Interrupted:
+    """The error of a request that was not answered in time."""
+    return Interrupted("deadline_exceeded", "the time for this request is up")

@@ -1,0 +1,1 @@
+"""Object stores, for whatever pattern reads or writes there."""
