@@ -1,7 +1,7 @@
 """What holds for every test: hypothesis without deadlines, and an honest list of what this machine could not run.
 
 A test that needs a program which the machine lacks is left out when tests are collected, never skipped: see
-`tests/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails the run.
+`tests/support/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails the run.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests import programs
+from tests.support import programs
 
 # CI tries the same examples every time, so that a change is judged by what it changes; elsewhere they are new ones.
 settings.register_profile("house", deadline=None, print_blob=True, derandomize=os.environ.get("CI") == "true")

@@ -23,8 +23,8 @@ from fivefold.cli import _parser
 from fivefold.commands import score as scoring
 from fivefold.guard.keyring import Keyring
 from fivefold.serving.settings import OnlineSettings
-from tests.host import SERVICES, Host, running
-from tests.unit.online.http_world import client
+from tests.support.http_calls import client
+from tests.support.serve_process import SERVICES, Host, running
 
 ROOT = SERVICES.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,10 +15,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing.demo import demo
-from tests import programs
-from tests.browser import parcels
-from tests.browser.opened import Opened
-from tests.browser.serving import Served, served
+from tests.support import browser_bundles, programs
+from tests.support.browser_server import Served, served
+from tests.support.opened import Opened
 
 CHROMIUM = programs.needed("chromium", "the page in a browser", "chromium-browser", "google-chrome")
 collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
@@ -32,7 +31,7 @@ Open = Callable[..., Opened]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Both models, the second in two versions."""
     directory = tmp_path_factory.mktemp("browser")
-    bundles = [Bundle.open(demo(directory / "demo")), *(parcels.bundle(directory, each) for each in ("1", "2"))]
+    bundles = [Bundle.open(demo(directory / "demo")), *(browser_bundles.bundle(directory, each) for each in ("1", "2"))]
     with served(bundles) as out:
         yield out
 

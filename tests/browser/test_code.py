@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests import programs
 from tests.browser.conftest import Open
-from tests.browser.opened import Opened
-from tests.browser.serving import Served
+from tests.support import programs
+from tests.support.browser_server import Served
+from tests.support.opened import Opened
 
 SECONDS = 60.0
 SERVICES = Path(__file__).parents[2] / "services"

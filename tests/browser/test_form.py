@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from fivefold.core.bundle.bundle import Bundle
-from tests.browser import parcels
 from tests.browser.conftest import Open
-from tests.browser.opened import Opened
-from tests.browser.serving import Served
+from tests.support import browser_bundles
+from tests.support.browser_server import Served
+from tests.support.opened import Opened
 
 
 def test_a_golden_row_gives_the_golden_prediction(visit: Open, server: Served) -> None:
@@ -52,7 +52,7 @@ def test_every_kind_of_field_is_sent_exactly(visit: Open) -> None:
     opened.page.get_by_role("button", name="Next golden row").click()
     opened.settled()
 
-    assert opened.sent() == [{"instances": [given]} for given, _ in parcels.GOLDEN]
+    assert opened.sent() == [{"instances": [given]} for given, _ in browser_bundles.GOLDEN]
     expect(opened.answer.get_by_text("as recorded in golden row 2")).to_be_visible()
     expect(opened.field("zone")).to_be_disabled()
     expect(opened.field("note")).to_be_disabled()

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fivefold.guard import keys
-from tests.browser.opened import Opened
-from tests.browser.serving import Served, served
+from tests.support.browser_server import Served, served
+from tests.support.opened import Opened
 
 
 @pytest.fixture

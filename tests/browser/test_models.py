@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from fivefold.core.fields.field import Field
 from tests.browser.conftest import Open
-from tests.browser.serving import Served
+from tests.support.browser_server import Served
 
 
 def told(field: Field, output: bool) -> dict[str, str]:

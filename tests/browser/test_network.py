@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from playwright.sync_api import expect
 
 from fivefold.serving.page import CONTENT_SECURITY_POLICY
-from tests.browser import parcels
 from tests.browser.conftest import Open
-from tests.browser.serving import Served, served
+from tests.support import browser_bundles
+from tests.support.browser_server import Served, served
 
 LOST = "Failed to load resource: net::ERR_"
 """How Chromium's own line about a server that is gone begins."""
@@ -52,7 +52,7 @@ def test_the_policy_is_kept_and_enforced(visit: Open, server: Served) -> None:
 
 def test_the_page_outlives_its_server(visit: Open, tmp_path: Path) -> None:
     """It says that nobody answers, keeps what was typed, and goes on when the server is back."""
-    bundles = [parcels.bundle(tmp_path, each) for each in ("1", "2")]
+    bundles = [browser_bundles.bundle(tmp_path, each) for each in ("1", "2")]
     with served(bundles) as first:
         port = urlsplit(first.url).port or 0
         opened = visit("parcels", url=first.url)

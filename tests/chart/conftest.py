@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import programs
+from tests.support import programs
 
 NEEDS: dict[str, Callable[[], object]] = {
     "test_schemas.py": partial(programs.needed, "go", "rendered objects against the schemas of Kubernetes"),

@@ -14,7 +14,7 @@ import yaml
 from kubernetes import client
 
 from fivefold.cluster import rayjob
-from tests import programs
+from tests.support import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"

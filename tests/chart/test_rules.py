@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import programs
 from tests.chart.rendering import Release
+from tests.support import programs
 
 HERE = 'namespace="scores",job="scores/fivefold",pattern="online",model="demo",version="1",transport="http"'
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from fivefold.local import processes
-from tests import programs
+from tests.support import programs
 
 BIN = programs.environment("bentoml", "the exported BentoML service")
 

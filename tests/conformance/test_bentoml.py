@@ -21,7 +21,7 @@ from tests.conformance.asking import check
 from tests.conformance.cases import Case, Limits, load
 from tests.conformance.serving import InProcess
 from tests.conformance.transports import Http
-from tests.online import slow
+from tests.support import slow_model
 
 pytestmark = pytest.mark.full
 
@@ -146,7 +146,7 @@ def test_bentomls_own_probe_and_schema_remain(remote: Remote) -> None:
 
 def test_what_has_begun_is_answered_after_ctrl_c(site: Path, tmp_path: Path) -> None:
     """A request in work when the service is stopped gets its answer; then all processes end, with status 0."""
-    bentoml.write([slow.bundle(tmp_path)], tmp_path / "service")
+    bentoml.write([slow_model.bundle(tmp_path)], tmp_path / "service")
     answers: list[httpx.Response] = []
     env = bento.environment(tmp_path, site, FIVEFOLD_INLINE_SECONDS="0")
 

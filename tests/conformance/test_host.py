@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from tests import host
 from tests.conformance.asking import check
 from tests.conformance.cases import Case, Limits, load
 from tests.conformance.transports import Grpc, Http
+from tests.support import serve_process
 
 pytestmark = pytest.mark.host
 
@@ -23,7 +23,7 @@ CASES = [case for case in load() if case.limits == Limits()]
 class Remote:
     """The drivers of one running host; it has the default limits and no others."""
 
-    def __init__(self, running: host.Host) -> None:
+    def __init__(self, running: serve_process.Host) -> None:
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(base_url=running.url, timeout=60)
         self._channel = self._runner.run(_channel(running.grpc))
@@ -51,7 +51,7 @@ async def _channel(address: str) -> grpc.aio.Channel:
 def remote(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     """One host with every conformance model."""
     paths = [bundle.path for bundle in bundles.values()]
-    with host.running(paths, tmp_path_factory.mktemp("host"), log_sample=0.0) as running:
+    with serve_process.running(paths, tmp_path_factory.mktemp("host"), log_sample=0.0) as running:
         drivers = Remote(running)
         yield drivers
         drivers.close()

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests import programs
 from tests.e2e import bundles, cluster
 from tests.e2e.report import Report
+from tests.support import programs
 
 ORDER = (
     "test_bring_up",

@@ -12,8 +12,8 @@ import pytest
 
 import fivefold
 from fivefold.core.errors import AccessError
-from tests import programs
 from tests.e2e import bundles, cluster
+from tests.support import programs
 
 pytestmark = pytest.mark.e2e
 

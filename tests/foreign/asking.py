@@ -16,9 +16,9 @@ from fivefold.core import oip_tensors
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.columns import Columns
 from fivefold.core.readers.records import Records
-from tests import programs
 from tests.foreign.steps import Example, Tensor
-from tests.host import Host
+from tests.support import programs
+from tests.support.serve_process import Host
 
 SECONDS = 120.0
 """The longest that a program may run."""

@@ -13,9 +13,9 @@ import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing.demo import demo
-from tests import host, programs
 from tests.conformance import models
 from tests.foreign.asking import Facts, run
+from tests.support import programs, serve_process
 
 NEEDS: dict[str, Callable[[], object]] = {
     "test_triton.py": partial(programs.environment, "triton", "Triton's client"),
@@ -43,14 +43,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 
 
 @pytest.fixture(scope="session")
-def running(served: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[host.Host]:
+def running(served: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[serve_process.Host]:
     """Those models behind Ray Serve."""
     paths = [bundle.path for bundle in served.values()]
-    with host.running(paths, tmp_path_factory.mktemp("host"), log_sample=0.0) as out:
+    with serve_process.running(paths, tmp_path_factory.mktemp("host"), log_sample=0.0) as out:
         yield out
 
 
 @pytest.fixture(scope="session")
-def reports(running: host.Host, served: dict[str, Bundle]) -> Callable[[str], Facts]:
+def reports(running: serve_process.Host, served: dict[str, Bundle]) -> Callable[[str], Facts]:
     """Environment name to the facts of its program, which runs once."""
     return cache(lambda name: run(name, running, served))

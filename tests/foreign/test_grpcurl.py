@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from tests import host, programs
-from tests.unit.online.grpc_world import world
+from tests.support import programs, serve_process
+from tests.support.grpc_calls import world
 
 SECONDS = 30.0
 INFERENCE = "inference.GRPCInferenceService"
@@ -55,7 +55,7 @@ def grpcurl(request: pytest.FixtureRequest) -> Grpcurl:
     """The program and a server; Ray Serve's replica has a reflection of its own."""
     if request.param == "plain":
         return Grpcurl(request.getfixturevalue("in_process"))
-    running: host.Host = request.getfixturevalue("running")
+    running: serve_process.Host = request.getfixturevalue("running")
     return Grpcurl(running.grpc)
 
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from tests import programs
+from tests.support import programs
 
 collect_ignore = []
 

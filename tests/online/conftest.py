@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from tests.online import questions
+from tests.support import questions
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from tests.host import Host, running
-from tests.online import slow
-from tests.online.questions import Question, questions
-from tests.online.traffic import Account, Client
+from tests.support import slow_model
+from tests.support.questions import Question, questions
+from tests.support.serve_process import Host, running
+from tests.support.traffic import Account, Client
 
 pytestmark = pytest.mark.host
 
@@ -30,7 +30,7 @@ HUGE = 48 * 1024 * 1024
 """Bytes of a body that is within the limit."""
 
 
-def head(length: int, model: str = slow.NAME) -> bytes:
+def head(length: int, model: str = slow_model.NAME) -> bytes:
     return (
         f"POST /v1/models/{model}:predict HTTP/1.1\r\nhost: here\r\n"
         f"content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
@@ -43,7 +43,7 @@ def test_nobody_pays_for_others(replicas: int, served: Sequence[Bundle], tmp_pat
     # What is stuck would hold up the end for as long as a drain may take.
     settings: dict[str, Any] = {"min_replicas": replicas, "max_replicas": replicas, "log_sample": 0.0}
     settings |= {"drain_seconds": 2.0, "hosts": ("here",)}
-    bundles = [*(bundle.path for bundle in served), slow.bundle(tmp_path)]
+    bundles = [*(bundle.path for bundle in served), slow_model.bundle(tmp_path)]
     with running(bundles, tmp_path / "host", **settings) as host:
         total = asyncio.run(_in_bad_company(host, questions(served, random.Random(SEED))))
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from tests.host import Host, running
-from tests.online.questions import WIRES, Question, questions
-from tests.online.replicas import replicas, resident
-from tests.online.traffic import Account, Client
+from tests.support.questions import WIRES, Question, questions
+from tests.support.replica_processes import replicas, resident
+from tests.support.serve_process import Host, running
+from tests.support.traffic import Account, Client
 
 pytestmark = pytest.mark.host
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import host
-from tests.unit.online.desync.corpus import CASES, NEXT, post
-from tests.unit.online.desync.talking import beside, judge, say
-from tests.unit.online.grpc_world import gate_bundle
+from tests.support import serve_process
+from tests.support.desync_corpus import CASES, NEXT, post
+from tests.support.desync_talking import beside, judge, say
+from tests.support.grpc_calls import gate_bundle
 
 NAMES = ("here", "[::1]:8000")
 """Whom the corpus asks for; a server without a guard answers to its own names alone."""
@@ -20,7 +20,9 @@ NAMES = ("here", "[::1]:8000")
 def test_nobody_gets_anothers_answer(tmp_path: Path) -> None:
     """Strangers ask meanwhile on the same connections to the replicas, and each gets its own."""
     bundle = gate_bundle(tmp_path / "gate")
-    with host.running([bundle.path], tmp_path / "host", min_replicas=2, max_replicas=2, hosts=NAMES) as running:
+    with serve_process.running(
+        [bundle.path], tmp_path / "host", min_replicas=2, max_replicas=2, hosts=NAMES
+    ) as running:
         port = int(running.http.rpartition(":")[2])
 
         async def corpus() -> None:

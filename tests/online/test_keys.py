@@ -13,8 +13,8 @@ from fivefold import Client
 from fivefold.client.retry import Retries
 from fivefold.core.errors import FivefoldError
 from fivefold.guard import keys
-from tests.host import running
-from tests.online import slow
+from tests.support import slow_model
+from tests.support.serve_process import running
 
 pytestmark = pytest.mark.host
 
@@ -30,7 +30,7 @@ def made(place: Path, **rest: Any) -> str:
 
 def test_keys_at_a_running_server(tmp_path: Path) -> None:
     """Both transports ask; a new key is known and a revoked one is not, in every replica, without a restart."""
-    bundle, place = slow.bundle(tmp_path / "slow"), tmp_path / "keys.json"
+    bundle, place = slow_model.bundle(tmp_path / "slow"), tmp_path / "keys.json"
     key, limited = made(place), made(place, rate=0.001, burst=2 * REPLICAS)
     with running([bundle], tmp_path, keys=str(place), min_replicas=REPLICAS, max_replicas=REPLICAS) as host:
 
@@ -41,7 +41,7 @@ def test_keys_at_a_running_server(tmp_path: Path) -> None:
             with Client(url, key=shown, retries=ONCE) as client:
                 assert client.ready()
                 try:
-                    client.predict([{"seconds": 0.0}], model=slow.NAME)
+                    client.predict([{"seconds": 0.0}], model=slow_model.NAME)
                 except FivefoldError as error:
                     return error.code
                 return "ok"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from fivefold.core.errors import ModelFailed
-from tests.host import Host, running
-from tests.online import rogue, slow
-from tests.online.replicas import replicas
 from tests.online.test_serve import RestLine, Steady, ask, sleep, until
+from tests.support import rogue, slow_model
+from tests.support.replica_processes import replicas
+from tests.support.serve_process import Host, running
 
 pytestmark = pytest.mark.host
 
@@ -23,7 +23,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Two replicas behind HAProxy, each with both models."""
     directory = tmp_path_factory.mktemp("rogue")
     settings = {"min_replicas": 2, "max_replicas": 2, "drain_seconds": 2.0, "log_sample": 0.0}
-    with running([rogue.bundle(directory), slow.bundle(directory)], directory / "host", **settings) as running_host:
+    with running(
+        [rogue.bundle(directory), slow_model.bundle(directory)], directory / "host", **settings
+    ) as running_host:
         yield running_host
 
 

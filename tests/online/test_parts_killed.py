@@ -15,9 +15,9 @@ import pytest
 from fivefold.local import processes
 from fivefold.online.local import ports
 from fivefold.online.local.watch import name_of
-from tests.host import Host, alive, launch, running, until_ready
-from tests.online import slow
 from tests.online.test_serve import ask, sleep, until
+from tests.support import slow_model
+from tests.support.serve_process import Host, alive, launch, running, until_ready
 
 pytestmark = pytest.mark.host
 
@@ -63,7 +63,7 @@ def until_restored(host: Host, before: dict[str, int], dead: list[int]) -> float
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     directory = tmp_path_factory.mktemp("parts")
-    with running([slow.bundle(directory)], directory / "host", **SETTINGS) as running_host:
+    with running([slow_model.bundle(directory)], directory / "host", **SETTINGS) as running_host:
         yield running_host
 
 
@@ -113,7 +113,7 @@ def test_what_is_restored_answers_again(parts: tuple[str, ...], signum: int, hos
 )
 def test_what_nobody_restores_ends_the_run(part: str, signum: int, tmp_path: Path) -> None:
     """With a status and a sentence, within seconds; nothing is left: no process, port or directory."""
-    run = until_ready(launch([slow.bundle(tmp_path)], tmp_path / "host", **SETTINGS))
+    run = until_ready(launch([slow_model.bundle(tmp_path)], tmp_path / "host", **SETTINGS))
     below = processes.descendants(run.process.pid)
     directories = set(re.findall(rb"/tmp/fivefold-[^/\s\0]+", b"".join(map(command, below))))
     begun = time.monotonic()
@@ -143,7 +143,7 @@ def command(pid: int) -> bytes:
 @pytest.mark.parametrize("stage", ["starting Ray Serve", "starting replicas"])
 def test_a_part_killed_during_the_start_ends_it(stage: str, part: str, tmp_path: Path) -> None:
     """The start does not wait for what will never come."""
-    run = launch([slow.bundle(tmp_path)], tmp_path / "host", **SETTINGS)
+    run = launch([slow_model.bundle(tmp_path)], tmp_path / "host", **SETTINGS)
     until(lambda: stage in run.printed(), 120)
     below = processes.descendants(run.process.pid)
 

@@ -21,10 +21,10 @@ import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
-from tests.host import Host, alive, running
-from tests.online.questions import Question, questions
-from tests.online.replicas import replicas
-from tests.online.traffic import Account, Client
+from tests.support.questions import Question, questions
+from tests.support.replica_processes import replicas
+from tests.support.serve_process import Host, alive, running
+from tests.support.traffic import Account, Client
 
 pytestmark = pytest.mark.host
 

@@ -23,9 +23,9 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.local import processes
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from tests.host import Host, alive, launch, running, until_gone, until_ready
-from tests.online import slow
-from tests.online.replicas import replicas
+from tests.support import slow_model
+from tests.support.replica_processes import replicas
+from tests.support.serve_process import Host, alive, launch, running, until_gone, until_ready
 
 pytestmark = pytest.mark.host
 
@@ -60,7 +60,7 @@ def ask(host: Host, path: str, body: Any = None, timeout: float = 60) -> tuple[i
 
 def sleep(host: Host, seconds: float) -> tuple[int, dict[str, str], Any]:
     """A request that takes so long."""
-    return ask(host, f"/v1/models/{slow.NAME}:predict", {"instances": [{"seconds": seconds}]})
+    return ask(host, f"/v1/models/{slow_model.NAME}:predict", {"instances": [{"seconds": seconds}]})
 
 
 def answered_by(host: Host) -> int:
@@ -111,7 +111,7 @@ def watch(host: Host, count: int) -> tuple[grpc.Channel, list[Any]]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return slow.bundle(tmp_path_factory.mktemp("bundle"))
+    return slow_model.bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,9 @@ def test_what_it_prints_can_be_pasted(host: Host) -> None:
     """The addresses, the model with its digest, and a request that is answered."""
     printed = host.printed()
 
-    digest = ask(host, f"/v1/models/{slow.NAME}:predict", {"instances": [{"seconds": 0}]})[2]["metadata"]["bundle"]
+    digest = ask(host, f"/v1/models/{slow_model.NAME}:predict", {"instances": [{"seconds": 0}]})[2]["metadata"][
+        "bundle"
+    ]
     assert digest in printed
     assert f"curl -s http://{host.http}/v1/models/slow:predict" in printed
     assert f"{host.grpc} inference.GRPCInferenceService/ModelInfer" in printed
@@ -226,7 +228,7 @@ class RestLine:
     def ask(self) -> bool:
         """Whether it was answered, and rightly; `overloaded` is an answer while the others ask for too much."""
         body = json.dumps({"instances": [{"seconds": 0.01}]})
-        self._connection.request("POST", f"/v1/models/{slow.NAME}:predict", body)
+        self._connection.request("POST", f"/v1/models/{slow_model.NAME}:predict", body)
         answer = self._connection.getresponse()
         said = json.loads(answer.read())
         return said.get("code") == "overloaded" or said["predictions"][0]["slept"] == 0.01
@@ -261,7 +263,7 @@ class GrpcLine:
 
 def request_of(seconds: float) -> bytes:
     """A raw request of one row."""
-    request = wire.ModelInferRequest(model_name=slow.NAME, raw_input_contents=[struct.pack("<d", seconds)])
+    request = wire.ModelInferRequest(model_name=slow_model.NAME, raw_input_contents=[struct.pack("<d", seconds)])
     request.inputs.add(name="seconds", datatype="FP64", shape=[1])
     return request.SerializeToString()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests import buckets, programs
-from tests.unit.batch.world import write_noted
+from tests.support import programs, s3_server
+from tests.support.batch_runs import write_noted
 
-STORES = [scheme for scheme, name in buckets.PROGRAMS.items() if programs.needed(name, f"runs over {scheme}://")]
+STORES = [scheme for scheme, name in s3_server.PROGRAMS.items() if programs.needed(name, f"runs over {scheme}://")]
 collect_ignore_glob = [] if STORES else ["test_stores.py"]
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.batch.commands import environment, started, until
-from tests.unit.batch.world import run
+from tests.support.batch_runs import run
+from tests.support.score_commands import environment, started, until
 
 from fivefold.batch.run.job import Job
 from fivefold.batch.tools import backfill

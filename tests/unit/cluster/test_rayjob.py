@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.cluster.kubernetes import Cluster, running
+from tests.support.kubernetes_api import Cluster, running
 
 from fivefold.cli import main
 from fivefold.cluster import rayjob

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cluster.kubernetes import Cluster, running
+from tests.support.kubernetes_api import Cluster, running
 
 from fivefold.cluster.kubernetes_api import SECRET, Api, ApiError
 from fivefold.cluster.secrets import Wanted, ensure

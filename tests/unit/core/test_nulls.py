@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.core.bundles import contract, field, graph, node
+from tests.support.bundles import contract, field, graph, node
 
 from fivefold.core.bundle.binding import Binding, InputBinding, OutputBinding
 from fivefold.core.bundle.bundle import Bundle

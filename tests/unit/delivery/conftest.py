@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests import buckets, programs
-from tests.unit.core.bundles import write_sum
-from tests.unit.delivery.shelf import Shelf, shelf
+from tests.support import programs, s3_server
+from tests.support.bundle_server import Shelf, shelf
+from tests.support.bundles import write_sum
 
 from fivefold.core.bundle.bundle import sign
 from fivefold.delivery.settings import DeliverySettings
 
 collect_ignore_glob = []
-for scheme, program in buckets.PROGRAMS.items():
+for scheme, program in s3_server.PROGRAMS.items():
     if programs.needed(program, f"bundles from {scheme}://") is None:
         collect_ignore_glob.append(f"test_{scheme}.py")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.host import SERVICES
-from tests.unit.core.bundles import write_python
+from tests.support.bundle_server import Shelf
+from tests.support.bundles import write_python
+from tests.support.serve_process import SERVICES
 from tests.unit.delivery.conftest import Packed
-from tests.unit.delivery.shelf import Shelf
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid, Interrupted, Unavailable

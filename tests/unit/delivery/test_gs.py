@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests import buckets
+from tests.support import s3_server
 from tests.unit.delivery.conftest import Packed
 
 from fivefold.batch.storage.storage import Bucket
@@ -18,14 +18,14 @@ from fivefold.delivery.settings import DeliverySettings
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """How to find a server with an empty bucket `data`."""
-    with buckets.gcs(tmp_path_factory.mktemp("gs")) as variables:
+    with s3_server.gcs(tmp_path_factory.mktemp("gs")) as variables:
         yield variables
 
 
 @pytest.fixture(autouse=True)
 def account(variables: dict[str, str], packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service account that points at the server and needs no token; the bundle is at `a b/sum.tar`."""
-    buckets.chosen(monkeypatch, variables)
+    s3_server.chosen(monkeypatch, variables)
     Bucket("gs://data", clear=True).create("a b/sum.tar", packed.tar)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests import buckets
+from tests.support import s3_server
 from tests.unit.delivery.conftest import Packed
 
 from fivefold.core.errors import BundleInvalid
@@ -18,7 +18,7 @@ from fivefold.delivery.settings import DeliverySettings
 def variables(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """How to find a server whose bucket `models` has the bundle at `a b/sum.tar`."""
     home = tmp_path_factory.mktemp("s3")
-    with buckets.s3(home) as variables:
+    with s3_server.s3(home) as variables:
         (home / "objects" / "models" / "a b").mkdir(parents=True)
         (home / "objects" / "models" / "a b" / "sum.tar").write_bytes(packed.tar)
         yield variables
@@ -27,7 +27,7 @@ def variables(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(autouse=True)
 def account(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual variables, and none of the machine's own."""
-    buckets.chosen(monkeypatch, variables)
+    s3_server.chosen(monkeypatch, variables)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.core.bundles import write_sum
+from tests.support.bundle_server import Shelf
+from tests.support.bundles import write_sum
+from tests.support.http_calls import log_lines
 from tests.unit.delivery.conftest import Packed
-from tests.unit.delivery.shelf import Shelf
-from tests.unit.online.http_world import log_lines
 
 from fivefold.cli import main
 from fivefold.core.bundle.bundle import Bundle

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.host import launch, running
+from tests.support.bundle_server import Shelf
+from tests.support.serve_process import launch, running
 from tests.unit.delivery.conftest import Packed
-from tests.unit.delivery.shelf import Shelf
 
 
 @pytest.mark.host

@@ -12,7 +12,7 @@ import fastavro
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.unit.exports.values import case_contracts, contracts, every_rule, good_rows
+from tests.support.contract_values import case_contracts, contracts, every_rule, good_rows
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field

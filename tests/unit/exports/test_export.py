@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
-from tests.unit.exports.values import contracts, every_rule
+from tests.support.contract_values import contracts, every_rule
 
 from fivefold.core.contract.contract import Contract
 from fivefold.exports import FORMATS, export
@@ -17,7 +17,7 @@ from fivefold.exports import FORMATS, export
 SCRIPT = """
 from hashlib import sha256
 from fivefold.exports import FORMATS, export
-from tests.unit.exports.values import every_rule
+from tests.support.contract_values import every_rule
 digest = sha256()
 for to in FORMATS:
     for name, content in export(every_rule(), to).items():

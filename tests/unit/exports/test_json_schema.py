@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
-from tests.unit.exports.values import case_contracts, contracts, every_rule, good_record, records
+from tests.support.contract_values import case_contracts, contracts, every_rule, good_record, records
 
 from fivefold.core.check.outputs import check_outputs
 from fivefold.core.contract.contract import Contract

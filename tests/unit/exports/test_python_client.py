@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.exports.values import case_contracts, every_rule, good_record
+from tests.support.contract_values import case_contracts, every_rule, good_record
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError

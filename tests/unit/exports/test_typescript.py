@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tree_sitter_typescript
-from tests.unit.exports.values import case_contracts, every_rule
+from tests.support.contract_values import case_contracts, every_rule
 from tree_sitter import Language, Node, Parser
 
 from fivefold.core.contract.contract import Contract

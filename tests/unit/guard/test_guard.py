@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.guard.issuer_world import AUDIENCE, issuer
-from tests.unit.online.http_world import SECONDS, log_lines
+from tests.support.http_calls import SECONDS, log_lines
+from tests.support.oidc_issuer import AUDIENCE, issuer
 
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.settings import SettingsError, read

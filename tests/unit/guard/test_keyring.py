@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.online.http_world import log_lines
+from tests.support.http_calls import log_lines
 
 from fivefold.core.errors import AccessError, Unavailable
 from fivefold.core.settings import SettingsError

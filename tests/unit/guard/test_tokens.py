@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.guard.issuer_world import AUDIENCE, DISCOVERY, Issuer, issuer
-from tests.unit.online.http_world import log_lines
+from tests.support.http_calls import log_lines
+from tests.support.oidc_issuer import AUDIENCE, DISCOVERY, Issuer, issuer
 
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.guard import tokens

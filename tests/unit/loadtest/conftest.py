@@ -1,7 +1,7 @@
 """What the tests of the load harness share: k6 where there is one."""
 
 from loadtest import k6
-from tests import programs
+from tests.support import programs
 
 collect_ignore_glob = []
 

@@ -9,7 +9,7 @@ from loadtest import capacity
 from loadtest.capacity import FRACTIONS, PRECISE, Step, knee
 from loadtest.scenario import Scenario
 from loadtest.verdict import judge
-from tests.unit.loadtest import outcomes as made
+from tests.support import load_outcomes as made
 
 SCENARIO = Scenario(slo_p99_ms=50.0)
 

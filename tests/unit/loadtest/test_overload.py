@@ -9,7 +9,7 @@ import pytest
 from loadtest import document, host, overload, soak
 from loadtest.k6 import Latency, Phase, Slot
 from loadtest.overload import Finding
-from tests.unit.loadtest import outcomes as made
+from tests.support import load_outcomes as made
 
 GOOD = Finding(3.0, answered=0.95, slower=2.0, refusal=9.0, recovery=1.0, growth=1.0, lost=0)
 

@@ -14,7 +14,7 @@ from loadtest.capacity import Capacity, Step
 from loadtest.drawing import Chart, Line
 from loadtest.scenario import Scenario
 from loadtest.verdict import judge
-from tests.unit.loadtest.outcomes import LIMIT, outcome
+from tests.support.load_outcomes import LIMIT, outcome
 
 
 class Balance(HTMLParser):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.unit.exports.values import contracts, every_rule
+from tests.support.contract_values import contracts, every_rule
 
 from fivefold.core.check.findings import Findings
 from fivefold.core.check.values import column

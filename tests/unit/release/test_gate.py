@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
-from tests.unit.core.bundles import SUM_CONTRACT, put_file, write_sum
-from tests.unit.release.live import running, serving
+from tests.support.bundles import SUM_CONTRACT, put_file, write_sum
+from tests.support.live_servers import running, serving
 
 from fivefold.cli import EXIT, main
 from fivefold.core.bundle.bundle import Bundle

@@ -1,0 +1,37 @@
+"""Programs that some tests drive and that not every machine has."""
+
+import os
+import shutil
+from pathlib import Path
+
+LEFT_OUT: list[str] = []
+QUICK = False
+"""Whether this run leaves out the tests marked `full`: then an environment that only they need is nobody's loss."""
+
+
+def needed(program: str, what: str, *others: str) -> str | None:
+    """The path of a program, or None after noting that `what` is left out of this run.
+
+    `FIVEFOLD_<PROGRAM>` names another path. Conftests call this while tests are collected, so a test that cannot run
+    is not collected rather than skipped.
+    """
+    found = os.environ.get(f"FIVEFOLD_{program.upper()}") or next(
+        filter(None, map(shutil.which, (program, *others))), None
+    )
+    if found is None:
+        LEFT_OUT.append(f"{what}: no {program} on this machine")
+    return found
+
+
+def environment(name: str, what: str) -> Path | None:
+    """The `bin` of an environment of its own, or None after noting that `what` is left out of this run.
+
+    `make .cache/envs/NAME/.done` makes one from `requirements/NAME.txt`; a half-made one has no marker and counts as
+    absent.
+    """
+    home = Path(__file__).resolve().parents[2] / ".cache" / "envs" / name
+    if not (home / ".done").exists():
+        if not QUICK:
+            LEFT_OUT.append(f"{what}: `make .cache/envs/{name}/.done` has not been run")
+        return None
+    return home / "bin"

@@ -1,0 +1,273 @@
+"""Files as rows: fast parsers accept what the exact readers accept, and a cut anywhere changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.batch_runs import CONTRACT
+from tests.support.bundles import contract, field
+
+from fivefold.batch import formats
+from fivefold.batch.formats.chunk import Needs, Piece
+from fivefold.batch.formats.csv import _cells
+from fivefold.batch.storage.sources import find
+from fivefold.core.errors import ContractError
+from fivefold.core.fields.field import Field
+from fivefold.core.readers.records import Records
+from fivefold.core.readers.text import Text
+
+LAW = contract(
+    [
+        field("f", minimum=-1000, maximum=1000),
+        field("d", "float64", nullable=True),
+        field("i", "int32", default=7),
+        field("t", "bool", nullable=True, null_value=False),
+        field("s", "string", nullable=True, null_value="", maxLength=4),
+    ],
+    [field("y")],
+).inputs
+
+
+def read(path: Path, fields: Sequence[Field], *, target: int = 1 << 30, **needs: Any) -> list[Piece]:
+    """All pieces of a file that is cut into ranges of about `target` bytes."""
+    (source,) = find([str(path)])
+    reader = formats.of(source.format, Needs(tuple(fields), **needs))
+    reader.look(source)
+    return [piece for part in reader.cut(source, target) for piece in reader.read(source, part)]
+
+
+def good(pieces: Sequence[Piece]) -> list[tuple[int, dict[str, Any]]]:
+    """The good rows: number and values."""
+    return [
+        (int(row), record)
+        for piece in pieces
+        for row, record in zip(piece.places, piece.columns.to_records(), strict=True)
+    ]
+
+
+def bad(pieces: Sequence[Piece]) -> list[tuple[int, str, str]]:
+    """The others: number, code and path."""
+    return [(fault.row, fault.error.code, fault.error.path) for piece in pieces for fault in piece.faults]
+
+
+numbers = st.sampled_from(
+    ["0", "-0", "1", "-1", "007", "1.5", "-0.0", ".5", "5.", "1e3", "1E+2", "1e400", "1e38", "3.0", "2147483648", "+1"],
+) | st.sampled_from(
+    ["9007199254740993", "0.1", "999999999999999999999", " 1", "1 ", "nan", "inf", "x", "0x1", "1_0", "-", "1e-400"]
+)
+words = st.sampled_from(["", "a", "true", "false", "null", "NA", "é", "abcde", "\x00", "1"])
+cell = st.one_of(numbers, words)
+quoting = st.sampled_from(["{}", '"{}"'])
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.tuples(cell, quoting), min_size=5, max_size=6), min_size=1, max_size=8), st.integers(1, 9))
+def test_csv_is_what_the_reader_of_cells_says(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[str, str]]], chunk: int
+) -> None:
+    """Each row has the values, or the code and path, that core's reader gives for its cells alone."""
+    header = ["f", "d", "i", "t", "s"]
+    lines = [",".join(quote.format(text) for text, quote in row) for row in rows]
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_text("\n".join([",".join(header), *lines]) + "\n", encoding="utf-8", newline="")
+    pieces = read(path, LAW, chunk_rows=chunk)
+
+    expected_good, expected_bad = [], []
+    for row, line in enumerate(lines):
+        cells = _cells(line.encode())
+        assert cells is not None
+        try:
+            columns = Text(LAW).read(header, [cells]).accept()
+            expected_good.append((row, columns.to_records()[0]))
+        except ContractError as error:
+            expected_bad.append((row, error.code, error.path))
+    assert repr(good(pieces)) == repr(expected_good)
+    assert bad(pieces) == expected_bad
+
+
+values = st.one_of(
+    st.sampled_from(["0", "-0", "1", "1.5", "3.0", "1e3", "1e400", "2147483648", "9007199254740993", "null", "true"]),
+    st.sampled_from(['"a"', '"abcde"', '"\\ud800"', '"é"', '""', "[1]", "{}", "NaN", "01"]),
+)
+names = st.sampled_from(["f", "d", "i", "t", "s", "more"])
+
+
+@settings(max_examples=60)
+@given(st.lists(st.dictionaries(names, values, max_size=6), min_size=1, max_size=8), st.integers(1, 9))
+def test_json_lines_are_what_the_reader_of_records_says(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], chunk: int
+) -> None:
+    """Each line has the values, or the code and path, of a request with this one row."""
+    lines = ["{" + ",".join(f'"{name}":{value}' for name, value in row.items()) + "}" for row in rows]
+    path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    pieces = read(path, LAW, chunk_rows=chunk)
+
+    expected_good, expected_bad = [], []
+    for row, line in enumerate(lines):
+        try:
+            columns = Records(LAW).read_json(f'{{"instances":[{line}]}}'.encode()).accept()
+            expected_good.append((row, columns.to_records()[0]))
+        except ContractError as error:
+            expected_bad.append((row, error.code, error.path if error.path else "whole"))
+    assert repr(good(pieces)) == repr(expected_good)
+    assert [(row, code, path or "whole") for row, code, path in bad(pieces)] == expected_bad
+
+
+def write(path: Path, rows: int) -> None:
+    """Rows that are told apart by `a`, with quotes, line ends, blank lines and faults among them."""
+    notes = ["plain", "", None, 'a "b"', "two\nlines", "x,y", "far too long a note"]
+    if path.suffix == ".parquet":
+        table = pa.table({"a": np.arange(rows, dtype=np.float32) % 90, "note": [notes[row % 7] for row in range(rows)]})
+        pq.write_table(table, path, row_group_size=7)
+        return
+    lines = []
+    for row in range(rows):
+        note = notes[row % 7]
+        if path.suffix == ".csv":
+            shown = "" if note is None else '"' + note.replace('"', '""') + '"'
+            lines.append(f"{row % 90},{shown}" + ("\n" if row % 11 == 3 else ""))
+        else:
+            lines.append(json.dumps({"a": row % 90, "note": note}) + ("\r\n" if row % 11 == 3 else ""))
+    head = "a,note\n" if path.suffix == ".csv" else ""
+    path.write_text(head + "\n".join(lines) + "\n", encoding="utf-8", newline="")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("target", [1, 50, 333, 1 << 20])
+def test_a_cut_of_any_size_gives_the_same_rows(tmp_path: Path, name: str, target: int) -> None:
+    """Same rows under the same numbers, same faults at the same places."""
+    path = tmp_path / name
+    write(path, 100)
+    whole, cut = read(path, CONTRACT.inputs), read(path, CONTRACT.inputs, target=target, chunk_rows=5)
+
+    assert good(cut) == good(whole)
+    assert len(good(whole)) + len(bad(whole)) == 100
+    faults = [[fault for piece in pieces for fault in piece.faults] for pieces in (cut, whole)]
+    for one, other in zip(*faults, strict=True):
+        assert (one.row, one.line, one.offset, one.size, one.raw) == (
+            other.row,
+            other.line,
+            other.offset,
+            other.size,
+            other.raw,
+        )
+        assert one.error.to_json() == other.error.to_json()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_fault_in_text_says_where_it_stands(tmp_path: Path, name: str) -> None:
+    """Offset and size are those of the line, the line's number is an editor's."""
+    path = tmp_path / name
+    write(path, 100)
+    data = path.read_bytes()
+
+    faults = [fault for piece in read(path, CONTRACT.inputs, target=200) for fault in piece.faults]
+    assert len(faults) == 14
+    for fault in faults:
+        assert fault.offset is not None
+        assert fault.size is not None
+        assert data[fault.offset : fault.offset + fault.size].rstrip(b"\r\n") == fault.raw
+        assert fault.line == data[: fault.offset].count(b"\n") + 1
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_compressed_text_is_the_same_text(tmp_path: Path, name: str, suffix: str) -> None:
+    """As one range."""
+    write(tmp_path / name, 100)
+    packed = tmp_path / "packed" / f"{name}{suffix}"
+    packed.parent.mkdir()
+    with pa.CompressedOutputStream(str(packed), {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}[suffix]) as out:
+        out.write((tmp_path / name).read_bytes())
+
+    assert good(read(packed, CONTRACT.inputs, target=10)) == good(read(tmp_path / name, CONTRACT.inputs))
+    assert bad(read(packed, CONTRACT.inputs)) == bad(read(tmp_path / name, CONTRACT.inputs))
+
+
+def test_a_stream_that_breaks_off_is_one_fault_behind_its_last_row(tmp_path: Path) -> None:
+    """What came before is good."""
+    import gzip
+
+    lines = "".join(f'{{"a": {row % 90}, "note": "{row * 7919 % 10007}"}}\n' for row in range(20_000))
+    whole = gzip.compress(lines.encode())
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+
+    pieces = read(tmp_path / "a.jsonl.gz", CONTRACT.inputs)
+    found, faults = good(pieces), bad(pieces)
+    assert faults == [(len(found), "malformed", "")]
+    assert [row for row, _ in found] == list(range(len(found)))
+
+
+def test_carried_columns(tmp_path: Path) -> None:
+    """Beside the contract, in all three formats; an absent JSON name is null."""
+    (tmp_path / "a.csv").write_text('id,a,note\n"x, y",1,\n,2,b\nz,999,c\n')
+    (tmp_path / "a.jsonl").write_text(
+        '{"id": [1, "x"], "a": 1, "note": null}\n{"a": 2, "note": "b"}\n{"a": 999, "note": "c", "id": 3}\n'
+    )
+    pq.write_table(
+        pa.table({"id": [5, None, 6], "a": [1.0, 2.0, 999.0], "note": [None, "b", "c"]}), tmp_path / "a.parquet"
+    )
+
+    found = {
+        name: [
+            value
+            for piece in read(tmp_path / name, CONTRACT.inputs, carried=("id",))
+            for value in _list(piece.carried["id"])
+        ]
+        for name in ("a.csv", "a.jsonl", "a.parquet")
+    }
+    assert found == {"a.csv": ["x, y", None], "a.jsonl": [[1, "x"], None], "a.parquet": [5, None]}
+
+
+def _list(values: Any) -> list[Any]:
+    return values.to_pylist() if isinstance(values, pa.Array) else list(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "sentence"),
+    [
+        ("a.csv", "b,note\n1,x\n", "missing_field", "expected a column 'a'"),
+        ("a.csv", "a,a,note\n1,1,x\n", "duplicate_field", "twice"),
+        ("a.csv", "", "malformed", "empty file"),
+        ("a.csv", '"a\n1\n', "malformed", "no line of CSV"),
+        ("a.parquet", "PAR1 and nothing more", "malformed", "expected a Parquet file"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_is_refused_at_once(
+    tmp_path: Path, name: str, content: str, code: str, sentence: str
+) -> None:
+    """Before any row is."""
+    (tmp_path / name).write_text(content)
+
+    with pytest.raises(ContractError, match=sentence) as refused:
+        read(tmp_path / name, CONTRACT.inputs)
+    assert refused.value.code == code
+    assert "a." in str(refused.value)
+
+
+def test_a_byte_order_mark_before_the_header_is_passed_over(tmp_path: Path) -> None:
+    """Spreadsheets write one."""
+    (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf"a",note\n1,x\n')
+
+    assert good(read(tmp_path / "a.csv", CONTRACT.inputs)) == [(0, {"a": 1.0, "b": 0.5, "note": "x"})]
+
+
+def test_columns_nobody_asked_for(tmp_path: Path) -> None:
+    """Ignored and named, or refused where that is asked for."""
+    (tmp_path / "a.csv").write_text("a,nots,note\n1,2,x\n")
+    (source,) = find([str(tmp_path / "a.csv")])
+
+    assert formats.of("csv", Needs(CONTRACT.inputs)).look(source) == ["nots"]
+    with pytest.raises(ContractError, match="no such field") as refused:
+        formats.of("csv", Needs(CONTRACT.inputs, strict=True)).look(source)
+    assert refused.value.help == "did you mean 'note'?"

@@ -1,0 +1,122 @@
+"""`fivefold.router` in an application of the reader's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from tests.conformance import models
+from tests.support.grpc_calls import gate_bundle
+from tests.support.http_calls import client
+
+import fivefold
+from fivefold.core.errors import BundleInvalid
+from fivefold.serving.settings import OnlineSettings
+
+BODY = {"instances": [{"x": 2}]}
+
+
+def test_a_bundle_in_the_readers_application(tmp_path: Path) -> None:
+    """By path, below a prefix, beside the reader's own routes; closed with the application."""
+    gate_bundle(tmp_path / "gate")
+    app = FastAPI()
+    app.include_router(fivefold.router(tmp_path / "gate", models.bundle("linear", tmp_path)), prefix="/ml")
+
+    @app.get("/mine")
+    def mine() -> str:
+        return "mine"
+
+    with client(app) as asking:
+        assert asking.get("/mine").json() == "mine"
+        assert asking.get("/ml/v2/models").json() == {"models": ["gate", "linear"]}
+        assert asking.get("/ml/v2/health/ready").json() == {"ready": True}
+        assert asking.get("/ml/readyz").status_code == 404
+        for path in ("gate", "gate/versions/1"):
+            assert asking.post(f"/ml/v1/models/{path}:predict", json=BODY).json()["predictions"] == [{"y": 4.0}]
+            assert asking.get(f"/ml/v2/models/{path}").json()["name"] == "gate"
+        tensors = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}]}
+        assert asking.post("/ml/v2/models/gate/infer", json=tensors).json()["outputs"][0]["data"] == [2.0]
+        assert asking.post("/ml/v1/models/linear:predict", json={"instances": [[1, 1, 1]]}).status_code == 200
+        assert asking.get("/ml/v1/models/gate/bundle/contract.json").json()["name"] == "gate"
+
+
+def test_errors_of_ours_keep_our_body_and_the_others_stay_the_readers(tmp_path: Path) -> None:
+    """Two vocabularies, each in its own place."""
+    app = FastAPI()
+    app.include_router(
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(max_rows=1, serve_bundles=True))
+    )
+
+    with client(app) as asking:
+        refused = asking.post(
+            "/v1/models/gate:predict", json={"instances": [{"x": 1001}]}, headers={"x-request-id": "a"}
+        )
+        assert refused.status_code == 422
+        assert (refused.json()["code"], refused.json()["request_id"]) == ("out_of_range", "a")
+        assert asking.post("/v1/models/gate:predict", json={"instances": [{"x": 1}] * 2}).json()["code"] == "too_large"
+        assert asking.get("/v1/models/gate/bundle/none").json()["code"] == "not_found"
+        assert asking.get("/nothing").json() == {"detail": "Not Found"}
+
+
+def test_the_readers_dependencies_apply(tmp_path: Path) -> None:
+    """Also one that reads the body before we do."""
+
+    def known(key: Annotated[str, Header(alias="x-key")] = "") -> None:
+        if key != "right":
+            raise HTTPException(401, "who are you?")
+
+    async def signed(request: Request) -> None:
+        assert await request.body()
+
+    app = FastAPI()
+    app.include_router(fivefold.router(gate_bundle(tmp_path / "gate")), dependencies=[Depends(known), Depends(signed)])
+
+    with client(app) as asking:
+        assert asking.post("/v1/models/gate:predict", json=BODY).json() == {"detail": "who are you?"}
+        answer = asking.post("/v1/models/gate:predict", json=BODY, headers={"x-key": "right"})
+        assert answer.json()["predictions"] == [{"y": 4.0}]
+
+
+def test_the_readers_openapi_is_typed(tmp_path: Path) -> None:
+    """The operations carry their schemas themselves: the reader's components are the reader's."""
+    app = FastAPI()
+    app.include_router(fivefold.router(gate_bundle(tmp_path / "gate")), prefix="/ml")
+
+    document: dict[str, Any] = app.openapi()
+
+    operation = document["paths"]["/ml/v1/models/gate:predict"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert "x" in str(schema["properties"]["instances"])
+    assert "$ref" not in str(operation)
+    names = [method["operationId"] for path in document["paths"].values() for method in path.values()]
+    assert len(names) == len(set(names))
+
+
+def test_versions_and_a_chosen_default(tmp_path: Path) -> None:
+    """The default need not be the highest."""
+    bundles = [gate_bundle(tmp_path / version, version) for version in ("1", "2")]
+    app = FastAPI()
+    app.include_router(fivefold.router(*bundles, defaults={"gate": "1"}))
+
+    with client(app) as asking:
+        assert asking.post("/v1/models/gate:predict", json=BODY).json()["metadata"]["version"] == "1"
+
+
+def test_what_cannot_be_served_is_refused_at_once(tmp_path: Path) -> None:
+    """No bundle, no such bundle, the same one twice."""
+    bundle = gate_bundle(tmp_path / "gate")
+
+    with pytest.raises(ValueError, match="at least one bundle"):
+        fivefold.router()
+    with pytest.raises(BundleInvalid):
+        fivefold.router(tmp_path / "none")
+    with pytest.raises(ValueError, match="given twice"):
+        fivefold.router(bundle, bundle)
+
+
+def test_keys_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    """A router guards nothing by itself, so settings that say otherwise are refused."""
+    with pytest.raises(ValueError, match="your dependencies"):
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(keys="keys.json"))
