@@ -111,7 +111,7 @@ bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside 
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-batch: $(VENV)/.dev $(ENVS)/pyspark/.done ## Measure batch beside Ray Data, PySpark and pandas (needs Java); QUICK=1 for a trial
-	@$(BIN)/python -m loadtest.batch_bench $(if $(QUICK),--quick) $(ARGS)
+	@$(BIN)/python -m loadtest.batch $(if $(QUICK),--quick) $(ARGS)
 
 gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; FULL=1 for long (needs valgrind)
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
