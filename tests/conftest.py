@@ -1,7 +1,8 @@
 """What holds for every test: hypothesis without deadlines, and an honest list of what this machine could not run.
 
 A test that needs a program which the machine lacks is left out when tests are collected, never skipped: see
-`tests/support/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails the run.
+`tests/support/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails
+the run.
 """
 
 import os

@@ -20,8 +20,8 @@ SERVICES = Path(__file__).parents[2] / "services"
 _PROGRAM = """
 import json, sys
 from fivefold.core.errors import FivefoldError
-from fivefold.online.local import serve
-from fivefold.online.settings import OnlineSettings
+from fivefold.online.local.lifecycle import serve
+from fivefold.serving.settings import OnlineSettings
 models, defaults, settings = json.loads(sys.argv[1])
 try:
     sys.exit(serve(models, OnlineSettings(**settings), defaults=defaults))

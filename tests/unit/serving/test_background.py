@@ -140,7 +140,7 @@ def test_closing_cancels_what_is_left() -> None:
 _PROGRAM = """
 import asyncio, sys
 from fivefold.core import telemetry
-from fivefold.online.background import Background
+from fivefold.serving.background import Background
 
 async def main():
     async def dies():

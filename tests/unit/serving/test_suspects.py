@@ -29,7 +29,7 @@ from fivefold.serving.suspects import NOTES, PAGES, Suspects, mark_of
 REPLICA = """
 import sys
 from pathlib import Path
-from fivefold.online.suspects import Suspects
+from fivefold.serving.suspects import Suspects
 notes = Suspects(Path(sys.argv[1]))
 for mark in sys.argv[2:]:
     notes.enter(int(mark))

@@ -90,7 +90,7 @@ def _environment() -> None:
     """What Ray and its workers find in their environment. Ray variables of the user's own do not apply to them."""
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
-    package = str(Path(__file__).parents[2])
+    package = str(Path(__file__).parents[3])
     os.environ.update(
         {
             "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),

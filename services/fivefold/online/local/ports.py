@@ -166,15 +166,16 @@ def listener(text: str) -> socket.socket:
 
 def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
     """The environment of the engine and all that it starts. Ray variables of the user's own do not apply to it."""
+    from fivefold.online.haproxy import launch
     from fivefold.online.ray.deployment import ENVIRONMENT
 
     http, grpc = proxy_addresses(settings, base)
     launcher = directory / "haproxy"
-    script = Path(__file__).with_name("haproxy_launch.py")
+    script = Path(launch.__file__)
     command = shlex.join((sys.executable, "-I", "-S", str(script), haproxy()))
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     launcher.chmod(0o700)
-    package = str(Path(__file__).parents[2])
+    package = str(Path(__file__).parents[3])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {
         **kept,

@@ -68,8 +68,8 @@ def test_row_groups_are_arrow_s(tmp_path: Path, kind: str) -> None:
 CHILD = """
 import sys
 from fivefold.batch import formats
-from fivefold.batch.formats.piece import Needs, Torn
-from fivefold.batch.sources import find
+from fivefold.batch.formats.chunk import Needs, Torn
+from fivefold.batch.storage.sources import find
 from fivefold.core.errors import FivefoldError
 from tests.support.batch_runs import CONTRACT
 for path in sys.argv[1:]:

@@ -404,7 +404,7 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(background, "leave", ended.set)
-    monkeypatch.setattr(f"fivefold.online.{which}.server.Server.run", dies)
+    monkeypatch.setattr(f"fivefold.serving.{which}.server.Server.run", dies)
     keeper = Keeper(ports.listener("127.0.0.1:0"), tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served, log_lines() as lines:
         door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
