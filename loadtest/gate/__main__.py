@@ -124,20 +124,25 @@ def _opened(repository: trees.Repository, base: str | None) -> Iterator[tuple[tu
 def _compare(outcome: Outcome, pair: tuple[trees.Tree, trees.Tree], made: Path, slowdown: float, *, full: bool) -> None:
     """Both parts; what they find goes into the outcome."""
     base, head = pair
+    try:
+        counting.check(head, made)
+        base = counting.with_a_script_that_runs(base, made)
+    except counting.CannotRun as error:
+        _not_compared(outcome, error, head)
+        return
+    if base.script != head.script:
+        outcome.warnings.append("base ran its own hot path script, since it cannot run head's")
     if counting.available():
         print("instructions a request, head to base:", flush=True)
         try:
-            (before, after), base = counting.count_both(base, head, made, slowdown)
+            before, after = counting.count((base, head), made, (0.0, slowdown))
         except counting.CannotRun as error:
-            if error.tree == head.name:
-                outcome.slower.append(f"not compared: {error}")
-            else:
-                outcome.warnings.append(f"INCONCLUSIVE, nothing was compared: {error}")
+            _not_compared(outcome, error, head)
             return
         except counting.CannotCount as error:
             outcome.warnings.append(f"INCONCLUSIVE, instructions were not counted: {error}")
         else:
-            _show_counts(outcome, before, after, base.script != head.script)
+            _show_counts(outcome, before, after)
     else:
         _uncounted(outcome)
     mix = prepare(hotpath.asks(made))
@@ -147,20 +152,25 @@ def _compare(outcome: Outcome, pair: tuple[trees.Tree, trees.Tree], made: Path, 
         _time(outcome, "fivefold serve", (base, head), made, slowdown, mix, plan, servers.as_a_host)
 
 
+def _not_compared(outcome: Outcome, error: counting.CannotRun, head: trees.Tree) -> None:
+    if error.tree == head.name:
+        outcome.slower.append(f"not compared: {error}")
+    else:
+        outcome.warnings.append(f"INCONCLUSIVE, nothing was compared: {error}")
+
+
 def _uncounted(outcome: Outcome) -> None:
     sentence = "instructions were not counted: valgrind is not installed"
     # A pipeline that lost its second gate must not look green.
     (outcome.slower if os.environ.get("CI") else outcome.warnings).append(sentence)
 
 
-def _show_counts(outcome: Outcome, before: dict[str, int], after: dict[str, int], own_script: bool) -> None:
+def _show_counts(outcome: Outcome, before: dict[str, int], after: dict[str, int]) -> None:
     outcome.counts = decision.more_instructions(before, after)
     for path, ratio in outcome.counts.items():
         mark = "  <-- slower" if ratio > INSTRUCTIONS_LIMIT else ""
         each = after[path] / counting.REQUESTS
         print(f"  {path:26} {ratio:7.4f}   {each / 1000:8.0f} k{mark}", flush=True)
-    if own_script:
-        outcome.warnings.append("base ran its own hot path script, since it cannot run head's")
     missing = sorted(set(after) ^ set(before))
     if missing:
         outcome.warnings.append(f"counted on one side only: {', '.join(missing)}")

@@ -93,16 +93,35 @@ def count(trees: Sequence[Tree], bundles: Path, slowdowns: Sequence[float]) -> l
         return [_collect(tree, process) for tree, process in zip(trees, processes, strict=True)]
 
 
-def count_both(base: Tree, head: Tree, bundles: Path, slowdown: float) -> tuple[list[dict[str, int]], Tree]:
-    """The counts of base and head, and base with the script that could drive it: head's where that works, so that both
-    are asked the same, otherwise its own. Raises `CannotCount`."""
+def check(tree: Tree, bundles: Path) -> None:
+    """Ask everything once, uncounted; raises `CannotRun` where the tree's script cannot drive its package."""
+    program = [sys.executable, "-P", str(tree.script), "count", str(bundles), "--batches", "1", "--requests", "1"]
+    program += ["--package", str(tree.services)]
+    done = subprocess.run(
+        program,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=tree.environment(),
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        raise CannotRun(tree, _ended(done.returncode, done.stdout))
+
+
+def with_a_script_that_runs(base: Tree, bundles: Path) -> Tree:
+    """Base with the script that can drive it: head's where that works, so that both are asked the same, otherwise its
+    own. Raises `CannotRun`."""
     try:
-        return count((base, head), bundles, (0.0, slowdown)), base
-    except CannotRun as error:
+        check(base, bundles)
+    except CannotRun:
         own = with_its_own_script(base)
-        if own is None or error.tree != base.name:
+        if own is None:
             raise
-        return count((own, head), bundles, (0.0, slowdown)), own
+        check(own, bundles)
+        return own
+    return base
 
 
 def _collect(tree: Tree, process: subprocess.Popen[bytes]) -> dict[str, int]:
@@ -113,12 +132,16 @@ def _collect(tree: Tree, process: subprocess.Popen[bytes]) -> dict[str, int]:
         raise CannotCount(tree, f"counting took longer than {SECONDS:.0f} s") from None
     printed = (directory / "printed.txt").read_text(errors="replace").strip()
     if status:
-        last = "\n".join(printed.splitlines()[-5:])
-        raise CannotRun(tree, f"the hot path's script ended with status {status}:\n{last}")
+        raise CannotRun(tree, _ended(status, printed))
     counted = dumps(directory)
     if not counted:
         raise CannotCount(tree, "callgrind wrote no counts (its marks are for x86-64)")
     return counted
+
+
+def _ended(status: int, printed: str) -> str:
+    last = "\n".join(printed.strip().splitlines()[-5:])
+    return f"the hot path's script ended with status {status}:\n{last}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from loadtest.gate.decision import FEWEST_PAIRS, Verdict
 from loadtest.gate.generator import CONNECTIONS, Prepared, ask_for, whole
 from loadtest.gate.pairing import Pairs
 from loadtest.gate.servers import Server, share_out
+from loadtest.gate.trees import SCRIPT, Tree
 from loadtest.hotpath import Marks, Slowdown
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -197,3 +199,26 @@ def test_a_document_without_markers_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gate:begin"):
         proof.write(document, "text")
     assert document.read_text() == "plain"
+
+
+def tree(home: Path, name: str, script: str) -> Tree:
+    """A package's directory with a script beside it, as `trees` leaves them."""
+    (home / name / SCRIPT).parent.mkdir(parents=True)
+    (home / name / SCRIPT).write_text(script)
+    return Tree(name, home / name / "services", home / name / SCRIPT)
+
+
+@pytest.mark.parametrize(("heads", "chosen"), [("", "head"), ("import package_of_head", "base")])
+def test_base_runs_head_s_script_where_it_can_and_its_own_otherwise(heads: str, chosen: str, tmp_path: Path) -> None:
+    own, head = tree(tmp_path, "base", ""), tree(tmp_path, "head", heads)
+
+    found = counting.with_a_script_that_runs(replace(own, script=head.script), tmp_path)
+
+    assert found.script == tmp_path / chosen / SCRIPT
+
+
+def test_a_base_that_no_script_can_drive_is_said_with_the_reason(tmp_path: Path) -> None:
+    own = tree(tmp_path, "base", "raise SystemExit('no such path')")
+
+    with pytest.raises(counting.CannotRun, match="ended with status 1:\nno such path"):
+        counting.with_a_script_that_runs(own, tmp_path)
