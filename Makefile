@@ -82,10 +82,11 @@ test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long
 	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
 
-check: $(VENV)/.dev ## Lint, format, types, import rules, generated files and locks
+check: $(VENV)/.dev .cache/bin/actionlint ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python tests/check_generated.py
+	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -111,7 +112,7 @@ bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside 
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-batch: $(VENV)/.dev $(ENVS)/pyspark/.done ## Measure batch beside Ray Data, PySpark and pandas (needs Java); QUICK=1 for a trial
-	@$(BIN)/python -m loadtest.batch_bench $(if $(QUICK),--quick) $(ARGS)
+	@$(BIN)/python -m loadtest.batch $(if $(QUICK),--quick) $(ARGS)
 
 gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; FULL=1 for long (needs valgrind)
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
@@ -146,6 +147,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); if found=$$(command -v promtool); then ln -sf "$$found" $@; else \
 	  dir=$$(cd / && GOFLAGS=-mod=mod go mod download -json github.com/prometheus/prometheus@v0.307.3 | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
 	  echo "Building promtool with Go, several minutes …" && cd "$$dir" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -o $(abspath $@) ./cmd/promtool; fi
+
+# Without it and without Go the workflow is left out of `make check`, which says so, and on CI fails.
+.cache/bin/actionlint:
+	@mkdir -p $(@D); if found=$$(command -v actionlint); then ln -sf "$$found" $@; \
+	  elif command -v go >/dev/null; then GOBIN=$(abspath $(@D)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; \
+	  else echo "left out: .github/workflows (neither actionlint nor Go is on PATH)"; [ "$$CI" != true ]; fi
 
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \

@@ -5,7 +5,7 @@
 
 `count` calls the ASGI application and the gRPC servicer in process, on one thread. Below
 `valgrind --tool=callgrind --instr-atstart=no` it counts between the marks alone; elsewhere the marks do nothing.
-`serve` is what the paired timing asks. BUNDLES is a directory that `gate_parts.bundles` has filled. `--plant 0.1`
+`serve` is what the paired timing asks. BUNDLES is a directory that `gate.bundles` has filled. `--inject 0.1`
 handles every tenth request twice: a slowdown of 10 %, added outside the product, for the gate's proof of itself.
 
 This file stands alone, since it also runs against an older package; comparing is left to `loadtest.gate`.
@@ -115,8 +115,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-class Planted:
-    """The planted slowdown: of every 1/share requests one is handled twice, the first time for nobody."""
+class Slowdown:
+    """The injected slowdown: of every 1/share requests one is handled twice, the first time for nobody."""
 
     def __init__(self, share: float) -> None:
         self._share, self._owed = share, 0.0
@@ -200,7 +200,7 @@ def open_serving(directory: Path, **settings: Any) -> Any:
     return Serving(models, chosen, telemetry.Telemetry("online", log_sample=chosen.log_sample))
 
 
-def callables(serving: Any, given: Sequence[Ask], plant: float) -> dict[str, Callable[[], Awaitable[bool]]]:
+def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, Callable[[], Awaitable[bool]]]:
     """Name -> a coroutine function that asks once and tells whether the answer was a good one."""
     from fivefold.serving.grpc.servicer import Servicer
     from fivefold.serving.http import app
@@ -209,7 +209,7 @@ def callables(serving: Any, given: Sequence[Ask], plant: float) -> dict[str, Cal
     plain: Any = app(serving, serving.settings)
 
     def http(ask: Ask) -> Callable[[], Awaitable[bool]]:
-        application = Planted(plant).app(plain) if plant else plain
+        application = Slowdown(slowdown).app(plain) if slowdown else plain
         headers = [(name.encode(), value.encode()) for name, value in ask.headers]
         headers += [(b"host", b"localhost"), (b"content-length", b"%d" % len(ask.body))]
         body = {"type": "http.request", "body": ask.body, "more_body": False}
@@ -243,7 +243,7 @@ def callables(serving: Any, given: Sequence[Ask], plant: float) -> dict[str, Cal
         return once
 
     def grpc(ask: Ask) -> Callable[[], Awaitable[bool]]:
-        planted = Planted(plant)
+        injected = Slowdown(slowdown)
         context: Any = Context()
 
         async def call() -> bool:
@@ -254,7 +254,7 @@ def callables(serving: Any, given: Sequence[Ask], plant: float) -> dict[str, Cal
             return True
 
         async def once() -> bool:
-            for _ in range(planted.times()):
+            for _ in range(injected.times()):
                 await call()
             return await call()
 
@@ -311,7 +311,7 @@ class Marks:
         return int(self._call(ctypes.addressof(words)))
 
 
-def count(directory: Path, batches: int, requests: int, plant: float) -> None:
+def count(directory: Path, batches: int, requests: int, slowdown: float) -> None:
     """Ask everything, in batches that are counted apart; wrong answers end the program.
 
     Everything runs on this thread, whatever valgrind makes of the time it takes.
@@ -319,7 +319,7 @@ def count(directory: Path, batches: int, requests: int, plant: float) -> None:
     marks = Marks()
     serving = open_serving(directory, inline_seconds=3600.0, inline_bytes=1 << 30, log_sample=0.0)
     given = asks(directory)
-    calls = callables(serving, given, plant)
+    calls = callables(serving, given, slowdown)
 
     async def drive(once: Callable[[], Awaitable[bool]], times: int) -> int:
         return sum([await once() for _ in range(times)])
@@ -341,7 +341,7 @@ def count(directory: Path, batches: int, requests: int, plant: float) -> None:
     serving.close()
 
 
-def serve(directory: Path, plant: float) -> None:
+def serve(directory: Path, slowdown: float) -> None:
     """Serve on a free port of loopback until standard input ends; the first line printed is the port."""
     import uvicorn
 
@@ -349,8 +349,8 @@ def serve(directory: Path, plant: float) -> None:
 
     serving = open_serving(directory)
     application: Any = app(serving, serving.settings)
-    if plant:
-        application = Planted(plant).app(application)
+    if slowdown:
+        application = Slowdown(slowdown).app(application)
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(uvicorn.Config(application, access_log=False, log_level="warning", lifespan="off"))
 
@@ -377,7 +377,7 @@ def main() -> None:
     parser.add_argument("bundles", type=Path)
     parser.add_argument("--batches", type=int, default=5)
     parser.add_argument("--requests", type=int, default=10, help="in each batch")
-    parser.add_argument("--plant", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--inject", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--package", type=Path, help="where the package must come from, to be sure")
     given = parser.parse_args()
     if given.package:
@@ -386,9 +386,9 @@ def main() -> None:
         if given.package.resolve() not in Path(fivefold.__file__).resolve().parents:
             sys.exit(f"fivefold came from {fivefold.__file__}, not from {given.package}")
     if given.what == "count":
-        count(given.bundles, given.batches, given.requests, given.plant)
+        count(given.bundles, given.batches, given.requests, given.inject)
     else:
-        serve(given.bundles, given.plant)
+        serve(given.bundles, given.inject)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtest.calibrate import Limit
-from loadtest.k6 import PERCENTILES, Latency, Outcome, Phase, Slot
+from loadtest.load.calibrate import Limit
+from loadtest.load.k6 import PERCENTILES, Latency, Outcome, Phase, Slot
 
 LIMIT = Limit(10_000.0, Latency(100, {float(p): 0.3 for p in PERCENTILES}, 0.4), {})
 

@@ -1,6 +1,6 @@
 """What the programs share: the columns, and batches to a block of features and to answers.
 
-It stands in each program's own environment, so it knows numpy and Arrow alone; `loadtest.batch_parts` reads the names.
+It stands in each program's own environment, so it knows numpy and Arrow alone; `loadtest.batch` reads the names.
 """
 
 from __future__ import annotations

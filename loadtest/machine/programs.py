@@ -1,0 +1,49 @@
+"""Programs and environments of this machine that measurements need: where they are, and how to get what is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PEERS: Final = ROOT / "loadtest" / "peers"
+ENVIRONMENTS: Final = ROOT / ".cache" / "envs"
+
+
+class ToolMissing(Exception):
+    """A load tool is not installed: the sentence says which, `help` how to get it."""
+
+    def __init__(self, message: str, help: str) -> None:
+        super().__init__(message)
+        self.help = help
+
+
+def find(name: str) -> str:
+    """The program's path; raises `ToolMissing`."""
+    built = ROOT / ".cache" / "bin" / name
+    path = str(built) if built.is_file() else shutil.which(name)
+    if path is None:
+        ways = {"wrk": "apt-get install wrk, or brew install wrk", "ghz": "make .cache/bin/ghz builds it with Go"}
+        raise ToolMissing(f"{name} is not installed", ways[name])
+    return path
+
+
+def direct() -> dict[str, str]:
+    """The environment without anybody's proxies, and without settings of the servers that are compared."""
+    settings = ("RAY_", "FIVEFOLD_", "MLSERVER_", "BENTOML_", "MOSEC_", "LITSERVE_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and not name.startswith(settings)
+    }
+
+
+def version(name: str) -> str:
+    """What the tool says of itself."""
+    done = subprocess.run([find(name), "--version"], capture_output=True, text=True, check=False)
+    first = (done.stdout + done.stderr).strip().partition("\n")[0]
+    return re.sub(r"\s*(Copyright|\[).*", "", first)
