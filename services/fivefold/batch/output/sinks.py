@@ -25,10 +25,10 @@ from fivefold.batch.formats.chunk import Fault
 from fivefold.batch.output.ledger import BrokenInput
 from fivefold.batch.storage.sources import Source
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.core.outcome import Refusal, utf8
+from fivefold.core.view import View
 from fivefold.exports.arrow_schema import arrow_type
 
 ROW, MODEL, CONTRACT = "_row", "_model", "_contract"
@@ -59,18 +59,18 @@ class Layout:
         }
 
     @classmethod
-    def of(cls, contract: Contract, model: str, columns: Sequence[str]) -> Layout:
+    def of(cls, view: View, model: str, columns: Sequence[str]) -> Layout:
         """The layout of a run that carries `columns`. Raises `ContractInvalid` where two columns have one name."""
-        inputs = {name: field for field in contract.inputs for name in (field.name, *field.aliases)}
+        inputs = {name: field for field in view.inputs for name in (field.name, *field.aliases)}
         kept = tuple(inputs[name] for name in columns if name in inputs)
         foreign = tuple(name for name in columns if name not in inputs)
-        names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in contract.outputs)]
+        names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in view.outputs)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ContractInvalid(
                 f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns"
             )
-        return cls(model, f"{contract.name}@{contract.version}", kept, foreign, contract.outputs)
+        return cls(model, view.name, kept, foreign, view.outputs)
 
 
 class Sink(Protocol):
