@@ -31,6 +31,7 @@ from fivefold.core.errors import ContractError, FivefoldError
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.core.view import View
 from tests.conformance.cases import Case, load_contract
 from tests.conformance.drivers import Outcome, Refusal, _batch, _tabular, lists, refusal
 
@@ -95,7 +96,7 @@ class Files:
         reader.look(source)
         (part,) = reader.cut(source, 1 << 30)
         place = Directory(str(path.parent / "out"))
-        layout = Layout.of(contract, scorer.bundle.name, [])
+        layout = Layout.of(View.of(contract), scorer.bundle.name, [])
         scratch = place.scratch()
         FragmentScorer(scorer, Ledger(place), scratch, needs, layout, "parquet").score(Fragment("all", source, part))
         scratch.close()

@@ -174,12 +174,12 @@ def _backfill(arguments: argparse.Namespace) -> int:
 def _diff(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fivefold.batch.output.sinks import shown
     from fivefold.batch.tools.comparison import compare
+    from fivefold.core.outcome import showable
 
     found = compare(arguments.first, arguments.second, clear=_clear())
     if arguments.json:
-        print_json({**shown(asdict(found)), "same": found.same})
+        print_json({**showable(asdict(found)), "same": found.same})
         return 0 if found.same else 1
     only = f", {found.only_first:,} only in the first, {found.only_second:,} only in the second"
     print(f"rows      {found.both:,} in both{only if found.only_first or found.only_second else ''}")

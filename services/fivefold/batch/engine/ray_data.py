@@ -35,6 +35,7 @@ from fivefold.core.columns import Columns
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
+from fivefold.core.view import View
 
 RID, FRAGMENT, ROW, HEAD = "_rid", "_fragment", "_row", "_head"
 """A piece is its rows behind one that has only a head, which holds what has no column."""
@@ -76,11 +77,12 @@ class RayData:
 
         task = self._task
         bundle = fetch(task.model, task.delivery)
-        layout = Layout.of(bundle.contract, f"{bundle.name}@{bundle.version}", task.settings.columns)
+        view = View.of(bundle.contract)
+        layout = Layout.of(view, f"{bundle.name}@{bundle.version}", task.settings.columns)
         output = place(task.output, clear=task.settings.store_http)
         writer = _Writer(fragments, Ledger(output), output.scratch(), layout, task.settings.format)
         try:
-            for table in self._answered(fragments, planning.needs(bundle, task.settings)):
+            for table in self._answered(fragments, planning.needs(view, task.settings)):
                 with storing(task.output):
                     yield from writer.take(table)
                 yield None
@@ -192,7 +194,8 @@ class Score:
 
         bundle = fetch(task.model, task.delivery)
         self._scorer = Scorer.open(bundle)
-        self._fields, self._outputs = bundle.contract.inputs, bundle.contract.outputs
+        view = View.of(bundle.contract)
+        self._fields, self._outputs = view.inputs, view.outputs
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The pieces of a block, answered."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +25,16 @@ from fivefold.batch.formats.chunk import Fault
 from fivefold.batch.output.ledger import BrokenInput
 from fivefold.batch.storage.sources import Source
 from fivefold.core.columns import Array, Columns
-from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
+from fivefold.core.outcome import Refusal, utf8
+from fivefold.core.view import View
 from fivefold.exports.arrow_schema import arrow_type
 
 ROW, MODEL, CONTRACT = "_row", "_model", "_contract"
 
 ROW_GROUP = 128 * 1024
 """Rows of a row group of Parquet."""
-
-RAW_BYTES = 4096
-"""Of a quarantined row that its record shows; offset and size say where the rest is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +59,18 @@ class Layout:
         }
 
     @classmethod
-    def of(cls, contract: Contract, model: str, columns: Sequence[str]) -> Layout:
+    def of(cls, view: View, model: str, columns: Sequence[str]) -> Layout:
         """The layout of a run that carries `columns`. Raises `ContractInvalid` where two columns have one name."""
-        inputs = {name: field for field in contract.inputs for name in (field.name, *field.aliases)}
+        inputs = {name: field for field in view.inputs for name in (field.name, *field.aliases)}
         kept = tuple(inputs[name] for name in columns if name in inputs)
         foreign = tuple(name for name in columns if name not in inputs)
-        names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in contract.outputs)]
+        names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in view.outputs)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ContractInvalid(
                 f"the output would have two columns {twice!r}", help=f"leave {twice} out of --columns"
             )
-        return cls(model, f"{contract.name}@{contract.version}", kept, foreign, contract.outputs)
+        return cls(model, view.name, kept, foreign, view.outputs)
 
 
 class Sink(Protocol):
@@ -267,42 +264,36 @@ class Quarantine:
         for fault in faults:
             self.rows += fault.rows
             if fault.broken:
-                self.broken.append(BrokenInput(url, fault.row, fault.rows, fault.offset, _utf8(str(fault.error))))
+                self.broken.append(BrokenInput(url, fault.row, fault.rows, fault.offset, utf8(str(fault.error))))
             if fault.rows:
                 self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
-            self._file.write(msgspec.json.encode(self._record(fault)) + b"\n")
+            self._file.write(self._refusal(fault).to_line())
 
     def close(self) -> None:
         """Nothing more comes."""
         if self._file is not None:
             self._file.close()
 
-    def _record(self, fault: Fault) -> dict[str, Any]:
-        error = fault.error
-        out: dict[str, Any] = {"file": self.source.url, "row": fault.row}
+    def _refusal(self, fault: Fault) -> Refusal:
+        where: dict[str, Any] = {"file": self.source.url, "row": fault.row}
         for name in ("line", "offset", "size"):
             if (value := getattr(fault, name)) is not None:
-                out[name] = value
+                where[name] = value
         if fault.rows != 1:
-            out["rows"] = fault.rows
-        out |= {"code": error.code, "path": _utf8(error.path), "message": _utf8(error.message)}
-        if error.help:
-            out["help"] = _utf8(error.help)
-        if len(error.details) > 1:
-            out["details"] = [
-                {name: _utf8(value) for name, value in violation.to_json().items()} for violation in error.details
-            ]
-        if self._layout.asked and fault.rows == 1:
-            cells = self._cells(fault)
-            known = {**(cells or {}), **fault.given}
-            columns = {
-                name: shown(_first(known, names))
-                for name, names in self._layout.asked.items()
-                if cells is not None or any(each in fault.given for each in names)
-            }
-            if columns:
-                out["columns"] = columns
-        return out | _raw(fault.raw)
+            where["rows"] = fault.rows
+        return Refusal.of(fault.error, where, fault.raw, columns=self._columns(fault))
+
+    def _columns(self, fault: Fault) -> dict[str, Any] | None:
+        """What the output carries of the row, as far as its cells can be told apart."""
+        if not self._layout.asked or fault.rows != 1:
+            return None
+        cells = self._cells(fault)
+        known = {**(cells or {}), **fault.given}
+        return {
+            name: _first(known, names)
+            for name, names in self._layout.asked.items()
+            if cells is not None or any(each in fault.given for each in names)
+        }
 
     def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
         """The row's cells by name; None where it is none that has any."""
@@ -326,40 +317,6 @@ def _let_go(file: Any) -> None:
         # What it still has to write may be what it could not write before.
         with contextlib.suppress(OSError, pa.ArrowException):
             file.close()
-
-
-def _raw(raw: bytes | Mapping[str, Any] | None) -> dict[str, Any]:
-    if raw is None:
-        return {}
-    if isinstance(raw, Mapping):
-        return {"raw": {_utf8(name): shown(value) for name, value in raw.items()}}
-    begun = raw[:RAW_BYTES]
-    try:
-        return {"raw": begun.decode()}
-    except UnicodeDecodeError as err:
-        # A character that only the cut has broken is left out.
-        if len(raw) > RAW_BYTES and err.start >= RAW_BYTES - 3:
-            return {"raw": begun[: err.start].decode()}
-        return {"raw_base64": base64.b64encode(begun).decode("ascii")}
-
-
-def shown(value: Any) -> Any:
-    """A cell as JSON: what JSON has no word for as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, bytes):
-        return base64.b64encode(value[:RAW_BYTES]).decode("ascii")
-    if isinstance(value, list | tuple):
-        return [shown(item) for item in value[:RAW_BYTES]]
-    if isinstance(value, dict):
-        return {_utf8(str(name)): shown(item) for name, item in value.items()}
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return _utf8(str(value)[:RAW_BYTES])
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
 
 
 def to_arrow(field: Field, columns: Columns) -> Any:

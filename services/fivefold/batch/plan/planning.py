@@ -24,6 +24,7 @@ from fivefold.batch.formats.dialect import Dialect
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage.sources import Source
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.view import View
 
 REVISION = 2
 """Raised by a change of this code that changes a byte of the output."""
@@ -200,12 +201,12 @@ def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
     }
 
 
-def needs(bundle: Bundle, settings: BatchSettings) -> Needs:
+def needs(view: View, settings: BatchSettings) -> Needs:
     """What a run wants of its files."""
-    known = {name for field in bundle.contract.inputs for name in (field.name, *field.aliases)}
+    known = {name for field in view.inputs for name in (field.name, *field.aliases)}
     foreign = tuple(name for name in settings.columns if name not in known)
     return Needs(
-        bundle.contract.inputs,
+        view.inputs,
         foreign,
         settings.strict_columns,
         settings.chunk_rows,

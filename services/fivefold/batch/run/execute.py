@@ -41,6 +41,7 @@ from fivefold.batch.work.task import Outcome, Task
 from fivefold.core import redact
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
+from fivefold.core.view import View
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -92,7 +93,8 @@ def prepare(
     for path in (order.model, order.output, *order.inputs):
         undecodable(path)
     bundle = fetch(order.model, delivery, check=check)
-    Layout.of(bundle.contract, bundle.name, settings.columns)
+    view = View.of(bundle.contract)
+    Layout.of(view, bundle.name, settings.columns)
     found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
     files = found.sources
     ledger = Ledger(place(order.output, clear=settings.store_http))
@@ -119,7 +121,7 @@ def prepare(
                 help=OTHER_OUTPUT,
             )
         made = replace(
-            planning.make(files, facts, planning.needs(bundle, settings), check),
+            planning.make(files, facts, planning.needs(view, settings), check),
             passed_over=found.passed_over,
             order=_kept(order) | {"settings": asdict(settings)},
         )
@@ -199,7 +201,7 @@ class _Run:
             settings.allow_torn,
             where=f"{ledger.place.url}/{QUARANTINE}",
         )
-        layout = Layout.of(bundle.contract, bundle.name, settings.columns)
+        layout = Layout.of(View.of(bundle.contract), bundle.name, settings.columns)
         self._fields = (*layout.kept, *layout.outputs)
         self._records: dict[str, Record] = {}
         self._losses = Losses(settings.attempts)

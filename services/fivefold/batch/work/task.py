@@ -19,6 +19,7 @@ from fivefold.batch.storage.storage import place
 from fivefold.batch.work.fragment_scorer import TOO_MANY, FragmentScorer
 from fivefold.core import redact
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
+from fivefold.core.view import View
 from fivefold.delivery.settings import DeliverySettings
 
 
@@ -87,12 +88,13 @@ class Worker:
                 help="the bundle was replaced while the run started: start it again",
             )
         output = place(task.output, clear=task.settings.store_http)
+        view = View.of(bundle.contract)
         self._scorer = FragmentScorer(
             Scorer.open(bundle),
             Ledger(output),
             output.scratch(),
-            planning.needs(bundle, task.settings),
-            Layout.of(bundle.contract, f"{bundle.name}@{bundle.version}", task.settings.columns),
+            planning.needs(view, task.settings),
+            Layout.of(view, f"{bundle.name}@{bundle.version}", task.settings.columns),
             task.settings.format,
         )
 
