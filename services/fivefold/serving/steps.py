@@ -34,7 +34,8 @@ class Call:
     `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
     a transport that cancels the task instead leaves it out. `marks` are headers that its answer carries.
     `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
-    made; on the event loop that is not long.
+    made; on the event loop that is not long. `contract` is the contract version that the caller speaks; None: the
+    model's own.
     """
 
     transport: str
@@ -47,6 +48,7 @@ class Call:
     marks: tuple[tuple[bytes, bytes], ...] = ()
     started: float = field(default_factory=time.perf_counter)
     patience: float = INLINE_SECONDS
+    contract: str | None = None
 
     def begin(self, seconds: float) -> None:
         """What a reader asks before a step that takes so long (`Watch`); raises `Lengthy` where it must not be here."""
@@ -93,12 +95,14 @@ class Work(Generic[T]):
         "scored",
         "scoring",
         "suspects",
+        "view",
     )
 
     def __init__(
         self, model: Model, call: Call, decode: Callable[[Model], Reading], encode: Callable[[Answer], T]
     ) -> None:
         self.model, self.call, self.decode, self.encode = model, call, decode, encode
+        self.view = model.view
         self.rows = 0
         self.abandoned = False
         """Nobody waits for the answer any more."""
@@ -109,13 +113,17 @@ class Work(Generic[T]):
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
     def check(self) -> None:
-        """Decode and check; raises `ContractError`."""
+        """Decode and check; raises `ContractError`, and `ProtocolError` for a contract version that is not served."""
         self._in_time()
         self.checking = time.perf_counter()
         try:
+            if self.call.contract is not None:
+                self.view = self.model.view_for(self.call.contract)
             reading = self.decode(self.model)
             self.rows = reading.rows
             self.columns = reading.accept()
+            if self.view.into is not None:
+                self.columns = self.view.into(self.columns)
         finally:
             self.checked = time.perf_counter()
 
@@ -171,6 +179,8 @@ class Work(Generic[T]):
             self.leave()
             self.suspects.acquit(self.mark)
         model, call = self.model, self.call
+        if self.view.back is not None:
+            columns = self.view.back(columns)
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
         out = self.encode(Answer(columns, metadata, model))
         self.encoded = time.perf_counter()

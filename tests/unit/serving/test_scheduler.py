@@ -78,7 +78,7 @@ def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Se
 async def ask(serving: Serving, x: float, version: str = "1") -> list[float]:
     """The double of `x`; below 0 once the gate is open."""
     call = Call("test", serving.request_id())
-    answer = await serving.infer("gate", version, call, lambda model: model.records.read([{"x": x}]))
+    answer = await serving.infer("gate", version, call, lambda model: model.view.records.read([{"x": x}]))
     return answer.columns["y"].tolist()
 
 

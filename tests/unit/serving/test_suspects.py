@@ -136,11 +136,11 @@ def test_a_request_that_ended_two_replicas_is_refused(suspects: Suspects, path: 
 
     def ask(x: float) -> list[float]:
         call = Call("test", serving.request_id())
-        reading = lambda model: model.records.read([{"x": x}])  # noqa: E731  # as short as it is
+        reading = lambda model: model.view.records.read([{"x": x}])  # noqa: E731  # as short as it is
         answer = asyncio.run(serving.infer("gate", None, call, reading))
         return [float(value) for value in answer.columns["y"]]
 
-    mark, beside = (mark_of(bundle.digest, model.records.read([{"x": x}]).accept()) for x in (5.0, 6.0))
+    mark, beside = (mark_of(bundle.digest, model.view.records.read([{"x": x}]).accept()) for x in (5.0, 6.0))
     grpc_gate.opened.set()
     try:
         die(replica(path, mark, beside))

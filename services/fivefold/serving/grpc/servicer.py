@@ -199,8 +199,9 @@ class _Exchange:
 
     def decode(self, model: Model) -> Reading:
         """What `Serving` calls to read the request."""
-        self._outputs = tensor_codec.selected(model.contract, self.request)
-        return model.tensors.read(tensor_codec.read(self.request, self.call), max_rows=self._max_rows, watch=self.call)
+        self._outputs = tensor_codec.selected(model.view.outputs, self.request)
+        tensors = tensor_codec.read(self.request, self.call)
+        return model.view.tensors.read(tensors, max_rows=self._max_rows, watch=self.call)
 
     def encode(self, answer: Answer) -> bytes:
         """What `Serving` calls to write the answer."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fivefold.core.columns import Array
-    from fivefold.core.contract.contract import Contract
     from fivefold.core.fields.field import Field
     from fivefold.serving.dataplane import Answer, Model
 
@@ -95,14 +94,14 @@ def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
     return array
 
 
-def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Field]:
+def selected(outputs: Sequence[Field], request: wire.ModelInferRequest) -> Sequence[Field]:
     """The outputs that the request asks for, each once, in its order; all of them where it names none.
 
     Raises `ContractError`.
     """
     if not request.outputs:
-        return contract.outputs
-    known = {field.name: field for field in contract.outputs}
+        return outputs
+    known = {field.name: field for field in outputs}
     chosen: dict[str, Field] = {}
     for output in request.outputs:
         path = f"outputs.{shown_name(output.name)}"

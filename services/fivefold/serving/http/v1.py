@@ -40,7 +40,7 @@ class V1:
             by_column = True
 
         def decode(model: Model) -> Reading:
-            return model.records.read_json(
+            return model.view.records.read_json(
                 body(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar, watch=call
             )
 

@@ -56,7 +56,7 @@ class V2:
 
         def decode(model: Model) -> Reading:
             whole = body()
-            if length is None and model.tensors.plain:
+            if length is None and model.view.tensors.plain:
                 reading = self._plain(model, whole, asked)
                 if reading is not None:
                     return reading
@@ -65,7 +65,7 @@ class V2:
             else:
                 request, tensors = self._read(whole, length, call)
             asked.append((request.id, _outputs(model, request)))
-            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
+            return model.view.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
 
         return decode, lambda answer: _encode(answer, *asked[0], call)
 
@@ -79,7 +79,8 @@ class V2:
         dtype = dtype_of(item.datatype, f"inputs.{shown_name(item.name)}")
         if item.datatype in RAW_ONLY:
             return None
-        reading = model.tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
+        tensors = model.view.tensors
+        reading = tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
         if reading is not None:
             asked.append((request.id, _outputs(model, request)))
         return reading
@@ -133,11 +134,9 @@ def _header_length(value: bytes | None) -> int | None:
 
 def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
     """The whole body is the one input's one row; every output comes back raw. BYTES is one element without a length."""
-    if len(model.contract.inputs) != 1:
-        raise ContractError(
-            "malformed", f"a raw request needs a model with one input, not {len(model.contract.inputs)}"
-        )
-    field = model.contract.inputs[0]
+    if len(model.view.inputs) != 1:
+        raise ContractError("malformed", f"a raw request needs a model with one input, not {len(model.view.inputs)}")
+    field = model.view.inputs[0]
     name = NAMES[field.dtype]
     if name == "BYTES":
         whole = len(whole).to_bytes(4, "little") + whole
@@ -182,8 +181,8 @@ def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]
     """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
     default = _flag(request.parameters, "binary_data_output", "parameters", False)
     if not request.outputs:
-        return [(field, default) for field in model.contract.outputs]
-    fields = {field.name: field for field in model.contract.outputs}
+        return [(field, default) for field in model.view.outputs]
+    fields = {field.name: field for field in model.view.outputs}
     out: dict[str, tuple[Field, bool]] = {}
     for item in request.outputs:
         if item.name not in fields:
