@@ -15,9 +15,10 @@ from fivefold.core.fields.field import Field
 from fivefold.exports.json_schema import scalar
 from fivefold.exports.naming import pascal
 from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
-from fivefold.serving.dataplane import Model, Serving
+from fivefold.serving.dataplane import Serving
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
+from fivefold.serving.repository import Model
 
 Schema = dict[str, Any]
 
