@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.guard import Guard
-    from fivefold.serving.http.origins import Origins
+    from fivefold.serving.origins import Origins
     from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from asyncio import isfuture
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
@@ -17,6 +17,7 @@ from fivefold.guard.guard import several
 from fivefold.serving.admission import FREE, Room
 from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http.answer_compression import asked, fitted
+from fivefold.serving.http.asgi import Headers, Receive, Scope
 from fivefold.serving.http.problems import Reply, identity, problem
 from fivefold.serving.messages import Call, Codec
 
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = Mapping[bytes, bytes]
 
 _EXPANSION = 1032
 """How much larger than its compressed form deflate's output can be (RFC 1951: a match of 258 bytes from two bits)."""

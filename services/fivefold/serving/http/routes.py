@@ -18,7 +18,8 @@ from fivefold.guard import Principal
 from fivefold.guard.keys import Scope
 from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http.answer_compression import asked, fitting
-from fivefold.serving.http.inference import Receive, Wire, admit, begin, check_accept, check_headers, exchange
+from fivefold.serving.http.asgi import Receive
+from fivefold.serving.http.inference import Wire, admit, begin, check_accept, check_headers, exchange
 from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.serving.http.v1 import V1
 from fivefold.serving.http.v2 import V2
