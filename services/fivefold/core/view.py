@@ -27,6 +27,9 @@ class View:
     name: str
     """`NAME@VERSION` of the contract."""
 
+    description: str | None
+    """What the contract says of itself."""
+
     inputs: tuple[Field, ...]
     """What a caller sends, in order."""
 
@@ -50,6 +53,7 @@ class View:
         """The model's own contract, as it is."""
         return cls(
             f"{contract.name}@{contract.version}",
+            contract.description,
             contract.inputs,
             contract.outputs,
             Records(contract.inputs),

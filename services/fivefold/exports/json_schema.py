@@ -18,6 +18,7 @@ import numpy as np
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import ABSENT, Field
 from fivefold.core.fields.pattern import Pattern
+from fivefold.core.view import View
 from fivefold.exports.naming import document
 
 Schema = dict[str, Any]
@@ -45,7 +46,7 @@ def files(contract: Contract) -> dict[str, bytes]:
     return out
 
 
-def schemas(contract: Contract, base: str) -> dict[str, Schema]:
+def schemas(contract: Contract | View, base: str) -> dict[str, Schema]:
     """`Record`, `Prediction`, `Request` and `Response`; references between them start with `base`."""
     many = {"type": "array", "description": "one entry a row"}
     metadata = ("model", "version", "bundle", "contract", "transport", "request_id")
@@ -164,7 +165,7 @@ def _array(items: Schema, size: int) -> Schema:
     return {"type": "array", "items": items, "minItems": size, "maxItems": size}
 
 
-def _about(contract: Contract) -> Schema:
+def _about(contract: Contract | View) -> Schema:
     return {} if contract.description is None else {"description": contract.description}
 
 

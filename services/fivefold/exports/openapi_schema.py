@@ -12,6 +12,7 @@ from typing import Any
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES
+from fivefold.core.view import View
 from fivefold.exports import json_schema
 from fivefold.exports.naming import document, pascal
 
@@ -57,7 +58,7 @@ def files(contract: Contract) -> dict[str, bytes]:
     return {f"{contract.name}.openapi.json": document(out)}
 
 
-def components(contract: Contract, prefix: str) -> dict[str, dict[str, Any]]:
+def components(contract: Contract | View, prefix: str) -> dict[str, dict[str, Any]]:
     """The schemas `{prefix}Record`, `{prefix}Prediction`, `{prefix}Request` and `{prefix}Response`.
 
     `prefix` keeps the models and versions of one document apart; letters, digits, `.`, `-` and `_`.

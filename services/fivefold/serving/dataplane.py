@@ -1,8 +1,8 @@
 """The whole inference path, in one place: admit, decode and check, score, encode, count, time and log.
 
-Every transport comes through `Serving.answer`; it hands over what turns its own bytes into a `Reading` and an `Answer`
-into its own bytes. Wire forms, status codes and headers are left to the transports; the rules on data and the model's
-own call are core's; opening bundles and starting servers is the host's.
+Every transport comes through `Serving.answer`; it hands over its codec, which turns its own bytes into an
+`InferRequest` and an `Answer` into its own bytes. Wire forms, status codes and headers are left to the transports; the
+rules on data and the model's own call are core's; opening bundles and starting servers is the host's.
 """
 
 from __future__ import annotations
@@ -18,38 +18,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fivefold.core import telemetry as vocabulary
-from fivefold.core.errors import (
-    ContractError,
-    FivefoldError,
-    InternalError,
-)
+from fivefold.core.errors import ContractError, FivefoldError, InternalError
 from fivefold.serving.admission import Room
+from fivefold.serving.messages import Call, Codec
 from fivefold.serving.repository import Model, Models, Statistics
 from fivefold.serving.scheduler import Worker
-from fivefold.serving.steps import Answer, Call, Work
+from fivefold.serving.steps import Work
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from fivefold.core.check.findings import Reading
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.guard import Guard
-    from fivefold.serving.http.origins import Origins
+    from fivefold.serving.origins import Origins
     from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 
-__all__ = [
-    "Answer",
-    "Call",
-    "Model",
-    "Models",
-    "Serving",
-    "Statistics",
-    "clean_traceparent",
-    "defect",
-    "timeout_seconds",
-]
-
+Given = TypeVar("Given")
 T = TypeVar("T")
 
 READERS = 2
@@ -131,31 +116,20 @@ class Serving:
         """A step of reading that would hold up the event loop, in the threads for that."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, step)
 
-    async def infer(self, name: str, version: str | None, call: Call, decode: Callable[[Model], Reading]) -> Answer:
-        """`answer` for a caller that encodes afterwards."""
-        return await self.answer(name, version, call, decode, _same)
-
-    async def answer(
-        self,
-        name: str,
-        version: str | None,
-        call: Call,
-        decode: Callable[[Model], Reading],
-        encode: Callable[[Answer], T],
-    ) -> T:
-        """Answer one request; `decode` and `encode` may run in a thread.
+    async def answer(self, name: str, version: str | None, call: Call, codec: Codec[Given, T], given: Given) -> T:
+        """Answer one request; `codec` reads what was `given` and writes the answer.
 
         Raises `FivefoldError` only, and `asyncio.CancelledError`. Every way out is counted, timed and logged here.
         """
         model: Model | None = None
-        work: Work[T] | None = None
+        work: Work[Given, T] | None = None
         code, error = vocabulary.HEALTHY, None
         span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
         call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
         try:
             model = self.models.find(name, version)
             self._set_deadline(call)
-            work = Work(model, call, decode, encode)
+            work = Work(model, call, codec, given)
             return await self._workers[model].run(work)
         except asyncio.CancelledError:
             code = "cancelled"
@@ -187,7 +161,7 @@ class Serving:
     def _finish(
         self,
         model: Model | None,
-        work: Work[Any] | None,
+        work: Work[Any, Any] | None,
         call: Call,
         code: str,
         error: FivefoldError | None,
@@ -237,7 +211,7 @@ def _outcome(error: FivefoldError | None) -> str:
     return "refused" if isinstance(error, ContractError) else "failed"
 
 
-def _count(statistics: Statistics, work: Work[Any] | None, code: str, started: float) -> None:
+def _count(statistics: Statistics, work: Work[Any, Any] | None, code: str, started: float) -> None:
     now = time.perf_counter()
     spent = round((now - started) * 1e9)
     if code != vocabulary.HEALTHY or work is None:
@@ -254,7 +228,3 @@ def _count(statistics: Statistics, work: Work[Any] | None, code: str, started: f
         begun = work.checking if work.checking > work.queued else work.scoring
         statistics.queue_ns += round((begun - work.queued) * 1e9)
     statistics.last = time.time_ns() // 1_000_000
-
-
-def _same(answer: Answer) -> Answer:
-    return answer

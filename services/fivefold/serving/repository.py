@@ -6,15 +6,13 @@ Opening bundles and building scorers is left to the host; answering with them to
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fivefold.core.errors import NotFound
+from fivefold.core.errors import NotFound, ProtocolError
 from fivefold.core.fields.suggestion import nearest
-from fivefold.core.readers.records import Records
-from fivefold.core.readers.tensors import Tensors
+from fivefold.core.view import View
 
 if TYPE_CHECKING:
     from fivefold.core.bundle.bundle import Bundle
@@ -38,7 +36,7 @@ class Statistics:
 
 
 class Model:
-    """One version of a model as it is served: its bundle, its scorer and its contract's readers."""
+    """One version of a model as it is served: its bundle, its scorer and its contract as callers see it."""
 
     def __init__(self, bundle: Bundle, scorer: Scorer) -> None:
         self.name = bundle.name
@@ -46,16 +44,27 @@ class Model:
         self.bundle = bundle
         self.scorer = scorer
         self.contract = bundle.contract
-        self.records = Records(self.contract.inputs)
-        self.tensors = Tensors(self.contract.inputs)
-        self.loaded_at = time.time()
+        self.view = View.of(bundle.contract)
+        """The model's own contract, for callers that name no other version."""
+
         self.statistics = Statistics()
         self.metadata: dict[str, str] = {
             "model": self.name,
             "version": self.version,
             "bundle": bundle.digest,
-            "contract": f"{self.contract.name}@{self.contract.version}",
+            "contract": self.view.name,
         }
+
+    def view_for(self, version: str) -> View:
+        """How the model looks to a caller of that contract version; raises `ProtocolError` `contract_unsupported`."""
+        own = self.contract.version
+        if version != own:
+            raise ProtocolError(
+                "contract_unsupported",
+                f"model {self.name!r} is not served under version {version[:64]!r} of its contract",
+                help=f"versions: {own}",
+            )
+        return self.view
 
 
 class Models:

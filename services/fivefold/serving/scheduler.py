@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fivefold.core.errors import Interrupted, Unavailable
 from fivefold.serving.admission import Admission
 from fivefold.serving.batching import Batcher, Gatherer, pays
-from fivefold.serving.steps import Lengthy, Work, expired
+from fivefold.serving.messages import Lengthy, expired
+from fivefold.serving.steps import Work
 
 if TYPE_CHECKING:
     from fivefold.serving.repository import Model
@@ -66,7 +67,7 @@ class Worker:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._scorer.close()
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[Any, T]) -> T:
         """Take a request through all its steps; raises `Unavailable` where too many are in work already."""
         if self.inflight >= self._settings.max_inflight:
             raise self._overloaded(f"{self.inflight} requests are in work already")
@@ -76,7 +77,7 @@ class Worker:
         finally:
             self.inflight -= 1
 
-    async def _run(self, work: Work[T]) -> T:
+    async def _run(self, work: Work[Any, T]) -> T:
         settings = self._settings
         if work.call.size > settings.inline_bytes:
             await self._check_elsewhere(work)
@@ -93,11 +94,11 @@ class Worker:
             return answer
         return work.score()
 
-    async def _check_elsewhere(self, work: Work[T]) -> None:
+    async def _check_elsewhere(self, work: Work[Any, T]) -> None:
         work.call.patience = math.inf
         await self._elsewhere(work, lambda: self._thread(self._readers, work.check))
 
-    async def _away(self, work: Work[T], seconds: float) -> T:
+    async def _away(self, work: Work[Any, T], seconds: float) -> T:
         """Score in a thread of the model's; raises `Unavailable` where that would take too long to begin."""
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
@@ -120,7 +121,7 @@ class Worker:
 
         return await self._elsewhere(work, begin)
 
-    async def _elsewhere(self, work: Work[Any], begin: Callable[[], Begun[U]]) -> U:
+    async def _elsewhere(self, work: Work[Any, Any], begin: Callable[[], Begun[U]]) -> U:
         """Begin a step that runs in a thread, and wait for it until the time is up or the caller has gone."""
         call = work.call
         gone = asyncio.ensure_future(call.gone()) if call.gone else None
@@ -139,7 +140,7 @@ class Worker:
             if gone is not None:
                 gone.cancel()
 
-    async def _wait(self, work: Work[Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None) -> U:
+    async def _wait(self, work: Work[Any, Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None) -> U:
         deadline = work.call.deadline
         left = None if deadline is None else deadline - time.monotonic()
         waiting: set[asyncio.Future[Any]] = {job} if gone is None else {job, gone}

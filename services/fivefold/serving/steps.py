@@ -1,4 +1,4 @@
-"""One request on its way through a model: what is asked, its steps, and when each ended.
+"""One request on its way through a model: its steps, and when each ended.
 
 Who runs the steps, and where, is left to `scheduler`; what a request's bytes mean, to the transports.
 """
@@ -6,74 +6,23 @@ Who runs the steps, and where, is left to `scheduler`; what a request's bytes me
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import Interrupted
+from fivefold.serving.messages import Answer, Call, Codec, InferRequest, expired
 from fivefold.serving.suspects import DEATHS, mark_of, refusal
 
 if TYPE_CHECKING:
-    from fivefold.core.check.findings import Reading
     from fivefold.core.columns import Columns
     from fivefold.serving.repository import Model
     from fivefold.serving.suspects import Suspects
 
+Given = TypeVar("Given")
 T = TypeVar("T")
 
-INLINE_SECONDS = 0.002
-"""How long a reading may hold up the event loop, by its own estimate."""
 
-
-@dataclass(slots=True)
-class Call:
-    """One request, as far as it does not depend on the wire.
-
-    `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
-    `x-request-timeout`; `answer` parses it. `size` is the body's, in bytes. `gone` returns when the caller has hung up;
-    a transport that cancels the task instead leaves it out. `marks` are headers that its answer carries.
-    `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
-    made; on the event loop that is not long.
-    """
-
-    transport: str
-    request_id: str
-    deadline: float | None = None
-    traceparent: str | None = None
-    timeout: str | None = None
-    size: int = 0
-    gone: Callable[[], Awaitable[None]] | None = None
-    marks: tuple[tuple[bytes, bytes], ...] = ()
-    started: float = field(default_factory=time.perf_counter)
-    patience: float = INLINE_SECONDS
-
-    def begin(self, seconds: float) -> None:
-        """What a reader asks before a step that takes so long (`Watch`); raises `Lengthy` where it must not be here."""
-        if seconds > self.patience:
-            raise Lengthy
-        self.look()
-
-    def look(self) -> None:
-        """What a reader asks between its steps; raises `Interrupted` where the time is up."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise expired()
-
-
-class Lengthy(Exception):  # nothing is wrong
-    """A reading turns out to be too long for the event loop: it is to be begun again in a thread."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A model's answer: output columns, and the metadata that every transport carries in its own place."""
-
-    columns: Columns
-    metadata: dict[str, str]
-    model: Model
-
-
-class Work(Generic[T]):
+class Work(Generic[Given, T]):
     """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
 
     __slots__ = (
@@ -81,41 +30,48 @@ class Work(Generic[T]):
         "call",
         "checked",
         "checking",
+        "codec",
         "columns",
-        "decode",
-        "encode",
         "encoded",
+        "given",
         "mark",
         "model",
         "note",
         "queued",
+        "request",
         "rows",
         "scored",
         "scoring",
         "suspects",
+        "view",
     )
 
-    def __init__(
-        self, model: Model, call: Call, decode: Callable[[Model], Reading], encode: Callable[[Answer], T]
-    ) -> None:
-        self.model, self.call, self.decode, self.encode = model, call, decode, encode
+    def __init__(self, model: Model, call: Call, codec: Codec[Given, T], given: Given) -> None:
+        self.model, self.call, self.codec, self.given = model, call, codec, given
+        self.view = model.view
         self.rows = 0
         self.abandoned = False
         """Nobody waits for the answer any more."""
         self.suspects: Suspects | None = None
         """Where a request is noted while a bundle's own code works on it."""
         self.mark, self.note = 0, -1
+        self.request: InferRequest
         self.columns: Columns
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
     def check(self) -> None:
-        """Decode and check; raises `ContractError`."""
+        """Decode and check; raises `ContractError`, and `ProtocolError` for a contract version that is not served."""
         self._in_time()
         self.checking = time.perf_counter()
         try:
-            reading = self.decode(self.model)
+            if self.call.contract is not None:
+                self.view = self.model.view_for(self.call.contract)
+            self.request = self.codec.decode(self.given, self.view, self.call)
+            reading = self.request.reading
             self.rows = reading.rows
             self.columns = reading.accept()
+            if self.view.into is not None:
+                self.columns = self.view.into(self.columns)
         finally:
             self.checked = time.perf_counter()
 
@@ -125,7 +81,7 @@ class Work(Generic[T]):
         return self.call.deadline
 
     def score(self) -> T:
-        """Score and encode; raises `ModelFailed`, or what `encode` raises."""
+        """Score and encode; raises `ModelFailed`, or what encoding raises."""
         self.begin()
         try:
             columns = self.model.scorer.score(self.columns)
@@ -171,8 +127,10 @@ class Work(Generic[T]):
             self.leave()
             self.suspects.acquit(self.mark)
         model, call = self.model, self.call
+        if self.view.back is not None:
+            columns = self.view.back(columns)
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
-        out = self.encode(Answer(columns, metadata, model))
+        out = self.codec.encode(Answer(columns, metadata, model), self.request)
         self.encoded = time.perf_counter()
         return out
 
@@ -195,8 +153,3 @@ class Work(Generic[T]):
         deadline = self.call.deadline
         if deadline is not None and time.monotonic() >= deadline:
             raise expired()
-
-
-def expired() -> Interrupted:
-    """The error of a request that was not answered in time."""
-    return Interrupted("deadline_exceeded", "the time for this request is up")

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from tests.support import grpc_gate
 from tests.support.grpc_calls import gate_bundle
+from tests.support.rows_codec import Rows
 from tests.unit.serving.test_scheduler import BATCH, SECONDS, THREAD, UNKNOWN, Cost, Loop, run, serving, stuck
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError
-from fivefold.serving.dataplane import Call, Serving
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.messages import Call
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def seen_by_the_model(served: Serving, monkeypatch: pytest.MonkeyPatch) -> list[
 
 async def ask(served: Serving, x: float, call: Call) -> str:
     try:
-        await served.infer("gate", None, call, lambda model: model.records.read([{"x": x}]))
+        await served.answer("gate", None, call, Rows(), [{"x": x}])
     except FivefoldError as error:
         return error.code
     return "ok"

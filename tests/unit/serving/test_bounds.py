@@ -24,8 +24,8 @@ from fivefold.serving.grpc.call import parse
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.grpc.server import _ping_milliseconds
 from fivefold.serving.http.inference import _inflate
+from fivefold.serving.messages import INLINE_SECONDS, Call, Lengthy
 from fivefold.serving.settings import OnlineSettings
-from fivefold.serving.steps import INLINE_SECONDS, Call, Lengthy
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"
@@ -220,7 +220,7 @@ def test_a_deadline_ends_a_long_reading(gate: World) -> None:
     model = gate.serving.models.find("gate", None)
 
     with pytest.raises(Exception, match="the time for this request is up"):
-        model.records.read_json(dumps({"instances": [{"ex": ""}] * 5000}), watch=call)
+        model.view.records.read_json(dumps({"instances": [{"ex": ""}] * 5000}), watch=call)
 
 
 @pytest.mark.parametrize("field", [5, 6, 4, 7])

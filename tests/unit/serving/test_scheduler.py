@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 import pytest
 from tests.support import grpc_gate
 from tests.support.grpc_calls import gate_bundle
+from tests.support.rows_codec import Rows
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import ContractError, Interrupted, Unavailable
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Call, Serving
+from fivefold.core.view import View
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.messages import Call, InferRequest
 from fivefold.serving.repository import Model, Models
 from fivefold.serving.settings import OnlineSettings
 
@@ -78,7 +81,7 @@ def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Se
 async def ask(serving: Serving, x: float, version: str = "1") -> list[float]:
     """The double of `x`; below 0 once the gate is open."""
     call = Call("test", serving.request_id())
-    answer = await serving.infer("gate", version, call, lambda model: model.records.read([{"x": x}]))
+    answer = await serving.answer("gate", version, call, Rows(), [{"x": x}])
     return answer.columns["y"].tolist()
 
 
@@ -133,13 +136,15 @@ def test_a_large_body_is_read_beside_the_models(bundles: list[Bundle], of_the_st
             held = await stuck(served)
             readers = []
 
-            def read(model: Model) -> Any:
-                readers.append(threading.current_thread().name)
-                return model.records.read([{"x": "much"}])
+            class Noting(Rows):
+                def decode(self, given: list[Any], view: View, call: Call) -> InferRequest:
+                    readers.append(threading.current_thread().name)
+                    return super().decode(given, view, call)
 
+            call = Call("test", served.request_id(), size=101)
             with pytest.raises(ContractError) as refused:
                 async with asyncio.timeout(SECONDS):
-                    await served.infer("gate", "1", Call("test", served.request_id(), size=101), read)
+                    await served.answer("gate", "1", call, Noting(), [{"x": "much"}])
             assert not held.done()
             assert [name.startswith("fivefold-read") for name in readers] == [True]
             grpc_gate.opened.set()

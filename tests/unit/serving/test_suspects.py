@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tests.support import grpc_gate
 from tests.support.grpc_calls import gate_bundle
+from tests.support.rows_codec import Rows
 from tests.support.serve_process import SERVICES
 
 from fivefold.core.columns import Columns
@@ -21,7 +22,8 @@ from fivefold.core.errors import ModelFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Call, Serving
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.messages import Call
 from fivefold.serving.repository import Model, Models
 from fivefold.serving.settings import OnlineSettings
 from fivefold.serving.suspects import NOTES, PAGES, Suspects, mark_of
@@ -136,11 +138,10 @@ def test_a_request_that_ended_two_replicas_is_refused(suspects: Suspects, path: 
 
     def ask(x: float) -> list[float]:
         call = Call("test", serving.request_id())
-        reading = lambda model: model.records.read([{"x": x}])  # noqa: E731  # as short as it is
-        answer = asyncio.run(serving.infer("gate", None, call, reading))
+        answer = asyncio.run(serving.answer("gate", None, call, Rows(), [{"x": x}]))
         return [float(value) for value in answer.columns["y"]]
 
-    mark, beside = (mark_of(bundle.digest, model.records.read([{"x": x}]).accept()) for x in (5.0, 6.0))
+    mark, beside = (mark_of(bundle.digest, model.view.records.read([{"x": x}]).accept()) for x in (5.0, 6.0))
     grpc_gate.opened.set()
     try:
         die(replica(path, mark, beside))

@@ -83,7 +83,7 @@ def grpcurl(model: Model, grpc: str, guarded: bool = False) -> str:
     head, service = f"grpcurl -plaintext{KEY if guarded else ''} -d", "inference.GRPCInferenceService"
     row = model.bundle.golden()[0].slice(0, 1)
     values = row.to_records()[0]
-    tensors = [_tensor(field, values[field.name]) for field in row.fields]
+    tensors = [_tensor(field, values[field.name]) for field in model.view.inputs]
     if None not in tensors:
         body = json.dumps({"model_name": model.name, "inputs": tensors})
         if len(body) <= PASTE:

@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError, Message
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError
 from fivefold.guard.guard import several
-from fivefold.serving.dataplane import Call, Serving, defect
+from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.grpc import problems
+from fivefold.serving.messages import Call
 
 if TYPE_CHECKING:
     import grpc

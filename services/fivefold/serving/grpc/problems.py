@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 
 if TYPE_CHECKING:
-    from fivefold.serving.dataplane import Call
+    from fivefold.serving.messages import Call
 
 GRPC_STATUS: Final[dict[str, grpc.StatusCode]] = {
     "malformed": grpc.StatusCode.INVALID_ARGUMENT,

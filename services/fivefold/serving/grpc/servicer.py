@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.serving.admission import FREE
-from fivefold.serving.dataplane import Answer, Call, defect
+from fivefold.serving.dataplane import defect
 from fivefold.serving.grpc import problems, reflection, tensor_codec
 from fivefold.serving.grpc.bidi_stream import Streams
 from fivefold.serving.grpc.call import admit, begin, parse, shown
@@ -25,12 +25,14 @@ from fivefold.serving.grpc.control import Control
 from fivefold.serving.grpc.health import SERVICE as HEALTH
 from fivefold.serving.grpc.health import Health, draining
 from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.messages import Answer, Call, InferRequest
+from fivefold.serving.oip.selection import refuse_elsewhere, select
 
 if TYPE_CHECKING:
-    from fivefold.core.check.findings import Reading
     from fivefold.core.fields.field import Field
+    from fivefold.core.view import View
     from fivefold.guard import Principal
-    from fivefold.serving.dataplane import Model, Serving
+    from fivefold.serving.dataplane import Serving
     from fivefold.serving.grpc.call import Context
     from fivefold.serving.settings import OnlineSettings
 
@@ -59,6 +61,8 @@ class Servicer:
         self._control = Control(serving)
         self._health = Health(serving, (INFERENCE,))
         self._streams = Streams()
+        self._alone = _Alone(self._settings.max_rows)
+        self._streamed = _Streamed(self._settings.max_rows)
 
     def drain(self) -> None:
         """End open streams: after the messages that they have begun, with `not_ready`. Health watchers hear it first.
@@ -86,13 +90,21 @@ class Servicer:
         call = begin(self._serving.request_id, context, len(raw))
         guard = self._serving.guard
         caller: Principal | None = None
+        held = 0
         try:
             if guard is not None:
                 caller = self._let_in(call, lambda: admit(guard, shown(context), "infer"))
-            out = await self._answer(raw, call, _Exchange(self._settings.max_rows))
+            if len(raw) > FREE:
+                held = self._hold(raw, call)
+            message = await self._parse(raw, call)
+            out = await self._serving.answer(
+                message.model_name, message.model_version or None, call, self._alone, message
+            )
         except FivefoldError as error:
             await problems.abort(context, error, call)
         finally:
+            if held:
+                self._serving.room.give(held)
             if caller is not None:
                 caller.release()
         context.set_trailing_metadata(problems.identity(call))
@@ -126,15 +138,23 @@ class Servicer:
                 timeout=opened.timeout,
                 size=len(raw),
             )
-            exchange = _Exchange(self._settings.max_rows, streamed=True)
+            message: wire.ModelInferRequest | None = None
             caller: Principal | None = None
+            held = 0
             try:
                 if guard is not None and given is not None:
                     caller = self._let_in(call, lambda: admit(guard, given, "infer"))
-                return await self._answer(raw, call, exchange)
+                if len(raw) > FREE:
+                    held = self._hold(raw, call)
+                message = await self._parse(raw, call)
+                return await self._serving.answer(
+                    message.model_name, message.model_version or None, call, self._streamed, message
+                )
             except FivefoldError as error:
-                return exchange.failure(error, call)
+                return _failure(message or wire.ModelInferRequest(), error, call)
             finally:
+                if held:
+                    self._serving.room.give(held)
                 if caller is not None:
                     caller.release()
 
@@ -151,85 +171,77 @@ class Servicer:
         except Exception as cause:
             raise self._serving.refuse(call, defect(cause)) from cause
 
-    async def _answer(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
-        """The answer's bytes; raises `FivefoldError` only, counted and logged."""
-        if len(raw) > FREE:
-            return await self._answer_large(raw, call, exchange)
-        return await self._answer_parsed(raw, call, exchange)
-
-    async def _answer_large(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+    def _hold(self, raw: bytes, call: Call) -> int:
+        """Take what a large message holds from the process's room: the bytes to give back."""
         held = len(raw) - FREE
         try:
             self._serving.room.take(held)
         except FivefoldError as error:
             raise self._serving.refuse(call, error) from None
-        try:
-            return await self._answer_parsed(raw, call, exchange)
-        finally:
-            self._serving.room.give(held)
+        return held
 
-    async def _answer_parsed(self, raw: bytes, call: Call, exchange: _Exchange) -> bytes:
+    async def _parse(self, raw: bytes, call: Call) -> wire.ModelInferRequest:
+        """The message; raises `FivefoldError` only, counted and logged."""
+        limit = self._settings.max_body_bytes
         try:
             if len(raw) > self._settings.inline_bytes:
-                limit = self._settings.max_body_bytes
-                request = await self._serving.read(lambda: parse(wire.ModelInferRequest, raw, limit))
-            else:
-                request = parse(wire.ModelInferRequest, raw, self._settings.max_body_bytes)
-            exchange.request, exchange.call = request, call
+                return await self._serving.read(lambda: parse(wire.ModelInferRequest, raw, limit))
+            return parse(wire.ModelInferRequest, raw, limit)
         except FivefoldError as error:
             raise self._serving.refuse(call, error) from None
         except Exception as cause:
             raise self._serving.refuse(call, defect(cause)) from cause
-        return await self._serving.answer(
-            request.model_name, request.model_version or None, call, exchange.decode, exchange.encode
-        )
 
 
-class _Exchange:
-    """One request and its answer, on the stream or alone."""
+class _Alone:
+    """The codec of a message that is answered by itself."""
 
-    __slots__ = ("_max_rows", "_outputs", "_streamed", "call", "request")
-
-    def __init__(self, max_rows: int, *, streamed: bool = False) -> None:
+    def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
-        self._streamed = streamed
-        self._outputs: Sequence[Field] = ()
-        self.request = wire.ModelInferRequest()
-        self.call: Call | None = None
 
-    def decode(self, model: Model) -> Reading:
-        """What `Serving` calls to read the request."""
-        self._outputs = tensor_codec.selected(model.contract, self.request)
-        return model.tensors.read(tensor_codec.read(self.request, self.call), max_rows=self._max_rows, watch=self.call)
+    def decode(self, message: wire.ModelInferRequest, view: View, call: Call) -> InferRequest:
+        """See `Codec`."""
+        outputs: Sequence[Field] = view.outputs
+        if message.outputs:
+            refuse_elsewhere("outputs", message.outputs)
+            outputs = [field for field, _ in select(outputs, message.outputs)]
+        reading = view.tensors.read(tensor_codec.read(message, call), max_rows=self._max_rows, watch=call)
+        raw = len(message.raw_input_contents) > 0
+        return InferRequest(reading, outputs, (raw,) * len(outputs), message.id)
 
-    def encode(self, answer: Answer) -> bytes:
-        """What `Serving` calls to write the answer."""
-        request = self.request
-        raw = len(request.raw_input_contents) > 0
-        if not self._streamed:
-            alone = wire.ModelInferResponse()
-            tensor_codec.write(answer, self._outputs, request.id, raw, alone)
-            return alone.SerializeToString()
+    def encode(self, answer: Answer, request: InferRequest) -> bytes:
+        """See `Codec`."""
+        out = wire.ModelInferResponse()
+        tensor_codec.write(answer, request, out)
+        return out.SerializeToString()
+
+
+class _Streamed(_Alone):
+    """The codec of a message on a stream."""
+
+    def encode(self, answer: Answer, request: InferRequest) -> bytes:
+        """See `Codec`."""
         out = wire.ModelStreamInferResponse()
-        tensor_codec.write(answer, self._outputs, request.id, raw, out.infer_response)
+        tensor_codec.write(answer, request, out.infer_response)
         out.infer_response.parameters[FINAL].bool_param = True
         return out.SerializeToString()
 
-    def failure(self, error: FivefoldError, call: Call) -> bytes:
-        """The stream's answer to a request that failed: the sentence, and the error's fields as parameters."""
-        out = wire.ModelStreamInferResponse(error_message=problems.sentence(error))
-        response = out.infer_response
-        response.id = self.request.id
-        response.model_name = self.request.model_name
-        response.model_version = self.request.model_version
-        response.parameters[FINAL].bool_param = True
-        for key, value in error.to_json(call.request_id).items():
-            if key != "error" and value:
-                text = value if isinstance(value, str) else json.dumps(value)
-                response.parameters[key].string_param = text.encode("utf-8", "backslashreplace").decode()
-        if error.retry_after is not None:
-            response.parameters["retry_after"].double_param = error.retry_after
-        return out.SerializeToString()
+
+def _failure(message: wire.ModelInferRequest, error: FivefoldError, call: Call) -> bytes:
+    """A stream's answer to a request that failed: the sentence, and the error's fields as parameters."""
+    out = wire.ModelStreamInferResponse(error_message=problems.sentence(error))
+    response = out.infer_response
+    response.id = message.id
+    response.model_name = message.model_name
+    response.model_version = message.model_version
+    response.parameters[FINAL].bool_param = True
+    for key, value in error.to_json(call.request_id).items():
+        if key != "error" and value:
+            text = value if isinstance(value, str) else json.dumps(value)
+            response.parameters[key].string_param = text.encode("utf-8", "backslashreplace").decode()
+    if error.retry_after is not None:
+        response.parameters["retry_after"].double_param = error.retry_after
+    return out.SerializeToString()
 
 
 def register(servicer: Servicer, server: Any) -> None:

@@ -12,21 +12,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from fivefold.core.check.findings import elements, shown_name, sizes
-from fivefold.core.errors import ContractError, ProtocolError
-from fivefold.core.fields.suggestion import nearest
+from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import Watch
 from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, Tensor
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.oip import metadata
+from fivefold.serving.oip.selection import refuse_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fivefold.core.columns import Array
-    from fivefold.core.contract.contract import Contract
-    from fivefold.core.fields.field import Field
-    from fivefold.serving.dataplane import Answer, Model
+    from fivefold.serving.messages import Answer, InferRequest
+    from fivefold.serving.repository import Model
 
 _ARRAYS: Final[dict[str, Any]] = {
     "bool_contents": np.bool_,
@@ -37,9 +34,6 @@ _ARRAYS: Final[dict[str, Any]] = {
     "fp32_contents": np.float32,
     "fp64_contents": np.float64,
 }
-
-_ELSEWHERE: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
-"""Parameters of tensors that ask for an answer we cannot give; to ignore them would be a wrong answer."""
 
 
 def read(request: wire.ModelInferRequest, watch: Watch | None = None) -> list[Tensor]:
@@ -56,10 +50,10 @@ def read(request: wire.ModelInferRequest, watch: Watch | None = None) -> list[Te
             f"expected {len(request.inputs)} raw_input_contents, one for each input, got {len(raw)}",
             path="inputs",
         )
+    refuse_elsewhere("inputs", request.inputs)
     out = []
     for index, tensor in enumerate(request.inputs):
         path = f"inputs.{shown_name(tensor.name)}"
-        _refuse_elsewhere(tensor.parameters, path)
         dtype = metadata.dtype_of(tensor.datatype, path)
         shape = tuple(tensor.shape)
         if shape and min(shape) < 0:
@@ -95,30 +89,6 @@ def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
     return array
 
 
-def selected(contract: Contract, request: wire.ModelInferRequest) -> Sequence[Field]:
-    """The outputs that the request asks for, each once, in its order; all of them where it names none.
-
-    Raises `ContractError`.
-    """
-    if not request.outputs:
-        return contract.outputs
-    known = {field.name: field for field in contract.outputs}
-    chosen: dict[str, Field] = {}
-    for output in request.outputs:
-        path = f"outputs.{shown_name(output.name)}"
-        _refuse_elsewhere(output.parameters, path)
-        if output.name not in known:
-            raise ContractError("unknown_field", "no such output", path=path, help=nearest(output.name, known))
-        chosen[output.name] = known[output.name]
-    return tuple(chosen.values())
-
-
-def _refuse_elsewhere(parameters: Any, path: str) -> None:
-    for name in _ELSEWHERE if parameters else ():
-        if name in parameters:
-            raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
-
-
 _HEADS: WeakKeyDictionary[Model, tuple[bytes, frozenset[str]]] = WeakKeyDictionary()
 
 
@@ -134,18 +104,19 @@ def _heads(model: Model) -> tuple[bytes, frozenset[str]]:
     return made
 
 
-def write(answer: Answer, outputs: Sequence[Field], request_id: str, raw: bool, out: wire.ModelInferResponse) -> None:
-    """Fill a response with an answer's outputs and metadata; `request_id` is the protocol's `id`.
+def write(answer: Answer, request: InferRequest, out: wire.ModelInferResponse) -> None:
+    """Fill a response with an answer's outputs and metadata.
 
     FP16 has no typed form, so an answer that holds one is raw as a whole.
     """
     head, parameters = _heads(answer.model)
     out.MergeFromString(head)
-    out.id = request_id
+    out.id = request.id or ""
     for key, value in answer.metadata.items():
         if key not in parameters:
             out.parameters[key].string_param = value
-    raw = raw or any(metadata.NAMES[field.dtype] not in metadata.CONTENTS for field in outputs)
+    outputs = request.outputs
+    raw = any(request.raw) or any(metadata.NAMES[field.dtype] not in metadata.CONTENTS for field in outputs)
     for field in outputs:
         array = answer.columns[field.name]
         datatype = metadata.NAMES[field.dtype]

@@ -16,7 +16,7 @@ from fivefold.core.errors import ProtocolError
 from fivefold.serving.http.problems import Reply
 
 if TYPE_CHECKING:
-    from fivefold.serving.http.inference import Headers
+    from fivefold.serving.http.asgi import Headers
 
 Coding = Literal["gzip", "must"]
 """What a client wants: gzip where it pays, or gzip in any case, since it refuses what is not compressed."""

@@ -17,14 +17,15 @@ from starlette.exceptions import HTTPException
 from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Guard
 from fivefold.serving import page
-from fivefold.serving.dataplane import Call, Serving, defect
+from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http import docs, openapi_document
 from fivefold.serving.http.answer_compression import asked, compress, fitting, vary
 from fivefold.serving.http.dispatch import Lean
 from fivefold.serving.http.inference import admit, begin
-from fivefold.serving.http.origins import Origins
 from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.serving.http.routes import Handler, Surface, allow, response
+from fivefold.serving.messages import Call
+from fivefold.serving.origins import Origins
 from fivefold.serving.settings import OnlineSettings
 
 Files = dict[str, tuple[bytes, list[Header]]]

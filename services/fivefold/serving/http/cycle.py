@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 if TYPE_CHECKING:
     import asyncio
 
-    from fivefold.serving.http.framing import Framed
+
+class Connection(Protocol):
+    """What a cycle needs of its connection."""
+
+    transport: asyncio.Transport
+
+    def leave(self) -> None:
+        """Close, but leave the client the time to read what has been written."""
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer, by uvicorn's way."""
 
-    connection: Framed
+    connection: Connection
 
     async def send(self, message: Any) -> None:
         """Pass on a part of the answer; where the body is not all there yet, it is the connection's last."""
@@ -28,7 +35,7 @@ class Cycle(RequestResponseCycle):
 class _Leaving:
     """What a cycle writes to, and closes, when its request has not been read to the end."""
 
-    def __init__(self, connection: Framed) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.write = connection.transport.write
         self.is_closing = connection.transport.is_closing
         self.close = connection.leave

@@ -6,13 +6,12 @@ a request means is left to `inference`; what is not in the dictionary (an unknow
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from fivefold.serving.dataplane import Serving, defect
-from fivefold.serving.http.inference import Receive, Scope, Send, Wire, begin, exchange
+from fivefold.serving.http.asgi import Application, Receive, Scope, Send
+from fivefold.serving.http.inference import Wire, begin, exchange
 from fivefold.serving.http.problems import Reply, identity, problem
-
-ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Target = tuple[Wire, str, str | None]
 """The protocol of a path, and the name and version of the model it leads to."""
@@ -21,7 +20,7 @@ Target = tuple[Wire, str, str | None]
 class Lean:
     """An ASGI application; works below a root path, and in any server that speaks ASGI 3."""
 
-    def __init__(self, serving: Serving, v1: Wire, v2: Wire, rest: ASGI) -> None:
+    def __init__(self, serving: Serving, v1: Wire, v2: Wire, rest: Application) -> None:
         self.serving = serving
         self._rest = rest
         self.targets = targets(serving, v1, v2)

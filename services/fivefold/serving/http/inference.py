@@ -9,45 +9,66 @@ from __future__ import annotations
 import asyncio
 import zlib
 from asyncio import isfuture
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.guard.guard import several
 from fivefold.serving.admission import FREE, Room
-from fivefold.serving.dataplane import Answer, Call, Model, Serving, defect
+from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http.answer_compression import asked, fitted
-from fivefold.serving.http.problems import Reply, problem
+from fivefold.serving.http.asgi import Headers, Receive, Scope
+from fivefold.serving.http.problems import Reply, identity, problem
+from fivefold.serving.messages import Call, Codec
 
 if TYPE_CHECKING:
-    from fivefold.core.check.findings import Reading
     from fivefold.guard import Guard, Principal
     from fivefold.guard.keys import Scope as Right
     from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = Mapping[bytes, bytes]
-Decode = Callable[["Model"], "Reading"]
-Encode = Callable[["Answer"], Reply]
-
 _EXPANSION = 1032
 """How much larger than its compressed form deflate's output can be (RFC 1951: a match of 258 bytes from two bits)."""
 
 
-class Wire(Protocol):
+class Wire(Codec["Body", Reply], Protocol):
     """A protocol's own half: the media types it reads and writes, and the meaning of its bodies."""
 
     consumes: tuple[str, ...]
     produces: tuple[str, ...]
 
-    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call, /) -> tuple[Decode, Encode]:
-        """How to read this body and how to write its answer. `body` gives the whole body, inflated, when called."""
-        ...
+
+class Body:
+    """A request's body as it came, with its headers; what it holds beyond `FREE` bytes is `room`'s until `close`.
+
+    A compressed one is inflated whenever it is asked for: keeping both would hold it twice.
+    """
+
+    __slots__ = ("_inflate", "_raw", "_room", "headers", "held")
+
+    def __init__(self, headers: Headers, raw: bytes, inflate: Callable[[bytes], bytes] | None, room: Room) -> None:
+        """What `raw` itself holds has been taken from `room` already (`read_body`)."""
+        self.headers, self._raw, self._inflate, self._room = headers, raw, inflate, room
+        size = len(raw)
+        self.held = size - FREE if size > FREE else 0
+        """Bytes to give back."""
+
+    def whole(self) -> bytes:
+        """The body, inflated."""
+        if self._inflate is None:
+            return self._raw
+        whole = self._inflate(self._raw)
+        size = len(whole) - FREE + max(len(self._raw) - FREE, 0)
+        if len(whole) > FREE and size > self.held:
+            self._room.take(size - self.held)
+            self.held = size
+        return whole
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        held, self.held = self.held, 0
+        self._room.give(held)
 
 
 def begin(serving: Serving, headers: Headers) -> Call:
@@ -71,8 +92,7 @@ async def exchange(
     headers = dict(scope["headers"])
     call = begin(serving, headers)
     caller: Principal | None = None
-    inflated: _Inflated | None = None
-    held = 0
+    body: Body | None = None
     try:
         try:
             check_headers(scope, serving.settings)
@@ -85,28 +105,21 @@ async def exchange(
             coding = asked(headers)
             inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
             raw = await read_body(headers, receive, serving.settings, serving.room)
-            if len(raw) > FREE:
-                held = len(raw) - FREE
+            body = Body(headers, raw, inflate, serving.room)
             call.size = len(raw) if inflate is None else len(raw) * _EXPANSION
             call.gone = lambda: _hung_up(receive)
-            if inflate is None:
-                decode, encode = wire.prepare(headers, lambda: raw, call)
-            else:
-                inflated = _Inflated(raw, inflate, serving.room)
-                decode, encode = wire.prepare(headers, inflated, call)
         except FivefoldError as error:
             return problem(serving.refuse(call, error), call)
-        reply = await serving.answer(name, version, call, decode, encode)
+        reply = await serving.answer(name, version, call, wire, body)
+        reply.headers += identity(call)
         return reply if coding is None else await fitted(reply, coding)
     except FivefoldError as error:
         return problem(error, call)
     except Exception as cause:
         return problem(serving.refuse(call, defect(cause)), call)
     finally:
-        if held:
-            serving.room.give(held)
-        if inflated is not None:
-            inflated.close()
+        if body is not None and body.held:
+            body.close()
         if caller is not None:
             caller.release()
 
@@ -278,26 +291,6 @@ def too_large(limit: int) -> ContractError:
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-class _Inflated:
-    """A compressed body, inflated when it is asked for; what that holds is taken from `room` until it is closed."""
-
-    __slots__ = ("_held", "_inflate", "_raw", "_room")
-
-    def __init__(self, raw: bytes, inflate: Callable[[bytes], bytes], room: Room) -> None:
-        self._raw, self._inflate, self._room, self._held = raw, inflate, room, 0
-
-    def __call__(self) -> bytes:
-        whole = self._inflate(self._raw)
-        size = len(whole) - FREE
-        if size > self._held:
-            self._room.take(size - self._held)
-            self._held = size
-        return whole
-
-    def close(self) -> None:
-        self._room.give(self._held)
 
 
 def _inflater(encoding: bytes | None, limit: int) -> Callable[[bytes], bytes] | None:

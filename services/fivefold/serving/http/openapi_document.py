@@ -15,9 +15,10 @@ from fivefold.core.fields.field import Field
 from fivefold.exports.json_schema import scalar
 from fivefold.exports.naming import pascal
 from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
-from fivefold.serving.dataplane import Model, Serving
+from fivefold.serving.dataplane import Serving
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
+from fivefold.serving.repository import Model
 
 Schema = dict[str, Any]
 
@@ -60,7 +61,7 @@ def document(serving: Serving, *, models: bool = True) -> dict[str, Any]:
     names = _prefixes(serving)
     for model in serving.models if models else ():
         prefix = names[model.name, model.version]
-        schemas |= components(model.contract, prefix) | _tensors(model, prefix)
+        schemas |= components(model.view, prefix) | _tensors(model, prefix)
         versioned = f"{model.name}/versions/{model.version}"
         paths |= _model(model, prefix, versioned, prefix)
         if model.version == serving.models.default(model.name):
@@ -93,7 +94,7 @@ def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
 def inference(model: Model, protocol: str, prefix: str) -> dict[str, Any]:
     """One inference operation without references, for another application's document."""
     described = _predict(model, prefix, prefix) if protocol == "v1" else _infer(model, prefix, prefix)
-    known = {"Error": ERROR} | components(model.contract, prefix) | _tensors(model, prefix)
+    known = {"Error": ERROR} | components(model.view, prefix) | _tensors(model, prefix)
     out: dict[str, Any] = _inlined(described, known)
     return out
 
@@ -220,12 +221,12 @@ def _predict(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
 
 def _infer(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
     given, answers = model.bundle.golden()
-    request = {"inputs": _example_tensors(model.contract.inputs, given.slice(0, 1), wire=True)}
+    request = {"inputs": _example_tensors(model.view.inputs, given.slice(0, 1), wire=True)}
     response = {
         "model_name": model.name,
         "model_version": model.version,
         "parameters": _example_metadata(model),
-        "outputs": _example_tensors(model.contract.outputs, answers.slice(0, 1)),
+        "outputs": _example_tensors(model.view.outputs, answers.slice(0, 1)),
     }
     body = {"schema": {"$ref": f"{BASE}{prefix}InferRequest"}, "example": request}
     answer = {"schema": {"$ref": f"{BASE}{prefix}InferResponse"}, "example": response}
@@ -242,8 +243,8 @@ def _infer(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
 
 def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
     """The bodies of `infer`. JSON Schema cannot tie data to a shape, so a request of one row is described."""
-    inputs = [_tensor(field) for field in model.contract.inputs]
-    names = [field.name for field in model.contract.outputs]
+    inputs = [_tensor(field) for field in model.view.inputs]
+    names = [field.name for field in model.view.outputs]
     asked: Schema = {
         "type": "object",
         "properties": {"name": {"enum": names}, "parameters": _parameters("binary_data")},
@@ -253,7 +254,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
         "type": "object",
         "properties": {
             "name": {"enum": names},
-            "datatype": {"enum": sorted({NAMES[field.dtype] for field in model.contract.outputs})},
+            "datatype": {"enum": sorted({NAMES[field.dtype] for field in model.view.outputs})},
             "shape": {"type": "array", "items": {"type": "integer"}},
             "parameters": _PARAMETERS,
             "data": {"type": "array"},

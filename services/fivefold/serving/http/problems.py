@@ -15,7 +15,7 @@ import msgspec
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 
 if TYPE_CHECKING:
-    from fivefold.serving.dataplane import Call
+    from fivefold.serving.messages import Call
 
 HTTP_STATUS: Final[dict[str, int]] = {
     "malformed": 400,

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from fivefold.serving.http.asgi import Receive, Scope
 from fivefold.serving.http.dispatch import Lean, Target, route_path
 from fivefold.serving.http.framing import Framed
-from fivefold.serving.http.inference import Begun, Receive, Scope, exchange
+from fivefold.serving.http.inference import Begun, exchange
 from fivefold.serving.http.problems import Reply
 
 

@@ -16,13 +16,16 @@ from starlette.responses import Response
 from fivefold.core.errors import AccessError, FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Principal
 from fivefold.guard.keys import Scope
-from fivefold.serving.dataplane import Call, Model, Serving, defect
+from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http.answer_compression import asked, fitting
-from fivefold.serving.http.inference import Receive, Wire, admit, begin, check_accept, check_headers, exchange
+from fivefold.serving.http.asgi import Receive
+from fivefold.serving.http.inference import Wire, admit, begin, check_accept, check_headers, exchange
 from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.serving.http.v1 import V1
 from fivefold.serving.http.v2 import V2
+from fivefold.serving.messages import Call
 from fivefold.serving.oip import metadata
+from fivefold.serving.repository import Model
 
 Handler = Callable[[Request, Call], Awaitable[Reply]]
 Endpoint = Callable[[Request], Awaitable[Response]]

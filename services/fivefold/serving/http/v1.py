@@ -6,19 +6,18 @@ where there is one. Reading either under the contract is core's; everything abou
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.serving.dataplane import Answer, Call, Model
-from fivefold.serving.http.inference import Decode, Encode, Headers
-from fivefold.serving.http.problems import JSON, Reply, identity
+from fivefold.serving.http.problems import JSON, Reply
+from fivefold.serving.messages import Answer, Call, InferRequest
 from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
-    from fivefold.core.check.findings import Reading
     from fivefold.core.columns import Columns
+    from fivefold.core.view import View
+    from fivefold.serving.http.inference import Body
 
 
 class V1:
@@ -31,28 +30,27 @@ class V1:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 
-    def prepare(self, _headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
-        """See `exchange.Wire`."""
+    def decode(self, body: Body, view: View, call: Call) -> InferRequest:
+        """See `Codec`."""
         by_column = False
 
         def columnar() -> None:
             nonlocal by_column
             by_column = True
 
-        def decode(model: Model) -> Reading:
-            return model.records.read_json(
-                body(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar, watch=call
-            )
+        reading = view.records.read_json(
+            body.whole(), max_rows=self._max_rows, max_depth=self._max_depth, columnar=columnar, watch=call
+        )
+        return InferRequest(reading, view.outputs, by_column=by_column)
 
-        def encode(answer: Answer) -> Reply:
-            columns = answer.columns
-            said: dict[str, Any] = (
-                {"outputs": _outputs(columns)} if by_column else {"predictions": columns.to_records()}
-            )
-            said["metadata"] = answer.metadata
-            return Reply(200, [JSON, *identity(call)], msgspec.json.encode(said))
-
-        return decode, encode
+    def encode(self, answer: Answer, request: InferRequest) -> Reply:
+        """See `Codec`."""
+        columns = answer.columns
+        said: dict[str, Any] = (
+            {"outputs": _outputs(columns)} if request.by_column else {"predictions": columns.to_records()}
+        )
+        said["metadata"] = answer.metadata
+        return Reply(200, [JSON], msgspec.json.encode(said))
 
 
 def _outputs(columns: Columns) -> Any:

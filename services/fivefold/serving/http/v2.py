@@ -7,36 +7,32 @@ ignored, as its other servers do; names of tensors are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fivefold.core.check.findings import elements, say, shown_name, sizes
 from fivefold.core.columns import json_values
-from fivefold.core.errors import ContractError, ProtocolError
-from fivefold.core.fields.field import Field
-from fivefold.core.fields.suggestion import nearest
+from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
-from fivefold.serving.dataplane import Answer, Call, Model
-from fivefold.serving.http.inference import Decode, Encode, Headers
-from fivefold.serving.http.problems import JSON, Reply, identity
+from fivefold.serving.http.problems import JSON, Reply
 from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
+from fivefold.serving.messages import Answer, Call, InferRequest
 from fivefold.serving.oip.metadata import NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.serving.oip.selection import refuse_elsewhere, select
 from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
-    from fivefold.core.check.findings import Reading
+    from fivefold.core.fields.field import Field
+    from fivefold.core.view import View
+    from fivefold.serving.http.inference import Body
 
 BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
 
-_ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
 _NULL = memoryview(b"null")
-
-_Asked = tuple[str | None, list[tuple[Field, bool]]]
-"""The id of a request, and the outputs it wants with whether each goes raw."""
 
 
 class V2:
@@ -49,40 +45,63 @@ class V2:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 
-    def prepare(self, headers: Headers, body: Callable[[], bytes], call: Call) -> tuple[Decode, Encode]:
-        """See `exchange.Wire`."""
-        length = _header_length(headers.get(HEADER_LENGTH))
-        asked: list[_Asked] = []
+    def decode(self, body: Body, view: View, call: Call) -> InferRequest:
+        """See `Codec`."""
+        length = _header_length(body.headers.get(HEADER_LENGTH))
+        whole = body.whole()
+        if length is None and view.tensors.plain:
+            plain = self._plain(whole, view)
+            if plain is not None:
+                return plain
+        if length == 0:
+            request, tensors = _raw_only(view, whole)
+        else:
+            request, tensors = self._read(whole, length, call)
+        outputs, raw = _outputs(view, request)
+        reading = view.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
+        return InferRequest(reading, outputs, raw, request.id)
 
-        def decode(model: Model) -> Reading:
-            whole = body()
-            if length is None and model.tensors.plain:
-                reading = self._plain(model, whole, asked)
-                if reading is not None:
-                    return reading
-            if length == 0:
-                request, tensors = _raw_only(model, whole)
-            else:
-                request, tensors = self._read(whole, length, call)
-            asked.append((request.id, _outputs(model, request)))
-            return model.tensors.read(tensors, max_rows=self._max_rows, max_depth=self._max_depth, watch=call)
-
-        return decode, lambda answer: _encode(answer, *asked[0], call)
-
-    def _plain(self, model: Model, whole: bytes, asked: list[_Asked]) -> Reading | None:
+    def _plain(self, whole: bytes, view: View) -> InferRequest | None:
         """The most common request in one pass: one tensor of numbers, nothing raw. None where it is another one."""
         request = parse_plain(whole)
         if request is None:
             return None
-        _refuse_foreign(request)
+        refuse_elsewhere("outputs", request.outputs)
         (item,) = request.inputs
         dtype = dtype_of(item.datatype, f"inputs.{shown_name(item.name)}")
         if item.datatype in RAW_ONLY:
             return None
-        reading = model.tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
-        if reading is not None:
-            asked.append((request.id, _outputs(model, request)))
-        return reading
+        tensors = view.tensors
+        reading = tensors.read_numbers(item.name, dtype, tuple(item.shape), item.data, max_rows=self._max_rows)
+        if reading is None:
+            return None
+        outputs, raw = _outputs(view, request)
+        return InferRequest(reading, outputs, raw, request.id)
+
+    def encode(self, answer: Answer, request: InferRequest) -> Reply:
+        """See `Codec`."""
+        outputs: list[dict[str, Any]] = []
+        tail: list[bytes] = []
+        for field, raw in zip(request.outputs, request.raw, strict=True):
+            array = answer.columns[field.name]
+            tensor: dict[str, Any] = {"name": field.name, "datatype": NAMES[field.dtype], "shape": array.shape}
+            if raw:
+                data = pack(array)
+                tensor["parameters"] = {"binary_data_size": len(data)}
+                tail.append(data)
+            else:
+                tensor["data"] = json_values(field, array.reshape(-1))
+            outputs.append(tensor)
+        model = answer.model
+        head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+        if request.id is not None:
+            head["id"] = request.id
+        head["parameters"] = answer.metadata
+        head["outputs"] = outputs
+        text = msgspec.json.encode(head)
+        if not tail:
+            return Reply(200, [JSON], text)
+        return Reply(200, [BINARY, (HEADER_LENGTH, str(len(text)).encode())], b"".join((text, *tail)))
 
     def _read(self, whole: bytes, length: int | None, call: Call) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):
@@ -92,7 +111,8 @@ class V2:
         if len(request.inputs) > MANY_TENSORS:
             call.begin(len(request.inputs) * SECONDS_PER_TENSOR)
         # First: a tensor that lies in shared memory has no data here, which is not what is wrong with it.
-        _refuse_foreign(request)
+        refuse_elsewhere("inputs", request.inputs)
+        refuse_elsewhere("outputs", request.outputs)
         raw = memoryview(whole)[len(text) :]
         at = 0
         tensors = []
@@ -131,13 +151,11 @@ def _header_length(value: bytes | None) -> int | None:
     return int(value)
 
 
-def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
+def _raw_only(view: View, whole: bytes) -> tuple[Request, list[Tensor]]:
     """The whole body is the one input's one row; every output comes back raw. BYTES is one element without a length."""
-    if len(model.contract.inputs) != 1:
-        raise ContractError(
-            "malformed", f"a raw request needs a model with one input, not {len(model.contract.inputs)}"
-        )
-    field = model.contract.inputs[0]
+    if len(view.inputs) != 1:
+        raise ContractError("malformed", f"a raw request needs a model with one input, not {len(view.inputs)}")
+    field = view.inputs[0]
     name = NAMES[field.dtype]
     if name == "BYTES":
         whole = len(whole).to_bytes(4, "little") + whole
@@ -168,31 +186,14 @@ def _elements(shape: tuple[int, ...], path: str) -> int:
     return elements(shape)
 
 
-def _refuse_foreign(request: Request | Plain) -> None:
-    """Other servers' extensions that change what an answer means must not be passed over in silence."""
-    for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
-        for part in parts or ():
-            for name in _ELSEWHERE if part.parameters else ():
-                if _given(part.parameters, name) is not None:
-                    path = f"{side}.{shown_name(part.name)}"
-                    raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
-
-
-def _outputs(model: Model, request: Request | Plain) -> list[tuple[Field, bool]]:
-    """The asked outputs in the asked order, all of them when none is asked for; and whether each goes raw."""
+def _outputs(view: View, request: Request | Plain) -> tuple[Sequence[Field], Sequence[bool]]:
+    """The outputs that a request wants, all of them where it names none; and whether each goes raw."""
     default = _flag(request.parameters, "binary_data_output", "parameters", False)
     if not request.outputs:
-        return [(field, default) for field in model.contract.outputs]
-    fields = {field.name: field for field in model.contract.outputs}
-    out: dict[str, tuple[Field, bool]] = {}
-    for item in request.outputs:
-        if item.name not in fields:
-            path = f"outputs.{shown_name(item.name)}"
-            raise ContractError("unknown_field", "no such output", path=path, help=nearest(item.name, fields))
-        raw = _flag(item.parameters, "binary_data", f"outputs.{shown_name(item.name)}", default)
-        # An output that is asked for again has its place already: no schema can tell a client that it may not be.
-        out.setdefault(item.name, (fields[item.name], raw))
-    return list(out.values())
+        return view.outputs, (default,) * len(view.outputs)
+    chosen = select(view.outputs, request.outputs)
+    raw = [_flag(part.parameters, "binary_data", f"outputs.{shown_name(part.name)}", default) for _, part in chosen]
+    return [field for field, _ in chosen], raw
 
 
 def _flag(parameters: Parameters, name: str, path: str, default: bool) -> bool:
@@ -208,29 +209,3 @@ def _flag(parameters: Parameters, name: str, path: str, default: bool) -> bool:
 def _given(parameters: Parameters, name: str) -> Parameter | None:
     """A parameter's value; None where it is absent or null."""
     return parameters.get(name) if parameters else None
-
-
-def _encode(answer: Answer, request_id: str | None, asked: list[tuple[Field, bool]], call: Call) -> Reply:
-    model = answer.model
-    outputs: list[dict[str, Any]] = []
-    tail: list[bytes] = []
-    for field, raw in asked:
-        array = answer.columns[field.name]
-        tensor: dict[str, Any] = {"name": field.name, "datatype": NAMES[field.dtype], "shape": array.shape}
-        if raw:
-            data = pack(array)
-            tensor["parameters"] = {"binary_data_size": len(data)}
-            tail.append(data)
-        else:
-            tensor["data"] = json_values(field, array.reshape(-1))
-        outputs.append(tensor)
-    head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
-    if request_id is not None:
-        head["id"] = request_id
-    head["parameters"] = answer.metadata
-    head["outputs"] = outputs
-    text = msgspec.json.encode(head)
-    if not tail:
-        return Reply(200, [JSON, *identity(call)], text)
-    length = (HEADER_LENGTH, str(len(text)).encode())
-    return Reply(200, [BINARY, length, *identity(call)], b"".join((text, *tail)))

@@ -62,8 +62,8 @@ def model_metadata(model: Model, versions: list[str]) -> dict[str, Any]:
         "name": model.name,
         "versions": versions,
         "platform": PLATFORMS[model.bundle.manifest.runtime],
-        "inputs": [tensor_metadata(field) for field in model.contract.inputs],
-        "outputs": [tensor_metadata(field) for field in model.contract.outputs],
+        "inputs": [tensor_metadata(field) for field in model.view.inputs],
+        "outputs": [tensor_metadata(field) for field in model.view.outputs],
     }
 
 
@@ -75,8 +75,8 @@ def model_config(model: Model, max_rows: int) -> dict[str, Any]:
         "backend": "fivefold",
         "max_batch_size": max_rows,
         "version_policy": {"specific": {"versions": [model.version]}},
-        "input": [_config_tensor(field) for field in model.contract.inputs],
-        "output": [_config_tensor(field) for field in model.contract.outputs],
+        "input": [_config_tensor(field) for field in model.view.inputs],
+        "output": [_config_tensor(field) for field in model.view.outputs],
         "parameters": {name: {"string_value": model.metadata[name]} for name in ("bundle", "contract")},
     }
 

@@ -23,8 +23,8 @@ from fivefold.core.errors import (
     Unavailable,
     Violation,
 )
-from fivefold.serving.dataplane import Call
 from fivefold.serving.grpc import problems
+from fivefold.serving.messages import Call
 
 
 def error_of(code: str) -> FivefoldError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from fivefold.core.errors import CODES, ContractError, Unavailable, Violation
-from fivefold.serving.dataplane import Call
 from fivefold.serving.http.problems import HTTP_STATUS, problem
+from fivefold.serving.messages import Call
 
 
 def test_every_code_has_a_status_and_no_other_has() -> None:

@@ -21,7 +21,6 @@ from fivefold.core.errors import AccessError
 from fivefold.core.settings import address, is_loopback
 
 if TYPE_CHECKING:
-    from fivefold.serving.http.problems import Header
     from fivefold.serving.settings import OnlineSettings
 
 METHODS: Final = b"GET, HEAD, POST, OPTIONS"
@@ -45,6 +44,7 @@ _VARY: Final = (b"vary", b"origin")
 _OWN_SITE: Final = (b"same-origin", b"none")
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]")
 
+Header = tuple[bytes, bytes]
 Headers = Mapping[bytes, bytes]
 
 

@@ -18,7 +18,7 @@ from fivefold.core.errors import AccessError
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
 from fivefold.serving.http import app
-from fivefold.serving.http.origins import Origins
+from fivefold.serving.origins import Origins
 from fivefold.serving.settings import OnlineSettings
 
 PREDICT = "/v1/models/gate:predict"
