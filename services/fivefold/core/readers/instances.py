@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,8 @@ from fivefold.core.errors import MAX_DETAILS
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import elements, rows_of_cells
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import Watch
-
-if TYPE_CHECKING:
-    from fivefold.core.readers.records import Defaults
 
 
 class Instances:
