@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.packing.assembly import pack
-    from fivefold.packing.report import PackReport
+    from fivefold.packing.pack_report import PackReport
     from fivefold.serving.http import router
 
 __all__ = ["Bundle", "Client", "Contract", "Field", "PackReport", "Scorer", "open", "pack", "router"]
@@ -29,7 +29,7 @@ _HOMES = {
     "Client": "fivefold.client",
     "Contract": "fivefold.core.contract.contract",
     "Field": "fivefold.core.contract.contract",
-    "PackReport": "fivefold.packing.report",
+    "PackReport": "fivefold.packing.pack_report",
     "Scorer": "fivefold.core.runtime.scorer",
     "pack": "fivefold.packing.assembly",
     "router": "fivefold.serving.http",
