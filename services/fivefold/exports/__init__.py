@@ -15,10 +15,10 @@ from fivefold.core.fields.suggestion import nearest
 
 _MODULES = {
     "json-schema": "json_schema",
-    "openapi": "openapi",
-    "proto": "proto",
+    "openapi": "openapi_schema",
+    "proto": "proto_schema",
     "avro": "avro",
-    "arrow": "arrow",
+    "arrow": "arrow_schema",
     "typescript": "typescript",
     "python-client": "python_client",
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check.findings import Findings, Part, Reading, say
+from fivefold.core.check.findings import Findings, PartialFindings, Reading, say
 from fivefold.core.columns import Columns
 from fivefold.core.errors import MAX_DETAILS
 from fivefold.core.fields.field import Field
@@ -118,10 +118,10 @@ class Instances:
                 twice = set(self._doubled[index])
                 pairs = [(row, value) for row, value in zip(at, values, strict=True) if row not in twice]
                 at, values = [row for row, _ in pairs], [value for _, value in pairs]
-            part = Part(findings, np.array(at, np.int64))
+            part = PartialFindings(findings, np.array(at, np.int64))
             rows_of_cells(part, index, values, [False] * len(values))
         rows = np.array(self._line_rows, np.int64)
-        lines = findings if len(rows) == findings.rows else Part(findings, rows)
+        lines = findings if len(rows) == findings.rows else PartialFindings(findings, rows)
         arrays = {}
         for index, (field, column_) in enumerate(zip(self.fields, zip(*self._lines, strict=True), strict=False)):
             self._look()

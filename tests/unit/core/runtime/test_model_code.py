@@ -248,7 +248,7 @@ def test_a_model_that_does_not_open_is_given_up(source: bytes, tmp_path) -> None
 import sys, time
 from fivefold.core.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
-from fivefold.core.scorer import Scorer
+from fivefold.core.runtime.scorer import Scorer
 try:
     Scorer.open(Bundle.open(sys.argv[1]), within_seconds=0.5)
 except BundleInvalid as error:
