@@ -346,7 +346,7 @@ def test_as_many_containers_as_the_contract_gives_a_reason_for_are_read(fields: 
 
 MEMORY = """
 import json, resource, sys
-from fivefold.core.contract import Contract
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.tensors import JsonText, Tensor, Tensors

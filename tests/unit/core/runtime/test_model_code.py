@@ -246,7 +246,7 @@ def test_a_model_that_does_not_open_is_given_up(source: bytes, tmp_path) -> None
     """With a sentence that names it and the setting; what hangs goes on in a thread that keeps nobody."""
     program = """
 import sys, time
-from fivefold.core.bundle import Bundle
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.runtime.scorer import Scorer
 try:
