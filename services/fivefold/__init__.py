@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.packing.assembly import pack
-    from fivefold.packing.report import PackReport
+    from fivefold.packing.pack_report import PackReport
     from fivefold.serving.http import router
 
 __all__ = [
@@ -79,7 +79,7 @@ _HOMES = {
     "Interrupted": "fivefold.core.errors",
     "ModelFailed": "fivefold.core.errors",
     "NotFound": "fivefold.core.errors",
-    "PackReport": "fivefold.packing.report",
+    "PackReport": "fivefold.packing.pack_report",
     "ProtocolError": "fivefold.core.errors",
     "RunFailed": "fivefold.core.errors",
     "Scorer": "fivefold.core.runtime.scorer",

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fivefold.client import grpc_client as over_grpc
 from fivefold.client import http_client as over_http
-from fivefold.client.retry import Flow, NoReply, Pause, Reply, Retries, Send
+from fivefold.client.retry import Attempts, CallOptions, NoReply, Pause, Retries, Send, ServerReply
 from fivefold.client.transports import (
     AsyncGrpcTransport,
     AsyncHttpTransport,
@@ -46,7 +46,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Tensors:
+class Inference:
     """Output arrays by name, shape [rows, *shape], and the same metadata. BYTES outputs are object arrays of bytes."""
 
     outputs: dict[str, npt.NDArray[Any]]
@@ -58,33 +58,17 @@ class _Dialect(Protocol):
 
     def predict(
         self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]: ...
+    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]: ...
 
     def infer(
         self, model: str, version: str | None, arrays: Arrays, outputs: Sequence[str] | None, options: CallOptions
-    ) -> Flow[tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]]: ...
+    ) -> Attempts[tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]]: ...
 
-    def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]: ...
+    def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]: ...
 
-    def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]: ...
+    def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]: ...
 
-    def ready(self, model: str | None, options: CallOptions) -> Flow[bool]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What every call has: seconds until its deadline, retries, and headers (gRPC metadata)."""
-
-    timeout: float
-    retries: Retries
-    headers: dict[str, str] = field(repr=False)
-    """Not shown: they may hold a key."""
-    until: float | None = None
-    """When the time is up (`time.monotonic`), for a call that takes several messages."""
-
-    def sent(self, left: float) -> dict[str, str]:
-        """The headers of one attempt: the server learns how long the caller will still wait."""
-        return {**self.headers, "x-request-timeout": f"{left:.6f}"}
+    def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]: ...
 
 
 def authorization(url: str, key: str | None, allow_plaintext: bool) -> dict[str, str]:
@@ -107,7 +91,7 @@ def authorization(url: str, key: str | None, allow_plaintext: bool) -> dict[str,
 
 
 class _Calls:
-    """What both clients share: the dialect, the defaults, and how arguments become a flow."""
+    """What both clients share: the dialect, the defaults, and how arguments become attempts."""
 
     def __init__(
         self,
@@ -125,7 +109,7 @@ class _Calls:
         # A header that the caller has written itself is nothing to improve by the environment.
         if key is not None or "authorization" not in map(str.lower, self._headers):
             self._headers |= authorization(url, key, allow_plaintext)
-        self._dialect: _Dialect = over_grpc.Dialect() if is_grpc(url) else over_http.Dialect()
+        self._dialect: _Dialect = over_grpc.GrpcDialect() if is_grpc(url) else over_http.HttpDialect()
 
     def _options(self, timeout: float | None, request_id: str | None) -> CallOptions:
         # One id for all attempts of a call: the server's log then tells the whole story.
@@ -135,7 +119,7 @@ class _Calls:
 
     def _predict(
         self, records: Sequence[Any], model: str, version: str | None, timeout: float | None, request_id: str | None
-    ) -> Flow[Prediction]:
+    ) -> Attempts[Prediction]:
         found = yield from self._dialect.predict(model, version, records, self._options(timeout, request_id))
         return Prediction(*found)
 
@@ -147,9 +131,9 @@ class _Calls:
         outputs: Sequence[str] | None,
         timeout: float | None,
         request_id: str | None,
-    ) -> Flow[Tensors]:
+    ) -> Attempts[Inference]:
         found = yield from self._dialect.infer(model, version, arrays, outputs, self._options(timeout, request_id))
-        return Tensors(*found)
+        return Inference(*found)
 
 
 class Client(_Calls):
@@ -202,7 +186,7 @@ class Client(_Calls):
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> Tensors:
+    ) -> Inference:
         """Output arrays for input arrays, one a field, first axis = rows; binary on the wire."""
         return self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
@@ -230,8 +214,8 @@ class Client(_Calls):
     ) -> None:
         self.close()
 
-    def _perform(self, flow: Flow[T]) -> T:
-        step = _Step(flow)
+    def _perform(self, attempts: Attempts[T]) -> T:
+        step = _Step(attempts)
         while not step.done:
             if isinstance(step.want, Pause):
                 time.sleep(step.want.seconds)
@@ -285,7 +269,7 @@ class AsyncClient(_Calls):
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> Tensors:
+    ) -> Inference:
         """See `Client.infer`."""
         return await self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
@@ -313,8 +297,8 @@ class AsyncClient(_Calls):
     ) -> None:
         await self.close()
 
-    async def _perform(self, flow: Flow[T]) -> T:
-        step = _Step(flow)
+    async def _perform(self, attempts: Attempts[T]) -> T:
+        step = _Step(attempts)
         while not step.done:
             if isinstance(step.want, Pause):
                 await asyncio.sleep(step.want.seconds)
@@ -328,22 +312,22 @@ class AsyncClient(_Calls):
 
 
 class _Step(Generic[T]):
-    """A flow under way: what it wants next, or its result."""
+    """Attempts under way: what they want next, or their result."""
 
-    def __init__(self, flow: Flow[T]) -> None:
-        self._flow = flow
+    def __init__(self, attempts: Attempts[T]) -> None:
+        self._attempts = attempts
         self.done = False
         self.result: T
         self.want: Send | Pause
-        self._advance(lambda: next(flow))
+        self._advance(lambda: next(attempts))
 
-    def go_on(self, reply: Reply | None) -> None:
-        """Hand the flow what it asked for."""
-        self._advance(lambda: self._flow.send(reply))  # type: ignore[arg-type]  # a pause is answered with nothing
+    def go_on(self, reply: ServerReply | None) -> None:
+        """Hand the attempts what they asked for."""
+        self._advance(lambda: self._attempts.send(reply))  # type: ignore[arg-type]  # a pause is answered with nothing
 
     def fail(self, error: NoReply) -> None:
-        """Tell the flow that its message got no reply."""
-        self._advance(lambda: self._flow.throw(error))
+        """Tell the attempts that their message got no reply."""
+        self._advance(lambda: self._attempts.throw(error))
 
     def _advance(self, step: Any) -> None:
         try:

@@ -9,12 +9,12 @@ the protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -22,16 +22,13 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from fivefold.client import foreign
-from fivefold.client.http_client import sayable, tensor_array, wire
-from fivefold.client.retry import Flow, NoReply, Reply, Send, call, error_of
+from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
+from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
 from fivefold.core import oip_tensors
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
 from fivefold.core.readers.records import Records
-
-if TYPE_CHECKING:
-    from fivefold.client.clients import CallOptions
 
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _BY_STATUS = {
@@ -75,7 +72,7 @@ _KEPT = 4
 """Bundles whose contracts are kept for one model and version: as many as a roll-out may have at once, and more."""
 
 
-class Dialect:
+class GrpcDialect:
     """The calls over gRPC.
 
     Contracts are kept, per model and asked version, and read again where the server's is another by now: where it
@@ -87,7 +84,7 @@ class Dialect:
 
     def predict(
         self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """Records in, records out, by way of tensors."""
         rows = [_plain(record) for record in records]
         kept = self._known.setdefault((model, version), {})
@@ -132,7 +129,7 @@ class Dialect:
         arrays: Mapping[str, Any],
         outputs: Sequence[str] | None,
         options: CallOptions,
-    ) -> Flow[tuple[dict[str, Array], dict[str, Any]]]:
+    ) -> Attempts[tuple[dict[str, Array], dict[str, Any]]]:
         """Arrays in, arrays out."""
         reply = yield from self._infer(model, version, arrays, outputs, options)
         return _tensors(reply, outputs or ())
@@ -144,21 +141,21 @@ class Dialect:
         arrays: Mapping[str, Any],
         outputs: Sequence[str] | None,
         options: CallOptions,
-    ) -> Flow[Reply]:
+    ) -> Attempts[ServerReply]:
         request = message("ModelInferRequest")(model_name=model, model_version=version or "")
-        for name, given in sayable(arrays).items():
-            datatype, array = wire(name, given)
+        for name, given in without_nulls(arrays).items():
+            datatype, array = to_tensor(name, given)
             request.inputs.add(name=name, datatype=datatype, shape=array.shape)
             request.raw_input_contents.append(oip_tensors.pack(array))
         for name in outputs or ():
             request.outputs.add(name=name)
         return (yield from _call("ModelInfer", request, "ModelInferResponse", options))
 
-    def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]:
+    def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]:
         """The contract as the server holds it now, from the model's configuration."""
         return (yield from self._ask(model, version, options)).contract
 
-    def _ask(self, model: str, version: str | None, options: CallOptions) -> Flow[_Known]:
+    def _ask(self, model: str, version: str | None, options: CallOptions) -> Attempts[_Known]:
         request = message("ModelConfigRequest")(name=model, version=version or "")
         reply = yield from _call("ModelConfig", request, "ModelConfigResponse", options)
         parameters = reply.body.config.parameters
@@ -176,14 +173,14 @@ class Dialect:
             del kept[next(iter(kept))]
         return found
 
-    def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]:
+    def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
         """The repository index."""
         reply = yield from _call(
             "RepositoryIndex", message("RepositoryIndexRequest")(), "RepositoryIndexResponse", options
         )
         return [{"name": item.name, "version": item.version, "state": item.state} for item in reply.body.models]
 
-    def ready(self, model: str | None, options: CallOptions) -> Flow[bool]:
+    def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]:
         """One question, asked once."""
         name = "ServerReady" if model is None else "ModelReady"
         request = message(f"{name}Request")() if model is None else message(f"{name}Request")(name=model)
@@ -220,18 +217,11 @@ def _send(name: str, request: Any, options: CallOptions, left: float) -> Send:
     return Send(name, request.SerializeToString(), options.headers, left)
 
 
-def _call(name: str, request: Any, response: str, options: CallOptions) -> Flow[Reply]:
-    send: Callable[[float], Send] = lambda left: _send(name, request, options, left)  # noqa: E731  # one line says it
-    return call(
-        send,
-        lambda reply: _read(reply, response),
-        timeout=options.timeout,
-        retries=options.retries,
-        until=options.until,
-    )
+def _call(name: str, request: Any, response: str, options: CallOptions) -> Attempts[ServerReply]:
+    return call(lambda left: _send(name, request, options, left), lambda reply: _read(reply, response), options)
 
 
-def _read(reply: Reply, response: str) -> Reply:
+def _read(reply: ServerReply, response: str) -> ServerReply:
     """The reply with its message in place of the bytes; raises the error of a failed call."""
     if reply.status:
         raise error(reply)
@@ -242,11 +232,11 @@ def _read(reply: Reply, response: str) -> Reply:
 _OK = "OK"
 
 
-def _reading(reply: Reply) -> AbstractContextManager[None]:
+def _reading(reply: ServerReply) -> AbstractContextManager[None]:
     return foreign.reading(reply.source, _OK, str(reply.body))
 
 
-def _tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
+def _tensors(reply: ServerReply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
     """Output arrays, the asked ones among them, and parameters of an answer; also where it has typed contents."""
     answer = reply.body
     with _reading(reply):
@@ -254,13 +244,10 @@ def _tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Array],
         if raw and len(raw) != len(answer.outputs):
             raise foreign.Misread(f"it has {len(raw)} raw tensors for {len(answer.outputs)} outputs")
         arrays = {
-            tensor.name: tensor_array(tensor.datatype, tensor.shape, raw[at]) if raw else _typed(tensor)
+            tensor.name: from_tensor(tensor.datatype, tensor.shape, raw[at]) if raw else _typed(tensor)
             for at, tensor in enumerate(answer.outputs)
         }
-        for name in asked:
-            if name not in arrays:
-                raise foreign.Misread(f"it has no output {name!r}")
-        return arrays, {name: _parameter(value) for name, value in answer.parameters.items()}
+        return chosen(arrays, asked), {name: _parameter(value) for name, value in answer.parameters.items()}
 
 
 def _typed(tensor: Any) -> Array:
@@ -272,7 +259,7 @@ def _typed(tensor: Any) -> Array:
     return array.reshape(tuple(tensor.shape))
 
 
-def _records(reply: Reply, contract: Contract, arrays: Mapping[str, Array], rows: int) -> list[dict[str, Any]]:
+def _records(reply: ServerReply, contract: Contract, arrays: Mapping[str, Array], rows: int) -> list[dict[str, Any]]:
     """The outputs as records, one a row."""
     with _reading(reply):
         outputs = {field.name: _column(arrays[field.name], field.kind) for field in contract.outputs}
@@ -282,7 +269,7 @@ def _records(reply: Reply, contract: Contract, arrays: Mapping[str, Array], rows
         return Columns(contract.outputs, outputs, rows).to_records()
 
 
-def error(reply: Reply) -> FivefoldError:
+def error(reply: ServerReply) -> FivefoldError:
     """The error of a failed call: its code from the trailer, paths and help from the rich status."""
     from google.rpc import error_details_pb2, status_pb2
 

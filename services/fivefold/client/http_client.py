@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 import numpy as np
 
 from fivefold.client import foreign
-from fivefold.client.retry import Flow, NoReply, Reply, Send, call, error_of, seconds
+from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
+from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of, seconds
 from fivefold.core import oip_tensors
-from fivefold.core.check.findings import say
-from fivefold.core.columns import Array, Columns
+from fivefold.core.columns import Array
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import ContractError, FivefoldError
+from fivefold.core.errors import FivefoldError
 
 T = TypeVar("T")
-
-if TYPE_CHECKING:
-    from fivefold.client.clients import CallOptions
 
 _STATUS = {
     400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -67,8 +64,8 @@ def infer(
 ) -> Send:
     """A V2 inference with every tensor in binary, asking for binary back."""
     inputs, chunks = [], []
-    for name, given in sayable(arrays).items():
-        datatype, array = wire(name, given)
+    for name, given in without_nulls(arrays).items():
+        datatype, array = to_tensor(name, given)
         chunks.append(oip_tensors.pack(array))
         inputs.append(
             {
@@ -82,7 +79,7 @@ def infer(
     if outputs is not None:
         request["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     head = msgspec.json.encode(request)
-    # Tensors hardly become smaller, and take long to.
+    # Inference hardly become smaller, and take long to.
     sent = {
         "accept-encoding": "identity",
         "content-type": "application/octet-stream",
@@ -92,71 +89,14 @@ def infer(
     return Send(f"{model_path('v2', model, version)}/infer", b"".join((head, *chunks)), sent, timeout)
 
 
-def sayable(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arrays that travel as tensors, every null among them told apart from a value.
-
-    Columns whose `null_value` is a value have no null in a tensor: one of nulls alone is left out where null is the
-    field's default, any other is refused with `ContractError` `null_not_allowed`.
-    """
-    if not isinstance(arrays, Columns):
-        return arrays
-    out: dict[str, Any] = dict(arrays)
-    for field in arrays.fields:
-        if field.null_is_value and (nulls := arrays.nulls(field.name)).any():
-            if not (field.default is None and nulls.all() and len(out) > 1):
-                raise _no_null(field.name, nulls, f"a tensor has no null, and {say(field.null_value)} is a value")
-            del out[field.name]
-    return out
-
-
-def _no_null(name: str, nulls: Array, message: str) -> ContractError:
-    place = "".join(f"[{at}]" for at in np.argwhere(nulls)[0]) if nulls.ndim else ""
-    return ContractError("null_not_allowed", message, path=f"inputs.{name}{place}", help=_NO_NULL)
-
-
-_NO_NULL = (
-    "send records over HTTP, which have null, or give the field a null_value outside of its legal values; "
-    "in a nullable float NaN is null"
-)
-
-
-def _missing(item: Any) -> bool:
-    """None, NaN, or pandas' own word for what is not there."""
-    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ in ("NAType", "NaTType")
-
-
-def wire(name: str, given: Any) -> tuple[str, Array]:
-    """The protocol's datatype of an array, and the array as it is packed; text becomes an object array.
-
-    Raises `ContractError` `null_not_allowed` for None and its like, for which a tensor has no spelling.
-    """
-    if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
-        raise _no_null(name, np.ma.getmaskarray(given), "a tensor has no spelling for a masked element")
-    array = np.asarray(given)
-    if array.dtype.kind in "US":
-        array = array.astype(object)
-    if array.dtype == object:
-        others = [item for item in array.reshape(-1) if not isinstance(item, str | bytes)]
-        if any(map(_missing, others)):
-            nulls = np.array([_missing(item) for item in array.reshape(-1)], np.bool_).reshape(array.shape)
-            raise _no_null(name, nulls, "a tensor has no spelling for a missing element among objects")
-        if others:
-            raise TypeError(f"{name}: no tensor can hold a {type(others[0]).__name__}; give an array of one dtype")
-        return "BYTES", array
-    datatype = oip_tensors.NAMES.get(array.dtype.name)
-    if datatype is None:
-        raise TypeError(f"{name}: no tensor can hold {array.dtype}")
-    return datatype, array
-
-
-def read_json(reply: Reply) -> Any:
+def read_json(reply: ServerReply) -> Any:
     """The JSON of a good reply; raises the error of any other."""
     _refuse(reply)
     with _reading(reply):
         return msgspec.json.decode(reply.body)
 
 
-def _refuse(reply: Reply) -> None:
+def _refuse(reply: ServerReply) -> None:
     """Raise what a reply is that is not the one good one: an error, a redirect, or some other success."""
     if reply.status == 200:
         return
@@ -165,11 +105,11 @@ def _refuse(reply: Reply) -> None:
     raise error(reply)
 
 
-def _reading(reply: Reply) -> AbstractContextManager[None]:
+def _reading(reply: ServerReply) -> AbstractContextManager[None]:
     return foreign.reading(reply.source, foreign.phrase(reply.status), reply.body)
 
 
-def read_predictions(reply: Reply, rows: int) -> tuple[list[Any], dict[str, Any]]:
+def read_predictions(reply: ServerReply, rows: int) -> tuple[list[Any], dict[str, Any]]:
     """The predictions and the metadata of a V1 answer to so many records."""
     answer = read_json(reply)
     with _reading(reply):
@@ -182,7 +122,7 @@ def read_predictions(reply: Reply, rows: int) -> tuple[list[Any], dict[str, Any]
         return found, metadata if isinstance(metadata, dict) else {}
 
 
-def read_index(reply: Reply) -> list[dict[str, Any]]:
+def read_index(reply: ServerReply) -> list[dict[str, Any]]:
     """The repository index."""
     found = read_json(reply)
     with _reading(reply):
@@ -191,14 +131,14 @@ def read_index(reply: Reply) -> list[dict[str, Any]]:
         return found
 
 
-def read_contract(reply: Reply) -> Contract:
+def read_contract(reply: ServerReply) -> Contract:
     """The contract of a model."""
     found = read_json(reply)
     with _reading(reply):
         return Contract.from_json(found)
 
 
-def is_ready(reply: Reply) -> bool:
+def is_ready(reply: ServerReply) -> bool:
     """Whether an answer says so: by its body, or, as the protocol has it, by the status alone."""
     if reply.status != 200 or not reply.body.strip():
         return reply.status == 200 and "text/html" not in reply.headers.get("content-type", "")
@@ -209,7 +149,7 @@ def is_ready(reply: Reply) -> bool:
     return isinstance(found, dict) and found.get("ready") is True
 
 
-def read_tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
+def read_tensors(reply: ServerReply, asked: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, Any]]:
     """Output arrays, the asked ones among them, and parameters of a V2 answer."""
     _refuse(reply)
     with _reading(reply):
@@ -226,14 +166,11 @@ def read_tensors(reply: Reply, asked: Sequence[str] = ()) -> tuple[dict[str, Arr
                 continue
             raw = reply.body[at : at + size]
             at += size
-            arrays[tensor["name"]] = tensor_array(tensor["datatype"], shape, raw)
+            arrays[tensor["name"]] = from_tensor(tensor["datatype"], shape, raw)
         if at != len(reply.body):
             raise foreign.Misread(f"its tensors end at byte {at} of {len(reply.body)}")
-        for name in asked:
-            if name not in arrays:
-                raise foreign.Misread(f"it has no output {name!r}")
         parameters = head.get("parameters")
-        return arrays, parameters if isinstance(parameters, dict) else {}
+        return chosen(arrays, asked), parameters if isinstance(parameters, dict) else {}
 
 
 def _listed(datatype: str, shape: Sequence[int], data: Any) -> Array:
@@ -245,12 +182,7 @@ def _listed(datatype: str, shape: Sequence[int], data: Any) -> Array:
     return flat.reshape(tuple(shape))
 
 
-def tensor_array(datatype: str, shape: Sequence[int], raw: bytes) -> Array:
-    """An array from its raw form; BYTES stay bytes."""
-    return oip_tensors.unpack(datatype, raw, int(np.prod(shape, dtype=np.int64)), "outputs").reshape(tuple(shape))
-
-
-def error(reply: Reply) -> FivefoldError:
+def error(reply: ServerReply) -> FivefoldError:
     """The error of a reply, also of one that something on the way has made."""
     if 300 <= reply.status < 400:
         return foreign.redirected(reply.source, reply.status, reply.headers.get("location", ""))
@@ -266,15 +198,15 @@ def error(reply: Reply) -> FivefoldError:
     return error_of({"code": code, "error": sentence}, retry_after=retry_after)
 
 
-class Dialect:
+class HttpDialect:
     """The calls over HTTP."""
 
     def predict(
         self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Flow[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """Records in, records out."""
         return (
-            yield from _call(
+            yield from call(
                 lambda left: predict(model, version, records, options.sent(left), left),
                 lambda reply: read_predictions(reply, len(records)),
                 options,
@@ -288,30 +220,30 @@ class Dialect:
         arrays: Mapping[str, Any],
         outputs: Sequence[str] | None,
         options: CallOptions,
-    ) -> Flow[tuple[dict[str, Array], dict[str, Any]]]:
+    ) -> Attempts[tuple[dict[str, Array], dict[str, Any]]]:
         """Arrays in, arrays out."""
         return (
-            yield from _call(
+            yield from call(
                 lambda left: infer(model, version, arrays, outputs, options.sent(left), left),
                 lambda reply: read_tensors(reply, outputs or ()),
                 options,
             )
         )
 
-    def contract(self, model: str, version: str | None, options: CallOptions) -> Flow[Contract]:
+    def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]:
         """The contract as the server holds it."""
         path = f"{model_path('v1', model, version)}/contract"
-        return (yield from _call(lambda left: get(path, options.sent(left), left), read_contract, options))
+        return (yield from call(lambda left: get(path, options.sent(left), left), read_contract, options))
 
-    def models(self, options: CallOptions) -> Flow[list[dict[str, Any]]]:
+    def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
         """The repository index."""
         return (
-            yield from _call(
+            yield from call(
                 lambda left: Send("/v2/repository/index", b"{}", _JSON | options.sent(left), left), read_index, options
             )
         )
 
-    def ready(self, model: str | None, options: CallOptions) -> Flow[bool]:
+    def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]:
         """One question, asked once."""
         path = "/v2/health/ready" if model is None else f"{model_path('v2', model, None)}/ready"
         try:
@@ -322,7 +254,3 @@ class Dialect:
 
 
 _JSON = {"content-type": "application/json"}
-
-
-def _call(send: Callable[[float], Send], read: Callable[[Reply], T], options: CallOptions) -> Flow[T]:
-    return call(send, read, timeout=options.timeout, retries=options.retries, until=options.until)

@@ -34,7 +34,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServerReply:
     """What came back: a status, headers in lower case, a body (bytes, or a message), and the address that it is from.
 
     The address, `source`, is as a sentence may show it.
@@ -68,7 +68,7 @@ class NoReply(Exception):
         self.final = final
 
 
-Flow = Generator[Send | Pause, Reply, T]
+Attempts = Generator[Send | Pause, ServerReply, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +86,25 @@ class Retries:
         return random.uniform(0, min(self.most, self.first * 2**attempt))  # noqa: S311  # spreads clients, hides nothing
 
 
-def call(
-    send: Callable[[float], Send],
-    read: Callable[[Reply], T],
-    *,
-    timeout: float,
-    retries: Retries,
-    until: float | None = None,
-) -> Flow[T]:
-    """Send, read, and try again while it can help. `send` gets the seconds that are left, `read` raises on errors.
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What every call has: seconds until its deadline, retries, and headers (gRPC metadata)."""
 
-    `until` is when the time is up (`time.monotonic`), where the call is one of several that share `timeout`.
-    """
+    timeout: float
+    retries: Retries
+    headers: dict[str, str] = field(repr=False)
+    """Not shown: they may hold a key."""
+    until: float | None = None
+    """When the time is up (`time.monotonic`), for a call that takes several messages."""
+
+    def sent(self, left: float) -> dict[str, str]:
+        """The headers of one attempt: the server learns how long the caller will still wait."""
+        return {**self.headers, "x-request-timeout": f"{left:.6f}"}
+
+
+def call(send: Callable[[float], Send], read: Callable[[ServerReply], T], options: CallOptions) -> Attempts[T]:
+    """Send, read, and try again while it can help. `send` gets the seconds that are left, `read` raises on errors."""
+    timeout, retries, until = options.timeout, options.retries, options.until
     deadline = time.monotonic() + timeout if until is None else until
     attempt = 0
     while True:

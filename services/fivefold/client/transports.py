@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 import httpx
 
-from fivefold.client.retry import NoReply, Reply, Send
+from fivefold.client.retry import NoReply, Send, ServerReply
 from fivefold.core import redact
 from fivefold.core.errors import ContractError, FivefoldError, InternalError, Unavailable
 from fivefold.core.settings import is_loopback
@@ -47,7 +47,7 @@ class HttpTransport:
         self._client = httpx.Client(base_url=url, **_trust(ca), **options)
         self._url = redact.address(url).rstrip("/")
 
-    def send(self, message: Send) -> Reply:
+    def send(self, message: Send) -> ServerReply:
         """Perform one send; raises `NoReply`."""
         source = self._url + message.target
         try:
@@ -67,7 +67,7 @@ class AsyncHttpTransport:
         self._client = httpx.AsyncClient(base_url=url, **_trust(ca), **options)
         self._url = redact.address(url).rstrip("/")
 
-    async def send(self, message: Send) -> Reply:
+    async def send(self, message: Send) -> ServerReply:
         """Perform one send; raises `NoReply`."""
         source = self._url + message.target
         try:
@@ -88,9 +88,9 @@ def _parts(message: Send) -> dict[str, Any]:
     return {"content": message.body or None, "headers": message.headers, "timeout": message.timeout}
 
 
-def _reply(response: httpx.Response, source: str) -> Reply:
+def _reply(response: httpx.Response, source: str) -> ServerReply:
     headers = {key.lower(): value for key, value in response.headers.items()}
-    return Reply(response.status_code, headers, response.content, source)
+    return ServerReply(response.status_code, headers, response.content, source)
 
 
 def _no_reply(err: httpx.HTTPError, source: str) -> NoReply:
@@ -149,7 +149,7 @@ class GrpcTransport:
         else:
             self._channel = grpc.insecure_channel(target, options=options)
 
-    def send(self, message: Send) -> Reply:
+    def send(self, message: Send) -> ServerReply:
         """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
         method: Any = self._channel.unary_unary(SERVICE + message.target)
         source = f"{self._url} ({message.target})"
@@ -159,7 +159,7 @@ class GrpcTransport:
             )
         except grpc.RpcError as err:
             return _failed(err, source)
-        return Reply(0, _metadata(done.trailing_metadata()), body, source)
+        return ServerReply(0, _metadata(done.trailing_metadata()), body, source)
 
     def close(self) -> None:
         """Close the channel."""
@@ -177,7 +177,7 @@ class AsyncGrpcTransport:
         else:
             self._channel = grpc.aio.insecure_channel(target, options=options)
 
-    async def send(self, message: Send) -> Reply:
+    async def send(self, message: Send) -> ServerReply:
         """Perform one send; an error status is a reply, an unreachable server is `NoReply`."""
         method: Any = self._channel.unary_unary(SERVICE + message.target)
         ongoing = method(message.body, timeout=message.timeout, metadata=tuple(message.headers.items()))
@@ -186,7 +186,7 @@ class AsyncGrpcTransport:
             body = await ongoing
         except grpc.aio.AioRpcError as err:
             return _failed(err, source)
-        return Reply(0, _metadata(await ongoing.trailing_metadata()), body, source)
+        return ServerReply(0, _metadata(await ongoing.trailing_metadata()), body, source)
 
     async def close(self) -> None:
         """Close the channel."""
@@ -197,7 +197,7 @@ def _metadata(pairs: Any) -> dict[str, Any]:
     return {str(key): value for key, value in pairs or ()}
 
 
-def _failed(err: Any, source: str) -> Reply:
+def _failed(err: Any, source: str) -> ServerReply:
     """A failed call as a reply, or `NoReply` where no server of ours has spoken."""
     code, trailers = err.code(), _metadata(err.trailing_metadata())
     if "fivefold-code" not in trailers:
@@ -205,7 +205,7 @@ def _failed(err: Any, source: str) -> Reply:
             raise _unavailable(err.details() or "unavailable", source) from err
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise NoReply(f"{source}: the time is up", late=True) from err
-    return Reply(int(code.value[0]), trailers, err.details() or "", source)
+    return ServerReply(int(code.value[0]), trailers, err.details() or "", source)
 
 
 def _unavailable(reason: str, source: str) -> NoReply:

@@ -34,7 +34,7 @@ def _cluster(arguments: argparse.Namespace) -> list[Finding]:
 
     need = "the chart"
     try:
-        there = cluster_checks.Cluster(arguments.context)
+        there = cluster_checks.ClusterReader(arguments.context)
         try:
             return cluster_checks.examine(there, arguments.namespace)
         finally:

@@ -53,7 +53,7 @@ class Unreachable(Exception):
     """No kubeconfig, no such context, or nobody who answers; the message says which."""
 
 
-class Cluster:
+class ClusterReader:
     """A cluster through one context of the kubeconfig."""
 
     def __init__(self, context: str | None = None) -> None:
@@ -118,7 +118,7 @@ class Cluster:
             raise Unreachable(f"{path}: HTTP status {answer.status} and no JSON") from err
 
 
-def examine(cluster: Cluster, namespace: str) -> list[Finding]:
+def examine(cluster: ClusterReader, namespace: str) -> list[Finding]:
     """All findings about a cluster. Raises `Unreachable`."""
     found = [*_seen("server", cluster, _server)]
     found += _seen("gateway API", cluster, _gateway_api)
@@ -131,7 +131,7 @@ def examine(cluster: Cluster, namespace: str) -> list[Finding]:
     return found
 
 
-def _seen(name: str, cluster: Cluster, look: Callable[[Cluster], Iterator[Finding]]) -> list[Finding]:
+def _seen(name: str, cluster: ClusterReader, look: Callable[[ClusterReader], Iterator[Finding]]) -> list[Finding]:
     """What is not ours to read is told, not fatal: whoever installs may have fewer rights than who prepared."""
     try:
         return list(look(cluster))
@@ -139,7 +139,7 @@ def _seen(name: str, cluster: Cluster, look: Callable[[Cluster], Iterator[Findin
         return [Finding(name, "warn", f"you may not look: {err}", help="ask who runs the cluster")]
 
 
-def _server(cluster: Cluster) -> Iterator[Finding]:
+def _server(cluster: ClusterReader) -> Iterator[Finding]:
     said = str((cluster.get("/version") or {}).get("gitVersion", ""))
     version = version_of(said) or (0, 0, 0)
     verdict: Verdict = "ok" if version >= SERVER else "missing"
@@ -147,7 +147,7 @@ def _server(cluster: Cluster) -> Iterator[Finding]:
     yield Finding("server", verdict, said or "tells no version", need, "" if verdict == "ok" else "upgrade the cluster")
 
 
-def _served(cluster: Cluster, name: str, version: str) -> Mapping[str, Any] | None:
+def _served(cluster: ClusterReader, name: str, version: str) -> Mapping[str, Any] | None:
     """The definition of a resource, if it serves that version."""
     found = cluster.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
     versions = (found or {}).get("spec", {}).get("versions", ())
@@ -155,7 +155,7 @@ def _served(cluster: Cluster, name: str, version: str) -> Mapping[str, Any] | No
     return found if served else None
 
 
-def _gateway_api(cluster: Cluster) -> Iterator[Finding]:
+def _gateway_api(cluster: ClusterReader) -> Iterator[Finding]:
     need = "HTTPS and gRPC from outside the cluster"
     names = [f"{kind}.gateway.networking.k8s.io" for kind in ("gatewayclasses", "gateways", "httproutes", "grpcroutes")]
     found = {name: _served(cluster, name, "v1") for name in names}
@@ -173,7 +173,7 @@ def _gateway_api(cluster: Cluster) -> Iterator[Finding]:
     yield Finding("gateway API", "ok", release, need)
 
 
-def _gateway_class(cluster: Cluster) -> Iterator[Finding]:
+def _gateway_class(cluster: ClusterReader) -> Iterator[Finding]:
     classes = (cluster.get("/apis/gateway.networking.k8s.io/v1/gatewayclasses") or {}).get("items", [])
     accepted = [entry["metadata"]["name"] for entry in classes if _holds(entry, "Accepted")]
     need = "a controller that runs gateways"
@@ -192,7 +192,7 @@ def _holds(entry: Mapping[str, Any], condition: str) -> bool:
     return any(one.get("type") == condition and one.get("status") == "True" for one in conditions)
 
 
-def _kuberay_crds(cluster: Cluster) -> Iterator[Finding]:
+def _kuberay_crds(cluster: ClusterReader) -> Iterator[Finding]:
     need = "Ray Serve and Ray jobs"
     kinds = ("rayservices", "rayclusters", "rayjobs")
     lacking = [kind for kind in kinds if _served(cluster, f"{kind}.ray.io", "v1") is None]
@@ -202,7 +202,7 @@ def _kuberay_crds(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("kuberay", "ok", "RayService, RayCluster and RayJob in ray.io/v1", need)
 
 
-def _kuberay_operator(cluster: Cluster) -> Iterator[Finding]:
+def _kuberay_operator(cluster: ClusterReader) -> Iterator[Finding]:
     need = "what makes pods of a RayService"
     selector = "app.kubernetes.io/component=kuberay-operator"
     found = (cluster.get("/apis/apps/v1/deployments", labelSelector=selector) or {}).get("items", [])
@@ -224,7 +224,7 @@ def _kuberay_operator(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("kuberay operator", "ok", f"{tag} in {where}", need)
 
 
-def _storage_class(cluster: Cluster) -> Iterator[Finding]:
+def _storage_class(cluster: ClusterReader) -> Iterator[Finding]:
     classes = (cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {}).get("items", [])
     mark = "storageclass.kubernetes.io/is-default-class"
     default = [
@@ -239,7 +239,7 @@ def _storage_class(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("storage class", "warn", "none is the default", need, f"annotate one with {mark}=true")
 
 
-def _monitoring(cluster: Cluster) -> Iterator[Finding]:
+def _monitoring(cluster: ClusterReader) -> Iterator[Finding]:
     kinds = ("podmonitors", "prometheusrules")
     lacking = [kind for kind in kinds if _served(cluster, f"{kind}.monitoring.coreos.com", "v1") is None]
     need = "metrics and alerts, optional: the chart leaves them out where they are not known"
@@ -250,7 +250,7 @@ def _monitoring(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("monitoring", "ok", "PodMonitor and PrometheusRule", need)
 
 
-def _rights(cluster: Cluster, namespace: str) -> Iterator[Finding]:
+def _rights(cluster: ClusterReader, namespace: str) -> Iterator[Finding]:
     lacking = [resource for group, resource in CREATED if not cluster.allowed(namespace, group, resource)]
     need = f"installing the chart in the namespace {namespace}"
     if lacking:

@@ -16,7 +16,7 @@ from fivefold.core.fields.suggestion import nearest
 _MODULES = {
     "json-schema": "json_schema",
     "openapi": "openapi_schema",
-    "proto": "proto",
+    "proto": "proto_schema",
     "avro": "avro",
     "arrow": "arrow_schema",
     "typescript": "typescript",

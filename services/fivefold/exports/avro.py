@@ -18,7 +18,7 @@ import numpy as np
 from fivefold.core.columns import json_values
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import ABSENT, Field
-from fivefold.core.readers.records import Defaults
+from fivefold.core.readers.defaults import Defaults
 from fivefold.exports.naming import document, identifier, identifiers, sentences, snake
 from fivefold.exports.sample_headers import legal
 

@@ -7,7 +7,7 @@
     README.md           the commands
     export.json         the digests of these files, by which a later export knows what it may replace
 
-Nothing here imports BentoML or a server: the service is text. What it answers is `fivefold.online`'s; building and
+Nothing here imports BentoML or a server: the service is text. What it answers is `fivefold.serving`'s; building and
 running it is BentoML's.
 """
 
@@ -156,9 +156,9 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import read
 from fivefold.core.telemetry import Telemetry, log_to
 from fivefold.guard import Guard
+from fivefold.serving.dataplane import Serving
 from fivefold.serving.http import app
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.dataplane import Serving
 from fivefold.serving.settings import OnlineSettings
 
 BUNDLES = (

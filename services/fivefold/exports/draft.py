@@ -3,7 +3,7 @@
 What the data shows becomes law: dtypes, ranges, the values of strings that repeat, nullability, array shapes. Data
 shows neither units nor meaning nor the values that have not come yet, so the draft is a start and never the last
 word; what was decided on the way is said in notes. Reading tables is left to `fivefold.exports.sample_tables`, names to
-`fivefold.exports.sample_headers`, one field to `fivefold.exports.fields`.
+`fivefold.exports.sample_headers`, one field to `fivefold.exports.drafted_field`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
-from fivefold.exports import fields, sample_headers, sample_tables
+from fivefold.exports import drafted_field, sample_headers, sample_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,11 +103,11 @@ def drafted(
     chosen = _chosen(source, features, {**taken, "outputs": answers})
     # Names are made over all columns: a made name is never the header of a column that is left out.
     names = sample_headers.names(known)
-    ranges = fields.Ranges(margin, is_open=open_ranges)
+    ranges = drafted_field.Ranges(margin, is_open=open_ranges)
     notes = [note for header, note in source.index.items() if header not in chosen and header not in taken["drop"]]
     inputs = []
     for header in chosen:
-        found = fields.of_column(
+        found = drafted_field.of_column(
             table.column(header), header, names[header], f"inputs[{header!r}]", ranges, (enums or {}).get(header)
         )
         inputs.append(found.json)
@@ -117,8 +117,10 @@ def drafted(
         if isinstance(output, Field):
             answered.append(output.to_json())
             continue
-        found = fields.of_column(table.column(output), output, names[output], f"outputs[{output!r}]", fields.Ranges())
-        answered.append(fields.answer(found.json))
+        found = drafted_field.of_column(
+            table.column(output), output, names[output], f"outputs[{output!r}]", drafted_field.Ranges()
+        )
+        answered.append(drafted_field.answer(found.json))
         notes += source.notes.get(output, ())
     about = {} if description is None else {"description": description}
     head = {"format": 1, "name": name, "version": version, **about}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fivefold.packing.assembly import pack
-    from fivefold.packing.report import PackReport
+    from fivefold.packing.pack_report import PackReport
 
 __all__ = ["PackReport", "pack"]
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return pack
     if name == "PackReport":
-        from fivefold.packing.report import PackReport
+        from fivefold.packing.pack_report import PackReport
 
         return PackReport
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from fivefold.core.columns import Array
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.fields.field import DTYPES, Field
 from fivefold.packing.graph import Port
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.training import plain_array
 
 _NAMES = {
@@ -30,7 +30,7 @@ _MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class Answer:
+class WrappedAnswer:
     """One array that a model gives: its method, the item where the method gives several, dtype and shape of a row, the
     classes that it names, and whether NaN or an infinity was among the values."""
 
@@ -54,7 +54,7 @@ def item(answer: Any, index: int | None) -> Array:
     return plain_array(answer if index is None else answer[index])
 
 
-def answers(model: Any, method: str, answer: Any, rows: int) -> list[Answer]:
+def answers(model: Any, method: str, answer: Any, rows: int) -> list[WrappedAnswer]:
     """The arrays in what a method answered to `rows` rows."""
     classes = _classes(model)
     several = _several(answer, rows)
@@ -90,7 +90,7 @@ def _several(answer: Any, rows: int) -> bool:
 
 def _answer(
     name: str, method: str, index: int | None, array: Array, rows: int, classes: tuple[Any, ...] | None
-) -> Answer:
+) -> WrappedAnswer:
     if array.ndim == 0 or len(array) != rows:
         raise BundleInvalid(
             f"the model's {method} gives shape {list(array.shape)} for {rows} rows, and a row has one answer",
@@ -98,7 +98,7 @@ def _answer(
         )
     floats = array if array.dtype.kind == "f" else np.empty(0)
     nan, infinite = bool(np.isnan(floats).any()), bool(np.isinf(floats).any())
-    return Answer(name, method, index, _dtype(array), tuple(map(int, array.shape[1:])), classes, nan, infinite)
+    return WrappedAnswer(name, method, index, _dtype(array), tuple(map(int, array.shape[1:])), classes, nan, infinite)
 
 
 def _dtype(array: Array) -> str:
@@ -142,18 +142,18 @@ def _kind(model: Any) -> str | None:
     """What scikit-learn calls the kind of an estimator."""
     kind = getattr(model, "_estimator_type", None)
     with contextlib.suppress(Exception):  # an object without tags, or those of another version
-        kind = kind or need("sklearn.utils").get_tags(model).estimator_type
+        kind = kind or require("sklearn.utils").get_tags(model).estimator_type
     return kind
 
 
-def ports(found: Sequence[Answer]) -> list[Port]:
+def ports(found: Sequence[WrappedAnswer]) -> list[Port]:
     """The answers as outputs to bind."""
     return [answer.port for answer in found]
 
 
-def chief(found: Sequence[Answer]) -> list[Answer]:
+def chief(found: Sequence[WrappedAnswer]) -> list[WrappedAnswer]:
     """What a model is asked for first: the label with its probabilities, else its score; or what there is."""
-    by_method: dict[str, list[Answer]] = {}
+    by_method: dict[str, list[WrappedAnswer]] = {}
     for answer in found:
         by_method.setdefault(answer.method, []).append(answer)
     chosen = list(by_method.get("predict", ()))
@@ -166,7 +166,7 @@ def chief(found: Sequence[Answer]) -> list[Answer]:
     return chosen
 
 
-def drafted(model: Any, found: Sequence[Answer]) -> tuple[Field, ...]:
+def drafted(model: Any, found: Sequence[WrappedAnswer]) -> tuple[Field, ...]:
     """The output fields of a draft."""
     fields = tuple(_field(answer) for answer in chief(found) if answer.dtype in DTYPES)
     if not fields:
@@ -178,11 +178,11 @@ def drafted(model: Any, found: Sequence[Answer]) -> tuple[Field, ...]:
     return fields
 
 
-def _multiclass(answer: Answer) -> bool:
+def _multiclass(answer: WrappedAnswer) -> bool:
     return len(answer.shape) > 1
 
 
-def _field(answer: Answer) -> Field:
+def _field(answer: WrappedAnswer) -> Field:
     name, _, number = answer.name.partition("_") if answer.name.startswith("probabilities_") else (answer.name, "", "")
     name = _FIELDS.get(name, name) + (f"_{number}" if number else "")
     shape = answer.shape if answer.shape != (1,) else ()

@@ -16,10 +16,10 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.core.fields.field import Field
 from fivefold.packing import frames
-from fivefold.packing.boost import walk
+from fivefold.packing.estimators import walk
 from fivefold.packing.features import Features
 from fivefold.packing.frames import Seen
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 
 class Witness:
@@ -88,7 +88,7 @@ class Witness:
 def drafted(witness: Witness, sample: Columns) -> tuple[Field, ...]:
     """The output fields of the estimator, as its answers to `sample` (at least one row) show them."""
     model = witness.model
-    base = need("sklearn.base")
+    base = require("sklearn.base")
     if hasattr(model, "predict"):
         answer = np.asarray(witness.ask("predict", sample))
         if base.is_classifier(model):

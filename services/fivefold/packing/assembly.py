@@ -25,11 +25,12 @@ from fivefold.packing.choice import Choice
 from fivefold.packing.kept import keep
 from fivefold.packing.measure import TOLERANCE
 from fivefold.packing.offer import offering
+from fivefold.packing.pack_report import PackReport
 from fivefold.packing.probe import probe
-from fivefold.packing.report import PackReport
+from fivefold.packing.recognise import SourceOptions, portable
 from fivefold.packing.sandbox import SECONDS, Sandbox, SandboxEnded
-from fivefold.packing.source import Reading, Unconverted, portable
-from fivefold.packing.trials import Description, Task
+from fivefold.packing.source_model import Unconverted
+from fivefold.packing.trials import Description, TrialTask
 
 Say = Callable[[str], None]
 
@@ -93,7 +94,7 @@ def pack(
     tell = say or _silent
     if as_ not in (None, "python"):
         raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
-    reading = Reading(as_ == "python", key, tuple(trust))
+    reading = SourceOptions(as_ == "python", key, tuple(trust))
     with (
         offering(None if reading.wrap else source, contract, draft_from, Path(output)),
         Sandbox(
@@ -124,7 +125,7 @@ def pack(
         kept = keep(asked, law)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
             seen = frames.seen(draft_from, golden_from)
-            task = Task(law, Bind.parse(bind, law), asked, allowed, Path(scratch), seen)
+            task = TrialTask(law, Bind.parse(bind, law), asked, allowed, Path(scratch), seen)
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
@@ -232,7 +233,7 @@ def _stem(target: Path) -> str:
     return text if text[:1].isalpha() or text[:1] == "_" else f"model_{text}"
 
 
-def _about(given: golden.Rows | None) -> list[str]:
+def _about(given: golden.LegalRows | None) -> list[str]:
     """A sentence about the rows of the data that were left out."""
     if given is None or not given.refused or given.first is None:
         return []

@@ -12,8 +12,8 @@ from typing import Any
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import encoders
-from fivefold.packing.boost import described
-from fivefold.packing.needs import need
+from fivefold.packing.booster_features import described
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import Writer, dtype_of
 
 _XGBOOST = ("reg:logistic", "binary:logitraw", "binary:hinge")
@@ -76,7 +76,7 @@ class _Fed:
     """An operator as it is, but for its input."""
 
     def __init__(self, operator: Any, name: str, width: int, floats: str) -> None:
-        types = need("skl2onnx.common.data_types")
+        types = require("skl2onnx.common.data_types")
         kind = (types.DoubleTensorType if floats == "float64" else types.FloatTensorType)([None, width])
         self._operator = operator
         self.inputs = [SimpleNamespace(full_name=name, onnx_name=name, raw_name=name, type=kind)]

@@ -14,8 +14,8 @@ from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
 from fivefold.packing.sandbox import Sandbox, SandboxEnded
-from fivefold.packing.source import Plan, Unconverted, Unrunnable
-from fivefold.packing.trials import Description, Task, Trial
+from fivefold.packing.source_model import ConversionPlan, Unconverted, Unrunnable
+from fivefold.packing.trials import Description, Trial, TrialTask
 
 GOOD_ENOUGH = 1e-6
 """A float32 conversion this close to the original is taken without trying float64, slower and twice as large."""
@@ -27,7 +27,7 @@ CLEARLY_BETTER = 10.0
 class Attempt:
     """One conversion that was tried: its trial, or why there is none."""
 
-    plan: Plan
+    plan: ConversionPlan
     trial: Trial | None
     reason: BundleInvalid | None
 
@@ -50,9 +50,9 @@ class Choice:
     asked: Probe
 
     @classmethod
-    def of(cls, sandbox: Sandbox, task: Task, described: Description, say: Callable[[str], None]) -> Choice:
+    def of(cls, sandbox: Sandbox, task: TrialTask, described: Description, say: Callable[[str], None]) -> Choice:
         """Try the source's conversions; `BundleInvalid` where none can be opened or the closest is too far away."""
-        plans: tuple[Plan, ...] = _call(sandbox, "preparing the conversions", "prepare", task)
+        plans: tuple[ConversionPlan, ...] = _call(sandbox, "preparing the conversions", "prepare", task)
         attempts: list[Attempt] = []
         best: Trial | None = None
         for plan in plans:
@@ -87,7 +87,7 @@ def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
         raise Unconverted(f"{stage} failed: {first_line(err)}") from err
 
 
-def _attempt(sandbox: Sandbox, task: Task, plan: Plan, described: Description) -> Attempt:
+def _attempt(sandbox: Sandbox, task: TrialTask, plan: ConversionPlan, described: Description) -> Attempt:
     try:
         if not sandbox.running:
             sandbox.call("prepare", task)
@@ -132,7 +132,7 @@ def _none(attempts: list[Attempt], asked: Probe) -> BundleInvalid:
     return kind(last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})")
 
 
-def _too_far(difference: Difference, task: Task, described: Description, attempts: list[Attempt]) -> BundleInvalid:
+def _too_far(difference: Difference, task: TrialTask, described: Description, attempts: list[Attempt]) -> BundleInvalid:
     asked = task.asked
     parts = []
     if difference.wrong:

@@ -14,7 +14,7 @@ from typing import Any
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 NAME = "breast-cancer"
 TREES = 100
@@ -126,11 +126,11 @@ def _standing(target: Path, law: Contract) -> Bundle | None:
 
 def _train() -> tuple[Any, Any, Any]:
     """The fitted model, and the rows and labels that it has not seen."""
-    frame = need("sklearn.datasets").load_breast_cancer(as_frame=True)
+    frame = require("sklearn.datasets").load_breast_cancer(as_frame=True)
     labels = frame.target_names[frame.target]
-    split = need("sklearn.model_selection").train_test_split(
+    split = require("sklearn.model_selection").train_test_split(
         frame.data, labels, test_size=0.2, random_state=0, stratify=labels
     )
     train, held_out, train_labels, held_out_labels = split
-    model = need("sklearn.ensemble").GradientBoostingClassifier(n_estimators=TREES, random_state=0)
+    model = require("sklearn.ensemble").GradientBoostingClassifier(n_estimators=TREES, random_state=0)
     return model.fit(train, train_labels), held_out, held_out_labels

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.core.errors import BundleInvalid, first_line
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 _SKIP = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints")
 _ALWAYS = {"sklearn": ("sklearn", "joblib", "numpy", "scipy"), "xgboost": ("numpy", "scipy"), "lightgbm": ("numpy",)}
@@ -43,7 +43,7 @@ class _Names(pickle.Unpickler):
 def modules(model: Any) -> frozenset[str]:
     """The modules that a pickle of the model names. Raises `BundleInvalid` where it cannot be pickled."""
     try:
-        names = _Names(need("cloudpickle").dumps(model))
+        names = _Names(require("cloudpickle").dumps(model))
         names.load()
     except Exception as err:  # pickling runs the author's __reduce__
         raise BundleInvalid(

@@ -15,7 +15,7 @@ import numpy as np
 from fivefold.core.columns import Array
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import nulls
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import ML, Writer, dtype_of, register, rows_of, set_shape
 
 _UNKNOWN = "\ufdd1"
@@ -27,7 +27,7 @@ Place = tuple[str, str, int | None]
 
 def register_encoders() -> None:
     """Teach skl2onnx this module's estimators."""
-    preprocessing = need("sklearn.preprocessing")
+    preprocessing = require("sklearn.preprocessing")
     for model in (preprocessing.OneHotEncoder, preprocessing.OrdinalEncoder, preprocessing.TargetEncoder):
         register(model, _shape, _convert)
 
@@ -164,7 +164,7 @@ def _ask(encoder: Any, index: int, values: list[Any], feature: _Feature) -> list
             name: _series(column if place == index else [base[place]] * len(column), kinds[place])
             for place, name in enumerate(names)
         }
-        rows = encoder.transform(need("pandas").DataFrame(frame))
+        rows = encoder.transform(require("pandas").DataFrame(frame))
         picked = (
             rows[:, feature.start : feature.start + feature.width]
             if not hasattr(rows, "iloc")
@@ -193,7 +193,7 @@ def _series(values: list[Any], kind: Any) -> Any:
         kind = np.dtype(np.float64)
     array = np.empty(len(values), object)
     array[:] = values
-    return need("pandas").Series(
+    return require("pandas").Series(
         array if kind.kind in "OUSb" else array.astype(kind), dtype=object if kind.kind in "OUS" else None
     )
 

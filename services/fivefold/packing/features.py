@@ -19,7 +19,7 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.packing.bind import normal
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 _ANONYMOUS = re.compile(r"(f|x|column_|feature_?|v)\d+\Z", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ class Features:
         if self.block:
             (field,) = self.fields
             names = self.names or tuple(f"{field.name}_{index}" for index in range(field.shape[0]))
-            return need("pandas").DataFrame(_numbers(field, columns), columns=list(names))
+            return require("pandas").DataFrame(_numbers(field, columns), columns=list(names))
         return frame.frame(columns, layout)
 
 

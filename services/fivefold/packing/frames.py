@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from fivefold.core.bundle.frame import FrameColumn, default_layout
 from fivefold.core.fields.field import Field
 from fivefold.packing.bind import normal
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 Missing = Literal["nan", "none", "na"]
 
@@ -52,11 +52,11 @@ def seen(*data: Any) -> dict[str, Seen]:
 
 
 def _frame(data: Any) -> Any:
-    pandas = need("pandas")
+    pandas = require("pandas")
     if isinstance(data, str | Path):
         path, suffix = Path(data), Path(data).suffix.lower()
         if suffix in (".parquet", ".pq"):
-            return need("pyarrow.parquet").read_table(path).to_pandas()
+            return require("pyarrow.parquet").read_table(path).to_pandas()
         if suffix in (".csv", ".tsv"):
             return pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
         if suffix in (".jsonl", ".ndjson"):
@@ -81,7 +81,7 @@ def _column(values: Any) -> Seen:
         return Seen("category", categories=categories, ordered=bool(kind.ordered))
     if str(kind) != "object":
         return Seen(str(kind))
-    pandas = need("pandas")
+    pandas = require("pandas")
     missing = next((value for value in values if value is None or value is pandas.NA or value != value), np.nan)
     return Seen("object", "none" if missing is None else "na" if missing is pandas.NA else "nan")
 
@@ -169,7 +169,7 @@ def text_null(model: Iterable[Any]) -> Missing:
 
 def missing(null: Missing) -> Any:
     """The object that stands for a missing value."""
-    return {"nan": np.nan, "none": None}[null] if null != "na" else need("pandas").NA
+    return {"nan": np.nan, "none": None}[null] if null != "na" else require("pandas").NA
 
 
 def _categories(model: Iterable[Any], names: Sequence[str]) -> dict[str, tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Rows to prove a model with: out of somebody's data, or made from the contract.
 
 Rows that break the contract are left out and counted. Reading is core's readers' work: the rows are held to the same
-law as any request. Which rows packing measures with is left to `fivefold.packing.probe`, which of them travel in the
+rules as any request. Which rows packing measures with is left to `fivefold.packing.probe`, which of them travel in the
 bundle to `fivefold.packing.kept`.
 """
 
@@ -31,7 +31,7 @@ PROBE_MADE = 512
 
 
 @dataclass(frozen=True)
-class Rows:
+class LegalRows:
     """Legal rows of a contract's inputs, and where they come from."""
 
     columns: Columns
@@ -49,7 +49,7 @@ class Rows:
         return self.columns if self.columns.rows <= most else self.columns.take(self.index(most))
 
 
-def from_data(data: Any, contract: Contract) -> Rows:
+def from_data(data: Any, contract: Contract) -> LegalRows:
     """The legal rows of a file (.parquet .csv .json .jsonl), a data frame, a mapping of columns or a list of records.
 
     Columns outside the contract are ignored; a column may also be spelled as people spell it (`mean radius` for
@@ -64,10 +64,10 @@ def from_data(data: Any, contract: Contract) -> Rows:
             f"no row of {source} is legal under the contract: {first.path + ': ' if first else ''}{why}",
             help="correct the contract, or give data of the model's inputs",
         )
-    return Rows(reading.columns, source, reading.rows - reading.columns.rows, first)
+    return LegalRows(reading.columns, source, reading.rows - reading.columns.rows, first)
 
 
-def made(fields: Sequence[Field], rows: int, seed: str = "") -> Rows:
+def made(fields: Sequence[Field], rows: int, seed: str = "") -> LegalRows:
     """`rows` legal rows made from the fields: inside ranges, enums, lengths and patterns, a null in eight where
     nullable. The same fields, count and seed give the same rows on every machine."""
-    return Rows(generate(fields, rows, seed), "made from the contract")
+    return LegalRows(generate(fields, rows, seed), "made from the contract")

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 
 from fivefold.core.errors import BundleInvalid, first_line
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 """Operator sets that converters aim at: known to ONNX Runtime from 1.15 on, on servers, ARM and WASM alike."""
@@ -60,7 +60,7 @@ class Port:
 def encoded(model: Any) -> bytes:
     """The bytes of a converted model, the same whenever it is converted: converters list the operator sets as they come
     out of a Python set, and one that hashes by address gives another order now and then. Sorts them in the model."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     versions = sorted((opset.domain, opset.version) for opset in model.opset_import)
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(*version) for version in versions)
@@ -76,7 +76,7 @@ def plain_numbers() -> Iterator[None]:
     are neither printed nor always accepted as numbers (`numpy.bool_` is not), and the conversion fails in
     `make_attribute`.
     """
-    helper = need("onnx.helper")
+    helper = require("onnx.helper")
     original: Callable[..., Any] = helper.make_attribute
 
     def make_attribute(key: str, value: Any, *rest: Any, **named: Any) -> Any:
@@ -105,7 +105,7 @@ def plain(value: Any) -> Any:
 
 def load(raw: bytes, name: str) -> Any:
     """Parse and check an ONNX model; raises `BundleInvalid`."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     try:
         model = onnx.load_model_from_string(raw)
         onnx.checker.check_model(model)
@@ -178,7 +178,7 @@ def _behind(model: Any, name: str, base: str) -> str:
 def without_zipmap(model: Any) -> bool:
     """Replace every ZipMap at the end of the graph by the tensor that it takes; whether there was one. One whose maps
     other operators take stays."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     changed = False
     used = {name for node in nodes(model.graph) for name in node.input}
     for node in [node for node in model.graph.node if node.op_type == "ZipMap"]:
@@ -222,7 +222,7 @@ def learnt_shapes(model: Any, feed: Mapping[str, Any] | None = None) -> None:
 
     Without a `feed` the model gets three rows of zeros and empty texts; one that does not run is left as it is.
     """
-    onnx = need("onnx")
+    onnx = require("onnx")
     bare = type(model)()
     bare.CopyFrom(model)
     for output in bare.graph.output:
@@ -268,7 +268,7 @@ def _example(inputs: Sequence[Port]) -> dict[str, Any]:
 
 def label_as_bool(model: Any) -> None:
     """Give the label, 0 or 1, as a boolean."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     output = next(value for value in model.graph.output if value.name in ("label", "output_label"))
     inner = _behind(model, output.name, f"{output.name}_number")
     model.graph.node.append(onnx.helper.make_node("Cast", [inner], [output.name], to=onnx.TensorProto.BOOL))
@@ -279,7 +279,7 @@ def label_as_bool(model: Any) -> None:
 
 def clip(model: Any, name: str) -> None:
     """End the output `name` (float32 or float64) at 0 and 1: the sum of a hundred votes in float32 may be 1.0000001."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     output = next(value for value in model.graph.output if value.name == name)
     maker = next((node for node in model.graph.node if name in node.output), None)
     if maker is None:
@@ -311,8 +311,8 @@ def clip(model: Any, name: str) -> None:
 def joined(first: Any, second: Any) -> Any:
     """Two models as one: the only output of `first`, as float32, is the only input of `second`. Both come from one
     converter with one target, so that the newer of two operator sets holds for both."""
-    onnx = need("onnx")
-    compose = need("onnx.compose")
+    onnx = require("onnx")
+    compose = require("onnx.compose")
     first = compose.add_prefix(first, "prepare_", rename_inputs=False)
     second = compose.add_prefix(second, "model_", rename_outputs=False)
     (source,) = first.graph.output
@@ -345,7 +345,7 @@ def portable_case(model: Any) -> bool:
         if node.op_type == "StringNormalizer" and _case(node) != "NONE":
             kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
             del node.attribute[:]
-            node.attribute.extend([*kept, need("onnx").helper.make_attribute("locale", "C")])
+            node.attribute.extend([*kept, require("onnx").helper.make_attribute("locale", "C")])
             changed = True
     return changed
 

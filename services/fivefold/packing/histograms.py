@@ -12,7 +12,7 @@ import numpy as np
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import encoders, trees
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import ML, Writer, classifier_shape, dtype_of, register, regressor_shape
 
 _LINKS = {"IdentityLink": None, "LogLink": "Exp"}
@@ -20,7 +20,7 @@ _LINKS = {"IdentityLink": None, "LogLink": "Exp"}
 
 def register_histograms() -> None:
     """Teach skl2onnx this module's estimators."""
-    ensemble = need("sklearn.ensemble")
+    ensemble = require("sklearn.ensemble")
     both = [True, False]
     options = {"zipmap": [*both, "columns"], "output_class_labels": both, "raw_scores": both, "nocl": both}
     register(ensemble.HistGradientBoostingClassifier, classifier_shape, _classifier, options=options)
@@ -36,7 +36,7 @@ def _plain(operator: Any) -> bool:
 def _regressor(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     if _plain(operator) and type(model._loss.link).__name__ == "IdentityLink":
-        need("skl2onnx.operator_converters.random_forest").convert_sklearn_random_forest_regressor_converter(
+        require("skl2onnx.operator_converters.random_forest").convert_sklearn_random_forest_regressor_converter(
             scope, operator, container
         )
         return
@@ -53,7 +53,7 @@ def _regressor(scope: Any, operator: Any, container: Any) -> None:
 def _classifier(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     if container.get_options(model, {"raw_scores": False}).get("raw_scores") or _plain(operator):
-        need("skl2onnx.operator_converters.random_forest").convert_sklearn_random_forest_classifier(
+        require("skl2onnx.operator_converters.random_forest").convert_sklearn_random_forest_classifier(
             scope, operator, container
         )
         return
@@ -79,7 +79,7 @@ def labels(write: Writer, places: str, classes: Any) -> None:
 def _raw(write: Writer, operator: Any) -> str:
     """[rows, trees an iteration]: the sum of the leaves and the baseline."""
     model = operator.raw_operator
-    pairs = need("skl2onnx.common.tree_ensemble").get_default_tree_regressor_attribute_pairs()
+    pairs = require("skl2onnx.common.tree_ensemble").get_default_tree_regressor_attribute_pairs()
     del pairs["n_targets"]
     count = int(model.n_trees_per_iteration_)
     for round_, predictors in enumerate(model._predictors):
@@ -104,7 +104,9 @@ def _attributes(pairs: dict[str, Any], floats: str) -> dict[str, Any]:
     out = {name: value for name, value in pairs.items() if name != "nodes_hitrates"}
     if floats == "float64":
         for name in numbers:
-            out[f"{name}_as_tensor"] = need("onnx.numpy_helper").from_array(np.array(out.pop(name), np.float64), name)
+            out[f"{name}_as_tensor"] = require("onnx.numpy_helper").from_array(
+                np.array(out.pop(name), np.float64), name
+            )
     return out
 
 

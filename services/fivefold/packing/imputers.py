@@ -13,13 +13,13 @@ import numpy as np
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import nulls
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import ML, Writer, dtype_of, register, set_shape
 
 
 def register_imputers() -> None:
     """Teach skl2onnx this module's estimators."""
-    impute = need("sklearn.impute")
+    impute = require("sklearn.impute")
     register(impute.SimpleImputer, _imputed_shape, _imputed)
     register(impute.MissingIndicator, _indicated_shape, _indicated)
 

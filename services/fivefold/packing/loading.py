@@ -1,7 +1,7 @@
 """Model files as their authors saved them, told apart by what is in them and not by their suffix alone.
 
 `read` gives the one model of a file or a folder, and how a file is loaded again; what kind of model it is, is left to
-`fivefold.packing.source`. Loading a pickle runs the code in it.
+`fivefold.packing.recognise`. Loading a pickle runs the code in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.core.errors import BundleInvalid, first_line
-from fivefold.packing.needs import need
+from fivefold.packing.booster_files import load_lightgbm, load_xgboost
+from fivefold.packing.libraries import require
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill")
 XGBOOST = (".ubj", ".json", ".xgb")
@@ -56,7 +57,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelFile:
     """A file, what it is, and the folder of modules that it needs."""
 
     path: Path
@@ -65,7 +66,7 @@ class Place:
     trusted: Sequence[str] = field(default=())
 
 
-def find(path: Path) -> Place:
+def find(path: Path) -> ModelFile:
     """The model file at a path, which may be an MLflow model's folder. Raises `BundleInvalid`."""
     if path.is_dir():
         return _mlflow(path)
@@ -73,7 +74,7 @@ def find(path: Path) -> Place:
     if way is None:
         known = ", ".join(SUFFIXES)
         raise BundleInvalid(f"cannot tell what {path.name} is", help=f"known files: {known}; or module:Class")
-    return Place(path, way)
+    return ModelFile(path, way)
 
 
 def _by_suffix(path: Path) -> str | None:
@@ -112,7 +113,7 @@ def _by_content(path: Path) -> str | None:
     return None
 
 
-def read(place: Place, key: str | None = None, trust: Sequence[str] = ()) -> Loaded:
+def read(place: ModelFile, key: str | None = None, trust: Sequence[str] = ()) -> Loaded:
     """The one model in a file. `key` names it where there are several; `trust` are types that skops may make.
 
     Raises `BundleInvalid`. The file runs its code; what it warns of is left to the caller.
@@ -146,7 +147,7 @@ def modules_of(folder: Path | None) -> Iterator[None]:
 
 def unpickle(path: Path) -> Any:
     """Load a pickle or joblib file, compressed or not. This runs the code inside it. Raises `BundleInvalid`."""
-    joblib = need("joblib")
+    joblib = require("joblib")
     try:
         return joblib.load(path)
     except Exception as err:  # unpickling runs the author's code: anything may come out of it
@@ -160,7 +161,7 @@ def _unpicklable(name: str, err: Exception) -> BundleInvalid:
     if isinstance(err, ModuleNotFoundError):
         module = str(err.name)
         if module.startswith("numpy._core"):
-            message = f"{name} was saved under numpy 2, and numpy {need('numpy').__version__} is installed"
+            message = f"{name} was saved under numpy 2, and numpy {require('numpy').__version__} is installed"
             return BundleInvalid(message, help="pip install 'numpy>=2', or save the model again under this version")
         top = module.partition(".")[0]
         if top != module and top in sys.modules:
@@ -212,9 +213,7 @@ def _skops(path: Path, trust: Sequence[str]) -> Any:
 
 
 def _boosted(path: Path, library: str) -> Any:
-    from fivefold.packing import boost
-
-    return boost.load_xgboost(path) if library == "xgboost" else boost.load_lightgbm(path)
+    return load_xgboost(path) if library == "xgboost" else load_lightgbm(path)
 
 
 def _catboost(path: Path) -> Any:
@@ -319,7 +318,7 @@ def _spoken(path: str) -> str:
 _FLAVORS = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "pytorch")
 
 
-def _mlflow(folder: Path) -> Place:
+def _mlflow(folder: Path) -> ModelFile:
     """The model file in an MLflow model's folder, by its MLmodel file; MLflow itself is not needed."""
     listing = folder / "MLmodel"
     if not listing.is_file():
@@ -328,7 +327,7 @@ def _mlflow(folder: Path) -> Place:
             help=f"give a model file ({', '.join(SUFFIXES)}) or module:Class",
         )
     try:
-        flavors = need("yaml").safe_load(listing.read_text("utf-8"))["flavors"]
+        flavors = require("yaml").safe_load(listing.read_text("utf-8"))["flavors"]
         assert isinstance(flavors, dict)
     except BundleInvalid:
         raise
@@ -356,4 +355,4 @@ def _mlflow(folder: Path) -> Place:
     found = find(path)
     way = "skops" if facts.get("serialization_format") == "skops" else found.way
     code = facts.get("code")
-    return Place(path, way, (folder / str(code)).resolve() if code else None)
+    return ModelFile(path, way, (folder / str(code)).resolve() if code else None)

@@ -1,6 +1,6 @@
 """Models whose form is not one estimator with one answer: several outputs, one class alone, a transformed target.
 
-Each becomes graphs that the converters know, put together here; which model that is, is left to `sklearn_`.
+Each becomes graphs that the converters know, put together here; which model that is, is left to `sklearn_source`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing.graph import OPSETS
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 
 def last(model: Any) -> Any:
@@ -89,8 +89,8 @@ def side_by_side(models: Sequence[Any]) -> Any:
 
     Each model has the outputs label and, possibly, probabilities, in this order.
     """
-    onnx = need("onnx")
-    compose, helper = need("onnx.compose"), onnx.helper
+    onnx = require("onnx")
+    compose, helper = require("onnx.compose"), onnx.helper
     inputs, nodes, constants, outputs, labels = list(models[0].graph.input), [], [], [], []
     versions = {"": OPSETS[""]}
     axis = onnx.numpy_helper.from_array(np.array([-1, 1], np.int64), "one_column")
@@ -121,7 +121,7 @@ def side_by_side(models: Sequence[Any]) -> Any:
 
 def constant(inputs: Sequence[tuple[str, int, int]], label: Any) -> Any:
     """A classifier that has only ever seen one class, over `inputs` (name, element type, columns)."""
-    onnx = need("onnx")
+    onnx = require("onnx")
     helper, from_array = onnx.helper, onnx.numpy_helper.from_array
     text = isinstance(label, str)
     value = from_array(np.array([label], object) if text else np.array([int(label)], np.int64), "class")
@@ -153,7 +153,7 @@ def constant(inputs: Sequence[tuple[str, int, int]], label: Any) -> Any:
 def inverse(model: Any, regressor: Any) -> None:
     """Append the inverse of a TransformedTargetRegressor's transformer to the graph of its regressor."""
     steps = _steps(regressor)
-    onnx = need("onnx")
+    onnx = require("onnx")
     output = model.graph.output[0]
     final, kind = output.name, output.type.tensor_type.elem_type
     current = f"{final}_transformed"

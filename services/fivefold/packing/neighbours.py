@@ -14,7 +14,7 @@ import numpy as np
 from fivefold.core.errors import BundleInvalid
 from fivefold.packing import nulls
 from fivefold.packing.imputers import flags
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import Writer, register, set_shape
 
 _FAR = 1e300
@@ -23,7 +23,7 @@ _FAR = 1e300
 
 def register_neighbours() -> None:
     """Teach skl2onnx this module's estimator."""
-    register(need("sklearn.impute").KNNImputer, _shape, _convert)
+    register(require("sklearn.impute").KNNImputer, _shape, _convert)
 
 
 def _kept(imputer: Any) -> list[int]:

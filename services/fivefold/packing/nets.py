@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import Writer, classifier_shape, register, set_shape
 
 _ACTIVATIONS = {
@@ -23,7 +23,7 @@ _MODULE = "skl2onnx.operator_converters.multilayer_perceptron"
 
 def register_nets() -> None:
     """Teach skl2onnx this module's estimators."""
-    net = need("sklearn.neural_network")
+    net = require("sklearn.neural_network")
     options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]}
     register(net.MLPRegressor, _regressor_shape, _regressor)
     register(net.MLPClassifier, classifier_shape, _classifier, options=options)
@@ -35,7 +35,7 @@ def _regressor_shape(operator: Any) -> None:
 
 def _regressor(scope: Any, operator: Any, container: Any) -> None:
     if operator.raw_operator.n_outputs_ == 1:
-        need(_MODULE).convert_sklearn_mlp_regressor(scope, operator, container)
+        require(_MODULE).convert_sklearn_mlp_regressor(scope, operator, container)
         return
     write = Writer(scope, operator, container)
     write.finish(_layers(write, operator.raw_operator))
@@ -44,7 +44,7 @@ def _regressor(scope: Any, operator: Any, container: Any) -> None:
 def _classifier(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     if model.out_activation_ == "softmax" or model.n_outputs_ == 1:
-        need(_MODULE).convert_sklearn_mlp_classifier(scope, operator, container)
+        require(_MODULE).convert_sklearn_mlp_classifier(scope, operator, container)
         return
     write = Writer(scope, operator, container)
     scores = _layers(write, model)

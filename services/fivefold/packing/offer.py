@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.packing.loading import find
-from fivefold.packing.source import Unconverted
+from fivefold.packing.source_model import Unconverted
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 
 from fivefold.core.columns import Array
 from fivefold.packing.graph import OPSETS
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 _ELEMENTS = {"float32": 1, "int64": 7, "string": 8, "bool": 9, "float64": 11}
 """onnx.TensorProto's element types by their numpy name."""
@@ -117,7 +117,7 @@ def floats(operator: Any) -> str:
 
 def set_shape(operator: Any, columns: int, kind: str | None = None, index: int = 0) -> None:
     """Declare an output as [rows, columns] of floats, or of the named dtype."""
-    types = need("skl2onnx.common.data_types")
+    types = require("skl2onnx.common.data_types")
     made = {
         "float32": types.FloatTensorType,
         "float64": types.DoubleTensorType,
@@ -130,10 +130,10 @@ def set_shape(operator: Any, columns: int, kind: str | None = None, index: int =
 def classifier_shape(operator: Any) -> None:
     """Declare a label and a probability a class, over one input or several."""
     if len(operator.inputs) == 1:
-        need("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes(operator)
+        require("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes(operator)
         return
     known = np.asarray(operator.raw_operator.classes_)
-    types = need("skl2onnx.common.data_types")
+    types = require("skl2onnx.common.data_types")
     text = known.dtype.kind in "OUS"
     rows = operator.inputs[0].get_first_dimension()
     operator.outputs[0].type = (types.StringTensorType if text else types.Int64TensorType)([rows])
@@ -154,7 +154,7 @@ def register(
     options: Any = None,
 ) -> None:
     """Let skl2onnx convert the class by our operators. Registering twice is harmless."""
-    need("skl2onnx").update_registered_converter(
+    require("skl2onnx").update_registered_converter(
         model, f"Fivefold{model.__name__}", shape, convert, overwrite=True, parser=parser, options=options
     )
 

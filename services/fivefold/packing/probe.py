@@ -20,7 +20,7 @@ from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.packing.cover import Cover, cover
 from fivefold.packing.generated import generate, row_bytes
-from fivefold.packing.golden import PROBE_MADE, PROBE_MOST, Rows
+from fivefold.packing.golden import PROBE_MADE, PROBE_MOST, LegalRows
 from fivefold.packing.rare import chosen, few_nulls
 from fivefold.packing.special import TEXT_MOST, low_and_high
 
@@ -64,7 +64,7 @@ class Probe:
     columns: Columns
     sorts: Mapping[str, int]
     unreached: tuple[str, ...]
-    data: Rows | None = None
+    data: LegalRows | None = None
 
     @property
     def rows(self) -> int:
@@ -89,7 +89,7 @@ class Probe:
         return f"asked {self.rows:,} rows: {', '.join(parts)}"
 
 
-def probe(law: Contract, data: Rows | None, seed: str, most: int = PROBE_MOST) -> Probe:
+def probe(law: Contract, data: LegalRows | None, seed: str, most: int = PROBE_MOST) -> Probe:
     """The probe of a contract's inputs: at most `most` usual rows of `data`, its rare rows, and made ones.
 
     The same contract, data and seed give the same rows. Raises `ContractInvalid` where there is no data and no row can

@@ -11,7 +11,7 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.fields.field import Field
 from fivefold.packing.cover import EACH_ELEMENT
 from fivefold.packing.generated import Mask
-from fivefold.packing.golden import Rows
+from fivefold.packing.golden import LegalRows
 from fivefold.packing.special import ENUM_MOST, spread
 
 RARE_MOST = 1024
@@ -25,7 +25,7 @@ _CATEGORIES = 1024
 Index = npt.NDArray[np.int64]
 
 
-def chosen(data: Rows, usual: int, rare: int = RARE_MOST) -> Index:
+def chosen(data: LegalRows, usual: int, rare: int = RARE_MOST) -> Index:
     """Positions of `usual` evenly spaced rows and of at most `rare` rare ones, ascending.
 
     Rare are rows with nulls (of each field, and each combination), with values that a column holds seldom, and with a

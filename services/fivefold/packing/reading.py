@@ -18,7 +18,7 @@ from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 from fivefold.exports.sample_cells import respelled
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.spelling import spelled
 
 
@@ -38,10 +38,10 @@ def reading_of(data: Any, fields: Sequence[Field]) -> Reading:
         data = data["instances"]
     if isinstance(data, Sequence):
         return _records(data, fields)
-    pa = need("pyarrow")
+    pa = require("pyarrow")
     if isinstance(data, pa.Table):
         return _table(data, fields)
-    pandas = need("pandas")
+    pandas = require("pandas")
     frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
     return _table(pa.Table.from_pandas(frame, preserve_index=False), fields)
 
@@ -49,7 +49,7 @@ def reading_of(data: Any, fields: Sequence[Field]) -> Reading:
 def _file(path: Path, fields: Sequence[Field]) -> Reading:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
-        return _table(need("pyarrow.parquet").read_table(path), fields)
+        return _table(require("pyarrow.parquet").read_table(path), fields)
     if suffix in (".csv", ".tsv"):
         return _csv(path, fields, "\t" if suffix == ".tsv" else ",")
     if suffix == ".json":
@@ -85,7 +85,7 @@ def _table(table: Any, fields: Sequence[Field]) -> Reading:
 
 
 def _csv(path: Path, fields: Sequence[Field], delimiter: str) -> Reading:
-    csv, pa = need("pyarrow.csv"), need("pyarrow")
+    csv, pa = require("pyarrow.csv"), require("pyarrow")
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     with csv.open_csv(path, parse_options=parse) as reader:
         headers = reader.schema.names

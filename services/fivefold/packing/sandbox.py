@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from fivefold.core.errors import BundleInvalid, FivefoldError, first_line
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 SECONDS = 300.0
 """How long one conversion with its measurement may take by default."""
@@ -100,7 +100,7 @@ class Sandbox:
 def pickled(value: Any) -> bytes:
     """The value for another process, classes of a notebook or a script included. Raises `Unportable`."""
     try:
-        return bytes(need("cloudpickle").dumps(value))
+        return bytes(require("cloudpickle").dumps(value))
     except Exception as err:  # pickling runs the author's __reduce__
         raise Unportable(
             f"the model cannot be carried into a process of its own: {first_line(err)}",
@@ -137,7 +137,7 @@ class _Child:
             self._connection.send_bytes(raw)
             while not self._connection.poll(_LOOK):
                 self._within_limits(deadline, seconds)
-            good, answer = need("cloudpickle").loads(self._connection.recv_bytes())
+            good, answer = require("cloudpickle").loads(self._connection.recv_bytes())
         except (EOFError, OSError) as err:
             raise SandboxEnded(self._how_it_ended()) from err
         if good:

@@ -17,9 +17,9 @@ from fivefold.core.bundle.frame import FrameColumn
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.fields.field import FLOATS, INTEGERS, Field
-from fivefold.packing.boost import walk
+from fivefold.packing.estimators import walk
 from fivefold.packing.frames import Seen
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.spelling import spelled
 
 Layout = tuple[FrameColumn, ...]
@@ -151,7 +151,7 @@ class Form:
                 column.name: _series([_value(fields[column.field], record) for record in records], column)
                 for column in self.layout
             }
-            return need("pandas").DataFrame(made)
+            return require("pandas").DataFrame(made)
         if self.kind == "array":
             out = np.empty((len(records), len(self.fields)), self.dtype)
             for at, field in enumerate(self.fields):
@@ -186,7 +186,7 @@ def _nested(value: Any, null: Any) -> Any:
 
 def _series(values: list[Any], column: FrameColumn) -> Any:
     """A column of a data frame out of JSON values."""
-    pandas = need("pandas")
+    pandas = require("pandas")
     missing = {"nan": np.nan, "none": None, "na": pandas.NA}[column.null]
     dtype = column.dtype
     if any(isinstance(value, list) for value in values):

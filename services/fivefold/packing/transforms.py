@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from fivefold.core.errors import BundleInvalid
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 from fivefold.packing.operators import Writer, register, set_shape
 
 
 def register_transforms() -> None:
     """Teach skl2onnx this module's estimators."""
-    preprocessing = need("sklearn.preprocessing")
+    preprocessing = require("sklearn.preprocessing")
     register(preprocessing.PolynomialFeatures, _polynomial_shape, _polynomial)
     register(preprocessing.PowerTransformer, _same_shape, _power)
-    parsed = need("skl2onnx._parse")
+    parsed = require("skl2onnx._parse")
     register(preprocessing.FunctionTransformer, _same_shape, _function, parser=_one_output(parsed))
 
 

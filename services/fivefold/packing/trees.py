@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fivefold.core.columns import Array
-from fivefold.packing.needs import need
+from fivefold.packing.libraries import require
 
 _MODULES = (
     "random_forest",
@@ -38,8 +38,8 @@ def exact() -> Iterator[None]:
         "add_tree_to_attribute_pairs_hist_gradient_boosting": add_histogram,
     }
     with _lock:
-        places = [need("skl2onnx.common.tree_ensemble")]
-        places += [need(f"skl2onnx.operator_converters.{name}") for name in _MODULES]
+        places = [require("skl2onnx.common.tree_ensemble")]
+        places += [require(f"skl2onnx.operator_converters.{name}") for name in _MODULES]
         before = [(place, name, getattr(place, name)) for place in places for name in own if hasattr(place, name)]
         for place, name, _ in before:
             setattr(place, name, own[name])
@@ -52,7 +52,7 @@ def exact() -> Iterator[None]:
 
 def compared_as_float32(model: Any) -> None:
     """Let every tree ensemble of the graph with float32 thresholds see its input as float32."""
-    helper = need("onnx.helper")
+    helper = require("onnx.helper")
     nodes = []
     for index, node in enumerate(model.graph.node):
         own = {attribute.name for attribute in node.attribute}

@@ -33,8 +33,9 @@ from fivefold.packing.distributions import apart
 from fivefold.packing.frames import Seen
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
-from fivefold.packing.python_ import PythonSource
-from fivefold.packing.source import Conversion, Plan, Reading, SourceModel, Unconverted, Unrunnable, recognise
+from fivefold.packing.python_source import PythonSource
+from fivefold.packing.recognise import SourceOptions, recognise
+from fivefold.packing.source_model import Conversion, ConversionPlan, SourceModel, Unconverted, Unrunnable
 from fivefold.packing.training import Layout, of_seen
 from fivefold.packing.wrapping import WrappedSource
 
@@ -61,7 +62,7 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Task:
+class TrialTask:
     """What a conversion has to fit: the contract, what the user bound, the rows to measure with, a scratch folder, and
     the columns of the user's data as pandas holds them (`fivefold.packing.frames.seen`)."""
 
@@ -82,7 +83,7 @@ class Task:
 class Trial:
     """One conversion as it would be packed, and how far its answers are from the original's."""
 
-    plan: Plan
+    plan: ConversionPlan
     floats: str
     notes: tuple[str, ...]
     model: Mapping[str, bytes]
@@ -95,11 +96,11 @@ class Trial:
 class Trials:
     """One source model. `prepare` comes before `plans`, `plans` before `run`."""
 
-    def __init__(self, source: Any, reading: Reading | None = None) -> None:
+    def __init__(self, source: Any, reading: SourceOptions | None = None) -> None:
         warned = recognise(source, reading)
         self._source: SourceModel | PythonSource | WrappedSource = warned.original
         self._warnings = warned.warnings
-        self._task: Task | None = None
+        self._task: TrialTask | None = None
 
     def describe(self) -> Description:
         """What the source is."""
@@ -114,16 +115,16 @@ class Trials:
             return self._source.outputs(sample, of_seen(seen, inputs))
         return self._source.outputs(inputs, sample, seen)
 
-    def prepare(self, task: Task) -> tuple[Plan, ...]:
+    def prepare(self, task: TrialTask) -> tuple[ConversionPlan, ...]:
         """Take the task; the conversions to try, the preferred one first."""
         self._task = task
         if isinstance(self._source, WrappedSource):
             self._source.prepare(task.contract, task.bound, task.probe, of_seen(task.seen, task.contract.inputs))
         if isinstance(self._source, PythonSource | WrappedSource):
-            return (Plan("as it is"),)
+            return (ConversionPlan("as it is"),)
         return tuple(self._source.plans(task.contract, task.bound.inputs, task.seen, task.probe))
 
-    def run(self, plan: Plan) -> Trial:
+    def run(self, plan: ConversionPlan) -> Trial:
         """Convert, bind, open and measure; raises `BundleInvalid` with the reason where one of these fails."""
         source = self._source
         if isinstance(source, PythonSource):
@@ -141,7 +142,7 @@ class Trials:
             ) from err
         return self._measured(source, plan, conversion)
 
-    def _measured(self, source: SourceModel, plan: Plan, conversion: Conversion) -> Trial:
+    def _measured(self, source: SourceModel, plan: ConversionPlan, conversion: Conversion) -> Trial:
         task = self._given()
         law, rows = task.contract, task.probe.rows
         raw = conversion.model if isinstance(conversion.model, bytes) else graph.encoded(conversion.model)
@@ -181,7 +182,7 @@ class Trials:
         assert want.rows == got.rows == rows  # check_outputs has compared the shapes
         return Trial(plan, conversion.floats, conversion.notes, {MODEL: raw}, binding, difference)
 
-    def _python(self, source: PythonSource, plan: Plan) -> Trial:
+    def _python(self, source: PythonSource, plan: ConversionPlan) -> Trial:
         task = self._given()
         seen = []
         for _ in range(2):
@@ -193,7 +194,7 @@ class Trials:
                         _independent("the class", task, seen[1], lambda rows: answers(scorer, rows))
         return Trial(plan, "", (), source.files, None, difference)
 
-    def _wrapped(self, source: WrappedSource, plan: Plan) -> Trial:
+    def _wrapped(self, source: WrappedSource, plan: ConversionPlan) -> Trial:
         """The bundle, asked through the readers and the encoders, against the model itself."""
         task = self._given()
         law, model = task.contract, source.files
@@ -233,7 +234,7 @@ class Trials:
         with self._apart():
             Scorer.open(Bundle.open(target)).close()
 
-    def _given(self) -> Task:
+    def _given(self) -> TrialTask:
         assert self._task is not None  # prepare comes first
         return self._task
 
@@ -318,7 +319,7 @@ def _lonely(probe: Columns) -> list[int]:
     return rows
 
 
-def _independent(who: str, task: Task, among: Columns, ask: Ask, tied: measure.Mask | None = None) -> None:
+def _independent(who: str, task: TrialTask, among: Columns, ask: Ask, tied: measure.Mask | None = None) -> None:
     """Refuse a model whose answer to a row depends on the rows beside it: a server puts together whom it likes.
 
     Rounding differs with the number of rows, too; that is far smaller than `INFLUENCE` and a matter of `compare`.

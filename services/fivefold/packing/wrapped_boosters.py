@@ -9,8 +9,8 @@ import numpy as np
 
 from fivefold.core.columns import Array
 from fivefold.core.errors import BundleInvalid
+from fivefold.packing.libraries import require
 from fivefold.packing.loading import Loaded
-from fivefold.packing.needs import need
 
 _ESTIMATORS = {"classifier": "XGBClassifier", "regressor": "XGBRegressor", "ranker": "XGBRanker"}
 
@@ -23,7 +23,7 @@ def estimator_of(loaded: Loaded) -> tuple[Any, str]:
     """
     if loaded.way == "catboost":
         return loaded.model, f"catboost.{type(loaded.model).__name__}"
-    library = need(loaded.way)
+    library = require(loaded.way)
     try:
         # XGBoost goes by the suffix of a path, which may be another's, and by the bytes where it gets those.
         xgboost = loaded.way == "xgboost"
@@ -51,10 +51,10 @@ def witness_of(model: Any) -> tuple[Any, str]:
     else:
         objective = str(model.dump_model(num_iteration=1).get("objective", "")).partition(" ")[0]
         classes = objective in ("binary", "multiclass", "multiclassova", "cross_entropy")
-    return (_Classes if classes else _Plain)(model, root), f"{root} classes" if classes else root
+    return (_Classes if classes else _BareBooster)(model, root), f"{root} classes" if classes else root
 
 
-class _Plain:
+class _BareBooster:
     """A booster whose answer is its prediction."""
 
     def __init__(self, booster: Any, root: str) -> None:
@@ -71,14 +71,14 @@ class _Plain:
         if self.root == "lightgbm":
             return np.asarray(self.booster.predict(rows))
         names = self.booster.feature_names
-        return np.asarray(self.booster.predict(need("xgboost").DMatrix(rows, feature_names=names)))
+        return np.asarray(self.booster.predict(require("xgboost").DMatrix(rows, feature_names=names)))
 
     def get_booster(self) -> Any:
         """The booster itself."""
         return self.booster
 
 
-class _Classes(_Plain):
+class _Classes(_BareBooster):
     """A booster whose answer is a probability of each class, or of the second of two."""
 
     def predict_proba(self, rows: Any) -> Array:

@@ -23,12 +23,12 @@ from fivefold.core.fields.field import Field
 from fivefold.core.runtime.runner import fold
 from fivefold.packing import answers as given_by
 from fivefold.packing import distributions, measure, wrapper
-from fivefold.packing.answers import Answer, chief, drafted, ports
+from fivefold.packing.answers import WrappedAnswer, chief, drafted, ports
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.features import match
 from fivefold.packing.graph import Port
+from fivefold.packing.libraries import require
 from fivefold.packing.loading import METHODS, Loaded, is_model, modules_of
-from fivefold.packing.needs import need
 from fivefold.packing.training import (
     Form,
     Layout,
@@ -232,9 +232,9 @@ class WrappedSource:
         if only is not None and not only.shape:
             yield form_of_field(only, model)
 
-    def _answers(self, form: Form, columns: Columns) -> list[Answer]:
+    def _answers(self, form: Form, columns: Columns) -> list[WrappedAnswer]:
         """Every answer that the model has for these rows; raises where its first method fails."""
-        found: list[Answer] = []
+        found: list[WrappedAnswer] = []
         failed: BundleInvalid | None = None
         for method in METHODS:
             if not callable(getattr(self.model, method, None)):
@@ -250,7 +250,7 @@ class WrappedSource:
         return found
 
 
-def _bound(contract: Contract, found: Sequence[Answer], bound: Bind) -> dict[str, Ask]:
+def _bound(contract: Contract, found: Sequence[WrappedAnswer], bound: Bind) -> dict[str, Ask]:
     """Which answer gives each output field: of what the model is asked for first, else of everything that it has."""
     given = [Port(field.name, field.dtype, (None, *field.shape)) for field in contract.inputs]
     spoken = {name: (_spoken(source, found), column) for name, (source, column) in bound.outputs.items()}
@@ -271,7 +271,7 @@ def _opened(loaded: Loaded | None, model: Any) -> tuple[Opening, Any, bytes]:
     """How the file is opened in the bundle, the model itself, and the file's bytes."""
     if loaded is None:
         witness, booster = witness_of(model)
-        return Opening("model.pkl", "memory", booster=booster), witness, need("cloudpickle").dumps(model)
+        return Opening("model.pkl", "memory", booster=booster), witness, require("cloudpickle").dumps(model)
     data = loaded.path.read_bytes()
     name = loaded.path.name
     if not _SEGMENT.match(name) or len(MODEL_DIRECTORY + name) > 100 or name.endswith(".py"):
@@ -336,7 +336,7 @@ def _reads_text(model: Any) -> bool:
     return hasattr(first, "build_analyzer")
 
 
-def _spoken(source: str, answers: Sequence[Answer]) -> str:
+def _spoken(source: str, answers: Sequence[WrappedAnswer]) -> str:
     """The answer that a `--bind` means, which may be named by its method too."""
     names = {answer.name for answer in answers}
     if source in names:

@@ -39,7 +39,7 @@ Verdict = Literal["ok", "accepted", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReleaseFinding:
     """One thing that was looked at; `error` is there where it was refused."""
 
     subject: str
@@ -59,7 +59,7 @@ class Finding:
 class Report:
     """All findings, in the order in which they were made."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[ReleaseFinding, ...]
 
     @property
     def error(self) -> FivefoldError | None:
@@ -105,18 +105,18 @@ def check(
     is in the report.
     """
     accepted = accepted or Accepted()
-    findings: list[Finding] = []
+    findings: list[ReleaseFinding] = []
     models = _open(references, delivery or DeliverySettings(), defaults or {}, findings)
     live = _ask(against, headers or {}, timeout, accepted, findings)
     if models is not None and live is not None:
         for name in live.contracts:
             findings += _compare(name, live.contracts[name], models, accepted)
-        findings += (Finding(name, "ok", "is new") for name in models.names() if name not in live.contracts)
+        findings += (ReleaseFinding(name, "ok", "is new") for name in models.names() if name not in live.contracts)
     return Report(tuple(findings))
 
 
 def _open(
-    references: Iterable[str], delivery: DeliverySettings, defaults: Mapping[str, str], findings: list[Finding]
+    references: Iterable[str], delivery: DeliverySettings, defaults: Mapping[str, str], findings: list[ReleaseFinding]
 ) -> Models | None:
     """The models as a server would have them; None where one of them must not be served."""
     models: list[Model] = []
@@ -136,7 +136,7 @@ def _open(
         models.append(Model(bundle, scorer))
         signed = f", signed by {bundle.signer[:16]}…" if bundle.signer else ""
         says = f"bundle {bundle.digest[:16]}… opens, {bundle.golden()[0].rows} golden rows answered{signed}"
-        findings.append(Finding(f"{bundle.name}@{bundle.version}", "ok", says))
+        findings.append(ReleaseFinding(f"{bundle.name}@{bundle.version}", "ok", says))
     try:
         return Models(models, defaults=defaults) if whole else None
     except ValueError as err:
@@ -145,7 +145,7 @@ def _open(
 
 
 def _ask(
-    against: str, headers: Mapping[str, str], timeout: float, accepted: Accepted, findings: list[Finding]
+    against: str, headers: Mapping[str, str], timeout: float, accepted: Accepted, findings: list[ReleaseFinding]
 ) -> Live | None:
     try:
         with Client(against, headers=headers, timeout=timeout) as client:
@@ -157,7 +157,7 @@ def _ask(
             return Live(contracts)
     except (Unavailable, Interrupted) as err:
         if accepted.unreachable:
-            findings.append(Finding(against, "accepted", f"what is served now is not known: {err.message}"))
+            findings.append(ReleaseFinding(against, "accepted", f"what is served now is not known: {err.message}"))
             return None
         help = "--allow-unreachable, if nothing is served there that anybody calls"
         family = type(err)
@@ -171,22 +171,24 @@ def _ask(
     return None
 
 
-def _compare(name: str, served: Mapping[str | None, Contract], models: Models, accepted: Accepted) -> Iterable[Finding]:
+def _compare(
+    name: str, served: Mapping[str | None, Contract], models: Models, accepted: Accepted
+) -> Iterable[ReleaseFinding]:
     if name not in models.names():
         says = "is served, the release does not have it"
         if name in accepted.removals:
-            return [Finding(name, "accepted", says)]
+            return [ReleaseFinding(name, "accepted", says)]
         return [_refused(name, NotFound("model_not_found", says, help=f"if that is meant: --accept-removal {name}"))]
-    found: list[Finding] = []
+    found: list[ReleaseFinding] = []
     for version, contract in served.items():
         if version is not None and version not in models.versions(name):
             continue
         subject = name if version is None else f"{name}@{version}"
         difference = first_difference(contract, models.find(name, version).contract)
         if difference is None:
-            found.append(Finding(subject, "ok", "answers under the contract that is served"))
+            found.append(ReleaseFinding(subject, "ok", "answers under the contract that is served"))
         elif name in accepted.contract_changes:
-            found.append(Finding(subject, "accepted", f"the contract changes: {difference}"))
+            found.append(ReleaseFinding(subject, "accepted", f"the contract changes: {difference}"))
         else:
             help = f"pack it under a name of its own, or, if callers are ready: --accept-contract-change {name}"
             err = ProtocolError("contract_unsupported", f"the contract changes: {difference}", help=help)
@@ -194,5 +196,5 @@ def _compare(name: str, served: Mapping[str | None, Contract], models: Models, a
     return found
 
 
-def _refused(subject: str, err: FivefoldError) -> Finding:
-    return Finding(subject, "refused", str(err), err)
+def _refused(subject: str, err: FivefoldError) -> ReleaseFinding:
+    return ReleaseFinding(subject, "refused", str(err), err)

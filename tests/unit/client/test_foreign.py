@@ -23,7 +23,7 @@ from fivefold.client import grpc_client as over_grpc
 from fivefold.client.foreign import MOST, said
 from fivefold.client.grpc_client import message
 from fivefold.client.http_client import error, read_tensors
-from fivefold.client.retry import Reply, Retries, seconds
+from fivefold.client.retry import Retries, ServerReply, seconds
 from fivefold.core.errors import ContractInvalid, FivefoldError, InternalError, NotFound, Unavailable
 
 ONCE = Retries(attempts=1)
@@ -375,7 +375,7 @@ def test_tensors_of_another_http_server() -> None:
         {"name": "y", "datatype": "FP32", "shape": [2], "data": [1, 2], "parameters": None},
         {"name": "s", "datatype": "BYTES", "shape": [1, 2], "data": ["a", "b"]},
     ]
-    good = Reply(200, {}, json.dumps({"outputs": outputs}).encode(), "http://here")
+    good = ServerReply(200, {}, json.dumps({"outputs": outputs}).encode(), "http://here")
     arrays, parameters = read_tensors(good)
 
     assert (arrays["y"].tolist(), arrays["s"].tolist(), parameters) == ([1, 2], [[b"a", b"b"]], {})
@@ -386,10 +386,10 @@ def test_tensors_of_another_http_server() -> None:
         [{"name": "y", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": "4"}}],
     ):
         with pytest.raises(InternalError, match="http://here"):
-            read_tensors(Reply(200, {}, json.dumps({"outputs": spoilt}).encode(), "http://here"))
+            read_tensors(ServerReply(200, {}, json.dumps({"outputs": spoilt}).encode(), "http://here"))
     cut = {"inference-header-content-length": "many"}
     with pytest.raises(InternalError):
-        read_tensors(Reply(200, cut, good.body, "http://here"))
+        read_tensors(ServerReply(200, cut, good.body, "http://here"))
 
 
 def test_a_contract_that_is_none(serve: Callable[..., Scripted]) -> None:
@@ -439,7 +439,7 @@ def test_when_to_ask_again() -> None:
 )
 def test_any_answer_is_some_error(status: int, headers: dict[str, str], body: bytes) -> None:
     """Whatever a server sends, nothing but an error of the product comes out, in a sentence of bearable length."""
-    reply = Reply(status, headers, body, "http://here/v1")
+    reply = ServerReply(status, headers, body, "http://here/v1")
     if status >= 300:
         assert len(str(error(reply))) < 4000
     else:
@@ -455,6 +455,6 @@ def test_any_answer_is_some_error(status: int, headers: dict[str, str], body: by
 )
 def test_any_grpc_status_is_some_error(status: int, text: str, headers: dict[str, bytes]) -> None:
     """With and without a code of ours."""
-    assert isinstance(over_grpc.error(Reply(status, headers, text, "grpc://here")), FivefoldError)
+    assert isinstance(over_grpc.error(ServerReply(status, headers, text, "grpc://here")), FivefoldError)
     ours: dict[str, Any] = {**headers, "fivefold-code": "too_long"}
-    assert over_grpc.error(Reply(status, ours, text, "grpc://here")).code == "too_long"
+    assert over_grpc.error(ServerReply(status, ours, text, "grpc://here")).code == "too_long"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fivefold.cli import main
-from fivefold.doctor.cluster_checks import CREATED, Cluster, Unreachable, examine
+from fivefold.doctor.cluster_checks import CREATED, ClusterReader, Unreachable, examine
 from fivefold.doctor.finding import Finding
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
@@ -127,7 +127,7 @@ def configure(path: Path, address: str) -> None:
 
 def findings() -> dict[str, Finding]:
     """By name."""
-    cluster = Cluster()
+    cluster = ClusterReader()
     try:
         return {finding.name: finding for finding in examine(cluster, "models")}
     finally:
@@ -220,10 +220,10 @@ def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         findings()
     with pytest.raises(Unreachable):
-        Cluster("elsewhere")
+        ClusterReader("elsewhere")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(Unreachable):
-        Cluster()
+        ClusterReader()
 
 
 def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

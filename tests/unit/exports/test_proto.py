@@ -17,7 +17,7 @@ from tests.support.contract_values import case_contracts, contracts, every_rule,
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
-from fivefold.exports import export, proto
+from fivefold.exports import export, proto_schema
 
 
 def compiled(contract: Contract, directory: Path) -> descriptor_pb2.FileDescriptorProto:
@@ -68,7 +68,7 @@ def test_records_survive_the_wire(data: st.DataObject, tmp_path_factory: pytest.
     record = data.draw(good_rows(contract))
     assume(record is not None)
     before = Records(contract.inputs).read([record]).accept()
-    names = proto.field_names(contract.inputs)
+    names = proto_schema.field_names(contract.inputs)
     kind = record_type(compiled(contract, tmp_path_factory.mktemp("proto")))
     message: Any = kind()
     for field in contract.inputs:
@@ -129,7 +129,7 @@ def test_names_never_collide(tmp_path: Path) -> None:
 
 def test_reserved_numbers_are_skipped() -> None:
     """A contract of twenty thousand fields does not use the numbers that protobuf keeps."""
-    numbers = proto.field_numbers([Field(f"f{place}", "bool") for place in range(20_000)])
+    numbers = proto_schema.field_numbers([Field(f"f{place}", "bool") for place in range(20_000)])
 
     assert numbers[:2] == [1, 2]
     assert not set(numbers) & set(range(19_000, 20_000))

@@ -105,7 +105,7 @@ def test_rows_that_json_cannot_spell_stay_behind() -> None:
     )
     a = np.array([1, math.nan, 3, math.inf, *range(60)], np.float64)
     b = np.array([1, 2, math.nan, 4, -math.inf, *range(59)], np.float64)
-    rows = golden.Rows(Columns(contract.inputs, {"a": a, "b": b}, 64), "some rows")
+    rows = golden.LegalRows(Columns(contract.inputs, {"a": a, "b": b}, 64), "some rows")
 
     answers = [keep(probe(contract, given, "seed"), contract) for given in (rows, None)]
 
@@ -118,7 +118,7 @@ def test_rows_that_json_cannot_spell_stay_behind() -> None:
 def test_data_without_a_row_that_json_can_spell_is_filled_up() -> None:
     """Every row holds NaN: the golden rows are made."""
     contract = law({"name": "a", "dtype": "float64", "allow_nan": True})
-    rows = golden.Rows(Columns(contract.inputs, {"a": np.full(50, np.nan)}, 50), "some rows")
+    rows = golden.LegalRows(Columns(contract.inputs, {"a": np.full(50, np.nan)}, 50), "some rows")
 
     answer = keep(probe(contract, rows, "seed"), contract)
 
@@ -130,7 +130,7 @@ def test_large_rows_are_few() -> None:
     """Megabytes of JSON a row: two of them, and that is said."""
     contract = law({"name": "image", "dtype": "float32", "shape": [3, 320, 320], "minimum": 0, "maximum": 1})
     image = np.linspace(0, 1, 5 * 3 * 320 * 320, dtype=np.float32).reshape(5, 3, 320, 320)
-    rows = golden.Rows(Columns(contract.inputs, {"image": image}, 5), "images.parquet")
+    rows = golden.LegalRows(Columns(contract.inputs, {"image": image}, 5), "images.parquet")
 
     made = kept(contract)
     answer = keep(probe(contract, rows, "seed"), contract)

@@ -131,7 +131,7 @@ def test_rare_nulls_of_single_elements_are_asked() -> None:
     block = np.zeros((20_000, 30), np.float32)
     block[:, 0] = np.where(np.arange(20_000) % 2, np.nan, 1)
     block[13_001, 17] = np.nan
-    rows = golden.Rows(Columns(contract.inputs, {"X": block}, 20_000), "block")
+    rows = golden.LegalRows(Columns(contract.inputs, {"X": block}, 20_000), "block")
 
     asked = probe(contract, rows, "seed")
 

@@ -167,7 +167,7 @@ class Findings:
         return Reading(columns.take(~self.bad), self.rows, self.ordered(), self.bad)
 
 
-class Part(Findings):
+class PartialFindings(Findings):
     """Findings of some rows of an input: counted here from 0, reported there under their own number."""
 
     def __init__(self, whole: Findings, rows: npt.NDArray[np.int64]) -> None:

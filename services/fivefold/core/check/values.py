@@ -23,7 +23,7 @@ from fivefold.core.check.findings import (
 )
 from fivefold.core.columns import Array, narrow, null_mask
 from fivefold.core.errors import MAX_DETAILS
-from fivefold.core.fields.field import Field, Limits
+from fivefold.core.fields.field import Field, FieldLimits
 from fivefold.core.fields.suggestion import nearest
 
 FEW = 64
@@ -175,7 +175,7 @@ def _article(dtype: str) -> str:
 
 
 def _bounds(
-    findings: Findings, index: int, field: Field, law: Limits, values: Array, source: Array, live: Mask
+    findings: Findings, index: int, field: Field, law: FieldLimits, values: Array, source: Array, live: Mask
 ) -> None:
     refused = np.zeros(values.shape, np.bool_)
     if law.low is not None:
@@ -280,7 +280,7 @@ def plain_text(field: Field, array: Array) -> Array | None:
     return array if field.min_length is None and field.max_length is None else None
 
 
-def _text_law(field: Field, law: Limits, value: Any) -> tuple[str, Sentence, Sentence]:
+def _text_law(field: Field, law: FieldLimits, value: Any) -> tuple[str, Sentence, Sentence]:
     if field.enum is not None and value not in law.known:
         return (
             "not_in_enum",

@@ -41,7 +41,7 @@ ABSENT: Final = _Absent()
 
 
 @dataclass(frozen=True)
-class Limits:
+class FieldLimits:
     """A field's limits in its own dtype, ready to be compared with arrays."""
 
     low: Any
@@ -141,7 +141,7 @@ class Field:
         )
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> FieldLimits:
         """Bounds and enum as values of the dtype: floats rounded once from binary64, as the data is."""
         low, high, enum = self.minimum, self.maximum, None
         if self.kind == "float":
@@ -151,7 +151,7 @@ class Field:
         if self.enum is not None and self.numeric:
             wide = np.array(self.enum, np.float64 if self.kind == "float" else self.dtype)
             enum = wide.astype(self.dtype)
-        return Limits(
+        return FieldLimits(
             low, high, enum, frozenset(self.enum or ()), Pattern.parse(self.pattern) if self.pattern else None
         )
 

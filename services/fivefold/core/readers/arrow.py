@@ -17,8 +17,8 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.cells import flatten, refuse_shape, rows_of_cells
 from fivefold.core.readers.decimals import decimals
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.encodings import plain
-from fivefold.core.readers.records import Defaults
 
 if TYPE_CHECKING:
     import pyarrow as pa

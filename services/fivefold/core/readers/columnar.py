@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fivefold.core.check.findings import Findings, Reading, say
 from fivefold.core.columns import Columns
@@ -15,11 +15,9 @@ from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import Watch
 from fivefold.core.readers.instances import first_names
-
-if TYPE_CHECKING:
-    from fivefold.core.readers.records import Defaults
 
 
 class Columnar:

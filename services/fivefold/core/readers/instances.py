@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fivefold.core.check.findings import Findings, Part, Reading, say
+from fivefold.core.check.findings import Findings, PartialFindings, Reading, say
 from fivefold.core.columns import Columns
 from fivefold.core.errors import MAX_DETAILS
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import elements, rows_of_cells
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import Watch
-
-if TYPE_CHECKING:
-    from fivefold.core.readers.records import Defaults
 
 
 class Instances:
@@ -120,10 +118,10 @@ class Instances:
                 twice = set(self._doubled[index])
                 pairs = [(row, value) for row, value in zip(at, values, strict=True) if row not in twice]
                 at, values = [row for row, _ in pairs], [value for _, value in pairs]
-            part = Part(findings, np.array(at, np.int64))
+            part = PartialFindings(findings, np.array(at, np.int64))
             rows_of_cells(part, index, values, [False] * len(values))
         rows = np.array(self._line_rows, np.int64)
-        lines = findings if len(rows) == findings.rows else Part(findings, rows)
+        lines = findings if len(rows) == findings.rows else PartialFindings(findings, rows)
         arrays = {}
         for index, (field, column_) in enumerate(zip(self.fields, zip(*self._lines, strict=True), strict=False)):
             self._look()

@@ -25,7 +25,7 @@ FEW = 64
 
 
 @dataclass(slots=True)
-class Read:
+class ReadLines:
     """What became of some lines.
 
     `columns` holds the good ones, `rows` their positions among the lines (int64, rising), `carried` a list of values
@@ -49,7 +49,7 @@ class Lines:
         self._typed = typed_rows(self.fields, self.carried)
         self._decoder: Any = msgspec.json.Decoder(self._typed.row) if self._typed else None
 
-    def read(self, text: bytes, lines: Sequence[tuple[int, int]]) -> Read:
+    def read(self, text: bytes, lines: Sequence[tuple[int, int]]) -> ReadLines:
         """Read the lines of `text` at the given places (start, end), which cover all of it that is not blank."""
 
         def line(row: int) -> bytes:
@@ -60,14 +60,14 @@ class Lines:
         cut = text.removesuffix(b"\n").split(b"\n") if self._typed else []
         return self._read(len(lines), line, cut if len(cut) == len(lines) else None)
 
-    def read_each(self, values: Sequence[bytes]) -> Read:
+    def read_each(self, values: Sequence[bytes]) -> ReadLines:
         """Read values of one record each, as messages hold them: the verdict on each is that of `read` on it alone.
 
         A value may hold newlines, which are blanks in JSON, be empty, or be no UTF-8.
         """
         return self._read(len(values), values.__getitem__, values)
 
-    def _read(self, count: int, line: Callable[[int], bytes], together: Sequence[bytes] | None) -> Read:
+    def _read(self, count: int, line: Callable[[int], bytes], together: Sequence[bytes] | None) -> ReadLines:
         """Read `count` lines; `together` are the same bytes where they are at hand in one sequence."""
         if self._typed is None:
             return self._exactly(line, range(count))
@@ -79,10 +79,10 @@ class Lines:
             left[part.rows] = False
         rest = self._exactly(line, np.flatnonzero(left).tolist())
         if len(parts) == 1 and not len(rest.rows):
-            return Read(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
+            return ReadLines(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
         return _merged([*parts, rest])
 
-    def _accepted(self, rows: Array, instances: list[Any]) -> Iterator[Read]:
+    def _accepted(self, rows: Array, instances: list[Any]) -> Iterator[ReadLines]:
         """The good ones of decoded lines; what the typed reader cannot tell is left out, with a few around it."""
         assert self._typed is not None
         if not instances:
@@ -96,7 +96,7 @@ class Lines:
             return
         good = rows[~reading.bad] if reading.violations else rows
         kept = (each for each, bad in zip(instances, reading.bad, strict=True) if not bad)
-        yield Read(reading.columns, good, _columns(map(self._typed.extra, kept), len(self.carried)))
+        yield ReadLines(reading.columns, good, _columns(map(self._typed.extra, kept), len(self.carried)))
 
     def _decode(
         self, count: int, line: Callable[[int], bytes], together: Sequence[bytes] | None
@@ -117,7 +117,7 @@ class Lines:
                 continue
         return np.array(rows, np.int64), found
 
-    def _exactly(self, line: Callable[[int], bytes], rows: Sequence[int]) -> Read:
+    def _exactly(self, line: Callable[[int], bytes], rows: Sequence[int]) -> ReadLines:
         """Some of the lines, each by itself."""
         values: list[Any] = []
         extras: list[list[Any]] = []
@@ -138,7 +138,7 @@ class Lines:
             extras.append(extra)
             good.append(row)
         columns = self._records.read(values).accept()
-        return Read(columns, np.array(good, np.int64), _columns(extras, len(self.carried)), refused)
+        return ReadLines(columns, np.array(good, np.int64), _columns(extras, len(self.carried)), refused)
 
     def _one(self, line: bytes) -> tuple[Any, list[Any]]:
         value = loads(line)
@@ -163,14 +163,14 @@ def _digits(number: Literal) -> msgspec.Raw:
     return msgspec.Raw(number.text.encode())
 
 
-def _merged(parts: Sequence[Read]) -> Read:
+def _merged(parts: Sequence[ReadLines]) -> ReadLines:
     """All good lines of some readings in the lines' order."""
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     carried = [[value for values in column for value in values] for column in zip(*(part.carried for part in parts))]
     refused = [each for part in parts for each in part.refused]
     columns = Columns.concat([part.columns for part in parts]).take(order)
-    return Read(columns, rows[order], [[values[at] for at in order] for values in carried], refused)
+    return ReadLines(columns, rows[order], [[values[at] for at in order] for values in carried], refused)
 
 
 def _columns(rows: Any, count: int) -> list[list[Any]]:

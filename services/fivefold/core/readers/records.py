@@ -1,8 +1,8 @@
 """Records to columns: JSON objects (or positional arrays), one a row.
 
 `read` takes parsed values, `read_columns` the same values a field at a time; `read_json` takes a V1 body and tries a
-typed decoder first. The typed decoder may only
-accept: whatever it refuses is read again exactly, and that reading gives the codes and paths.
+typed decoder first. The typed decoder may only accept: whatever it refuses is read again exactly, and that reading
+gives the codes and paths.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
-from fivefold.core.readers.cells import is_wrapped, rows_of_cells
+from fivefold.core.readers.cells import is_wrapped
 from fivefold.core.readers.columnar import Columnar
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
 from fivefold.core.readers.instances import LOOK_ROWS, Instances
 
@@ -128,50 +129,6 @@ def refuse_rows(rows: int, max_rows: int | None) -> None:
     """Raise `too_large` for more rows than one request may carry."""
     if max_rows is not None and rows > max_rows:
         raise ContractError("too_large", f"expected at most {max_rows} rows, got {rows}", path="inputs")
-
-
-class Defaults:
-    """The default cell of each optional field, read once by the same rules as a given value."""
-
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self.fields = tuple(fields)
-        self._cells: dict[int, tuple[Any, Any]] = {}
-        for index, field in enumerate(self.fields):
-            if not field.required:
-                findings = Findings(self.fields, 1)
-                cell = rows_of_cells(findings, index, [field.default], [False])[0]
-                null = findings.nulls.get(field.name)
-                self._cells[index] = cell, None if null is None else null[0]
-
-    def cell(self, index: int) -> Any:
-        """The default of field `index`: a scalar or an array of the field's shape."""
-        return self._cells[index][0]
-
-    def null(self, index: int) -> Any:
-        """Where that cell is null, for a field that has a mask of its nulls (`Field.null_is_value`), else None."""
-        return self._cells[index][1]
-
-    def fill(self, findings: Findings, index: int, array: Array, rows: Any) -> None:
-        """Put the default, and whether it is null, into some rows of a column (a mask or positions)."""
-        cell, null = self._cells[index]
-        array[rows] = cell
-        if null is not None:
-            findings.nulls[self.fields[index].name][rows] = null
-
-    def column(self, findings: Findings, index: int) -> Array:
-        """The default in every row."""
-        field, rows = self.fields[index], findings.rows
-        cell, null = self._cells[index]
-        out = np.empty((rows, *field.shape), field.numpy_dtype)
-        out[:] = cell
-        if null is not None:
-            findings.nulls[field.name] = np.full(out.shape, null)
-        return out
-
-    def empty(self) -> Columns:
-        """No rows at all."""
-        arrays = {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in self.fields}
-        return Columns(self.fields, arrays, 0)
 
 
 def _body_reader(fields: tuple[Field, ...]) -> _Fast | None:

@@ -21,9 +21,10 @@ from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.fields.field import FLOATS, INTEGERS, Field
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import flat_cells
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import MAX_DEPTH, Watch, loads
 from fivefold.core.readers.instances import first_names
-from fivefold.core.readers.records import Defaults, containers, refuse_rows
+from fivefold.core.readers.records import containers, refuse_rows
 
 _FLOAT_LIST = msgspec.json.Decoder(list[float])
 _FLOAT_LISTS = msgspec.json.Decoder(list[list[float]])

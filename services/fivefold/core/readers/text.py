@@ -17,8 +17,8 @@ from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.cells import rows_of_cells
+from fivefold.core.readers.defaults import Defaults
 from fivefold.core.readers.exact_json import Literal, loads
-from fivefold.core.readers.records import Defaults
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\Z")
 

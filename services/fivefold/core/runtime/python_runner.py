@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _COUNT = itertools.count()
 
 
-class Inputs(dict[str, Array]):
+class ModelInputs(dict[str, Array]):
     """The columns that a model is asked with: field name to array of shape [rows, *field.shape], the model's own.
 
     Where a row is null, a float holds NaN and every other dtype the field's `null_value`; `nulls` tells which those
@@ -68,12 +68,12 @@ class Inputs(dict[str, Array]):
 class PythonRunner:
     """A class `module:Class` from the bundle's model/, made without arguments, with `predict(columns) -> columns`.
 
-    `predict` gets `Inputs`, a dict of field name to array (its own copies) that also knows the nulls and the rows as a
-    data frame, and gives a mapping of output field to array or list; one call at a time. The packages that the manifest
-    names have to be installed. The verified files lie in a private directory as long as the runner lives, so the class
-    finds what it was packed with beside `__file__`. The module is imported below a package name of its own: two bundles
-    never share a module, and a module of the bundle imports its neighbours relatively. The code runs with this
-    process's rights: open bundles of unknown origin with public keys only.
+    `predict` gets `ModelInputs`, a dict of field name to array (its own copies) that also knows the nulls and the rows
+    as a data frame, and gives a mapping of output field to array or list; one call at a time. The packages that the
+    manifest names have to be installed. The verified files lie in a private directory as long as the runner lives, so
+    the class finds what it was packed with beside `__file__`. The module is imported below a package name of its own:
+    two bundles never share a module, and a module of the bundle imports its neighbours relatively. The code runs with
+    this process's rights: open bundles of unknown origin with public keys only.
     """
 
     foreseeable = False
@@ -101,7 +101,7 @@ class PythonRunner:
 
     def run(self, columns: Columns) -> Mapping[str, Array]:
         """The answers for at least one row, one call at a time."""
-        given = Inputs(columns, self._layout)
+        given = ModelInputs(columns, self._layout)
         with self._lock:
             if self._model is None:
                 raise RuntimeError("the scorer is closed")

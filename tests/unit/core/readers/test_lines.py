@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from tests.support.bundles import contract, field
 
 from fivefold.core.fields.field import Field
-from fivefold.core.readers.lines import Lines, Read
+from fivefold.core.readers.lines import Lines, ReadLines
 
 FIELDS = contract([field("a", maximum=10), field("b", "string", default="x")], [field("y")]).inputs
 BYTES = contract([field("a", "bytes")], [field("y")]).inputs
 
 
-def read(lines: list[str], fields: tuple[Field, ...] = FIELDS, carried: tuple[str, ...] = ()) -> Read:
+def read(lines: list[str], fields: tuple[Field, ...] = FIELDS, carried: tuple[str, ...] = ()) -> ReadLines:
     """Read them as they would stand in a file."""
     text = "".join(f"{line}\n" for line in lines).encode()
     places, at = [], 0
@@ -61,7 +61,7 @@ def test_one_line_that_only_the_exact_reader_can_tell_costs_a_few(monkeypatch: p
     exactly: list[int] = []
     real = Lines._exactly
 
-    def counted(self: Lines, line: Callable[[int], bytes], rows: list[int]) -> Read:
+    def counted(self: Lines, line: Callable[[int], bytes], rows: list[int]) -> ReadLines:
         exactly.append(len(rows))
         return real(self, line, rows)
 

@@ -22,7 +22,7 @@ from fivefold.core.errors import BundleInvalid
 from fivefold.core.fields.field import FLOATS, Field
 from fivefold.packing import (
     asking,
-    boost,
+    booster_converters,
     encoders,
     graph,
     histograms,
@@ -37,11 +37,13 @@ from fivefold.packing import (
     trees,
 )
 from fivefold.packing.asking import Witness
+from fivefold.packing.booster_features import anonymous
+from fivefold.packing.estimators import library_versions, walk
 from fivefold.packing.features import Features, match
 from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
-from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Conversion, Plan
+from fivefold.packing.libraries import require, versions
+from fivefold.packing.source_model import Conversion, ConversionPlan
 
 BLOCK = "X"
 """The name of the model's input where it is one 2-D array."""
@@ -63,22 +65,22 @@ class SklearnSource:
     kind: ClassVar[str] = "scikit-learn"
 
     def __init__(self, model: Any) -> None:
-        need("sklearn")
-        need("skl2onnx")
+        require("sklearn")
+        require("skl2onnx")
         self.model = model
-        libraries = {cls.__module__.partition(".")[0] for step in boost.walk(model) for cls in type(step).__mro__}
+        libraries = {cls.__module__.partition(".")[0] for step in walk(model) for cls in type(step).__mro__}
         known = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu", "lightgbm": "lightgbm"}
         used = [library for library in known if library in libraries]
-        self.facts = {**boost.versions(used), **versions("skl2onnx")}
+        self.facts = {**library_versions(used), **versions("skl2onnx")}
         self._witness: Witness | None = None
         self._bool_label = False
         self._check_fitted()
 
     def _check_fitted(self) -> None:
-        sklearn = need("sklearn")
+        sklearn = require("sklearn")
         name = type(self.model).__name__
         try:
-            need("sklearn.utils.validation").check_is_fitted(self.model)
+            require("sklearn.utils.validation").check_is_fitted(self.model)
         except sklearn.exceptions.NotFittedError as err:
             raise BundleInvalid(f"the {name} is not fitted", help="call fit before packing") from err
         except TypeError:
@@ -91,7 +93,7 @@ class SklearnSource:
 
     @property
     def _classifier(self) -> bool:
-        return bool(need("sklearn.base").is_classifier(self.model))
+        return bool(require("sklearn.base").is_classifier(self.model))
 
     @property
     def _reads_text(self) -> bool:
@@ -116,7 +118,7 @@ class SklearnSource:
         seen: Mapping[str, Seen],
         sample: Columns,
         /,
-    ) -> Sequence[Plan]:
+    ) -> Sequence[ConversionPlan]:
         """float32; float64; and, for a pipeline, its preparation in float64 before its model in float32, which is what
         trees see in scikit-learn itself. Where columns have inputs of their own each also with integers as they are."""
         witness = self._witness = self._ready(contract, order, seen)
@@ -131,7 +133,9 @@ class SklearnSource:
         )
         steps = hasattr(_unwrapped(self.model), "steps")
         return [
-            Plan(f"{floats}{', integers as they are' if integers else ''}", {"floats": floats, "integers": integers})
+            ConversionPlan(
+                f"{floats}{', integers as they are' if integers else ''}", {"floats": floats, "integers": integers}
+            )
             for floats in ((FLOAT32, FLOAT64, BOTH) if steps else (FLOAT32, FLOAT64))
             for integers in ((True, False) if whole else (False,))
         ]
@@ -145,7 +149,7 @@ class SklearnSource:
         assert self._witness is not None  # plans come first
         return self._witness
 
-    def convert(self, plan: Plan, /) -> Conversion:
+    def convert(self, plan: ConversionPlan, /) -> Conversion:
         """By skl2onnx, with the converters of the boosters."""
         features = self._asked().features
         columnar = self._columnar(features)
@@ -179,7 +183,7 @@ class SklearnSource:
         """Whether every feature gets an input of its own: text beside numbers, or columns chosen by name."""
         if features.block:
             return False
-        steps = [step for step in boost.walk(self.model) if hasattr(step, "transformers_")]
+        steps = [step for step in walk(self.model) if hasattr(step, "transformers_")]
         chosen = [column for step in steps for _, _, columns in step.transformers_ for column in _listed(columns)]
         return not features.numeric or any(isinstance(column, str) for column in chosen)
 
@@ -187,7 +191,7 @@ class SklearnSource:
         return features.names or tuple(field.name for field in features.fields)
 
     def _model(self, features: Features, floats: str, columnar: bool, integers: bool) -> Any:
-        types = need("skl2onnx.common.data_types")
+        types = require("skl2onnx.common.data_types")
         number = types.FloatTensorType if floats == FLOAT32 else types.DoubleTensorType
         if self._reads_text:
             given = [(field.name, types.StringTensorType([None, 1])) for field in features.fields]
@@ -218,7 +222,7 @@ class SklearnSource:
 
     def _repaired(self, model: Any, given: list[tuple[str, Any]], floats: str) -> Any:
         """The graph of an estimator of one output, with a tensor for everything that it gives."""
-        types = need("skl2onnx.common.data_types")
+        types = require("skl2onnx.common.data_types")
         target = model if type(model).__name__ == "TransformedTargetRegressor" else None
         if target is not None:
             model = target.regressor_
@@ -247,22 +251,22 @@ class SklearnSource:
             return self._convert(estimator, given)
 
     def _convert(self, estimator: Any, given: list[tuple[str, Any]]) -> Any:
-        boost.register()
+        booster_converters.register()
         imputers.register_imputers()
         neighbours.register_neighbours()
         encoders.register_encoders()
         histograms.register_histograms()
         nets.register_nets()
         transforms.register_transforms()
-        convert = need("skl2onnx").convert_sklearn
+        convert = require("skl2onnx").convert_sklearn
         last = estimator
         while hasattr(last, "steps"):
             last = last.steps[-1][1]
-        classifier = bool(need("sklearn.base").is_classifier(estimator))
+        classifier = bool(require("sklearn.base").is_classifier(estimator))
         with (
             warnings.catch_warnings(),
             graph.plain_numbers(),
-            boost.anonymous(estimator),
+            anonymous(estimator),
             trees.exact(),
             _unflattened(estimator),
             _halved(estimator),
@@ -322,7 +326,7 @@ class SklearnSource:
 def _halved(model: Any) -> Iterator[None]:
     """While it holds, discriminants of two classes are half as long: the converter takes a softmax of plus and minus
     the discriminant, which is the logistic function of twice what it is given."""
-    steps = [step for step in boost.walk(model) if type(step).__name__ == "LinearDiscriminantAnalysis"]
+    steps = [step for step in walk(model) if type(step).__name__ == "LinearDiscriminantAnalysis"]
     two = [(step, step.coef_, step.intercept_) for step in steps if len(step.classes_) == 2]
     try:
         for step, coefficients, intercept in two:
@@ -367,7 +371,7 @@ def _first(model: Any, attribute: str) -> Any:
 @contextlib.contextmanager
 def _unflattened(model: Any) -> Iterator[None]:
     """While it holds, votes are not flattened: how skl2onnx knows them; `predict` never is concerned."""
-    voters = [part for part in boost.walk(model) if getattr(part, "flatten_transform", False)]
+    voters = [part for part in walk(model) if getattr(part, "flatten_transform", False)]
     for one in voters:
         one.flatten_transform = False
     try:

@@ -19,9 +19,9 @@ from fivefold.packing import graph
 from fivefold.packing.bind import Bind, infer
 from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
+from fivefold.packing.libraries import require, versions
 from fivefold.packing.measure import Mask
-from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Conversion, Plan
+from fivefold.packing.source_model import Conversion, ConversionPlan
 
 
 class OnnxSource:
@@ -39,7 +39,7 @@ class OnnxSource:
     @classmethod
     def load(cls, path: Path) -> OnnxSource:
         """Read a file; weights beside it become part of the model. Raises `BundleInvalid`."""
-        onnx = need("onnx")
+        onnx = require("onnx")
         try:
             raw = path.read_bytes()
             if _external(onnx.load_model_from_string(raw)):
@@ -82,11 +82,11 @@ class OnnxSource:
 
     def plans(
         self, _contract: Contract, _order: Mapping[str, Sequence[str]], _seen: Mapping[str, Seen], _sample: Columns
-    ) -> Sequence[Plan]:
+    ) -> Sequence[ConversionPlan]:
         """One: the model itself, or the model without its ZipMap."""
-        return (Plan("without its ZipMap" if self._zipmap else "as it is"),)
+        return (ConversionPlan("without its ZipMap" if self._zipmap else "as it is"),)
 
-    def convert(self, _plan: Plan) -> Conversion:
+    def convert(self, _plan: ConversionPlan) -> Conversion:
         """Nothing is left to convert."""
         notes = ("ZipMap taken off: probabilities are a tensor, not a sequence of maps",) if self._zipmap else ()
         return Conversion(self._model if self._zipmap else self._raw, notes=notes)

@@ -24,7 +24,7 @@ _EXTRAS = {
 }
 
 
-def need(module: str) -> Any:
+def require(module: str) -> Any:
     """Import a module of an optional library; `BundleInvalid` names the extra to install where it is absent."""
     library = module.partition(".")[0]
     try:

@@ -26,9 +26,9 @@ from fivefold.core.fields.field import DTYPES, Field
 from fivefold.packing import graph
 from fivefold.packing.frames import Seen
 from fivefold.packing.graph import Port
+from fivefold.packing.libraries import require, versions
 from fivefold.packing.measure import Mask
-from fivefold.packing.needs import need, versions
-from fivefold.packing.source import Conversion, Plan
+from fivefold.packing.source_model import Conversion, ConversionPlan
 
 EXAMPLE_ROWS = 3
 """Rows of the example that is traced; one row would be taken for a constant."""
@@ -40,7 +40,7 @@ class TorchSource:
     kind: ClassVar[str] = "torch"
 
     def __init__(self, model: Any) -> None:
-        torch = need("torch")
+        torch = require("torch")
         self._program = model if isinstance(model, torch.export.ExportedProgram) else None
         self._module = model.module() if self._program is not None else model
         if not isinstance(self._module, torch.nn.Module):
@@ -57,7 +57,7 @@ class TorchSource:
     @classmethod
     def load(cls, path: Path) -> TorchSource:
         """Read a program (.pt2) or a pickled module (.pt, .pth). Raises `BundleInvalid`."""
-        torch = need("torch")
+        torch = require("torch")
         try:
             if path.suffix.lower() == ".pt2":
                 return cls(torch.export.load(path))
@@ -91,16 +91,16 @@ class TorchSource:
 
     def plans(
         self, contract: Contract, order: Mapping[str, Sequence[str]], _seen: Mapping[str, Seen], _sample: Columns
-    ) -> Sequence[Plan]:
+    ) -> Sequence[ConversionPlan]:
         """One, with the module's own dtypes."""
         self._feeds = self._match(contract, order)
         self._names = tuple(field.name for field in contract.outputs)
-        return (Plan("as it is"),)
+        return (ConversionPlan("as it is"),)
 
-    def convert(self, _plan: Plan) -> Conversion:
+    def convert(self, _plan: ConversionPlan) -> Conversion:
         """By torch's exporter."""
-        torch = need("torch")
-        need("onnxscript")
+        torch = require("torch")
+        require("onnxscript")
         feeds, names = self._feeds, list(self._names)
         example = {name: self._tensor(fields, EXAMPLE_ROWS) for name, fields in feeds.items()}
         with torch.no_grad(), warnings.catch_warnings():
@@ -159,7 +159,7 @@ class TorchSource:
 
     def _tensor(self, fields: Sequence[Field], rows: int, columns: Columns | None = None) -> Any:
         """The module's own tensor for the fields: [rows, *shape] of one, [rows, fields] of several scalars."""
-        torch = need("torch")
+        torch = require("torch")
         parts = [_values(columns, f) if columns is not None else np.full((rows, *f.shape), _example(f)) for f in fields]
         if any(part.dtype == object for part in parts):
             raise ContractInvalid("a torch module takes numbers, not text", path=f"inputs.{fields[0].name}")
@@ -180,7 +180,7 @@ class TorchSource:
 
     def _answer(self, columns: Columns) -> dict[str, Array]:
         given = [self._tensor(fields, columns.rows, columns) for fields in self._feeds.values()]
-        with need("torch").no_grad():
+        with require("torch").no_grad():
             try:
                 return {name: answer.numpy() for name, answer in _flatten(self._module(*given)).items()}
             except Exception as err:  # the author's module may raise anything
