@@ -165,7 +165,7 @@ def values(draw: st.DrawFn) -> bytes:
 reader = functools.cache(Lines)
 
 
-def verdicts(found: Read) -> tuple[list[Any], list[Any]]:
+def verdicts(found: ReadLines) -> tuple[list[Any], list[Any]]:
     """The good ones with what they carry, and the refused ones, each by its position."""
     rows = found.rows.tolist()
     records = found.columns.to_records()
