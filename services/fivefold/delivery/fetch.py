@@ -38,7 +38,7 @@ def fetch(
     settings = settings or DeliverySettings()
     if reference.local:
         return _verified(Path(reference.place), reference, settings)
-    if reference.clear and not settings.bundle_http:
+    if reference.plain_http and not settings.bundle_http:
         raise BundleInvalid(
             f"{reference.shown}: http to another machine shows the model to everybody on the way",
             help="use https, or allow it: FIVEFOLD_BUNDLE_HTTP=true",
@@ -89,7 +89,7 @@ def _fill(
 ) -> Bundle:
     try:
         limit = capacity(settings.bundle_max_bytes)
-        download(reference, part.file, limit=limit, deadline=deadline, clear=settings.bundle_http, check=check)
+        download(reference, part.file, limit=limit, deadline=deadline, allow_http=settings.bundle_http, check=check)
         part.file.flush()
         bundle = _verified(part.path, reference, settings)
         part.keep(entry)
