@@ -15,7 +15,7 @@ from pathlib import Path
 from fivefold.core.bundle.archive import capacity
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
-from fivefold.delivery.cache import Cache, Part, cannot_write, default
+from fivefold.delivery.cache import Cache, UnfinishedEntry, cannot_write, default
 from fivefold.delivery.download import download
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -80,7 +80,7 @@ def fetch_to(reference: str | Reference, directory: Path, settings: DeliverySett
 
 
 def _fill(
-    part: Part,
+    part: UnfinishedEntry,
     entry: Path,
     reference: Reference,
     settings: DeliverySettings,

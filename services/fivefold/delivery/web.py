@@ -47,7 +47,7 @@ class Denied(Exception):
     """A redirect that is not followed; the message says which, without what may be secret."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _RedirectsAreShown(urllib.request.HTTPRedirectHandler):
     """Each redirect is looked at before it is followed; what the library makes of it is not wanted."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
@@ -64,7 +64,7 @@ class Object:
 
         Raises `Refused`, `Away` and `Denied`.
         """
-        opener = urllib.request.build_opener(_Stay)
+        opener = urllib.request.build_opener(_RedirectsAreShown)
         for _ in range(MAX_REDIRECTS + 1):
             # As it stands: escapes and order may be part of what was signed.
             request = urllib.request.Request(_written(url), headers=_HEADERS)  # noqa: S310  # the scheme has been looked at

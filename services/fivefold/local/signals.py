@@ -54,7 +54,7 @@ class Stop:
         return self.count >= count
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close the descriptor; nobody may wait any more."""
         os.close(self.fileno)
         os.close(self._write)
 

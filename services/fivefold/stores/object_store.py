@@ -119,24 +119,27 @@ class ObjectFile(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Always true: a read asks for its own range."""
         return True
 
     def tell(self) -> int:
-        """The position."""
+        """The position, in bytes from the start."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position."""
+        """Go to a position, and give it in bytes from the start; nothing is asked of the store."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, or as much of it as the object still has."""
+        """Fill the buffer, or as much of it as the object still has; the number of bytes, 0 at the end.
+
+        Raises `RunFailed` `run_conflict` where the object is another version than the planned one.
+        """
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
