@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from fivefold.core.atomic import put_file
 from fivefold.core.errors import BundleInvalid, Unavailable
 
 POLL_SECONDS = 0.05
@@ -35,7 +36,7 @@ class Cache:
         return self.directory / f"{digest}.tar"
 
     @contextlib.contextmanager
-    def turn(self, digest: str, deadline: float) -> Iterator[Part]:
+    def turn(self, digest: str, deadline: float) -> Iterator[UnfinishedEntry]:
         """This process's turn at filling an entry, for the length of a `with`; nothing unfinished is left behind.
 
         Raises `Unavailable` where others still fill it at `deadline` (of `time.monotonic`), and `BundleInvalid` where
@@ -47,7 +48,7 @@ class Cache:
         except OSError as err:
             raise cannot_write(self.directory, err) from err
         with file:
-            part = Part(path, file)
+            part = UnfinishedEntry(path, file)
             try:
                 yield part
             finally:
@@ -56,7 +57,7 @@ class Cache:
                     path.unlink(missing_ok=True)
 
 
-class Part:
+class UnfinishedEntry:
     """An entry that is being filled."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
@@ -71,8 +72,7 @@ class Part:
     def keep(self, entry: Path) -> None:
         """Make it the entry, in place of an older one."""
         self.file.flush()
-        os.fsync(self.file.fileno())
-        self.path.replace(entry)
+        put_file(self.path, entry)
         self.kept = True
 
 

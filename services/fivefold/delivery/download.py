@@ -13,16 +13,13 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid, Interrupted, Unavailable
 from fivefold.delivery import web
 from fivefold.delivery.reference import Reference
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+from fivefold.stores import object_store
 
 ATTEMPTS = 4
 """Downloads of one object before it is given up; each may itself ask up to as many times."""
@@ -41,19 +38,19 @@ def download(
     *,
     limit: int,
     deadline: float,
-    clear: bool = False,
+    allow_http: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the object to the (empty) file.
 
-    `limit` is in bytes, `deadline` of `time.monotonic`. `clear` allows endpoints of object stores and redirects that
-    are not encrypted, which an `http` reference does by itself. `check` is called between chunks, and what it raises
-    ends the download. Raises `BundleInvalid` where the object is not there, may not be read or is too large,
+    `limit` is in bytes, `deadline` of `time.monotonic`. `allow_http` allows endpoints of object stores and redirects
+    that are not encrypted, which an `http` reference does by itself. `check` is called between chunks, and what it
+    raises ends the download. Raises `BundleInvalid` where the object is not there, may not be read or is too large,
     `Unavailable` where the server cannot be reached, `Interrupted` at the deadline, and `OSError` of the file.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _once(reference, file, limit, deadline, clear, check)
+            return _once(reference, file, limit, deadline, allow_http, check)
         except _BrokeOff as err:
             reason, how = str(err), f"the download broke off {ATTEMPTS} times"
         except web.Away as err:
@@ -73,7 +70,7 @@ class _BrokeOff(Exception):
 
 
 def _once(
-    reference: Reference, file: IO[bytes], limit: int, deadline: float, clear: bool, check: Callable[[], None]
+    reference: Reference, file: IO[bytes], limit: int, deadline: float, allow_http: bool, check: Callable[[], None]
 ) -> None:
     from obstore.exceptions import BaseError
 
@@ -81,11 +78,11 @@ def _once(
     if left <= 0:
         raise _late(reference)
     if reference.scheme in ("http", "https"):
-        _once_from_web(reference, file, limit, deadline, clear, check)
+        _once_from_web(reference, file, limit, deadline, allow_http, check)
         return
     try:
-        store, key = _store(reference, left, clear)
-        result = store.get(key)
+        bucket, key = reference.bucket
+        result = object_store.store(f"{reference.scheme}://{bucket}", allow_http, _patience(left)).get(key)
     except (BaseError, OSError, ValueError) as err:
         raise _refusal(reference, err, deadline) from None
     _check_size(reference, result.meta["size"], limit)
@@ -93,11 +90,11 @@ def _once(
 
 
 def _once_from_web(
-    reference: Reference, file: IO[bytes], limit: int, deadline: float, clear: bool, check: Callable[[], None]
+    reference: Reference, file: IO[bytes], limit: int, deadline: float, allow_http: bool, check: Callable[[], None]
 ) -> None:
     seconds = min(STALL_SECONDS, max(0.001, deadline - time.monotonic()))
     try:
-        with web.Object(reference.place, seconds=seconds, clear=clear) as found:
+        with web.Object(reference.place, seconds=seconds, allow_http=allow_http) as found:
             _check_size(reference, found.size, limit)
             _write(reference, file, _broken_off(found), limit, deadline, check)
     except web.Denied as err:
@@ -158,59 +155,40 @@ def _write(
             raise _late(reference)
 
 
-def _store(reference: Reference, seconds: float, clear: bool) -> tuple[Any, str]:
-    from obstore.store import GCSStore, S3Store
-
-    client: ClientConfig = {
-        "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, seconds)),
-        "read_timeout": timedelta(seconds=min(STALL_SECONDS, seconds)),
-        "timeout": timedelta(seconds=seconds),
-        "allow_http": clear,
-    }
-    retry: RetryConfig = {
-        "max_retries": ATTEMPTS - 1,
-        "retry_timeout": timedelta(seconds=seconds),
-        "backoff": {
-            "init_backoff": timedelta(seconds=FIRST_PAUSE),
-            "max_backoff": timedelta(seconds=LONGEST_PAUSE),
-            "base": 2,
-        },
-    }
-    bucket, key = reference.bucket
-    if reference.scheme == "gs":
-        return GCSStore(bucket, client_options=client, retry_config=retry), key
-    return S3Store(bucket, client_options=client, retry_config=retry), key
+def _patience(seconds: float) -> object_store.Patience:
+    """That of a download which has so many seconds left."""
+    return object_store.Patience(
+        connect=min(CONNECT_SECONDS, seconds),
+        read=min(STALL_SECONDS, seconds),
+        request=seconds,
+        retries=ATTEMPTS - 1,
+        retrying=seconds,
+        backoff=(FIRST_PAUSE, LONGEST_PAUSE),
+    )
 
 
 def _refusal(reference: Reference, err: Exception, deadline: float) -> BundleInvalid | Unavailable | Interrupted:
     from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
-    where, said = reference.shown, _sentence(err)
+    where, said, help = reference.shown, _sentence(err), object_store.HELP.get(reference.scheme)
     if isinstance(err, FileNotFoundError):
         return BundleInvalid(f"{where}: there is no such object")
     if isinstance(err, PermissionDeniedError | UnauthenticatedError):
-        return BundleInvalid(f"{where}: access is denied: {said}", help=_HELP_ACCESS.get(reference.scheme))
+        return BundleInvalid(f"{where}: access is denied: {said}", help=help)
     if time.monotonic() >= deadline:
         return _late(reference)
-    if said.endswith("builder error") and reference.scheme in _HELP_ACCESS:
+    if said.endswith("builder error") and reference.scheme in object_store.HELP:
         return BundleInvalid(
             f"{where}: the store's endpoint is not https", help="if that is meant: FIVEFOLD_BUNDLE_HTTP=true"
         )
     if not isinstance(err, GenericError) or re.search(r"status code: 4(?!08|29)\d\d", said):
-        return BundleInvalid(f"{where}: {said}", help=_HELP_ACCESS.get(reference.scheme))
-    return Unavailable("not_ready", f"{where}: cannot be downloaded: {said}", help=_HELP_ACCESS.get(reference.scheme))
-
-
-_HELP_ACCESS = {
-    "s3": "credentials, region and endpoint come from AWS_* variables, or from the pod's own identity",
-    "gs": "credentials come from GOOGLE_APPLICATION_CREDENTIALS, or from the pod's own identity",
-}
+        return BundleInvalid(f"{where}: {said}", help=help)
+    return Unavailable("not_ready", f"{where}: cannot be downloaded: {said}", help=help)
 
 
 def _sentence(err: Exception) -> str:
     """What went wrong, without the address (its query may be a secret) and without the library's debug output."""
-    first = str(err).partition("\n")[0].partition("<")[0].strip()
-    return redact.text(first.rpartition(" - ")[2].rstrip(": ")) or type(err).__name__
+    return redact.text(object_store.sentence(err).rpartition(" - ")[2].rstrip(": ")) or type(err).__name__
 
 
 def _late(reference: Reference) -> Interrupted:

@@ -15,7 +15,7 @@ from pathlib import Path
 from fivefold.core.bundle.archive import capacity
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
-from fivefold.delivery.cache import Cache, Part, cannot_write, default
+from fivefold.delivery.cache import Cache, UnfinishedEntry, cannot_write, default
 from fivefold.delivery.download import download
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -38,7 +38,7 @@ def fetch(
     settings = settings or DeliverySettings()
     if reference.local:
         return _verified(Path(reference.place), reference, settings)
-    if reference.clear and not settings.bundle_http:
+    if reference.plain_http and not settings.bundle_http:
         raise BundleInvalid(
             f"{reference.shown}: http to another machine shows the model to everybody on the way",
             help="use https, or allow it: FIVEFOLD_BUNDLE_HTTP=true",
@@ -80,7 +80,7 @@ def fetch_to(reference: str | Reference, directory: Path, settings: DeliverySett
 
 
 def _fill(
-    part: Part,
+    part: UnfinishedEntry,
     entry: Path,
     reference: Reference,
     settings: DeliverySettings,
@@ -89,7 +89,7 @@ def _fill(
 ) -> Bundle:
     try:
         limit = capacity(settings.bundle_max_bytes)
-        download(reference, part.file, limit=limit, deadline=deadline, clear=settings.bundle_http, check=check)
+        download(reference, part.file, limit=limit, deadline=deadline, allow_http=settings.bundle_http, check=check)
         part.file.flush()
         bundle = _verified(part.path, reference, settings)
         part.keep(entry)

@@ -81,7 +81,7 @@ class Reference:
         return bucket, key
 
     @property
-    def clear(self) -> bool:
+    def plain_http(self) -> bool:
         """Whether the bytes would cross a network unencrypted."""
         return self.scheme == "http" and not is_loopback(urlsplit(self.place).hostname or "")
 

@@ -47,7 +47,7 @@ class Denied(Exception):
     """A redirect that is not followed; the message says which, without what may be secret."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _RedirectsAreShown(urllib.request.HTTPRedirectHandler):
     """Each redirect is looked at before it is followed; what the library makes of it is not wanted."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
@@ -59,12 +59,12 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 class Object:
     """One object that is being read; `with` closes it."""
 
-    def __init__(self, url: str, *, seconds: float, clear: bool) -> None:
-        """Ask for it. `seconds` bounds each step; `clear` allows plain http to other machines.
+    def __init__(self, url: str, *, seconds: float, allow_http: bool) -> None:
+        """Ask for it. `seconds` bounds each step; `allow_http` allows plain http to other machines.
 
         Raises `Refused`, `Away` and `Denied`.
         """
-        opener = urllib.request.build_opener(_Stay)
+        opener = urllib.request.build_opener(_RedirectsAreShown)
         for _ in range(MAX_REDIRECTS + 1):
             # As it stands: escapes and order may be part of what was signed.
             request = urllib.request.Request(_written(url), headers=_HEADERS)  # noqa: S310  # the scheme has been looked at
@@ -74,7 +74,7 @@ class Object:
                 with error:
                     if error.code not in _REDIRECTS:
                         raise Refused(error.code) from None
-                    url = _followed(url, error.headers.get("location"), clear)
+                    url = _followed(url, error.headers.get("location"), allow_http)
                     continue
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise _away(error) from None
@@ -116,7 +116,7 @@ def _written(url: str) -> str:
     return scheme + slashes + host + slash + "".join(char if "!" <= char <= "~" else quote(char) for char in path)
 
 
-def _followed(url: str, location: str | None, clear: bool) -> str:
+def _followed(url: str, location: str | None, allow_http: bool) -> str:
     if not location:
         raise Denied("a redirect leads nowhere")
     try:
@@ -129,7 +129,7 @@ def _followed(url: str, location: str | None, clear: bool) -> str:
     if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc:
         raise Denied(f"a redirect leads to {redact.address(found)}")
     here = urlsplit(url).scheme == "http" and is_loopback(host)
-    if parts.scheme == "http" and not clear and not here:
+    if parts.scheme == "http" and not allow_http and not here:
         raise Denied(f"a redirect leads to {redact.address(found)}, which is not https")
     return found
 

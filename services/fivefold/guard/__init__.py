@@ -1,6 +1,6 @@
-"""The guard at the door: who calls, whether they may, and how much at once. It knows no transport.
+"""The guard of a server: who calls, whether they may, and how much at once. It knows no transport.
 
-    guard      `Guard`: a header's credential -> a `Principal` that may do what it asks, or an error
+    callers    `Guard`: a header's credential -> a `Principal` that may do what it asks, or an error
     keyring    API keys from files that are read again when they change
     tokens     OIDC tokens, by the issuer's published keys
     attempts   failed attempts by address, and how long it has to wait for the next one
@@ -13,6 +13,6 @@ Nothing here waits or reads while a request is answered: files and the issuer's 
 a credential stands in a request, which route needs which scope, and what an error becomes is the adapters'.
 """
 
-from fivefold.guard.guard import Guard, Principal
+from fivefold.guard.callers import Guard, Principal
 
 __all__ = ["Guard", "Principal"]

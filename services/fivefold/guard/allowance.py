@@ -2,7 +2,7 @@
 
 The limits hold for all replicas together: each one grants its share, so nothing is coordinated while a request waits,
 and a caller whose connections all lead to one replica gets that one's share alone. Who the caller is, is left to
-`keyring` and `tokens`; how many replicas there are, to the host.
+`keyring` and `tokens`; how many replicas there are, to the deployment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CROWDED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallerLimits:
     """Requests a second, how many of them may come at once after a pause, and how many may be in work; None: any."""
 
     rate: float | None = None
@@ -34,7 +34,7 @@ class Allowance:
 
     __slots__ = ("_clock", "_filled", "_left", "inflight", "limits")
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: CallerLimits, clock: Callable[[], float] = time.monotonic) -> None:
         """The bucket begins full; `clock` gives seconds."""
         self.limits = limits
         """May be set to other ones at any time, from any thread."""

@@ -39,7 +39,7 @@ class IssuerFailed(Exception):
     """The issuer's keys cannot be had; the message says why, with the URL."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Nobody may send us elsewhere, least of all to plain http."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
@@ -55,7 +55,7 @@ class Issuer:
         """`jwks` is the URL of the key set; empty: the one in the discovery document."""
         self.name = name
         self._jwks = jwks
-        self._open = urllib.request.build_opener(_Stay).open
+        self._open = urllib.request.build_opener(_NoRedirects).open
 
     def keys(self) -> dict[str | None, jwt.PyJWK]:
         """Key id -> key, of those that verify signatures and that we know how to use. Raises `IssuerFailed`."""

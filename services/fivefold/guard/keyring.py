@@ -2,7 +2,7 @@
 
 A key is checked anew for every request, which takes a microsecond: so nothing that was accepted once outlives its
 revocation, and no secret stays in memory. A look at the files that fails is made again at the next turn, and where none
-has succeeded for `max_age`, no key opens the door any more: who cannot learn of a revocation must not go on as if there
+has succeeded for `max_age`, no key is taken any more: who cannot learn of a revocation must not go on as if there
 was none. When to look at the files is left to `Guard`, their form to `keys`.
 """
 
@@ -22,7 +22,7 @@ from fivefold.core import telemetry
 from fivefold.core.errors import AccessError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
-from fivefold.guard.allowance import Allowance, Limits
+from fivefold.guard.allowance import Allowance, CallerLimits
 from fivefold.guard.principal import Principal, unauthenticated
 
 MAX_KEY_BYTES: Final = 256
@@ -66,7 +66,7 @@ class Keyring:
 
         # What a key that is not known is compared with, so that it takes as long as one that is.
         self._nobody = _Key(
-            secrets.token_bytes(16), secrets.token_bytes(32), 0.0, Principal("", (), Allowance(Limits()))
+            secrets.token_bytes(16), secrets.token_bytes(32), 0.0, Principal("", (), Allowance(CallerLimits()))
         )
         self._keys: dict[bytes, _Key] = {}
         self.trouble = ""
@@ -134,7 +134,7 @@ class Keyring:
         return changed
 
     def _tell(self, trouble: str) -> None:
-        """Log trouble when it begins, when it becomes another one, and when it closes the door."""
+        """Log trouble when it begins, when it becomes another one, and when no key is taken any more."""
         if trouble != self.trouble:
             telemetry.log(logging.ERROR, {"event": "keys", "error": f"the API keys stay as they were: {trouble}"})
         self.trouble = trouble
@@ -178,7 +178,7 @@ class Keyring:
 
     def _key(self, entry: keys.Entry) -> _Key:
         """The key of an entry. One that was known goes on with what it has in work and has used up."""
-        limits = Limits(entry.rate, entry.burst, entry.concurrency)
+        limits = CallerLimits(entry.rate, entry.burst, entry.concurrency)
         before = self._keys.get(entry.id.encode())
         allowance = before.principal.allowance if before else Allowance(limits)
         allowance.limits = limits

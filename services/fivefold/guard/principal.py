@@ -30,7 +30,7 @@ class Principal:
 
 
 def unauthenticated(message: str) -> AccessError:
-    """The error of a caller that is not known. What it sent is never quoted: it may be another door's secret."""
+    """The error of a caller that is not known. What it sent is never quoted: it may be another server's secret."""
     return AccessError(
         "unauthenticated", message, help="send the header authorization: Bearer KEY (in gRPC the same as metadata)"
     )

@@ -17,7 +17,7 @@ import jwt
 
 from fivefold.core import redact, telemetry
 from fivefold.core.errors import AccessError, Unavailable
-from fivefold.guard.allowance import Allowance, Limits
+from fivefold.guard.allowance import Allowance, CallerLimits
 from fivefold.guard.issuer import Issuer, IssuerFailed
 from fivefold.guard.keys import SCOPES
 from fivefold.guard.principal import Principal, unauthenticated
@@ -79,7 +79,7 @@ class Tokens:
         self.wake: Callable[[], object] = lambda: None
         """Asks whoever calls `refresh` to do it soon."""
 
-        self._limits = Limits(settings.oidc_rate or None, None, settings.oidc_concurrency or None)
+        self._limits = CallerLimits(settings.oidc_rate or None, None, settings.oidc_concurrency or None)
         self._keys: Mapping[str | None, jwt.PyJWK] = {}
         self._asked = self._fetched = float("-inf")
         self._missed, self._failed = False, True

@@ -1,7 +1,7 @@
 """Object stores: `s3://bucket/key` and `gs://bucket/key` by obstore, and its errors in our words.
 
-Credentials and endpoints come from the environment. What lies where, and when it may be written, is left to `sources`
-and `storage`.
+Credentials and endpoints come from the environment. What lies where, when it may be written or has to be there, and
+which errors are whose, is left to the callers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +19,27 @@ SCHEMES = ("s3", "gs")
 READ_BYTES = 8 * 1024 * 1024
 """Asked for at once when an object is read from front to back."""
 
-_HELP = {
+HELP = {
     "s3": "credentials, region and endpoint come from AWS_* variables, or from the pod's own identity",
     "gs": "credentials come from GOOGLE_APPLICATION_CREDENTIALS, or from the pod's own identity",
 }
+"""What to look at where a store of a scheme refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a store is waited for, in seconds, and how often it is asked again; `backoff` is the first pause between
+    two requests and the longest one, None: the library's own."""
+
+    connect: float = 10.0
+    read: float = 60.0
+    request: float = 600.0
+    retries: int = 5
+    retrying: float = 120.0
+    backoff: tuple[float, float] | None = None
+
+
+_USUAL = Patience()
 
 
 def is_remote(url: str) -> bool:
@@ -38,20 +56,32 @@ def split(url: str) -> tuple[str, str, str]:
     return scheme, bucket, key
 
 
-def store(url: str, clear: bool) -> Any:
-    """The store of the URL's bucket; `clear` allows an endpoint that is not https."""
+def store(url: str, allow_http: bool, patience: Patience = _USUAL) -> Any:
+    """The store of the URL's bucket; `allow_http` allows an endpoint that is not https."""
     from obstore.store import GCSStore, S3Store
 
     scheme, bucket, _ = split(url)
     client: Any = {
-        "connect_timeout": timedelta(seconds=10),
-        "read_timeout": timedelta(seconds=60),
-        "timeout": timedelta(seconds=600),
-        "allow_http": clear,
+        "connect_timeout": timedelta(seconds=patience.connect),
+        "read_timeout": timedelta(seconds=patience.read),
+        "timeout": timedelta(seconds=patience.request),
+        "allow_http": allow_http,
     }
-    retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
+    retry: Any = {"max_retries": patience.retries, "retry_timeout": timedelta(seconds=patience.retrying)}
+    if patience.backoff is not None:
+        first, longest = patience.backoff
+        retry["backoff"] = {
+            "init_backoff": timedelta(seconds=first),
+            "max_backoff": timedelta(seconds=longest),
+            "base": 2,
+        }
     kind: Any = GCSStore if scheme == "gs" else S3Store
     return kind(bucket, client_options=client, retry_config=retry)
+
+
+def sentence(err: Exception) -> str:
+    """What the library says, without the store's own document and its debug output; it may hold an address."""
+    return str(err).partition("\n")[0].partition("<")[0].strip()
 
 
 @contextmanager
@@ -66,8 +96,8 @@ def speaking_of(url: str) -> Iterator[None]:
     except PreconditionError as err:
         raise changed(url) from err
     except (BaseError, ValueError) as err:
-        said = str(err).partition("\n")[0].partition("<")[0].strip()[:300]
-        raise RunFailed("storage_failed", said, path=url, help=_HELP.get(url.partition("://")[0])) from err
+        help = HELP.get(url.partition("://")[0])
+        raise RunFailed("storage_failed", sentence(err)[:300], path=url, help=help) from err
 
 
 def changed(url: str) -> FivefoldError:
@@ -83,30 +113,33 @@ def changed(url: str) -> FivefoldError:
 class ObjectFile(io.RawIOBase):
     """An object as a file to read: each read is one request, of the very version that was planned."""
 
-    def __init__(self, url: str, size: int, tag: str | None, clear: bool) -> None:
+    def __init__(self, url: str, size: int, tag: str | None, allow_http: bool) -> None:
         self._url, self._size, self._tag = url, size, tag
-        self._store, self._key = store(url, clear), split(url)[2]
+        self._store, self._key = store(url, allow_http), split(url)[2]
         self._at = 0
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Always true: a read asks for its own range."""
         return True
 
     def tell(self) -> int:
-        """The position."""
+        """The position, in bytes from the start."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position."""
+        """Go to a position, and give it in bytes from the start; nothing is asked of the store."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, or as much of it as the object still has."""
+        """Fill the buffer, or as much of it as the object still has; the number of bytes, 0 at the end.
+
+        Raises `RunFailed` `run_conflict` where the object is another version than the planned one.
+        """
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0

@@ -97,9 +97,9 @@ def test_an_absolute_reference_keeps_its_digest(tmp_path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("host", "clear"), [("127.0.0.1", False), ("[::1]:80", False), ("localhost", False), ("h", True)]
+    ("host", "plain"), [("127.0.0.1", False), ("[::1]:80", False), ("localhost", False), ("h", True)]
 )
-def test_http_is_clear_beyond_this_machine(host: str, clear: bool) -> None:
+def test_http_is_clear_beyond_this_machine(host: str, plain: bool) -> None:
     """And https never is."""
-    assert Reference.parse(f"http://{host}/d.tar#sha256={DIGEST}").clear is clear
-    assert not Reference.parse(f"https://{host}/d.tar#sha256={DIGEST}").clear
+    assert Reference.parse(f"http://{host}/d.tar#sha256={DIGEST}").plain_http is plain
+    assert not Reference.parse(f"https://{host}/d.tar#sha256={DIGEST}").plain_http

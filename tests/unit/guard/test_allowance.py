@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fivefold.core.errors import Unavailable
-from fivefold.guard.allowance import Allowance, Limits
+from fivefold.guard.allowance import Allowance, CallerLimits
 
 
 class Clock:
@@ -28,7 +28,7 @@ def _limited(allowance: Allowance, replicas: int = 1) -> Unavailable:
 
 
 def test_without_limits_nothing_is_refused() -> None:
-    allowance = Allowance(Limits())
+    allowance = Allowance(CallerLimits())
     for _ in range(1000):
         allowance.enter(1)
 
@@ -38,7 +38,7 @@ def test_without_limits_nothing_is_refused() -> None:
 def test_the_rate_and_when_to_come_again() -> None:
     """A second's worth at once, then as many as have been earned; the wait that is named is enough."""
     clock = Clock()
-    allowance = Allowance(Limits(rate=4.0), clock)
+    allowance = Allowance(CallerLimits(rate=4.0), clock)
     for _ in range(4):
         allowance.enter(1)
     error = _limited(allowance)
@@ -55,7 +55,7 @@ def test_the_rate_and_when_to_come_again() -> None:
 
 def test_a_burst_of_its_own_and_a_rate_below_one() -> None:
     clock = Clock()
-    bursty, slow = Allowance(Limits(rate=1.0, burst=3.0), clock), Allowance(Limits(rate=0.5), clock)
+    bursty, slow = Allowance(CallerLimits(rate=1.0, burst=3.0), clock), Allowance(CallerLimits(rate=0.5), clock)
     for _ in range(3):
         bursty.enter(1)
     slow.enter(1)
@@ -65,7 +65,7 @@ def test_a_burst_of_its_own_and_a_rate_below_one() -> None:
 
 
 def test_how_many_are_in_work() -> None:
-    allowance = Allowance(Limits(concurrency=2))
+    allowance = Allowance(CallerLimits(concurrency=2))
     allowance.enter(1)
     allowance.enter(1)
     assert _limited(allowance).retry_after == 1.0
@@ -76,7 +76,7 @@ def test_how_many_are_in_work() -> None:
 
 def test_who_is_refused_for_one_limit_does_not_pay_for_the_other() -> None:
     """A request that had no place does not use up the rate."""
-    allowance = Allowance(Limits(rate=3.0, concurrency=1), Clock())
+    allowance = Allowance(CallerLimits(rate=3.0, concurrency=1), Clock())
     allowance.enter(1)
     for _ in range(10):
         _limited(allowance)
@@ -91,8 +91,8 @@ def test_who_is_refused_for_one_limit_does_not_pay_for_the_other() -> None:
 @pytest.mark.parametrize(("replicas", "at_once"), [(1, 8), (2, 4), (3, 2), (8, 1), (100, 1)])
 def test_each_replica_grants_its_share(replicas: int, at_once: int) -> None:
     """Never more than the limit all together, and never nothing."""
-    by_count = Allowance(Limits(concurrency=8))
-    by_rate = Allowance(Limits(rate=8.0), Clock())
+    by_count = Allowance(CallerLimits(concurrency=8))
+    by_rate = Allowance(CallerLimits(rate=8.0), Clock())
     for _ in range(at_once):
         by_count.enter(replicas)
         by_rate.enter(replicas)
@@ -104,9 +104,9 @@ def test_each_replica_grants_its_share(replicas: int, at_once: int) -> None:
 
 def test_limits_may_change_at_any_time() -> None:
     clock = Clock()
-    allowance = Allowance(Limits(), clock)
+    allowance = Allowance(CallerLimits(), clock)
     allowance.enter(1)
-    allowance.limits = Limits(rate=1.0, concurrency=1)
+    allowance.limits = CallerLimits(rate=1.0, concurrency=1)
 
     assert "in work" in _limited(allowance).message
     allowance.leave()
@@ -123,7 +123,7 @@ def test_limits_may_change_at_any_time() -> None:
 def test_never_more_than_was_earned(rate: float, burst: float, steps: list[tuple[float, int]]) -> None:
     """Whatever the arrivals and the replicas: at most the burst and what the time has brought."""
     clock = Clock()
-    allowance = Allowance(Limits(rate=rate, burst=burst), clock)
+    allowance = Allowance(CallerLimits(rate=rate, burst=burst), clock)
     granted, elapsed = 0, 0.0
     waits: list[float] = []
     for wait, replicas in steps:

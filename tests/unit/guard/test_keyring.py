@@ -15,7 +15,7 @@ from tests.support.http_calls import log_lines
 from fivefold.core.errors import AccessError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
-from fivefold.guard.allowance import Limits
+from fivefold.guard.allowance import CallerLimits
 from fivefold.guard.keyring import Keyring
 
 
@@ -163,7 +163,7 @@ def test_what_is_broken_changes_nothing(tmp_path: Path, break_it: str) -> None:
         assert not ring.refresh()
         assert not ring.refresh()
         assert ring.trouble
-    assert ring.find(key).allowance.limits == Limits(5.0)
+    assert ring.find(key).allowance.limits == CallerLimits(5.0)
     assert [line["level"] for line in lines] == ["error"]
     assert "API keys stay as they were" in lines[0]["error"]
 
@@ -171,7 +171,7 @@ def test_what_is_broken_changes_nothing(tmp_path: Path, break_it: str) -> None:
     place.write_bytes(good.replace(b"5.0", b"9.0"))
     assert ring.refresh()
     assert not ring.trouble
-    assert ring.find(key).allowance.limits == Limits(9.0)
+    assert ring.find(key).allowance.limits == CallerLimits(9.0)
 
 
 def _nothing_opens(monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:

@@ -6,15 +6,14 @@ to `actors` and `ray_data`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import secrets
 import signal
-from pathlib import Path
 from typing import Any
 
 from fivefold.core.errors import Unavailable, first_line
-from fivefold.local import processes
+from fivefold.local import processes, ray_start
 from fivefold.local.scratch import Scratch, short
 
 ADDRESS = "RAY_ADDRESS"
@@ -32,6 +31,7 @@ class Cluster:
         self._workers, self._most = workers, most
         self._scratch: Scratch | None = None
         self._others: list[int] = []
+        self._given_back = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
         handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
@@ -58,16 +58,14 @@ class Cluster:
         processes.adopt_orphans()
         self._others = processes.descendants()
         self._scratch = short()
-        _environment()
+        self._given_back.enter_context(ray_start.environment())
         import ray
-
-        from fivefold.local import ray_start as local_ray
 
         self.ray = ray
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.size = self._capped(cores)
         try:
-            local_ray.start(self.size, str(self._scratch.path))
+            ray_start.start(self.size, str(self._scratch.path))
         except Exception as err:  # Ray raises bare ones
             help = "where the machine is too busy to start it, run the same command again later"
             raise Unavailable("not_ready", f"Ray does not start: {first_line(err)}", help=help) from err
@@ -77,27 +75,11 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         """Nothing of it is left when this returns."""
-        if self.ray is not None:
-            # While its servers live: at the end of the process Ray would look for them for seconds.
-            self.ray.shutdown()
-        if self.local:
-            processes.sweep(keep=self._others)
-            if self._scratch is not None:
-                self._scratch.close()
-
-
-def _environment() -> None:
-    """What Ray and its workers find in their environment. Ray variables of the user's own do not apply to them."""
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        del os.environ[name]
-    package = str(Path(__file__).parents[3])
-    os.environ.update(
-        {
-            "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
-            # Ray's ports ask for this; other users of the machine do not have it.
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0",
-        }
-    )
+        with self._given_back:
+            if self.ray is not None:
+                # While its servers live: at the end of the process Ray would look for them for seconds.
+                self.ray.shutdown()
+            if self.local:
+                processes.sweep(keep=self._others)
+                if self._scratch is not None:
+                    self._scratch.close()

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from google.protobuf.message import DecodeError, Message
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError
-from fivefold.guard.guard import several
+from fivefold.guard.callers import several
 from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.grpc import problems
 from fivefold.serving.messages import Call

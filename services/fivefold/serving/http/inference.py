@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
-from fivefold.guard.guard import several
+from fivefold.guard.callers import several
 from fivefold.serving.admission import FREE, Room
 from fivefold.serving.dataplane import Serving, defect
 from fivefold.serving.http.answer_compression import asked, fitted

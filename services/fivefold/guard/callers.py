@@ -30,7 +30,7 @@ from fivefold.guard.settings import GuardSettings
 __all__ = ["Guard", "Principal"]
 
 LOOK_SECONDS: Final = 1.0
-"""How often the files are looked at, and so how long a revoked key may still open the door."""
+"""How often the files are looked at, and so how long a revoked key may still be taken."""
 
 _PREFIX: Final = PREFIX.encode()
 

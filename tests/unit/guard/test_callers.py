@@ -19,7 +19,7 @@ from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.settings import SettingsError, read
 from fivefold.guard import Guard, keys
 from fivefold.guard.attempts import FREE
-from fivefold.guard.guard import LOOK_SECONDS
+from fivefold.guard.callers import LOOK_SECONDS
 from fivefold.guard.settings import GuardSettings
 
 
@@ -112,7 +112,7 @@ def test_failed_attempts_are_slowed_by_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize("defect", [RuntimeError("a defect"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
 def test_nothing_ends_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: BaseException) -> None:
     """After whatever a look raises, the next one follows what has changed meanwhile."""
-    monkeypatch.setattr("fivefold.guard.guard.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("fivefold.guard.callers.LOOK_SECONDS", 0.01)
     place = tmp_path / "keys.json"
     key = made(place)
     guard = Guard(GuardSettings(keys=str(place)))
@@ -202,7 +202,7 @@ def test_the_background_follows_what_changes(tmp_path: Path) -> None:
 
 
 def test_a_defect_in_the_background_is_logged_and_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fivefold.guard.guard.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("fivefold.guard.callers.LOOK_SECONDS", 0.01)
     made(tmp_path / "keys.json")
     guard = Guard(GuardSettings(keys=str(tmp_path / "keys.json")))
     calls: list[int] = []
