@@ -6,6 +6,7 @@ the run.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,14 @@ settings.register_profile("house", deadline=None, print_blob=True, derandomize=o
 settings.load_profile("house")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model, trained and packed once; its tests make their own."""
+    from fivefold.packing.demo import demo
+
+    return demo(tmp_path_factory.mktemp("demo") / "breast-cancer")
 
 
 def pytest_configure(config: pytest.Config) -> None:

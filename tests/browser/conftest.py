@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.packing.demo import demo
 from tests.support import browser_bundles, programs
 from tests.support.browser_server import Served, served
 from tests.support.opened import Opened
@@ -28,10 +28,10 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Both models, the second in two versions."""
     directory = tmp_path_factory.mktemp("browser")
-    bundles = [Bundle.open(demo(directory / "demo")), *(browser_bundles.bundle(directory, each) for each in ("1", "2"))]
+    bundles = [Bundle.open(demo_bundle), *(browser_bundles.bundle(directory, each) for each in ("1", "2"))]
     with served(bundles) as out:
         yield out
 

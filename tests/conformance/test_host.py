@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import httpx
@@ -18,6 +19,20 @@ from tests.support import serve_process
 pytestmark = pytest.mark.host
 
 CASES = [case for case in load() if case.limits == Limits()]
+
+
+def quick(cases: list[Case]) -> list[Any]:
+    """All cases; but for the first of every contract and set of codes they are left to the full run.
+
+    In one process every case is asked over both transports in the quick run, too.
+    """
+    seen: set[tuple[str, frozenset[str]]] = set()
+    out = []
+    for case in cases:
+        kind = case.contract, frozenset(code for code, _ in case.refused or ())
+        out.append(pytest.param(case, id=case.id, marks=[pytest.mark.full] if kind in seen else []))
+        seen.add(kind)
+    return out
 
 
 class Remote:
@@ -57,16 +72,14 @@ def remote(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory)
         drivers.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", quick(CASES))
 def test_the_host_answers_over_http(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """What the process alone answers, its host answers too."""
     assert list(remote.http.asks(case)) == list(case.spellings())
     check(remote.http, case, bundles[case.contract])
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.binary is not None or case.tensors is not None], ids=lambda case: case.id
-)
+@pytest.mark.parametrize("case", quick([case for case in CASES if case.binary is not None or case.tensors is not None]))
 def test_the_host_answers_over_grpc(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """Likewise over gRPC."""
     check(remote.grpc, case, bundles[case.contract])

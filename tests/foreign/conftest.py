@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.packing.demo import demo
 from tests.conformance import models
 from tests.foreign.asking import Facts, run
 from tests.support import programs, serve_process
@@ -34,11 +33,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+def served(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """The demo model, and echoes of every datatype and of shapes."""
     directory = tmp_path_factory.mktemp("foreign")
     bundles = {name: models.bundle(name, directory) for name in ("kinds", "integers", "floats", "shapes")}
-    bundles["breast-cancer"] = Bundle.open(demo(directory / "breast-cancer"))
+    bundles["breast-cancer"] = Bundle.open(demo_bundle)
     return bundles
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from tests.support.questions import WIRES, Question, questions
 from tests.support.replica_processes import replicas, resident
-from tests.support.serve_process import Host, running
+from tests.support.serve_process import Host
 from tests.support.traffic import Account, Client
 
 pytestmark = pytest.mark.host
@@ -23,18 +23,6 @@ TURNS = 40
 SECONDS = 60.0
 GROWTH = 16 * 1024 * 1024
 """Bytes a replica may grow by while it does what it has done before: allocators, not a leak for each request."""
-
-
-@pytest.fixture(scope="module")
-def host(served: Sequence[Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """Two replicas; requests of more than a few rows leave the event loop for a thread.
-
-    Sixty-four clients may be more than a busy machine can do at a time: here they wait, and when one is refused instead
-    is tested elsewhere.
-    """
-    settings = {"min_replicas": 2, "max_replicas": 2, "inline_bytes": 2048, "log_sample": 0.0, "burst_seconds": 60.0}
-    with running([bundle.path for bundle in served], tmp_path_factory.mktemp("host"), **settings) as running_host:
-        yield running_host
 
 
 def test_no_answer_is_wrong_and_none_is_lost(host: Host, served: Sequence[Bundle]) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from fivefold.online.local import ports
 from fivefold.online.local.watch import name_of
 from tests.online.test_serve import ask, sleep, until
 from tests.support import slow_model
-from tests.support.serve_process import Host, alive, launch, running, until_ready
+from tests.support.serve_process import Host, alive, launch, until_ready
 
 pytestmark = pytest.mark.host
 
@@ -58,13 +57,6 @@ def until_restored(host: Host, before: dict[str, int], dead: list[int]) -> float
     took = time.monotonic() - begun
     until(lambda: all(there >= before[part] for part, there in every(host).items()), SECONDS)
     return took
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    directory = tmp_path_factory.mktemp("parts")
-    with running([slow_model.bundle(directory)], directory / "host", **SETTINGS) as running_host:
-        yield running_host
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -340,10 +341,23 @@ def test_a_replica_that_dies_is_replaced_and_no_answer_is_wrong(host: Host) -> N
     assert len(torn) <= len(threads), "at most what was in work at that moment"
 
 
-def test_it_finishes_what_it_has_begun_and_starts_again_at_once(bundle: Path, tmp_path: Path) -> None:
-    """SIGTERM with requests in work and streams open: the answers come, new callers are refused, nothing is left."""
+@dataclass(frozen=True)
+class Drained:
+    """A host ended by SIGTERM with requests in work and streams open, and the next one at its ports."""
+
+    statuses: list[int]
+    exit_status: int
+    seconds: float
+    streams_ended: bool
+    left: dict[int, str]
+    again: Host
+
+
+@pytest.fixture(scope="module")
+def drained(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drained]:
+    """The end of one host and the start of the next."""
     settings = {"inline_seconds": 0.0, "threads": 4, "drain_seconds": 30.0}
-    first = until_ready(launch([bundle], tmp_path / "first", **settings))
+    first = until_ready(launch([bundle], tmp_path_factory.mktemp("first"), **settings))
     below = processes.descendants(first.process.pid)
     channel, streams = watch(first, 50)
     with ThreadPoolExecutor(3) as pool:
@@ -352,16 +366,24 @@ def test_it_finishes_what_it_has_begun_and_starts_again_at_once(bundle: Path, tm
         begun = time.monotonic()
         first.process.send_signal(signal.SIGTERM)
         until(lambda: refused(first))
-        assert [answer.result()[0] for answer in answers] == [200, 200, 200]
-
-    assert first.wait() == 0
-    assert time.monotonic() - begun < 15, "the streams held up the drain"
+        statuses = [answer.result()[0] for answer in answers]
+    exit_status = first.wait()
+    seconds = time.monotonic() - begun
     channel.close()
-    assert all(stream.code() is not None for stream in streams)
-    assert alive(below) == {}
+    ended = all(stream.code() is not None for stream in streams)
+    left = alive(below)
+    with running([bundle], tmp_path_factory.mktemp("second"), http=first.http, grpc=first.grpc) as second:
+        yield Drained(statuses, exit_status, seconds, ended, left, second)
 
-    with running([bundle], tmp_path / "second", http=first.http, grpc=first.grpc) as second:
-        assert ask(second, "/readyz")[0] == 200
+
+def test_it_finishes_what_it_has_begun_and_starts_again_at_once(drained: Drained) -> None:
+    """SIGTERM with requests in work and streams open: the answers come, new callers are refused, nothing is left."""
+    assert drained.statuses == [200, 200, 200]
+    assert drained.exit_status == 0
+    assert drained.seconds < 15, "the streams held up the drain"
+    assert drained.streams_ended
+    assert drained.left == {}
+    assert ask(drained.again, "/readyz")[0] == 200
 
 
 def inflight(host: Host) -> int:
@@ -384,13 +406,12 @@ def refused(host: Host) -> bool:
     return False
 
 
-def test_the_only_replica_is_replaced_behind_a_port_that_stays(bundle: Path, tmp_path: Path) -> None:
+def test_the_only_replica_is_replaced_behind_a_port_that_stays(drained: Drained) -> None:
     """Nobody is refused meanwhile: who connects while it is away waits and is answered by the next one."""
-    with running([bundle], tmp_path) as alone:
-        victim = answered_by(alone)
-        os.kill(victim, signal.SIGKILL)
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda _: connected_anew(alone), range(8)))
+    victim = answered_by(drained.again)
+    os.kill(victim, signal.SIGKILL)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: connected_anew(drained.again), range(8)))
 
     assert [status for status, _ in answers] == [200] * 8
     assert victim not in {body["predictions"][0]["process"] for _, body in answers}

@@ -19,7 +19,6 @@ import numpy as np
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
-from fivefold.packing.demo import demo
 from tests.conformance import models
 
 JSON = ("v1", "v2")
@@ -46,10 +45,10 @@ _AFFINE_CONTRACT = Contract.from_json(
 )
 
 
-def bundles(directory: Path) -> list[Bundle]:
-    """The models: the demo's trees, an echo of mixed types, and two versions of one model that answer differently."""
+def bundles(demo: Path, directory: Path) -> list[Bundle]:
+    """The models: the demo's trees (a bundle), an echo of mixed types, and one model in two versions that differ."""
     return [
-        Bundle.open(demo(directory / "demo")),
+        Bundle.open(demo),
         _patients(directory),
         *(_affine(directory, version) for version in (1, 2)),
     ]

@@ -376,13 +376,14 @@ def test_the_table_of_damages_is_long():
     assert len(DAMAGES) >= 40
 
 
+@pytest.mark.parametrize("examples", [30, pytest.param(120, marks=pytest.mark.full)])
 @pytest.mark.parametrize("file", ["bundle.json", "contract.json", "golden.jsonl", "model.onnx"])
-def test_a_flipped_bit_anywhere_is_refused_with_the_name_of_the_file(packed, file):
+def test_a_flipped_bit_anywhere_is_refused_with_the_name_of_the_file(packed, file, examples):
     """Every byte counts, those of the manifest too, without any key."""
     path = packed / file
     whole = path.read_bytes()
 
-    @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow])
     @given(st.integers(0, len(whole) - 1), st.integers(0, 7))
     def flip(offset, bit):
         damaged = bytearray(whole)

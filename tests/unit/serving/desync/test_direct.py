@@ -115,34 +115,37 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@seed(9112)
-@settings(max_examples=400, suppress_health_check=list(HealthCheck), database=None)
-@given(mutated(), st.lists(st.integers(0, 600), max_size=5))
-def test_where_the_network_cuts_changes_nothing(
-    out: World, connect: Callable[[], Any], data: bytes, cuts: list[int]
-) -> None:
+@pytest.mark.parametrize("examples", [100, pytest.param(400, marks=pytest.mark.full)])
+def test_where_the_network_cuts_changes_nothing(out: World, connect: Callable[[], Any], examples: int) -> None:
     """Any bytes get the same answers and the same end in one piece as in many, and none behind one that closes."""
-    whole = data + FOLLOWING
-    ends = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(whole)), len(whole)]
-    parts = [whole[start:end] for start, end in itertools.pairwise(ends)]
 
-    async def converse() -> tuple[Any, Any]:
-        return await told(connect, whole), await told(connect, *parts)
+    @seed(9112)
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
+    @given(mutated(), st.lists(st.integers(0, 600), max_size=5))
+    def same(data: bytes, cuts: list[int]) -> None:
+        whole = data + FOLLOWING
+        ends = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(whole)), len(whole)]
+        parts = [whole[start:end] for start, end in itertools.pairwise(ends)]
 
-    (one, closed), (many, closed_too) = out.run(converse())
+        async def converse() -> tuple[Any, Any]:
+            return await told(connect, whole), await told(connect, *parts)
 
-    def seen(given: list[Answer]) -> list[Any]:
-        return [(each.status, each.doubled, each.headers.get("connection")) for each in given]
+        (one, closed), (many, closed_too) = out.run(converse())
 
-    # What is answered before its end has come closes the connection, and may be told otherwise when the end is there.
-    both = min(len(one), len(many))
-    assert seen(one)[: both - 1] == seen(many)[: both - 1]
-    if both and "close" not in (one[both - 1].headers.get("connection"), many[both - 1].headers.get("connection")):
-        assert seen(one) == seen(many)
-        assert closed == closed_too
-    assert len(one) == both or closed_too
-    assert len(many) == both or closed
-    assert all(each.headers.get("connection") != "close" for each in one[:-1])
+        def seen(given: list[Answer]) -> list[Any]:
+            return [(each.status, each.doubled, each.headers.get("connection")) for each in given]
+
+        # What is answered before its end has come closes the connection, and may change when the end is there.
+        both = min(len(one), len(many))
+        assert seen(one)[: both - 1] == seen(many)[: both - 1]
+        if both and "close" not in (one[both - 1].headers.get("connection"), many[both - 1].headers.get("connection")):
+            assert seen(one) == seen(many)
+            assert closed == closed_too
+        assert len(one) == both or closed_too
+        assert len(many) == both or closed
+        assert all(each.headers.get("connection") != "close" for each in one[:-1])
+
+    same()
 
 
 def test_no_case_is_there_twice() -> None:

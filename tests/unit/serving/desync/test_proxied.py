@@ -70,12 +70,13 @@ def test_the_corpus_beside_others(behind: Any) -> None:
     assert behind(conversation) > 100
 
 
-def test_mutations_of_it_beside_others(behind: Any) -> None:
+@pytest.mark.parametrize("examples", [75, pytest.param(300, marks=pytest.mark.full)])
+def test_mutations_of_it_beside_others(behind: Any, examples: int) -> None:
     """Whatever becomes of them, and without waiting for it, strangers get their own answers."""
     tried: list[bytes] = []
 
     @seed(9112)
-    @settings(max_examples=300, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
     @given(mutated())
     def collect(data: bytes) -> None:
         tried.append(data)
