@@ -189,13 +189,13 @@ def open_serving(directory: Path, **settings: Any) -> Any:
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.serving.dataplane import Serving
+    from fivefold.serving.limits import ServingLimits
     from fivefold.serving.repository import Model, Models
-    from fivefold.serving.settings import OnlineSettings
 
     # Open as long as the process lives.
     telemetry.log_to(Path(os.devnull).open("w"))  # noqa: SIM115
     bundles = [Bundle.open(directory / name) for name in (ONE_FIELD, THIRTY_FIELDS)]
-    chosen = OnlineSettings(**settings)
+    chosen = ServingLimits(**settings)
     models = Models(Model(bundle, Scorer.open(bundle)) for bundle in bundles)
     return Serving(models, chosen, telemetry.Telemetry("online", log_sample=chosen.log_sample))
 

@@ -21,16 +21,16 @@ from fivefold.core.telemetry import Telemetry
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.grpc.server import Server, server
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 from tests.conformance.cases import Limits
 
 T = TypeVar("T")
 
 
-def _settings(limits: Limits) -> OnlineSettings:
+def _settings(limits: Limits) -> ServingLimits:
     given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
-    return OnlineSettings(log_sample=0.0, serve_bundles=True, **{name: value for name, value in given.items() if value})
+    return ServingLimits(log_sample=0.0, serve_bundles=True, **{name: value for name, value in given.items() if value})
 
 
 class InProcess:

@@ -20,8 +20,8 @@ from fivefold.serving.dataplane import Serving
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.grpc.server import server
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 INFER = "/v2/models/one-number/infer"
 TENSOR = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}
@@ -63,7 +63,7 @@ class Door:
         self._place = place
         keys.add(place, keys.make("first")[1])
         self._runner = asyncio.Runner()
-        settings = OnlineSettings(keys=str(place), log_sample=0.0)
+        settings = ServingLimits(keys=str(place), log_sample=0.0)
         guard = Guard.of(settings)
         assert guard is not None
         self._guard = guard

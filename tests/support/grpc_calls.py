@@ -22,8 +22,8 @@ from fivefold.guard import Guard
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.grpc.server import Server
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ class World:
 def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
     """Serve the bundles on a free port of loopback."""
     loop = Loop.shared()
-    chosen = OnlineSettings(**settings)
+    chosen = ServingLimits(**settings)
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
     serving = loop.call(lambda: Serving(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen)))
     server = loop.call(lambda: Server(serving, "127.0.0.1:0"))

@@ -18,8 +18,8 @@ from fivefold.core.telemetry import LOGGER, Telemetry
 from fivefold.guard import Guard
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ def world(
     bundles: Sequence[Bundle], *, prepare: Callable[[Serving], None] | None = None, **settings: Any
 ) -> Iterator[World]:
     """The bundles behind the application. `prepare` sees the `Serving` before the application is built."""
-    chosen = OnlineSettings(**{"log_sample": 0.0, **settings})
+    chosen = ServingLimits(**{"log_sample": 0.0, **settings})
     models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
     telemetry = Telemetry("online", log_sample=chosen.log_sample)
     serving = Serving(models, chosen, telemetry, Guard.of(chosen))

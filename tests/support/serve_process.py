@@ -20,7 +20,7 @@ SERVICES = Path(__file__).parents[2] / "services"
 _PROGRAM = """
 import json, sys
 from fivefold.core.errors import FivefoldError
-from fivefold.online.local import serve
+from fivefold.online.local.lifecycle import serve
 from fivefold.online.settings import OnlineSettings
 models, defaults, settings = json.loads(sys.argv[1])
 try:

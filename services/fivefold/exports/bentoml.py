@@ -151,21 +151,21 @@ from pathlib import Path
 
 import bentoml
 
-from fivefold.core.bundle import Bundle
-from fivefold.core.scorer import Scorer
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import read
 from fivefold.core.telemetry import Telemetry, log_to
 from fivefold.guard import Guard
-from fivefold.online.http import app
-from fivefold.online.models import Model, Models
-from fivefold.online.serving import Serving
-from fivefold.online.settings import OnlineSettings
+from fivefold.serving.dataplane import Serving
+from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Models
 
 BUNDLES = (
 @BUNDLES@
 )
 HERE = Path(__file__).resolve().parent
-SETTINGS = read(OnlineSettings)
+SETTINGS = read(ServingLimits)
 
 
 class Application:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.guard import Guard
+    from fivefold.serving.limits import ServingLimits
     from fivefold.serving.origins import Origins
-    from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 
 Given = TypeVar("Given")
@@ -51,7 +51,7 @@ class Serving:
     def __init__(
         self,
         models: Models,
-        settings: OnlineSettings,
+        settings: ServingLimits,
         telemetry: Telemetry,
         guard: Guard | None = None,
         suspects: Suspects | None = None,

@@ -22,8 +22,8 @@ from fivefold.serving.messages import Lengthy, expired
 from fivefold.serving.steps import Work
 
 if TYPE_CHECKING:
+    from fivefold.serving.limits import ServingLimits
     from fivefold.serving.repository import Model
-    from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Worker:
     def __init__(
         self,
         model: Model,
-        settings: OnlineSettings,
+        settings: ServingLimits,
         readers: ThreadPoolExecutor,
         suspects: Suspects | None = None,
     ) -> None:

@@ -31,8 +31,8 @@ from fivefold.guard import Guard, keys
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.grpc.servicer import Servicer, register
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 ONCE = Retries(attempts=1)
 
@@ -62,7 +62,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         made[name], entry = keys.make(name, **given)  # type: ignore[arg-type]  # the table's values are the arguments'
         keys.add(place, entry)
     chain = certificate(directory)
-    settings = OnlineSettings(keys=str(place), log_sample=0.0)
+    settings = ServingLimits(keys=str(place), log_sample=0.0)
     bundle = gate_bundle(directory / "gate")
     telemetry = Telemetry("online", log_sample=0.0)
     serving = Serving(Models([Model(bundle, Scorer.open(bundle))]), settings, telemetry, Guard.of(settings))

@@ -26,8 +26,8 @@ from fivefold.core.telemetry import Telemetry
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.grpc.server import server
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 _MODEL = b"""
 import numpy as np
@@ -105,7 +105,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     )
     serving = Serving(
         Models([Model(bundle, Scorer.open(bundle))]),
-        OnlineSettings(log_sample=0.0),
+        ServingLimits(log_sample=0.0),
         Telemetry("online", log_sample=0.0),
     )
     servers = _Servers(serving)

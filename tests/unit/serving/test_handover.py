@@ -32,7 +32,7 @@ def connected(port: int) -> socket.socket:
 
 _BORROWER = """
 import sys
-from fivefold.online.handover import borrow
+from fivefold.serving.handover import borrow
 listener = borrow(sys.argv[1])
 listener.listen()
 connection, _ = listener.accept()

@@ -20,9 +20,9 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.core.view import View
 from fivefold.serving.dataplane import Serving
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call, InferRequest
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Se
         scorer = Scorer.open(bundle)
         scorer._cost, scorer.foreseeable = cost, cost is not UNKNOWN
         models.append(Model(bundle, scorer))
-    chosen = OnlineSettings(**{"threads": 1, "burst_seconds": 3600.0, "retry_after": 2.5, **settings})
+    chosen = ServingLimits(**{"threads": 1, "burst_seconds": 3600.0, "retry_after": 2.5, **settings})
     out = Serving(Models(models), chosen, Telemetry("online", log_sample=0.0))
     try:
         yield out

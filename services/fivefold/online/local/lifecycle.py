@@ -41,7 +41,7 @@ from fivefold.online.local.signals import Stop, signals
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
 
 STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
 """What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""

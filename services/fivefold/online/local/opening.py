@@ -58,8 +58,8 @@ def _open(order: Order, events: IO[str]) -> None:
     from fivefold.delivery.fetch import fetch
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.local import banner
+    from fivefold.online.settings import OnlineSettings
     from fivefold.serving.repository import Model, Models
-    from fivefold.serving.settings import OnlineSettings
 
     settings, delivery = OnlineSettings(**_tuples(order.settings)), DeliverySettings(**_tuples(order.delivery))
     bundles = []

@@ -22,7 +22,7 @@ from fivefold.core.settings import address
 from fivefold.online.ray import loopback
 
 if TYPE_CHECKING:
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
 
 BLOCK = 160
 """Ports a run keeps for itself: one that marks the block as taken, Serve's six, and the replicas' ranges."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 
 
 class Arguments(BaseModel):

@@ -30,8 +30,8 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
 from fivefold.online.ray.utilisation import Load
+from fivefold.online.settings import OnlineSettings
 from fivefold.serving.endpoints import Door
-from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
     from ray.serve import Application

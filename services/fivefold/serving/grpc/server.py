@@ -15,7 +15,7 @@ from fivefold.serving.grpc.servicer import Servicer, register
 
 if TYPE_CHECKING:
     from fivefold.serving.dataplane import Serving
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
         self,
         serving: Serving,
         address: str,
-        settings: OnlineSettings | None = None,
+        settings: ServingLimits | None = None,
         *,
         servicer: Servicer | None = None,
         shared: bool = False,
@@ -106,6 +106,6 @@ def _refuse_strangers(address: str) -> None:
             raise RuntimeError(f"{address} is taken") from error
 
 
-def server(serving: Serving, address: str = "127.0.0.1:0", settings: OnlineSettings | None = None) -> Server:
+def server(serving: Serving, address: str = "127.0.0.1:0", settings: ServingLimits | None = None) -> Server:
     """A server for these models; call it where an event loop runs. Raises `RuntimeError` where the address is taken."""
     return Server(serving, address, settings)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fivefold.guard import Principal
     from fivefold.serving.dataplane import Serving
     from fivefold.serving.grpc.call import Context
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 INFERENCE: Final = "inference.GRPCInferenceService"
 
@@ -55,7 +55,7 @@ _MAKERS: Final[dict[tuple[bool, bool], Any]] = {
 class Servicer:
     """The methods of the inference and the health service, answered by one `Serving`."""
 
-    def __init__(self, serving: Serving, settings: OnlineSettings | None = None) -> None:
+    def __init__(self, serving: Serving, settings: ServingLimits | None = None) -> None:
         self._serving = serving
         self._settings = settings or serving.settings
         self._control = Control(serving)

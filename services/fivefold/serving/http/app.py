@@ -24,9 +24,9 @@ from fivefold.serving.http.dispatch import Lean
 from fivefold.serving.http.inference import admit, begin
 from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
 from fivefold.serving.http.routes import Handler, Surface, allow, response
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
 from fivefold.serving.origins import Origins
-from fivefold.serving.settings import OnlineSettings
 
 Files = dict[str, tuple[bytes, list[Header]]]
 """What never changes: path -> body and headers."""
@@ -42,7 +42,7 @@ _CAREFUL: Final[list[Header]] = [
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(serving: Serving, settings: OnlineSettings, *, local: bool = False) -> Lean:
+def app(serving: Serving, settings: ServingLimits, *, local: bool = False) -> Lean:
     """The ASGI application of a `Serving`; it works below a root path.
 
     `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
@@ -94,7 +94,7 @@ def _described(document: dict[str, Any]) -> Files:
     }
 
 
-def _page(settings: OnlineSettings, *, bundles: bool) -> Files:
+def _page(settings: ServingLimits, *, bundles: bool) -> Files:
     """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
     if not settings.page:
         return {}

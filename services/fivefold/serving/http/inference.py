@@ -24,7 +24,7 @@ from fivefold.serving.messages import Call, Codec
 if TYPE_CHECKING:
     from fivefold.guard import Guard, Principal
     from fivefold.guard.keys import Scope as Right
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def admit(guard: Guard, scope: Scope, headers: Headers, right: Right) -> Princip
         raise guard.refused(error, client[0] if client else "", forwarded) from None
 
 
-def check_headers(scope: Scope, settings: OnlineSettings) -> None:
+def check_headers(scope: Scope, settings: ServingLimits) -> None:
     """Raise `headers_too_large` for more header bytes than one request may have."""
     size = 0
     for name, value in scope["headers"]:
@@ -205,7 +205,7 @@ def _accepts(text: str, media_type: str) -> bool:
     return taken
 
 
-async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings, room: Room | None = None) -> bytes:
+async def read_body(headers: Headers, receive: Receive, settings: ServingLimits, room: Room | None = None) -> bytes:
     """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout`, `cancelled`, `overloaded`.
 
     What it holds beyond `FREE` bytes is taken from `room`, as it arrives, and left to the caller to give back.

@@ -22,13 +22,13 @@ from fivefold.core.telemetry import Telemetry
 from fivefold.serving.dataplane import Serving
 from fivefold.serving.http.openapi_document import inference, prefix_of
 from fivefold.serving.http.routes import Surface
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
 
 
 def router(
     *bundles: Bundle | str | Path,
-    settings: OnlineSettings | None = None,
+    settings: ServingLimits | None = None,
     telemetry: Telemetry | None = None,
     defaults: Mapping[str, str] | None = None,
 ) -> APIRouter:
@@ -41,7 +41,7 @@ def router(
     """
     if not bundles:
         raise ValueError("expected at least one bundle, got none")
-    settings = settings or OnlineSettings()
+    settings = settings or ServingLimits()
     if settings.guarded:
         # Passed over in silence, this would be an open door that its owner believes to be shut.
         raise ValueError("expected settings without keys or an oidc_issuer: who may ask is left to your dependencies")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fivefold.serving.http.problems import JSON, Reply
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
-from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
     from fivefold.core.columns import Columns
@@ -26,7 +26,7 @@ class V1:
     consumes: tuple[str, ...] = ("application/json",)
     produces: tuple[str, ...] = ("application/json",)
 
-    def __init__(self, settings: OnlineSettings) -> None:
+    def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 

@@ -19,10 +19,10 @@ from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
 from fivefold.serving.http.problems import JSON, Reply
 from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
 from fivefold.serving.oip.metadata import NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.serving.oip.selection import refuse_elsewhere, select
-from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
@@ -41,7 +41,7 @@ class V2:
     consumes: tuple[str, ...] = ("application/json", "application/octet-stream")
     produces: tuple[str, ...] = ("application/json", "application/octet-stream")
 
-    def __init__(self, settings: OnlineSettings) -> None:
+    def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fivefold.online.local import ports
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:

@@ -23,11 +23,11 @@ from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.local import ports
 from fivefold.online.ray import deployment
+from fivefold.online.settings import OnlineSettings
 from fivefold.serving import background
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.grpc.servicer import INFERENCE
 from fivefold.serving.handover import Keeper
-from fivefold.serving.settings import OnlineSettings
 
 
 def built(**arguments: Any) -> Any:
