@@ -39,7 +39,7 @@ app.kubernetes.io/component: online
 {{- /* No RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S. With it, HAProxy's process of before a reload closes its idle connections
 by itself, in spite of `idle-close-on-response`, and the gateway may just have sent a request on one. Without it such a
 connection is good for one more answer, which says that it closes (HTTP/1). */}}
-# The gateway's gRPC connections end at a HAProxy that no reload touches: haproxy_front says why.
+# The gateway's gRPC connections end at a HAProxy that no reload touches: grpc_proxy says why.
 - {name: FIVEFOLD_GRPC_FRONT, value: "1"}
 - {name: RAY_SERVE_HAPROXY_NBTHREAD, value: {{ .Values.online.proxyThreads | quote }}}
 # Serve gives up a proxy that is not up by then; a busy node needs more than its 5 and 30 seconds.

@@ -1,7 +1,7 @@
 """What one process that answers needs to know: its addresses, whom it lets in, and how much it takes.
 
 The class is checked when it is built. Reading it from variables and arguments is core's
-(`fivefold.core.settings.read`); how many such processes there are, and what starts them, is `fivefold.online.settings`'.
+(`fivefold.core.settings.read`); how many such processes there are is `fivefold.online.settings`'.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A HAProxy before Ray Serve's own, for gRPC behind a gateway: its connections outlive every reload.
 
-    python -I -S haproxy_front.py REAL_HAPROXY DIRECTORY BIND SOCKET PARENT < RAYS_CONFIGURATION
+    python -I -S grpc_proxy.py REAL_HAPROXY DIRECTORY BIND SOCKET PARENT < RAYS_CONFIGURATION
 
 Ray replaces HAProxy whenever a replica comes or goes, and the process that goes says GOAWAY on its HTTP/2 connections.
 Whoever sends a call in that moment has to ask again on another connection. gRPC's own clients and HAProxy do; a gateway
@@ -10,7 +10,7 @@ HAProxy that is never reloaded, BIND, and Ray's own listens at SOCKET behind it.
 
 The command returns when the front listens, and leaves its keeper behind, one for each PARENT, Ray's proxy actor: the
 keeper starts the front again should it die, and both end with the parent. Limits are those of Ray's configuration, and
-DIRECTORY holds the error answers. Like `haproxy_launch`, which starts this, it imports nothing of the package.
+DIRECTORY holds the error answers. Like `launch`, which starts this, it imports nothing of the package.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ _WHOLE = re.compile(r"(?m)^[ \t]+(http-request wait-for-body .*)$")
 
 
 def config(rays: str, directory: str, bind: str, server: str, tls: str = "") -> str:
-    """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `haproxy_launch` has
+    """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `launch` has
     edited it. What is read whole there is read whole here, or it could not be asked again; a connection that asks
     nothing ends after the same times, and there are as many."""
     door = _DOOR.search(rays)

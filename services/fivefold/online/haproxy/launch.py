@@ -1,6 +1,6 @@
 """Stands in for the `haproxy` binary that Ray Serve starts: edits the configuration, then becomes the real one.
 
-    python -I -S haproxy_launch.py REAL_HAPROXY [haproxy's own arguments]
+    python -I -S launch.py REAL_HAPROXY [haproxy's own arguments]
 
 Ray writes the configuration anew before every start and reload; what it cannot be told by a setting is corrected here:
 - HAProxy dies with the process that started it.
@@ -19,7 +19,7 @@ Ray writes the configuration anew before every start and reload; what it cannot 
 - No answer names the program that gave it.
 - With `FIVEFOLD_TLS_CERT` (a file in PEM) both doors speak TLS.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
-- With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`haproxy_front`), which no reload touches.
+- With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`grpc_proxy`), which no reload touches.
 - `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
   together with the replicas' own ports.
 
@@ -327,7 +327,7 @@ def _prepare(path: Path, binary: str, front: bool) -> None:
         path.write_text(edited)
     last.write_text(edited)
     if door:
-        script = Path(__file__).with_name("haproxy_front.py")
+        script = Path(__file__).with_name("grpc_proxy.py")
         words = [
             sys.executable,
             "-I",

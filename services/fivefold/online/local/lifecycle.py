@@ -34,7 +34,7 @@ from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
-from fivefold.online.local import banner, opening, ports, watch
+from fivefold.online.local import banner, environment, opening, ports, watch
 from fivefold.online.local.child import Child, Ended
 from fivefold.online.local.ray_process import Order
 from fivefold.online.local.signals import Stop, signals
@@ -94,7 +94,7 @@ def serve(
             run.wait()
         except Stopped:
             return 128 + stop.signum
-        except (ports.PortTaken, ports.Lacking, EngineFailed) as error:
+        except (ports.PortTaken, environment.Lacking, EngineFailed) as error:
             # What Ray and its workers have said may quote a reference.
             print(f"error: {redact.text(str(error))}", file=err, flush=True)
             return 1
@@ -115,7 +115,7 @@ class Run:
         stop: Stop,
     ) -> None:
         """Raises `claims.PortTaken`, `claims.Lacking`, and `BundleInvalid` for what is no reference."""
-        ports.check_descriptors()
+        environment.check_descriptors()
         self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
         # A replica has other variables and another directory, and must find what was fetched here.
         self._delivery = replace(
@@ -149,7 +149,7 @@ class Run:
             self._directory = scratch.path
             self._log_path = self._directory / "requests.log"
             self._log = undo.enter_context(self._log_path.open("a+", encoding="utf-8", errors="replace"))
-            self._environment = ports.environment(self._directory, self._base, self._settings)
+            self._environment = environment.variables(self._directory, self._base, self._settings)
             self._claimed = undo.pop_all()
 
     def start(self) -> None:

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from fivefold.local import processes
 from fivefold.local import ray_start as local_ray
-from fivefold.online.local import ports
+from fivefold.online.local import environment
 from fivefold.online.ray import loopback
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Order:
 def main(argv: list[str]) -> None:
     """Run until standard input ends; the exit status is 0, or 1 for a start that failed."""
     processes.adopt_orphans()
-    ports.raise_descriptors()
+    environment.raise_descriptors()
     with os.fdopen(int(argv[0]), "w", buffering=1) as events:
         import ray  # noqa: F401  # loaded while `lifecycle` checks the bundles
 
