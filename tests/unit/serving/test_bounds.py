@@ -21,8 +21,8 @@ from fivefold.core.errors import ContractError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.serving.admission import FREE, Room
 from fivefold.serving.grpc.call import parse
+from fivefold.serving.grpc.grpc_server import _ping_milliseconds
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.grpc.server import _ping_milliseconds
 from fivefold.serving.http.inference import _inflate
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import INLINE_SECONDS, Call, Lengthy

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stop:
+class StopSignals:
     """How often the user asked for the end, and a descriptor that wakes whoever waits for that."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class Stop:
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[Stop]:
+def signals() -> Iterator[StopSignals]:
     """Count the signals of `STOP_SIGNALS`, for the length of a `with`; only the main thread may."""
-    stop = Stop()
+    stop = StopSignals()
     before = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
     try:
         yield stop

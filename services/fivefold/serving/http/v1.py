@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.serving.http.problems import JSON, Reply
+from fivefold.serving.http.http_errors import JSON, HttpReply
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
 
@@ -43,14 +43,14 @@ class V1:
         )
         return InferRequest(reading, view.outputs, by_column=by_column)
 
-    def encode(self, answer: Answer, request: InferRequest) -> Reply:
+    def encode(self, answer: Answer, request: InferRequest) -> HttpReply:
         """See `Codec`."""
         columns = answer.columns
         said: dict[str, Any] = (
             {"outputs": _outputs(columns)} if request.by_column else {"predictions": columns.to_records()}
         )
         said["metadata"] = answer.metadata
-        return Reply(200, [JSON], msgspec.json.encode(said))
+        return HttpReply(200, [JSON], msgspec.json.encode(said))
 
 
 def _outputs(columns: Columns) -> Any:
