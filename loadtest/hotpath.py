@@ -184,20 +184,20 @@ class Context:
 
 
 def open_serving(directory: Path, **settings: Any) -> Any:
-    """The `Serving` of both bundles; log lines are made and go nowhere."""
+    """The `Dataplane` of both bundles; log lines are made and go nowhere."""
     from fivefold.core import telemetry
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.runtime.scorer import Scorer
-    from fivefold.serving.dataplane import Serving
-    from fivefold.serving.repository import Model, Models
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.dataplane import Dataplane
+    from fivefold.serving.limits import ServingLimits
+    from fivefold.serving.repository import Model, Repository
 
     # Open as long as the process lives.
     telemetry.log_to(Path(os.devnull).open("w"))  # noqa: SIM115
     bundles = [Bundle.open(directory / name) for name in (ONE_FIELD, THIRTY_FIELDS)]
-    chosen = OnlineSettings(**settings)
-    models = Models(Model(bundle, Scorer.open(bundle)) for bundle in bundles)
-    return Serving(models, chosen, telemetry.Telemetry("online", log_sample=chosen.log_sample))
+    chosen = ServingLimits(**settings)
+    models = Repository(Model(bundle, Scorer.open(bundle)) for bundle in bundles)
+    return Dataplane(models, chosen, telemetry.Telemetry("online", log_sample=chosen.log_sample))
 
 
 def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, Callable[[], Awaitable[bool]]]:

@@ -22,7 +22,7 @@ from fivefold.batch.run.execute import score
 from fivefold.cli import _parser
 from fivefold.commands import score as scoring
 from fivefold.guard.keyring import Keyring
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 from tests.support.http_calls import client
 from tests.support.serve_process import SERVICES, Host, running
 

@@ -23,7 +23,7 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.packing.golden import made
-from fivefold.serving.http.problems import HTTP_STATUS
+from fivefold.serving.http.http_errors import HTTP_STATUS
 from loadtest.load.scenario import Scenario
 
 Record = dict[str, Any]

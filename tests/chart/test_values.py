@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fivefold.core.telemetry import SECONDS
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 from tests.chart.rendering import CHART, ROOT, SCENARIOS, helm, template
 
 DIGEST = "a" * 64

@@ -18,19 +18,19 @@ import fivefold
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Serving
-from fivefold.serving.grpc.server import Server, server
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.grpc.grpc_server import GrpcServer, server
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 from tests.conformance.cases import Limits
 
 T = TypeVar("T")
 
 
-def _settings(limits: Limits) -> OnlineSettings:
+def _settings(limits: Limits) -> ServingLimits:
     given: dict[str, Any] = {"max_rows": limits.max_rows, "max_json_depth": limits.max_depth}
-    return OnlineSettings(log_sample=0.0, serve_bundles=True, **{name: value for name, value in given.items() if value})
+    return ServingLimits(log_sample=0.0, serve_bundles=True, **{name: value for name, value in given.items() if value})
 
 
 class InProcess:
@@ -39,11 +39,11 @@ class InProcess:
     def __init__(self, bundles: Mapping[str, Bundle]) -> None:
         self._bundles = bundles
         self._runner = asyncio.Runner()
-        self._servings: dict[Limits, Serving] = {}
+        self._servings: dict[Limits, Dataplane] = {}
         self._clients: dict[Limits, httpx.AsyncClient] = {}
         self._mounted: dict[Limits, httpx.AsyncClient] = {}
         self._open_apps = AsyncExitStack()
-        self._servers: list[Server] = []
+        self._servers: list[GrpcServer] = []
         self._channels: dict[Limits, grpc.aio.Channel] = {}
 
     def run(self, work: Awaitable[T]) -> T:
@@ -54,11 +54,11 @@ class InProcess:
 
         return self._runner.run(wait())
 
-    def serving(self, limits: Limits) -> Serving:
+    def serving(self, limits: Limits) -> Dataplane:
         """The one path behind both transports."""
         if limits not in self._servings:
-            models = Models(Model(bundle, Scorer.open(bundle)) for bundle in self._bundles.values())
-            self._servings[limits] = Serving(models, _settings(limits), Telemetry("online", log_sample=0.0))
+            models = Repository(Model(bundle, Scorer.open(bundle)) for bundle in self._bundles.values())
+            self._servings[limits] = Dataplane(models, _settings(limits), Telemetry("online", log_sample=0.0))
         return self._servings[limits]
 
     def client(self, limits: Limits) -> httpx.AsyncClient:
@@ -87,7 +87,7 @@ class InProcess:
             self._channels[limits] = self.run(self._open(self.serving(limits)))
         return self._channels[limits]
 
-    async def _open(self, serving: Serving) -> grpc.aio.Channel:
+    async def _open(self, serving: Dataplane) -> grpc.aio.Channel:
         started = server(serving, "127.0.0.1:0")
         await started.start()
         self._servers.append(started)

@@ -20,7 +20,7 @@ from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBin
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.runtime.scorer import Scorer
-from fivefold.serving.http.problems import HTTP_STATUS
+from fivefold.serving.http.http_errors import HTTP_STATUS
 from tests.conformance.bad_contracts import CONTRACTS, GOOD
 from tests.conformance.bad_requests import GRPC, HTTP
 from tests.conformance.cases import Limits, load_contract

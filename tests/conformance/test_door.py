@@ -16,12 +16,12 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard, keys
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.grpc.grpc_server import server
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.grpc.server import server
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 INFER = "/v2/models/one-number/infer"
 TENSOR = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}
@@ -63,12 +63,12 @@ class Door:
         self._place = place
         keys.add(place, keys.make("first")[1])
         self._runner = asyncio.Runner()
-        settings = OnlineSettings(keys=str(place), log_sample=0.0)
+        settings = ServingLimits(keys=str(place), log_sample=0.0)
         guard = Guard.of(settings)
         assert guard is not None
         self._guard = guard
         telemetry = Telemetry("online", log_sample=0.0)
-        self._serving = Serving(Models([Model(bundle, Scorer.open(bundle))]), settings, telemetry, guard)
+        self._serving = Dataplane(Repository([Model(bundle, Scorer.open(bundle))]), settings, telemetry, guard)
         self._runner.run(self._open())
 
     async def _open(self) -> None:

@@ -18,9 +18,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
-from fivefold.serving.grpc.problems import GRPC_STATUS
+from fivefold.serving.grpc.grpc_errors import GRPC_STATUS
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.http.problems import HTTP_STATUS
+from fivefold.serving.http.http_errors import HTTP_STATUS
 from tests.conformance.asking import request_id
 from tests.conformance.cases import Case, Limits, RawTensor, canonical, from_array, load_contract
 from tests.conformance.drivers import Outcome, Refusal, refusal_of_body

@@ -15,11 +15,11 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard
-from fivefold.serving.dataplane import Serving
-from fivefold.serving.grpc.server import Server
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.grpc.grpc_server import GrpcServer
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 from tests.support.grpc_calls import SECONDS, Loop
 
 
@@ -47,12 +47,12 @@ def served(bundles: Sequence[Bundle], port: int = 0, keys: str = "", *, serve_bu
     `keys` is a file of API keys for a server that asks for one.
     """
     loop = Loop.shared()
-    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    limits = OnlineSettings(log_sample=0.0, keys=keys, serve_bundles=serve_bundles)
-    serving = loop.call(lambda: Serving(models, limits, Telemetry("online", log_sample=0.0), Guard.of(limits)))
-    grpc = loop.call(lambda: Server(serving, "127.0.0.1:0"))
+    models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
+    limits = ServingLimits(log_sample=0.0, keys=keys, serve_bundles=serve_bundles)
+    serving = loop.call(lambda: Dataplane(models, limits, Telemetry("online", log_sample=0.0), Guard.of(limits)))
+    grpc = loop.call(lambda: GrpcServer(serving, "127.0.0.1:0"))
     loop.run(grpc.start)
-    settings = OnlineSettings(grpc=grpc.address)
+    settings = ServingLimits(grpc=grpc.address)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))

@@ -19,11 +19,11 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.grpc.grpc_server import GrpcServer
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.grpc.server import Server
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 T = TypeVar("T")
 
@@ -161,7 +161,7 @@ class Reply:
 class World:
     """A running server with its models, and a channel to it."""
 
-    def __init__(self, server: Server, serving: Serving) -> None:
+    def __init__(self, server: GrpcServer, serving: Dataplane) -> None:
         self.server = server
         self.serving = serving
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -223,10 +223,10 @@ class World:
 def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
     """Serve the bundles on a free port of loopback."""
     loop = Loop.shared()
-    chosen = OnlineSettings(**settings)
-    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    serving = loop.call(lambda: Serving(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen)))
-    server = loop.call(lambda: Server(serving, "127.0.0.1:0"))
+    chosen = ServingLimits(**settings)
+    models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
+    serving = loop.call(lambda: Dataplane(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen)))
+    server = loop.call(lambda: GrpcServer(serving, "127.0.0.1:0"))
     loop.run(server.start)
     out = World(server, serving)
     try:

@@ -16,10 +16,10 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import LOGGER, Telemetry
 from fivefold.guard import Guard
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Exchange:
 class World:
     """The application with its models, and the loop that drives them."""
 
-    def __init__(self, serving: Serving, runner: asyncio.Runner) -> None:
+    def __init__(self, serving: Dataplane, runner: asyncio.Runner) -> None:
         self.serving = serving
         self.app = app(serving, serving.settings)
         self.lines: list[dict[str, Any]] = []
@@ -170,13 +170,13 @@ def log_lines() -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def world(
-    bundles: Sequence[Bundle], *, prepare: Callable[[Serving], None] | None = None, **settings: Any
+    bundles: Sequence[Bundle], *, prepare: Callable[[Dataplane], None] | None = None, **settings: Any
 ) -> Iterator[World]:
-    """The bundles behind the application. `prepare` sees the `Serving` before the application is built."""
-    chosen = OnlineSettings(**{"log_sample": 0.0, **settings})
-    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
+    """The bundles behind the application. `prepare` sees the `Dataplane` before the application is built."""
+    chosen = ServingLimits(**{"log_sample": 0.0, **settings})
+    models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
     telemetry = Telemetry("online", log_sample=chosen.log_sample)
-    serving = Serving(models, chosen, telemetry, Guard.of(chosen))
+    serving = Dataplane(models, chosen, telemetry, Guard.of(chosen))
     if prepare:
         prepare(serving)
     with asyncio.Runner() as runner, log_lines() as lines:

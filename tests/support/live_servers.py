@@ -14,10 +14,10 @@ import uvicorn
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 SECONDS = 30.0
 
@@ -25,9 +25,9 @@ SECONDS = 30.0
 @contextlib.contextmanager
 def serving(bundles: Sequence[Bundle], defaults: Mapping[str, str] | None = None) -> Iterator[str]:
     """The URL of a server that answers for the bundles."""
-    settings = OnlineSettings(log_sample=0.0)
-    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in bundles], defaults=defaults)
-    inner = Serving(models, settings, Telemetry("online", log_sample=0.0))
+    settings = ServingLimits(log_sample=0.0)
+    models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles], defaults=defaults)
+    inner = Dataplane(models, settings, Telemetry("online", log_sample=0.0))
     try:
         with running(app(inner, settings)) as url:
             yield url

@@ -21,7 +21,7 @@ _PROGRAM = """
 import json, sys
 from fivefold.core.errors import FivefoldError
 from fivefold.online.local.lifecycle import serve
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 models, defaults, settings = json.loads(sys.argv[1])
 try:
     sys.exit(serve(models, OnlineSettings(**settings), defaults=defaults))

@@ -12,7 +12,7 @@ from fivefold.commands.words import USAGE, add, complain, pair
 def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
 
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
     if arguments.cors:

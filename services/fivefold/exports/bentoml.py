@@ -156,16 +156,16 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import read
 from fivefold.core.telemetry import Telemetry, log_to
 from fivefold.guard import Guard
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 BUNDLES = (
 @BUNDLES@
 )
 HERE = Path(__file__).resolve().parent
-SETTINGS = read(OnlineSettings)
+SETTINGS = read(ServingLimits)
 
 
 class Application:
@@ -176,7 +176,7 @@ class Application:
         log_to(sys.stderr)
         telemetry = Telemetry("online", log_sample=SETTINGS.log_sample)
         self.guard = Guard.of(SETTINGS)
-        self.serving = Serving(Models(models()), SETTINGS, telemetry, self.guard)
+        self.serving = Dataplane(Repository(models()), SETTINGS, telemetry, self.guard)
         if self.guard is not None:
             self.guard.start()
         self.answer = app(self.serving, SETTINGS)

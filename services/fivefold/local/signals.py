@@ -14,7 +14,7 @@ from collections.abc import Iterator
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stop:
+class StopSignals:
     """How often the user asked for the end, and a descriptor that wakes whoever waits for that."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stopping(*, under_nohup: bool = True) -> Iterator[Stop]:
+def stopping(*, under_nohup: bool = True) -> Iterator[StopSignals]:
     """Count `STOP_SIGNALS` for the length of a `with`, and restore their handlers; only the main thread may.
 
     Where hangups were ignored before, as under nohup, they stay so; without `under_nohup` they count all the same.
@@ -70,7 +70,7 @@ def stopping(*, under_nohup: bool = True) -> Iterator[Stop]:
         for signum in STOP_SIGNALS
         if not (under_nohup and signum == signal.SIGHUP and signal.getsignal(signum) == signal.SIG_IGN)
     ]
-    stop = Stop()
+    stop = StopSignals()
     before = {signum: signal.signal(signum, stop) for signum in wanted}
     try:
         yield stop

@@ -33,7 +33,7 @@ from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.release.contract_difference import first_difference
-from fivefold.serving.repository import Model, Models
+from fivefold.serving.repository import Model, Repository
 
 Verdict = Literal["ok", "accepted", "refused"]
 
@@ -117,7 +117,7 @@ def check(
 
 def _open(
     references: Iterable[str], delivery: DeliverySettings, defaults: Mapping[str, str], findings: list[ReleaseFinding]
-) -> Models | None:
+) -> Repository | None:
     """The models as a server would have them; None where one of them must not be served."""
     models: list[Model] = []
     whole = True
@@ -138,7 +138,7 @@ def _open(
         says = f"bundle {bundle.digest[:16]}… opens, {bundle.golden()[0].rows} golden rows answered{signed}"
         findings.append(ReleaseFinding(f"{bundle.name}@{bundle.version}", "ok", says))
     try:
-        return Models(models, defaults=defaults) if whole else None
+        return Repository(models, defaults=defaults) if whole else None
     except ValueError as err:
         findings.append(_refused("models", BundleInvalid(str(err))))
         return None
@@ -172,7 +172,7 @@ def _ask(
 
 
 def _compare(
-    name: str, served: Mapping[str | None, Contract], models: Models, accepted: Accepted
+    name: str, served: Mapping[str | None, Contract], models: Repository, accepted: Accepted
 ) -> Iterable[ReleaseFinding]:
     if name not in models.names():
         says = "is served, the release does not have it"

@@ -1,7 +1,7 @@
 """Tasks that live as long as the process: none of them ends unheard.
 
     periodic   what repeats by itself (metrics, the count of replicas, the drain's sign): begun again after a pause
-    vital      what answers requests: without it the process is a door that nobody opens, so it ends, and its
+    vital      what answers requests: without it the process is a port that nobody answers at, so it ends, and its
                supervisor starts another one
 
 Either way the log says which task, and why. Threads of the guard hold to the same by themselves (`guard`); what a

@@ -1,6 +1,6 @@
 """The whole inference path, in one place: admit, decode and check, score, encode, count, time and log.
 
-Every transport comes through `Serving.answer`; it hands over its codec, which turns its own bytes into an
+Every transport comes through `Dataplane.answer`; it hands over its codec, which turns its own bytes into an
 `InferRequest` and an `Answer` into its own bytes. Wire forms, status codes and headers are left to the transports; the
 rules on data and the model's own call are core's; opening bundles and starting servers is the host's.
 """
@@ -21,17 +21,17 @@ from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import ContractError, FivefoldError, InternalError
 from fivefold.serving.admission import Room
 from fivefold.serving.messages import Call, Codec
-from fivefold.serving.repository import Model, Models, Statistics
-from fivefold.serving.scheduler import Worker
-from fivefold.serving.steps import Work
+from fivefold.serving.repository import Model, Repository, Statistics
+from fivefold.serving.scheduler import Scheduler
+from fivefold.serving.steps import Inference
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from fivefold.core.telemetry import Lane, Telemetry
     from fivefold.guard import Guard
+    from fivefold.serving.limits import ServingLimits
     from fivefold.serving.origins import Origins
-    from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 
 Given = TypeVar("Given")
@@ -45,13 +45,13 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
 
 
-class Serving:
+class Dataplane:
     """Answers requests with the models of this process. One event loop drives it; the counters are that loop's own."""
 
     def __init__(
         self,
-        models: Models,
-        settings: OnlineSettings,
+        models: Repository,
+        settings: ServingLimits,
         telemetry: Telemetry,
         guard: Guard | None = None,
         suspects: Suspects | None = None,
@@ -70,7 +70,7 @@ class Serving:
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
-        self._workers = {model: Worker(model, settings, self._readers, suspects) for model in models}
+        self._schedulers = {model: Scheduler(model, settings, self._readers, suspects) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -88,7 +88,7 @@ class Serving:
     @property
     def inflight(self) -> int:
         """Requests in work, of all models."""
-        return sum(worker.inflight for worker in self._workers.values())
+        return sum(scheduler.inflight for scheduler in self._schedulers.values())
 
     @property
     def ready(self) -> bool:
@@ -102,8 +102,8 @@ class Serving:
     def close(self) -> None:
         """Let the threads finish what they have begun, drop the rest, and close the scorers."""
         self._draining = True
-        for worker in self._workers.values():
-            worker.close()
+        for scheduler in self._schedulers.values():
+            scheduler.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
 
     def request_id(self, given: str | None = None) -> str:
@@ -122,15 +122,15 @@ class Serving:
         Raises `FivefoldError` only, and `asyncio.CancelledError`. Every way out is counted, timed and logged here.
         """
         model: Model | None = None
-        work: Work[Given, T] | None = None
+        inference: Inference[Given, T] | None = None
         code, error = vocabulary.HEALTHY, None
         span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
         call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
         try:
             model = self.models.find(name, version)
             self._set_deadline(call)
-            work = Work(model, call, codec, given)
-            return await self._workers[model].run(work)
+            inference = Inference(model, call, codec, given)
+            return await self._schedulers[model].run(inference)
         except asyncio.CancelledError:
             code = "cancelled"
             raise
@@ -142,7 +142,7 @@ class Serving:
             code = error.code
             raise error from err
         finally:
-            self._finish(model, work, call, code, error, span)
+            self._finish(model, inference, call, code, error, span)
 
     def refuse(self, call: Call, error: FivefoldError, model: Model | None = None) -> FivefoldError:
         """Count and log a request that ended before it could reach `answer`; gives the error back."""
@@ -161,29 +161,29 @@ class Serving:
     def _finish(
         self,
         model: Model | None,
-        work: Work[Any, Any] | None,
+        inference: Inference[Any, Any] | None,
         call: Call,
         code: str,
         error: FivefoldError | None,
         span: Span | None,
     ) -> None:
         if model is None:
-            lane: Lane = self.telemetry.lane(call.transport)
+            counters: Lane = self.telemetry.lane(call.transport)
             rows = 0
         else:
-            lane = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
-            rows = work.rows if work else 0
+            counters = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
+            rows = inference.rows if inference else 0
             if rows:
-                lane.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
-            _count(model.statistics, work, code, call.started)
-        if work is not None and work.scored:
-            lane.score_seconds.observe(work.scored - work.scoring)
+                counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
+            _count(model.statistics, inference, code, call.started)
+        if inference is not None and inference.scored:
+            counters.score_seconds.observe(inference.scored - inference.scoring)
         trace_id = call.traceparent[3:35] if call.traceparent else ""
         self.telemetry.finished(
-            lane, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error
+            counters, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error
         )
         if span is not None:
-            self.telemetry.end_span(span, work.stages() if work else (), code)
+            self.telemetry.end_span(span, inference.stages() if inference else (), code)
 
 
 def timeout_seconds(text: str) -> float:
@@ -211,20 +211,20 @@ def _outcome(error: FivefoldError | None) -> str:
     return "refused" if isinstance(error, ContractError) else "failed"
 
 
-def _count(statistics: Statistics, work: Work[Any, Any] | None, code: str, started: float) -> None:
+def _count(statistics: Statistics, inference: Inference[Any, Any] | None, code: str, started: float) -> None:
     now = time.perf_counter()
     spent = round((now - started) * 1e9)
-    if code != vocabulary.HEALTHY or work is None:
+    if code != vocabulary.HEALTHY or inference is None:
         statistics.failed += 1
         statistics.fail_ns += spent
         return
     statistics.succeeded += 1
-    statistics.rows += work.rows
+    statistics.rows += inference.rows
     statistics.success_ns += spent
-    statistics.check_ns += round((work.checked - work.checking) * 1e9)
-    statistics.score_ns += round((work.scored - work.scoring) * 1e9)
-    statistics.encode_ns += round((work.encoded - work.scored) * 1e9)
-    if work.queued:
-        begun = work.checking if work.checking > work.queued else work.scoring
-        statistics.queue_ns += round((begun - work.queued) * 1e9)
+    statistics.check_ns += round((inference.checked - inference.checking) * 1e9)
+    statistics.score_ns += round((inference.scored - inference.scoring) * 1e9)
+    statistics.encode_ns += round((inference.encoded - inference.scored) * 1e9)
+    if inference.queued:
+        begun = inference.checking if inference.checking > inference.queued else inference.scoring
+        statistics.queue_ns += round((begun - inference.queued) * 1e9)
     statistics.last = time.time_ns() // 1_000_000

@@ -21,7 +21,7 @@ from fivefold.core.errors import AccessError
 from fivefold.core.settings import address, is_loopback
 
 if TYPE_CHECKING:
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 METHODS: Final = b"GET, HEAD, POST, OPTIONS"
 
@@ -51,7 +51,7 @@ Headers = Mapping[bytes, bytes]
 class Origins:
     """What one server says of origins. Looks at headers alone, and keeps nothing of a request."""
 
-    def __init__(self, settings: OnlineSettings, *, local: bool) -> None:
+    def __init__(self, settings: ServingLimits, *, local: bool) -> None:
         """`local` holds the server to its own names: right where its addresses are those of the settings."""
         host, port = address(settings.http)
         self.local = local and not settings.guarded and is_loopback(host)
@@ -67,7 +67,7 @@ class Origins:
         """Whether any origin is let in."""
 
     @classmethod
-    def of(cls, settings: OnlineSettings, *, local: bool) -> Origins | None:
+    def of(cls, settings: ServingLimits, *, local: bool) -> Origins | None:
         """None where nothing is to be looked at."""
         made = cls(settings, local=local)
         return made if made.local or made.cors else None

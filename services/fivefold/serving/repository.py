@@ -67,7 +67,7 @@ class Model:
         return self.view
 
 
-class Models:
+class Repository:
     """The models that a process serves, by name and version, with a default version for each name."""
 
     def __init__(self, models: Iterable[Model], *, defaults: Mapping[str, str] | None = None) -> None:

@@ -19,11 +19,11 @@ from fivefold.core.errors import Interrupted, Unavailable
 from fivefold.serving.admission import Admission
 from fivefold.serving.batching import Batcher, Gatherer, pays
 from fivefold.serving.messages import Lengthy, expired
-from fivefold.serving.steps import Work
+from fivefold.serving.steps import Inference
 
 if TYPE_CHECKING:
+    from fivefold.serving.limits import ServingLimits
     from fivefold.serving.repository import Model
-    from fivefold.serving.settings import OnlineSettings
     from fivefold.serving.suspects import Suspects
 
 T = TypeVar("T")
@@ -33,13 +33,13 @@ Begun = tuple["asyncio.Future[U]", Callable[[], object]]
 """A step in a thread: the future of its result, and what gives it up before it has begun."""
 
 
-class Worker:
+class Scheduler:
     """What runs one model. One event loop drives it."""
 
     def __init__(
         self,
         model: Model,
-        settings: OnlineSettings,
+        settings: ServingLimits,
         readers: ThreadPoolExecutor,
         suspects: Suspects | None = None,
     ) -> None:
@@ -67,81 +67,83 @@ class Worker:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._scorer.close()
 
-    async def run(self, work: Work[Any, T]) -> T:
+    async def run(self, inference: Inference[Any, T]) -> T:
         """Take a request through all its steps; raises `Unavailable` where too many are in work already."""
         if self.inflight >= self._settings.max_inflight:
             raise self._overloaded(f"{self.inflight} requests are in work already")
         self.inflight += 1
         try:
-            return await self._run(work)
+            return await self._run(inference)
         finally:
             self.inflight -= 1
 
-    async def _run(self, work: Work[Any, T]) -> T:
+    async def _run(self, inference: Inference[Any, T]) -> T:
         settings = self._settings
-        if work.call.size > settings.inline_bytes:
-            await self._check_elsewhere(work)
+        if inference.call.size > settings.inline_bytes:
+            await self._check_elsewhere(inference)
         else:
             try:
-                work.check()
+                inference.check()
             except Lengthy:
-                await self._check_elsewhere(work)
-        seconds = self._scorer.seconds(work.rows)
+                await self._check_elsewhere(inference)
+        seconds = self._scorer.seconds(inference.rows)
         if seconds > settings.inline_seconds or not self._scorer.foreseeable:
-            return await self._away(work, seconds)
+            return await self._away(inference, seconds)
         if self._gatherer is not None and self._gatherer.crowded():
-            answer: T = await self._gatherer.add(work)
+            answer: T = await self._gatherer.add(inference)
             return answer
-        return work.score()
+        return inference.score()
 
-    async def _check_elsewhere(self, work: Work[Any, T]) -> None:
-        work.call.patience = math.inf
-        await self._elsewhere(work, lambda: self._thread(self._readers, work.check))
+    async def _check_elsewhere(self, inference: Inference[Any, T]) -> None:
+        inference.call.patience = math.inf
+        await self._elsewhere(inference, lambda: self._thread(self._readers, inference.check))
 
-    async def _away(self, work: Work[Any, T], seconds: float) -> T:
+    async def _away(self, inference: Inference[Any, T], seconds: float) -> T:
         """Score in a thread of the model's; raises `Unavailable` where that would take too long to begin."""
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
-        work.queued = time.perf_counter()
-        work.suspects = self._suspects
+        inference.queued = time.perf_counter()
+        inference.suspects = self._suspects
 
         def begin() -> Begun[T]:
             if self._batcher is not None:
-                job, give_up = self._batcher.add(work)
+                job, give_up = self._batcher.add(inference)
             else:
-                job, give_up = self._thread(self._pool, work.score)
+                job, give_up = self._thread(self._pool, inference.score)
             self._admission.begin(seconds)
 
             def ended(ended: asyncio.Future[T]) -> None:
                 self._admission.end(seconds, counts=not ended.cancelled())
-                work.leave()
+                inference.leave()
 
             job.add_done_callback(ended)
             return job, give_up
 
-        return await self._elsewhere(work, begin)
+        return await self._elsewhere(inference, begin)
 
-    async def _elsewhere(self, work: Work[Any, Any], begin: Callable[[], Begun[U]]) -> U:
+    async def _elsewhere(self, inference: Inference[Any, Any], begin: Callable[[], Begun[U]]) -> U:
         """Begin a step that runs in a thread, and wait for it until the time is up or the caller has gone."""
-        call = work.call
+        call = inference.call
         gone = asyncio.ensure_future(call.gone()) if call.gone else None
         try:
             job, give_up = begin()
             try:
-                return await self._wait(work, job, gone)
+                return await self._wait(inference, job, gone)
             finally:
                 if not job.done():
                     # A thread that has begun cannot be stopped: until it ends, its work still counts against the limit.
                     self.inflight += 1
                     job.add_done_callback(self._abandoned)
-                    work.abandoned = True
+                    inference.abandoned = True
                     give_up()
         finally:
             if gone is not None:
                 gone.cancel()
 
-    async def _wait(self, work: Work[Any, Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None) -> U:
-        deadline = work.call.deadline
+    async def _wait(
+        self, inference: Inference[Any, Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None
+    ) -> U:
+        deadline = inference.call.deadline
         left = None if deadline is None else deadline - time.monotonic()
         waiting: set[asyncio.Future[Any]] = {job} if gone is None else {job, gone}
         await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)

@@ -28,11 +28,11 @@ from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard, keys
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.grpc.servicer import Servicer, register
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 ONCE = Retries(attempts=1)
 
@@ -62,10 +62,10 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         made[name], entry = keys.make(name, **given)  # type: ignore[arg-type]  # the table's values are the arguments'
         keys.add(place, entry)
     chain = certificate(directory)
-    settings = OnlineSettings(keys=str(place), log_sample=0.0)
+    settings = ServingLimits(keys=str(place), log_sample=0.0)
     bundle = gate_bundle(directory / "gate")
     telemetry = Telemetry("online", log_sample=0.0)
-    serving = Serving(Models([Model(bundle, Scorer.open(bundle))]), settings, telemetry, Guard.of(settings))
+    serving = Dataplane(Repository([Model(bundle, Scorer.open(bundle))]), settings, telemetry, Guard.of(settings))
     up, stop = threading.Event(), threading.Event()
     urls: dict[str, str] = {}
     thread = threading.Thread(target=lambda: asyncio.run(serve(serving, chain, urls, up, stop)))
@@ -78,7 +78,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 async def serve(
-    serving: Serving, chain: tuple[Path, Path], urls: dict[str, str], up: threading.Event, stop: threading.Event
+    serving: Dataplane, chain: tuple[Path, Path], urls: dict[str, str], up: threading.Event, stop: threading.Event
 ) -> None:
     application = app(serving, serving.settings)
     private, public = chain

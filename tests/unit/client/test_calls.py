@@ -23,11 +23,11 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES, ContractError, FivefoldError, Interrupted, NotFound, Unavailable
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Serving
-from fivefold.serving.grpc.server import server
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.grpc.grpc_server import server
 from fivefold.serving.http import app
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 _MODEL = b"""
 import numpy as np
@@ -63,7 +63,7 @@ _ANSWER = {"total": 11.5, "site": "right", "seen": 7, "age": "?"}
 class _Servers:
     """Both transports on one loop in a thread."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Dataplane) -> None:
         self._serving = serving
         self._up = threading.Event()
         self._stop: asyncio.Event
@@ -103,9 +103,9 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         golden=([_ROW], [_ANSWER]),
         tolerance=0.0,
     )
-    serving = Serving(
-        Models([Model(bundle, Scorer.open(bundle))]),
-        OnlineSettings(log_sample=0.0),
+    serving = Dataplane(
+        Repository([Model(bundle, Scorer.open(bundle))]),
+        ServingLimits(log_sample=0.0),
         Telemetry("online", log_sample=0.0),
     )
     servers = _Servers(serving)

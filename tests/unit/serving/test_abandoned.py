@@ -15,7 +15,7 @@ from tests.unit.serving.test_scheduler import BATCH, SECONDS, THREAD, UNKNOWN, C
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.messages import Call
 
 
@@ -24,7 +24,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     return [gate_bundle(tmp_path_factory.mktemp("gate") / "1", "1")]
 
 
-def seen_by_the_model(served: Serving, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def seen_by_the_model(served: Dataplane, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every row that the model is given from now on."""
     out: list[float] = []
     for model in served.models:
@@ -39,7 +39,7 @@ def seen_by_the_model(served: Serving, monkeypatch: pytest.MonkeyPatch) -> list[
     return out
 
 
-async def ask(served: Serving, x: float, call: Call) -> str:
+async def ask(served: Dataplane, x: float, call: Call) -> str:
     try:
         await served.answer("gate", None, call, Rows(), [{"x": x}])
     except FivefoldError as error:

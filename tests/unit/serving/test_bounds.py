@@ -21,11 +21,11 @@ from fivefold.core.errors import ContractError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.serving.admission import FREE, Room
 from fivefold.serving.grpc.call import parse
+from fivefold.serving.grpc.grpc_server import _ping_milliseconds
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.grpc.server import _ping_milliseconds
 from fivefold.serving.http.inference import _inflate
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import INLINE_SECONDS, Call, Lengthy
-from fivefold.serving.settings import OnlineSettings
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"
@@ -140,13 +140,13 @@ def test_messages_share_the_bound_with_bodies(door: grpc_calls.World) -> None:
 @pytest.mark.parametrize(("given", "most"), [(0, 8 * 64 * 1024 * 1024), (2**30, 2**30)])
 def test_the_bound_is_eight_bodies_where_none_is_given(given: int, most: int) -> None:
     """0 stands for eight times the limit on a body."""
-    assert OnlineSettings(max_bytes_in_flight=given).bytes_in_flight == most
+    assert ServingLimits(max_bytes_in_flight=given).bytes_in_flight == most
 
 
 def test_a_bound_below_one_body_is_refused() -> None:
     """No body of the allowed size could ever be received."""
     with pytest.raises(SettingsError, match="at least max_body_bytes"):
-        OnlineSettings(max_bytes_in_flight=1024)
+        ServingLimits(max_bytes_in_flight=1024)
 
 
 def test_gzip_members_are_read_in_linear_time() -> None:
@@ -327,4 +327,4 @@ def test_clients_may_ping_as_often_as_the_setting_says_also_without_calls(bundle
 
 def test_a_ping_every_ten_seconds_is_allowed_by_default() -> None:
     """gRPC is told somewhat less, since packets do not keep time."""
-    assert _ping_milliseconds(OnlineSettings().grpc_min_ping_seconds) == 9000
+    assert _ping_milliseconds(ServingLimits().grpc_min_ping_seconds) == 9000

@@ -10,7 +10,7 @@ import pytest
 from tests.support.http_calls import log_lines
 
 from fivefold.serving import handover
-from fivefold.serving.handover import Keeper, borrow
+from fivefold.serving.handover import HandOver, take_over
 
 
 def bound() -> socket.socket:
@@ -32,8 +32,8 @@ def connected(port: int) -> socket.socket:
 
 _BORROWER = """
 import sys
-from fivefold.serving.handover import borrow
-listener = borrow(sys.argv[1])
+from fivefold.serving.handover import take_over
+listener = take_over(sys.argv[1])
 listener.listen()
 connection, _ = listener.accept()
 connection.sendall(b"from another process")
@@ -44,7 +44,7 @@ def test_who_comes_between_two_processes_waits_for_the_second(tmp_path: Path) ->
     """The first one listens, answers once and ends; the connection made after that is answered by the next borrower."""
     kept = bound()
     port = kept.getsockname()[1]
-    keeper = Keeper(kept, tmp_path / "s")
+    hand_over = HandOver(kept, tmp_path / "s")
     with subprocess.Popen([sys.executable, "-c", _BORROWER, str(tmp_path / "s")]) as first:
         while True:
             try:
@@ -56,10 +56,10 @@ def test_who_comes_between_two_processes_waits_for_the_second(tmp_path: Path) ->
             assert early.recv(100) == b"from another process"
         assert first.wait(20) == 0
 
-    with connected(port) as waiting, borrow(str(tmp_path / "s")) as listener:
+    with connected(port) as waiting, take_over(str(tmp_path / "s")) as listener:
         answer(listener, b"from the next one")
         said = waiting.recv(100)
-    keeper.close()
+    hand_over.close()
 
     assert said == b"from the next one"
 
@@ -68,11 +68,11 @@ def test_the_port_is_free_when_keeper_and_borrower_have_closed(tmp_path: Path) -
     """As long as one of them has it, nobody else gets it."""
     kept = bound()
     address = kept.getsockname()
-    keeper = Keeper(kept, tmp_path / "s")
-    with borrow(str(tmp_path / "s")) as listener:
+    hand_over = HandOver(kept, tmp_path / "s")
+    with take_over(str(tmp_path / "s")) as listener:
         listener.listen()
-        keeper.close()
-        keeper.close()
+        hand_over.close()
+        hand_over.close()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(address)
         with connected(address[1]) as client:
@@ -84,11 +84,11 @@ def test_the_port_is_free_when_keeper_and_borrower_have_closed(tmp_path: Path) -
 
 
 def test_nothing_can_be_borrowed_of_a_keeper_that_is_gone(tmp_path: Path) -> None:
-    keeper = Keeper(bound(), tmp_path / "s")
-    keeper.close()
+    hand_over = HandOver(bound(), tmp_path / "s")
+    hand_over.close()
 
     with pytest.raises(FileNotFoundError):
-        borrow(str(tmp_path / "s"))
+        take_over(str(tmp_path / "s"))
 
 
 def test_a_desk_that_hangs_up_without_a_word_is_an_error(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_desk_that_hangs_up_without_a_word_is_an_error(tmp_path: Path) -> None
         turning_away.start()
 
         with pytest.raises(ConnectionError, match="lent no socket"):
-            borrow(str(tmp_path / "s"))
+            take_over(str(tmp_path / "s"))
         turning_away.join()
 
 
@@ -133,11 +133,11 @@ def test_an_accept_that_failed_is_no_end(tmp_path: Path, monkeypatch: pytest.Mon
     kept = bound()
     with monkeypatch.context() as patch, log_lines() as lines:
         patch.setattr(handover.socket, "socket", desk)
-        keeper = Keeper(kept, tmp_path / "s")
+        hand_over = HandOver(kept, tmp_path / "s")
         assert failed.wait(10)
         patch.undo()
-        with borrow(str(tmp_path / "s")) as listener:
+        with take_over(str(tmp_path / "s")) as listener:
             assert listener.getsockname() == kept.getsockname()
-        keeper.close()
+        hand_over.close()
 
     assert [(line["event"], line["level"]) for line in lines] == [("handover", "error")] * 3

@@ -18,8 +18,8 @@ from fivefold.core.errors import AccessError
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
 from fivefold.serving.http import app
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.origins import Origins
-from fivefold.serving.settings import OnlineSettings
 
 PREDICT = "/v1/models/gate:predict"
 ROUTES = (
@@ -141,7 +141,7 @@ def test_its_own_names_are_answered(plain: World, host: str | None) -> None:
 )
 def test_which_names_are_its_own(settings: dict[str, Any], host: str, answered: bool) -> None:
     """Those of its address and port, and those it is told; a public server has whatever names the network gives it."""
-    found = Origins.of(OnlineSettings(**settings), local=True)
+    found = Origins.of(ServingLimits(**settings), local=True)
 
     if found is None:
         assert answered
@@ -155,7 +155,7 @@ def test_which_names_are_its_own(settings: dict[str, Any], host: str, answered: 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=12))
 def test_no_header_breaks_it(host: bytes, origin: bytes, site: bytes) -> None:
     """Whatever comes is let in or refused in words."""
-    found = Origins(OnlineSettings(), local=True)
+    found = Origins(ServingLimits(), local=True)
     for headers in ({b"host": host}, {b"host": b"localhost:8000", b"origin": origin, b"sec-fetch-site": site}):
         with contextlib.suppress(AccessError):
             found.check({"method": "POST", "server": ("127.0.0.1", 8000)}, headers)
@@ -188,7 +188,7 @@ def test_what_a_browser_says_of_the_site_is_believed(plain: World, site: str, mo
 
 def test_its_own_names_at_the_port_of_the_connection() -> None:
     """A process has several servers; the name has to be its own at each of them."""
-    found = Origins(OnlineSettings(), local=True)
+    found = Origins(ServingLimits(), local=True)
     here = {"method": "POST", "server": ("127.0.0.1", 30007)}
     for host in (b"127.0.0.1:30007", b"localhost:30007", b"127.0.0.1:8000"):
         found.check(here, {b"host": host})
@@ -320,7 +320,7 @@ def test_another_servers_application_looks_at_no_names(bundle: Bundle) -> None:
 )
 def test_settings_that_would_let_nobody_in_or_too_many(given: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"cors_origins: expected|hosts: expected"):
-        OnlineSettings(**given)
+        ServingLimits(**given)
 
 
 def test_pages_tell_no_other_site_where_they_were(plain: World) -> None:
@@ -334,7 +334,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     from fivefold.core.settings import read
 
     environ = {"FIVEFOLD_CORS_ORIGINS": f"{APP}, http://localhost:3000", "FIVEFOLD_HOSTS": "box.local"}
-    found = read(OnlineSettings, environ=environ)
+    found = read(ServingLimits, environ=environ)
 
     assert found.cors_origins == (APP, "http://localhost:3000")
     assert found.hosts == ("box.local",)

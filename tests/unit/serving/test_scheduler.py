@@ -19,10 +19,10 @@ from fivefold.core.errors import ContractError, Interrupted, Unavailable
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.core.view import View
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call, InferRequest
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.repository import Model, Repository
 
 T = TypeVar("T")
 
@@ -62,15 +62,15 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
 
 
 @contextmanager
-def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Serving]:
+def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Dataplane]:
     """A model at each cost, versions from 1; one thread each, and any wait is a burst unless `settings` says else."""
     models = []
     for bundle, cost in zip(bundles, costs, strict=False):
         scorer = Scorer.open(bundle)
         scorer._cost, scorer.foreseeable = cost, cost is not UNKNOWN
         models.append(Model(bundle, scorer))
-    chosen = OnlineSettings(**{"threads": 1, "burst_seconds": 3600.0, "retry_after": 2.5, **settings})
-    out = Serving(Models(models), chosen, Telemetry("online", log_sample=0.0))
+    chosen = ServingLimits(**{"threads": 1, "burst_seconds": 3600.0, "retry_after": 2.5, **settings})
+    out = Dataplane(Repository(models), chosen, Telemetry("online", log_sample=0.0))
     try:
         yield out
     finally:
@@ -78,14 +78,14 @@ def serving(bundles: list[Bundle], *costs: Cost, **settings: Any) -> Iterator[Se
         out.close()
 
 
-async def ask(serving: Serving, x: float, version: str = "1") -> list[float]:
+async def ask(serving: Dataplane, x: float, version: str = "1") -> list[float]:
     """The double of `x`; below 0 once the gate is open."""
     call = Call("test", serving.request_id())
     answer = await serving.answer("gate", version, call, Rows(), [{"x": x}])
     return answer.columns["y"].tolist()
 
 
-async def stuck(serving: Serving) -> asyncio.Task[list[float]]:
+async def stuck(serving: Dataplane) -> asyncio.Task[list[float]]:
     """A request that version 1 will not answer before the gate is open."""
     grpc_gate.shut()
     out = asyncio.create_task(ask(serving, -1.0))
@@ -93,7 +93,7 @@ async def stuck(serving: Serving) -> asyncio.Task[list[float]]:
     return out
 
 
-async def joined(serving: Serving, x: float) -> asyncio.Task[list[float]]:
+async def joined(serving: Dataplane, x: float) -> asyncio.Task[list[float]]:
     """A request that waits behind those of version 1."""
     before = serving.inflight
     out = asyncio.create_task(ask(serving, x))
@@ -102,7 +102,7 @@ async def joined(serving: Serving, x: float) -> asyncio.Task[list[float]]:
     return out
 
 
-def count(serving: Serving, code: str, version: str = "1") -> float:
+def count(serving: Dataplane, code: str, version: str = "1") -> float:
     labels = {"pattern": "online", "model": "gate", "version": version, "transport": "test", "code": code}
     return serving.telemetry.registry.get_sample_value("fivefold_requests_total", labels) or 0.0
 

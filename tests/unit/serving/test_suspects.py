@@ -22,10 +22,10 @@ from fivefold.core.errors import ModelFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.repository import Model, Repository
 from fivefold.serving.suspects import NOTES, PAGES, Suspects, mark_of
 
 REPLICA = """
@@ -134,7 +134,7 @@ def test_a_request_that_ended_two_replicas_is_refused(suspects: Suspects, path: 
     """After one death it is tried, and cleared when it is answered; after two it is not tried; others are answered."""
     bundle = gate_bundle(tmp_path / "gate")
     model = Model(bundle, Scorer.open(bundle))
-    serving = Serving(Models([model]), OnlineSettings(), Telemetry("online", log_sample=0.0), suspects=suspects)
+    serving = Dataplane(Repository([model]), ServingLimits(), Telemetry("online", log_sample=0.0), suspects=suspects)
 
     def ask(x: float) -> list[float]:
         call = Call("test", serving.request_id())

@@ -14,8 +14,8 @@ from fivefold.serving.oip import metadata
 
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
+    from fivefold.online.settings import OnlineSettings
     from fivefold.serving.repository import Model
-    from fivefold.serving.settings import OnlineSettings
 
 PASTE = 1600
 """A longer request is not for pasting; the metadata is asked for instead."""

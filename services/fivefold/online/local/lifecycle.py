@@ -1,13 +1,13 @@
 """`fivefold serve`: one machine's run of the host, from the check of the ports to the last process.
 
-    fivefold serve ──starts──> engine ──starts──> Ray, Serve, HAProxy, replicas
+    fivefold serve ──starts──> ray    ──starts──> Ray, Serve, HAProxy, replicas
          │ └──starts──> opening: the bundles            │ HAProxy dies with its manager
-         │  adopts whatever these leave                 └ Ray's processes die with the engine
+         │  adopts whatever these leave                 └ Ray's processes die with it
          └─ ports, signals, what the user reads, and a watch on all of it
 
-Both this process and the engine adopt their descendants' orphans, so killing either of them, even both, leaves nothing.
-The engine loads Ray while the bundles are tried in a process of their own (`opening`); nothing is started before
-bundles and ports are known to be good. Ray and Serve are `ray_process`'s, what of it may end and come back is
+Both this process and the Ray process adopt their descendants' orphans, so killing either of them, even both, leaves
+nothing. The Ray process loads Ray while the bundles are tried in a process of their own (`opening`); nothing is started
+before bundles and ports are known to be good. Ray and Serve are `ray_process`'s, what of it may end and come back is
 `watch`'s, the application is `deployment`'s, arguments and variables are the command line's.
 """
 
@@ -34,14 +34,14 @@ from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
-from fivefold.local.signals import Stop, stopping
-from fivefold.online.local import banner, opening, ports, watch
+from fivefold.local.signals import StopSignals, stopping
+from fivefold.online.local import banner, environment, opening, ports, watch
 from fivefold.online.local.child import Child, Ended
-from fivefold.online.local.ray_process import Order
+from fivefold.online.local.ray_process import RayOrder
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
 
 STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
 """What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""
@@ -59,7 +59,7 @@ LOG_BYTES = 1024 * 1024
 """The replicas' log lines are read as they come; a file of this size is emptied."""
 
 
-class EngineFailed(Exception):
+class RayFailed(Exception):
     """Ray, Serve or a replica did not start, or ended by itself; the message says what it said."""
 
 
@@ -94,7 +94,7 @@ def serve(
             run.wait()
         except Stopped:
             return 128 + stop.signum
-        except (ports.PortTaken, ports.Lacking, EngineFailed) as error:
+        except (ports.PortTaken, environment.Lacking, RayFailed) as error:
             # What Ray and its workers have said may quote a reference.
             print(f"error: {redact.text(str(error))}", file=err, flush=True)
             return 1
@@ -102,7 +102,7 @@ def serve(
 
 
 class Run:
-    """One run: its ports, its directory, its engine. `start`, `wait` and `end` in that order; `end` always."""
+    """One run: its ports, its directory, its Ray process. `start`, `wait` and `end` in that order; `end` always."""
 
     def __init__(
         self,
@@ -112,10 +112,10 @@ class Run:
         defaults: dict[str, str],
         out: IO[str],
         err: IO[str],
-        stop: Stop,
+        stop: StopSignals,
     ) -> None:
-        """Raises `claims.PortTaken`, `claims.Lacking`, and `BundleInvalid` for what is no reference."""
-        ports.check_descriptors()
+        """Raises `ports.PortTaken`, `environment.Lacking`, and `BundleInvalid` for what is no reference."""
+        environment.check_descriptors()
         self._models = [Reference.parse(os.fspath(model)).absolute() for model in models]
         # A replica has other variables and another directory, and must find what was fetched here.
         self._delivery = replace(
@@ -137,9 +137,9 @@ class Run:
         models_seconds = settings.self_test_seconds * len(self._models)
         self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
         self._unready_seconds = UNREADY_SECONDS + models_seconds
-        self._watch = watch.Watch(watch.parts(models_seconds))
-        self._keeper: handover.Keeper | None = None
-        self._engine: Child | None = None
+        self._watch = watch.ProcessWatch(watch.parts(models_seconds))
+        self._hand_over: handover.HandOver | None = None
+        self._ray: Child | None = None
         with contextlib.ExitStack() as undo:
             taken = {address(self._settings.http)[1], address(self._settings.grpc)[1]}
             mark, self._base = ports.port_block(taken)
@@ -149,27 +149,27 @@ class Run:
             self._directory = scratch.path
             self._log_path = self._directory / "requests.log"
             self._log = undo.enter_context(self._log_path.open("a+", encoding="utf-8", errors="replace"))
-            self._environment = ports.environment(self._directory, self._base, self._settings)
+            self._environment = environment.variables(self._directory, self._base, self._settings)
             self._claimed = undo.pop_all()
 
     def start(self) -> None:
-        """Check the bundles, start the engine, and return when the first request can be answered.
+        """Check the bundles, start the Ray process, and return when the first request can be answered.
 
-        Raises `BundleInvalid`, `ContractInvalid`, `EngineFailed`, `claims.PortTaken`, `Stopped`.
+        Raises `BundleInvalid`, `ContractInvalid`, `RayFailed`, `ports.PortTaken`, `Stopped`.
         """
         if ports.direct(self._settings):
             listener = ports.listener(self._settings.http)
             try:
-                self._keeper = handover.Keeper(listener, self._directory / "http.sock")
+                self._hand_over = handover.HandOver(listener, self._directory / "http.sock")
             except BaseException:
                 listener.close()
                 raise
         processes.adopt_orphans()
         self._claimed.callback(processes.release_orphans)
-        self._engine = Child("fivefold.online.local.ray_process", self._directory / "engine.log", self._environment)
+        self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
         self._say("checking", ", ".join(model.name for model in self._models))
         requests = self._open_bundles()
-        self._engine.order(self._order())
+        self._ray.order(self._order())
         for stage, seconds in self._stages.items():
             self._say("starting", stage)
             self._await(stage, time.monotonic() + seconds, seconds)
@@ -178,9 +178,9 @@ class Run:
         self._out.flush()
 
     def wait(self) -> None:
-        """Pass the replicas' log lines on until a signal comes; raises `EngineFailed` if a part of the run ends by
+        """Pass the replicas' log lines on until a signal comes; raises `RayFailed` if a part of the run ends by
         itself and is not restored, or nothing is answered any more."""
-        assert self._engine is not None
+        assert self._ray is not None
         looked = asked = time.monotonic()
         unready = silent = 0.0
         while not self._stop.wait(0.25):
@@ -191,7 +191,7 @@ class Run:
                 self._look()
                 silent = 0.0 if self._ray_answers() else silent + watch.LOOK_SECONDS
                 if silent > SILENT_SECONDS:
-                    raise EngineFailed(f"Ray has not answered for {SILENT_SECONDS:.0f} s\nhelp: start it again")
+                    raise RayFailed(f"Ray has not answered for {SILENT_SECONDS:.0f} s\nhelp: start it again")
             if now - asked >= READY_SECONDS:
                 asked = now
                 # By what was asked, not by the clock: this process may have been stopped itself.
@@ -200,9 +200,9 @@ class Run:
                     self._fail(f"{self._readyz()} has not said ready for {unready:.0f} s")
         print("\nstopping; once more to stop at once", file=self._out, flush=True)
         self._let_go()
-        self._engine.dismiss()
+        self._ray.dismiss()
         deadline = time.monotonic() + self._settings.drain_seconds + 10
-        while self._engine.process.poll() is None and time.monotonic() < deadline and not self._stop.now:
+        while self._ray.process.poll() is None and time.monotonic() < deadline and not self._stop.now:
             self._stop.wait(0.05, count=2)
             self._pass_log_on()
 
@@ -212,8 +212,8 @@ class Run:
         self._let_go()
         if not left:
             self._pass_log_on()
-        if self._engine is not None:
-            self._engine.close()
+        if self._ray is not None:
+            self._ray.close()
         self._claimed.close()
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
@@ -225,17 +225,17 @@ class Run:
         try:
             Guard.of(self._settings)
         except SettingsError as error:
-            raise EngineFailed(str(error)) from None
+            raise RayFailed(str(error)) from None
         package = self._environment["PYTHONPATH"]
         trial = Child(
             "fivefold.online.local.opening",
             self._directory / "opening.log",
-            # Not the engine's variables: what holds for it holds for no model.
+            # Not the Ray process's variables: what holds for it holds for no model.
             os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
         )
         try:
             trial.order(
-                opening.Order(
+                opening.OpeningOrder(
                     [str(model) for model in self._models],
                     self._defaults,
                     asdict(self._settings),
@@ -245,8 +245,8 @@ class Run:
             return self._tried(trial)
         finally:
             # Whatever a model has started, too.
-            engine = self._engine.process.pid if self._engine else 0
-            processes.sweep(keep={engine, *processes.descendants(engine)})
+            ray = self._ray.process.pid if self._ray else 0
+            processes.sweep(keep={ray, *processes.descendants(ray)})
             trial.close()
 
     def _tried(self, trial: Child) -> str:
@@ -258,7 +258,7 @@ class Run:
                 report = trial.report(until, self._stop.fileno, self._turn)
             except Ended:
                 if not model:
-                    raise EngineFailed(f"the bundles could not be opened{trial.said()}") from None
+                    raise RayFailed(f"the bundles could not be opened{trial.said()}") from None
                 raise BundleInvalid(
                     f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
                     path=MODEL_DIRECTORY,
@@ -277,29 +277,29 @@ class Run:
                 case opening.REFUSED:
                     raise opening.error_of(report["error"])
                 case opening.UNUSABLE:
-                    raise EngineFailed(report["error"])
+                    raise RayFailed(report["error"])
                 case opening.DONE:
                     text: str = report["text"]
                     return text
 
     def _await(self, stage: str, until: float, seconds: float) -> None:
-        """Wait for the engine to say that a stage of the start has ended."""
-        assert self._engine is not None
+        """Wait for the Ray process to say that a stage of the start has ended."""
+        assert self._ray is not None
         try:
-            report = self._engine.report(until, self._stop.fileno, self._starting)
+            report = self._ray.report(until, self._stop.fileno, self._starting)
         except Ended:
             self._fail("the server could not start")
-        except EngineFailed:
-            # An engine that gives up says why, and then ends what it has started.
+        except RayFailed:
+            # One that gives up says why, and then ends what it has started.
             with contextlib.suppress(Ended):
-                late = self._engine.report(time.monotonic() + 1, self._stop.fileno, self._turn)
+                late = self._ray.report(time.monotonic() + 1, self._stop.fileno, self._turn)
                 if late is not None and late["event"] == "failed":
-                    raise EngineFailed(late["error"]) from None
+                    raise RayFailed(late["error"]) from None
             raise
         if report is None:
             self._fail(f"{stage} did not start within {seconds:.0f} seconds")
         if report["event"] == "failed":
-            raise EngineFailed(report["error"])
+            raise RayFailed(report["error"])
 
     def _turn(self) -> None:
         self._pass_log_on()
@@ -311,40 +311,38 @@ class Run:
         self._look(starting=True)
 
     def _look(self, *, starting: bool = False) -> None:
-        assert self._engine is not None
-        ended = self._engine.process.poll()
+        assert self._ray is not None
+        ended = self._ray.process.poll()
         if ended is not None and ended < 0:
             self._fail(f"the server ended by itself ({signal.Signals(-ended).name})")
         try:
             self._watch.look(starting=starting)
         except watch.Died as died:
-            raise EngineFailed(
-                f"{died}\nhelp: start it again; where memory ran out, the kernel's log says so"
-            ) from None
+            raise RayFailed(f"{died}\nhelp: start it again; where memory ran out, the kernel's log says so") from None
         if ended is not None and not starting:
             self._fail("the server ended by itself")
 
     def _ray_answers(self) -> bool:
-        """Whether the engine has said so since this was asked last."""
-        assert self._engine is not None
+        """Whether the Ray process has said so since this was asked last."""
+        assert self._ray is not None
         heard = False
         with contextlib.suppress(Ended):  # the next look at the processes says why
-            while self._engine.report(time.monotonic(), self._stop.fileno, self._pass_log_on):
+            while self._ray.report(time.monotonic(), self._stop.fileno, self._pass_log_on):
                 heard = True
         return heard
 
     def _fail(self, why: str) -> NoReturn:
-        raise EngineFailed(f"{why}{self._engine.said() if self._engine else ''}")
+        raise RayFailed(f"{why}{self._ray.said() if self._ray else ''}")
 
     def _let_go(self) -> None:
         """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
+        if self._hand_over is not None:
+            self._hand_over.close()
+            self._hand_over = None
 
     def _order(self) -> str:
         http, grpc = ports.proxy_addresses(self._settings, self._base)
-        order = Order(
+        order = RayOrder(
             arguments={
                 "models": [str(model) for model in self._models],
                 "defaults": self._defaults,

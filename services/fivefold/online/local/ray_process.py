@@ -3,7 +3,7 @@
     python -m fivefold.online.local.ray_process EVENTS_FD
 
 It is started by `lifecycle`, which prepares the environment, talks to the user and cleans up whatever is left. It loads
-Ray at once, waits for one JSON line on standard input (`Order`), reports its progress as JSON lines on the given
+Ray at once, waits for one JSON line on standard input (`RayOrder`), reports its progress as JSON lines on the given
 descriptor, and stops when standard input ends: so it stops, too, when `lifecycle` is killed.
 """
 
@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from fivefold.local import processes
 from fivefold.local import ray_start as local_ray
-from fivefold.online.local import ports
+from fivefold.online.local import environment
 from fivefold.online.ray import loopback
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ PASS_ON_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class RayOrder:
     """What to start: `build`'s arguments, Ray's directory and the ports of the two doors."""
 
     arguments: dict[str, Any]
@@ -64,14 +64,14 @@ class Order:
 def main(argv: list[str]) -> None:
     """Run until standard input ends; the exit status is 0, or 1 for a start that failed."""
     processes.adopt_orphans()
-    ports.raise_descriptors()
+    environment.raise_descriptors()
     with os.fdopen(int(argv[0]), "w", buffering=1) as events:
         import ray  # noqa: F401  # loaded while `lifecycle` checks the bundles
 
         line = sys.stdin.readline()
         if not line:
             return
-        order = Order(**json.loads(line))
+        order = RayOrder(**json.loads(line))
         stopping, ready = threading.Event(), threading.Event()
         threading.Thread(target=_wait_for_end, args=(order, stopping, ready), daemon=True).start()
         status = 0
@@ -103,7 +103,7 @@ def _reason(error: Exception) -> str:
     return said
 
 
-def _wait_for_end(order: Order, stopping: threading.Event, ready: threading.Event) -> None:
+def _wait_for_end(order: RayOrder, stopping: threading.Event, ready: threading.Event) -> None:
     while sys.stdin.readline():
         pass
     stopping.set()
@@ -122,7 +122,7 @@ def _beat(events: IO[str], stopping: threading.Event) -> None:
                 _say(events, ALIVE)
 
 
-def _end(order: Order, status: int) -> NoReturn:
+def _end(order: RayOrder, status: int) -> NoReturn:
     """Leave without Ray's own farewell: nothing it would keep is wanted, and it takes seconds to say it."""
     processes.sweep()
     if os.getppid() != order.parent:
@@ -131,7 +131,7 @@ def _end(order: Order, status: int) -> NoReturn:
     os._exit(status)
 
 
-def _start(order: Order, events: IO[str]) -> None:
+def _start(order: RayOrder, events: IO[str]) -> None:
     from fivefold.online.ray.arguments import Arguments
 
     arguments = Arguments.model_validate(order.arguments)
@@ -144,7 +144,7 @@ def _start(order: Order, events: IO[str]) -> None:
     _start_serve(order, arguments, events)
 
 
-def _start_serve(order: Order, arguments: Arguments, events: IO[str]) -> None:
+def _start_serve(order: RayOrder, arguments: Arguments, events: IO[str]) -> None:
     from ray import serve
     from ray.serve._private import client
     from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
@@ -183,7 +183,7 @@ def _start_serve(order: Order, arguments: Arguments, events: IO[str]) -> None:
         raise failures[0]
 
 
-def _start_ray(order: Order, arguments: Arguments) -> None:
+def _start_ray(order: RayOrder, arguments: Arguments) -> None:
     # What Ray starts in advance is a Python process for each of these.
     local_ray.start(SERVE_WORKERS + arguments.settings.min_replicas, order.directory)
 
@@ -194,7 +194,7 @@ def _controller_is_up() -> bool:
     return _get_global_client(raise_if_no_controller_running=False) is not None
 
 
-def _drain(order: Order) -> None:
+def _drain(order: RayOrder) -> None:
     """Let HAProxy and the replicas finish what they have begun, at most `drain_seconds`, and begin nothing new.
 
     Serve's own shutdown kills HAProxy first, and with it every answer that is still on its way.

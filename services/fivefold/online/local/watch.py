@@ -37,7 +37,7 @@ class Died(Exception):
 
 
 @dataclass
-class Part:
+class ProcessKind:
     """One kind of process: what people call it, how its command begins or is named, and how many seconds it may be
     away (0: never)."""
 
@@ -49,24 +49,24 @@ class Part:
     seen: bool = False
 
 
-def parts(models_seconds: float) -> list[Part]:
+def parts(models_seconds: float) -> list[ProcessKind]:
     """The parts of a run; loading and testing its models may take so many seconds."""
     return [
-        Part("Ray's control server (gcs_server)", "gcs_server", 0),
-        Part("Ray's node server (raylet)", "raylet", 0),
-        Part("Ray Serve's controller", "ray::ServeController", RESTORE_SECONDS),
-        Part("HAProxy's manager", "ray::HAProxyManager", RESTORE_SECONDS),
-        Part("HAProxy", "haproxy", RESTORE_SECONDS),
-        Part("the last replica", "ray::ServeReplica", RESTORE_SECONDS + models_seconds),
+        ProcessKind("Ray's control server (gcs_server)", "gcs_server", 0),
+        ProcessKind("Ray's node server (raylet)", "raylet", 0),
+        ProcessKind("Ray Serve's controller", "ray::ServeController", RESTORE_SECONDS),
+        ProcessKind("HAProxy's manager", "ray::HAProxyManager", RESTORE_SECONDS),
+        ProcessKind("HAProxy", "haproxy", RESTORE_SECONDS),
+        ProcessKind("the last replica", "ray::ServeReplica", RESTORE_SECONDS + models_seconds),
     ]
 
 
-class Watch:
+class ProcessWatch:
     """Looks at the processes below one; call `look` every `LOOK_SECONDS`."""
 
     def __init__(
         self,
-        parts: Iterable[Part],
+        parts: Iterable[ProcessKind],
         *,
         below: Callable[[], list[int]] = processes.descendants,
         state: Callable[[int], str] | None = None,

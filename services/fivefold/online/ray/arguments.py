@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 
 
 class Arguments(BaseModel):
@@ -43,7 +43,7 @@ class Arguments(BaseModel):
     of them: right where there is one replica, or a proxy in front that has a connection to each."""
 
     http_socket: str = ""
-    """The Unix socket of a `handover.Keeper`, whose listening socket the replica answers HTTP on, beside what reaches
+    """The Unix socket of a `handover.HandOver`, whose listening socket the replica answers HTTP on, beside what reaches
     it through the proxy; empty: none. Right where there is one replica: there is nothing to choose, and the proxy's hop
     costs as much as the answer."""
 

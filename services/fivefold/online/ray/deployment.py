@@ -1,10 +1,10 @@
 """The Ray Serve application: one deployment that holds the HTTP app, the gRPC services and the scorers.
 
 `fivefold.online.ray.deployment:build` is what a RayService names and what `fivefold serve` deploys. Requests are
-answered by `Front`, an ASGI middleware that runs in the replica before Ray's own request wrapper, and by gRPC services
-that Ray's server passes through; the wrapper would halve the requests a second. What it did is kept true here:
+answered by `ReplicaMiddleware`, which runs in the replica before Ray's own request wrapper, and by gRPC services that
+Ray's server passes through; the wrapper would halve the requests a second. What it did is kept true here:
 
-    limits       `Serving` admits `max_inflight` requests, below Ray's limits, and sheds the rest with Retry-After
+    limits       `Dataplane` admits `max_inflight` requests, below Ray's limits, and sheds the rest with Retry-After
     autoscaling  `utilisation` reports the replica's load under the name of Ray's own measure: its policy applies
     draining     the server's stop waits for what is being answered; `watch_drain` hears of it from Ray's health route
     metrics      `/metrics` of each replica, and a copy in Ray's own metrics
@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
-from fivefold.online.ray.utilisation import Load
-from fivefold.serving.endpoints import Door
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.ray.utilisation import Utilisation
+from fivefold.online.settings import OnlineSettings
+from fivefold.serving.endpoints import Endpoints
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -72,24 +72,24 @@ LOAD_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 
 
-_door: Door | None = None
+_endpoints: Endpoints | None = None
 """The process's door. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's variable;
 it stays None in the head's fallback proxy, where no scorer lives."""
 
 
-class Front:
+class ReplicaMiddleware:
     """The ASGI middleware that answers in place of Ray's wrapper, Ray's own routes (`/-/…`) excepted."""
 
     def __init__(self, app: Any) -> None:
         self._ray = app
-        if _door is not None:
-            _door.background.periodic("drain", partial(watch_drain, app, _door.drain))
+        if _endpoints is not None:
+            _endpoints.background.periodic("drain", partial(watch_drain, app, _endpoints.drain))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or hand it to Ray where no scorer lives or the route is Ray's."""
-        if _door is not None and scope["type"] == "http" and not scope["path"].startswith("/-/"):
-            await _door.app(scope, receive, send)
-        elif _door is None and scope["type"] == "http" and scope["path"] == "/readyz":
+        if _endpoints is not None and scope["type"] == "http" and not scope["path"].startswith("/-/"):
+            await _endpoints.app(scope, receive, send)
+        elif _endpoints is None and scope["type"] == "http" and scope["path"] == "/readyz":
             await _not_ready(send)
         elif scope["type"] == "http":
             await self._ray(scope, receive, _with_one_request_id(send))
@@ -163,9 +163,9 @@ def middlewares() -> "list[Middleware]":
     from fivefold.online.ray.loopback import listen_on_loopback_if_asked
 
     listen_on_loopback_if_asked()
-    if _door is not None:
-        answer_early(_door.app)
-    return [Middleware(Front)]
+    if _endpoints is not None:
+        answer_early(_endpoints.app)
+    return [Middleware(ReplicaMiddleware)]
 
 
 def answer_early(app: Any) -> None:
@@ -181,10 +181,10 @@ def grpc_services(_: Any, server: Any) -> None:
     """Put the gRPC services on a replica's server, past Ray's wrapper, which knows neither deadlines nor our errors."""
     from fivefold.serving.grpc.servicer import register, register_unready
 
-    if _door is None:
+    if _endpoints is None:
         register_unready(server)
     else:
-        register(_door.servicer, server)
+        register(_endpoints.servicer, server)
 
 
 class Online:
@@ -200,15 +200,15 @@ class Online:
         http_socket: str,
         log: str,
     ) -> None:
-        global _door
+        global _endpoints
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
         from fivefold.core.settings import read
         from fivefold.guard import Guard
         from fivefold.online.ray.replica_count import Replicas, running
-        from fivefold.serving.dataplane import Serving
-        from fivefold.serving.repository import Models
+        from fivefold.serving.dataplane import Dataplane
+        from fivefold.serving.repository import Repository
         from fivefold.serving.suspects import Suspects
 
         # The file stays open for the replica's life.
@@ -219,27 +219,27 @@ class Online:
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
         suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
-        serving = Serving(Models(opened, defaults=defaults), settings, telemetry, guard, suspects)
-        serving.replica = serve.get_replica_context().replica_id.unique_id
-        self._load = Load(lambda: serving.inflight, settings.target_ongoing_requests)
-        self._door = _door = Door(serving, telemetry)
-        _door.background.periodic("metrics", partial(copy_metrics, Copy(telemetry.registry)))
+        dataplane = Dataplane(Repository(opened, defaults=defaults), settings, telemetry, guard, suspects)
+        dataplane.replica = serve.get_replica_context().replica_id.unique_id
+        self._load = Utilisation(lambda: dataplane.inflight, settings.target_ongoing_requests)
+        self._endpoints = _endpoints = Endpoints(dataplane, telemetry)
+        _endpoints.background.periodic("metrics", partial(copy_metrics, Copy(telemetry.registry)))
         if guard is not None:
             guard.start()
             if settings.max_replicas > 1:
-                _door.background.periodic("replicas", replicas.watch)
+                _endpoints.background.periodic("replicas", replicas.watch)
         # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
         # with one bundle), in which nobody is answered; so the last one is before the doors open.
         gc.collect()
         gc.freeze()
         if grpc_listen:
-            _door.listen_grpc(grpc_listen)
+            _endpoints.listen_grpc(grpc_listen)
         if http_socket:
-            _door.listen_http(http_socket)
+            _endpoints.listen_http(http_socket)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
-        return self._door.app
+        return self._endpoints.app
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """The load, under the name by which Ray counts requests itself: the default policy then goes by it."""
@@ -249,9 +249,9 @@ class Online:
 
     async def __del__(self) -> None:
         """Ray awaits this once, when nothing is ongoing by its own count."""
-        door = self.__dict__.get("_door")
-        if door is not None:
-            await door.close()
+        endpoints = self.__dict__.get("_door")
+        if endpoints is not None:
+            await endpoints.close()
 
 
 def _tracer() -> Any:
@@ -294,7 +294,7 @@ def build(arguments: Arguments) -> "Application":
         "target_ongoing_requests": settings.target_ongoing_requests,
         "upscale_delay_s": settings.upscale_delay,
         "downscale_delay_s": settings.downscale_delay,
-        # `Load` is an average already, and the delays are what keeps the number of replicas steady.
+        # `Utilisation` is an average already, and the delays are what keeps the number of replicas steady.
         "metrics_interval_s": LOAD_SECONDS,
         "look_back_period_s": 5 * LOAD_SECONDS,
     }

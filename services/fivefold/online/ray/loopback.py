@@ -3,7 +3,7 @@
 Ray resolves a node address of 127.0.0.1 to the machine's own, and binds the gRPC servers of replicas and proxies to
 `[::]`; one of those unpickles what it is sent. No setting changes either, so the functions that do it are replaced: in
 the process that starts Ray (`fivefold.local.ray_start`) and, here, in those that serve. HAProxy's own ports are
-`launch`'s. On a cluster none of this applies. A test lists the sockets of a real run.
+`haproxy.launch`'s. On a cluster none of this applies. A test lists the sockets of a real run.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ FULL = 0.8
 """The share of a core's time at which a replica counts as having its target of ongoing requests."""
 
 
-class Load:
+class Utilisation:
     """How many ongoing requests this replica counts as having.
 
     Most requests are answered without ever waiting, so a count taken between two of them is nearly always 0 however

@@ -1,10 +1,11 @@
 """gRPC: the Open Inference Protocol with Triton's stream, the standard health service, one error form for all.
 
-servicer    the services' methods; where they are put on a server
-tensors     protobuf tensors to the contract's and back
-stream      one bidirectional stream: order, limit, drain
-health      grpc.health.v1, for the server, each model and each version
-problems    codes to gRPC statuses, errors to statuses with details
-server      a plain server, for tests and for use without Ray
-proto/      the wire, and what `generate` makes from it
+servicer      the services' methods; where they are put on a server
+tensor_codec  protobuf tensors to the contract's and back
+bidi_stream   one bidirectional stream: order, limit, drain
+control       metadata, configuration, statistics, the repository
+health        grpc.health.v1, for the server, each model and each version
+grpc_errors   codes to gRPC statuses, errors to statuses with details
+grpc_server   a plain server, for tests and for use without Ray
+proto/        the wire, and what `generate` makes from it
 """

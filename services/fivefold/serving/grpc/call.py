@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError, Message
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError
 from fivefold.guard.callers import several
-from fivefold.serving.dataplane import Serving, defect
-from fivefold.serving.grpc import problems
+from fivefold.serving.dataplane import Dataplane, defect
+from fivefold.serving.grpc import grpc_errors
 from fivefold.serving.messages import Call
 
 if TYPE_CHECKING:
@@ -139,23 +139,23 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     return 0, len(raw)
 
 
-def asking(serving: Serving, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:
+def asking(dataplane: Dataplane, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:
     """A handler that answers at once, without a model; its errors are counted and logged, its answers are not.
 
     `scope` is what a guard asks for; None: the method is open to everybody.
     """
 
     async def handle(raw: bytes, context: Context) -> bytes:
-        call = begin(serving.request_id, context, len(raw))
+        call = begin(dataplane.request_id, context, len(raw))
         try:
-            if serving.guard is not None and scope is not None:
-                admit(serving.guard, shown(context), scope).release()
-            reply = answer(parse(kind, raw, serving.settings.max_body_bytes))
+            if dataplane.guard is not None and scope is not None:
+                admit(dataplane.guard, shown(context), scope).release()
+            reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes))
         except FivefoldError as error:
-            await problems.abort(context, serving.refuse(call, error), call)
+            await grpc_errors.abort(context, dataplane.refuse(call, error), call)
         except Exception as cause:
-            await problems.abort(context, serving.refuse(call, defect(cause)), call)
-        context.set_trailing_metadata(problems.identity(call))
+            await grpc_errors.abort(context, dataplane.refuse(call, defect(cause)), call)
+        context.set_trailing_metadata(grpc_errors.identity(call))
         return reply.SerializeToString()
 
     return handle

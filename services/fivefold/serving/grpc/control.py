@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from fivefold.guard.keys import Scope
-    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.dataplane import Dataplane
 
 ELSEWHERE: Final = (
     "SystemSharedMemoryStatus",
@@ -48,8 +48,8 @@ _SCOPES: Final[dict[str, Scope | None]] = {
 class Control:
     """The answers that need no scoring."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
 
     def methods(self) -> dict[str, Unary]:
         """The handlers by method name, those that only say `not_implemented` among them."""
@@ -57,7 +57,7 @@ class Control:
             "ServerLive": (wire.ServerLiveRequest, lambda _: wire.ServerLiveResponse(live=True)),
             "ServerReady": (
                 wire.ServerReadyRequest,
-                lambda _: wire.ServerReadyResponse(ready=self._serving.ready),
+                lambda _: wire.ServerReadyResponse(ready=self._dataplane.ready),
             ),
             "ModelReady": (wire.ModelReadyRequest, self._model_ready),
             "ServerMetadata": (wire.ServerMetadataRequest, self._server_metadata),
@@ -71,38 +71,38 @@ class Control:
         # The requests of these have no message here; an empty one reads any of them as unknown fields.
         answers |= {name: (wire.ServerLiveRequest, _absent(name)) for name in ELSEWHERE}
         return {
-            name: asking(self._serving, kind, answer, _SCOPES.get(name, "infer"))
+            name: asking(self._dataplane, kind, answer, _SCOPES.get(name, "infer"))
             for name, (kind, answer) in answers.items()
         }
 
     def _model_ready(self, request: wire.ModelReadyRequest) -> Message:
         try:
-            self._serving.models.find(request.name, request.version or None)
+            self._dataplane.models.find(request.name, request.version or None)
         except NotFound:
             # As Triton answers: clients ask this in a loop until it is true.
             return wire.ModelReadyResponse(ready=False)
-        return wire.ModelReadyResponse(ready=self._serving.ready)
+        return wire.ModelReadyResponse(ready=self._dataplane.ready)
 
     def _server_metadata(self, _: wire.ServerMetadataRequest) -> Message:
         return wire.ServerMetadataResponse(**metadata.server_metadata())
 
     def _model_metadata(self, request: wire.ModelMetadataRequest) -> Message:
-        model = self._serving.models.find(request.name, request.version or None)
-        about = metadata.model_metadata(model, self._serving.models.versions(model.name))
+        model = self._dataplane.models.find(request.name, request.version or None)
+        about = metadata.model_metadata(model, self._dataplane.models.versions(model.name))
         return wire.ModelMetadataResponse(**about)
 
     def _model_config(self, request: wire.ModelConfigRequest) -> Message:
-        model = self._serving.models.find(request.name, request.version or None)
+        model = self._dataplane.models.find(request.name, request.version or None)
         about = wire.ModelConfigResponse()
         # The JSON form has members that the wire's part of the configuration leaves out.
-        said = metadata.model_config(model, self._serving.settings.max_rows)
+        said = metadata.model_config(model, self._dataplane.settings.max_rows)
         json_format.ParseDict(said, about.config, ignore_unknown_fields=True)
-        # A client that spells records reads them under this, with the same law as HTTP.
+        # A client that spells records reads them under this, with the same rules as HTTP.
         about.config.parameters[metadata.CONTRACT].string_value = model.contract.to_bytes().decode()
         return about
 
     def _statistics(self, request: wire.ModelStatisticsRequest) -> Message:
-        models = self._serving.models
+        models = self._dataplane.models
         if request.name:
             chosen = [models.find(request.name, request.version or None)]
             if not request.version:
@@ -113,9 +113,9 @@ class Control:
         return json_format.ParseDict(said, wire.ModelStatisticsResponse())
 
     def _index(self, request: wire.RepositoryIndexRequest) -> Message:
-        if request.ready and not self._serving.ready:
+        if request.ready and not self._dataplane.ready:
             return wire.RepositoryIndexResponse()
-        said = {"models": metadata.repository_index(self._serving)}
+        said = {"models": metadata.repository_index(self._dataplane)}
         return json_format.ParseDict(said, wire.RepositoryIndexResponse())
 
 

@@ -2,7 +2,7 @@
 
 The service names are "" and `inference.GRPCInferenceService` for the server, a model's name, and `name/version`. A
 watcher hears NOT_SERVING when a drain begins, and then its stream ends, so that watchers never hold up the drain.
-Nobody is asked for a key here: probes and load balancers have none. What makes a server ready is left to `Serving`.
+Nobody is asked for a key here: probes and load balancers have none. What makes a server ready is left to `Dataplane`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from grpc_health.v1 import health_pb2 as wire
 
 from fivefold.core.errors import FivefoldError, NotFound, Unavailable
-from fivefold.serving.grpc import problems
+from fivefold.serving.grpc import grpc_errors
 from fivefold.serving.grpc.call import Unary, asking, begin, parse
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.grpc.call import Context
 
 SERVICE = "grpc.health.v1.Health"
@@ -29,8 +29,8 @@ SERVICE = "grpc.health.v1.Health"
 class Health:
     """Answers for the server and each of its models; `servers` are the names that mean the whole of it."""
 
-    def __init__(self, serving: Serving, servers: tuple[str, ...]) -> None:
-        self._serving = serving
+    def __init__(self, dataplane: Dataplane, servers: tuple[str, ...]) -> None:
+        self._dataplane = dataplane
         self._servers = ("", *servers, SERVICE)
         self._drained = asyncio.Event()
 
@@ -41,21 +41,21 @@ class Health:
     @property
     def check(self) -> Unary:
         """The handler of Check."""
-        return asking(self._serving, wire.HealthCheckRequest, self._check, None)
+        return asking(self._dataplane, wire.HealthCheckRequest, self._check, None)
 
     async def watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
         """The handler of Watch: the status now, and NOT_SERVING at the drain."""
-        call = begin(self._serving.request_id, context, len(raw))
+        call = begin(self._dataplane.request_id, context, len(raw))
         try:
-            service = parse(wire.HealthCheckRequest, raw, self._serving.settings.max_body_bytes).service
+            service = parse(wire.HealthCheckRequest, raw, self._dataplane.settings.max_body_bytes).service
             status = self._status(service)
         except FivefoldError as error:
-            await problems.abort(context, self._serving.refuse(call, error), call)
+            await grpc_errors.abort(context, self._dataplane.refuse(call, error), call)
         yield _reply(status).SerializeToString()
         await self._drained.wait()
         if status == wire.HealthCheckResponse.SERVING:
             yield _reply(wire.HealthCheckResponse.NOT_SERVING).SerializeToString()
-        await problems.abort(context, draining(self._serving.settings.retry_after), call)
+        await grpc_errors.abort(context, draining(self._dataplane.settings.retry_after), call)
 
     def _check(self, request: wire.HealthCheckRequest) -> Message:
         status = self._status(request.service)
@@ -71,10 +71,10 @@ class Health:
         if service not in self._servers:
             name, _, version = service.partition("/")
             try:
-                self._serving.models.find(name, version or None)
+                self._dataplane.models.find(name, version or None)
             except NotFound:
                 return wire.HealthCheckResponse.SERVICE_UNKNOWN
-        if self._serving.ready and not self._drained.is_set():
+        if self._dataplane.ready and not self._drained.is_set():
             return wire.HealthCheckResponse.SERVING
         return wire.HealthCheckResponse.NOT_SERVING
 

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.serving.admission import FREE
 from fivefold.serving.dataplane import defect
-from fivefold.serving.grpc import problems, reflection, tensor_codec
+from fivefold.serving.grpc import grpc_errors, reflection, tensor_codec
 from fivefold.serving.grpc.bidi_stream import Streams
 from fivefold.serving.grpc.call import admit, begin, parse, shown
 from fivefold.serving.grpc.control import Control
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
     from fivefold.core.view import View
     from fivefold.guard import Principal
-    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.grpc.call import Context
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 INFERENCE: Final = "inference.GRPCInferenceService"
 
@@ -53,13 +53,13 @@ _MAKERS: Final[dict[tuple[bool, bool], Any]] = {
 
 
 class Servicer:
-    """The methods of the inference and the health service, answered by one `Serving`."""
+    """The methods of the inference and the health service, answered by one `Dataplane`."""
 
-    def __init__(self, serving: Serving, settings: OnlineSettings | None = None) -> None:
-        self._serving = serving
-        self._settings = settings or serving.settings
-        self._control = Control(serving)
-        self._health = Health(serving, (INFERENCE,))
+    def __init__(self, dataplane: Dataplane, settings: ServingLimits | None = None) -> None:
+        self._dataplane = dataplane
+        self._settings = settings or dataplane.settings
+        self._control = Control(dataplane)
+        self._health = Health(dataplane, (INFERENCE,))
         self._streams = Streams()
         self._alone = _Alone(self._settings.max_rows)
         self._streamed = _Streamed(self._settings.max_rows)
@@ -67,7 +67,7 @@ class Servicer:
     def drain(self) -> None:
         """End open streams: after the messages that they have begun, with `not_ready`. Health watchers hear it first.
 
-        Calls are still answered. `Serving.drain` is the caller's to call too.
+        Calls are still answered. `Dataplane.drain` is the caller's to call too.
         """
         self._health.drain()
         self._streams.drain()
@@ -87,8 +87,8 @@ class Servicer:
 
     async def infer(self, raw: bytes, context: Context) -> bytes:
         """One inference."""
-        call = begin(self._serving.request_id, context, len(raw))
-        guard = self._serving.guard
+        call = begin(self._dataplane.request_id, context, len(raw))
+        guard = self._dataplane.guard
         caller: Principal | None = None
         held = 0
         try:
@@ -97,17 +97,17 @@ class Servicer:
             if len(raw) > FREE:
                 held = self._hold(raw, call)
             message = await self._parse(raw, call)
-            out = await self._serving.answer(
+            out = await self._dataplane.answer(
                 message.model_name, message.model_version or None, call, self._alone, message
             )
         except FivefoldError as error:
-            await problems.abort(context, error, call)
+            await grpc_errors.abort(context, error, call)
         finally:
             if held:
-                self._serving.room.give(held)
+                self._dataplane.room.give(held)
             if caller is not None:
                 caller.release()
-        context.set_trailing_metadata(problems.identity(call))
+        context.set_trailing_metadata(grpc_errors.identity(call))
         return out
 
     async def stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
@@ -116,15 +116,15 @@ class Servicer:
         Who may not ask cannot open one; after that each message is let in, and counts against limits, by itself, so a
         key that is revoked meanwhile opens nothing any more.
         """
-        opened = begin(self._serving.request_id, context)
-        guard = self._serving.guard
+        opened = begin(self._dataplane.request_id, context)
+        guard = self._dataplane.guard
         # Once: it is the same for every message of the stream.
         given = None if guard is None else shown(context)
         if guard is not None and given is not None:
             try:
                 self._let_in(opened, lambda: admit(guard, given, "infer", count=False))
             except FivefoldError as error:
-                await problems.abort(context, error, opened)
+                await grpc_errors.abort(context, error, opened)
         count = 0
 
         async def answer(raw: bytes) -> bytes:
@@ -132,7 +132,7 @@ class Servicer:
             count += 1
             call = Call(
                 "grpc",
-                self._serving.request_id(f"{opened.request_id}/{count}"),
+                self._dataplane.request_id(f"{opened.request_id}/{count}"),
                 deadline=opened.deadline,
                 traceparent=opened.traceparent,
                 timeout=opened.timeout,
@@ -147,37 +147,37 @@ class Servicer:
                 if len(raw) > FREE:
                     held = self._hold(raw, call)
                 message = await self._parse(raw, call)
-                return await self._serving.answer(
+                return await self._dataplane.answer(
                     message.model_name, message.model_version or None, call, self._streamed, message
                 )
             except FivefoldError as error:
                 return _failure(message or wire.ModelInferRequest(), error, call)
             finally:
                 if held:
-                    self._serving.room.give(held)
+                    self._dataplane.room.give(held)
                 if caller is not None:
                     caller.release()
 
-        context.set_trailing_metadata(problems.identity(opened))
+        context.set_trailing_metadata(grpc_errors.identity(opened))
         if not await self._streams.run(answer, requests, context):
-            await problems.abort(context, draining(self._settings.retry_after), opened)
+            await grpc_errors.abort(context, draining(self._settings.retry_after), opened)
 
     def _let_in(self, call: Call, ask: Callable[[], Principal]) -> Principal:
         """Who calls; raises `FivefoldError` only, counted and logged."""
         try:
             return ask()
         except FivefoldError as error:
-            raise self._serving.refuse(call, error) from None
+            raise self._dataplane.refuse(call, error) from None
         except Exception as cause:
-            raise self._serving.refuse(call, defect(cause)) from cause
+            raise self._dataplane.refuse(call, defect(cause)) from cause
 
     def _hold(self, raw: bytes, call: Call) -> int:
         """Take what a large message holds from the process's room: the bytes to give back."""
         held = len(raw) - FREE
         try:
-            self._serving.room.take(held)
+            self._dataplane.room.take(held)
         except FivefoldError as error:
-            raise self._serving.refuse(call, error) from None
+            raise self._dataplane.refuse(call, error) from None
         return held
 
     async def _parse(self, raw: bytes, call: Call) -> wire.ModelInferRequest:
@@ -185,12 +185,12 @@ class Servicer:
         limit = self._settings.max_body_bytes
         try:
             if len(raw) > self._settings.inline_bytes:
-                return await self._serving.read(lambda: parse(wire.ModelInferRequest, raw, limit))
+                return await self._dataplane.read(lambda: parse(wire.ModelInferRequest, raw, limit))
             return parse(wire.ModelInferRequest, raw, limit)
         except FivefoldError as error:
-            raise self._serving.refuse(call, error) from None
+            raise self._dataplane.refuse(call, error) from None
         except Exception as cause:
-            raise self._serving.refuse(call, defect(cause)) from cause
+            raise self._dataplane.refuse(call, defect(cause)) from cause
 
 
 class _Alone:
@@ -229,7 +229,7 @@ class _Streamed(_Alone):
 
 def _failure(message: wire.ModelInferRequest, error: FivefoldError, call: Call) -> bytes:
     """A stream's answer to a request that failed: the sentence, and the error's fields as parameters."""
-    out = wire.ModelStreamInferResponse(error_message=problems.sentence(error))
+    out = wire.ModelStreamInferResponse(error_message=grpc_errors.sentence(error))
     response = out.infer_response
     response.id = message.id
     response.model_name = message.model_name
@@ -268,7 +268,7 @@ def register_unready(server: Any) -> None:
 
 async def _unready(_: Any, context: Context) -> bytes:
     call = begin(lambda given: given or secrets.token_hex(12), context)
-    await problems.abort(context, Unavailable("not_ready", "no model is loaded yet", retry_after=1.0), call)
+    await grpc_errors.abort(context, Unavailable("not_ready", "no model is loaded yet", retry_after=1.0), call)
 
 
 def _reflect(server: Any) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from fivefold.core.errors import ProtocolError
-from fivefold.serving.http.problems import Reply
+from fivefold.serving.http.http_errors import HttpReply
 
 if TYPE_CHECKING:
     from fivefold.serving.http.asgi import Headers
@@ -78,7 +78,7 @@ def _weight(parameters: str) -> float:
     return 1.0
 
 
-def fitting(reply: Reply, coding: Coding | None, packed: Callable[[], bytes] | None = None) -> Reply:
+def fitting(reply: HttpReply, coding: Coding | None, packed: Callable[[], bytes] | None = None) -> HttpReply:
     """The answer, compressed where that is wanted and pays. What counts its parts counts them uncompressed.
 
     `packed` gives the compressed body where that is known.
@@ -100,7 +100,7 @@ def fitting(reply: Reply, coding: Coding | None, packed: Callable[[], bytes] | N
     return reply
 
 
-async def fitted(reply: Reply, coding: Coding) -> Reply:
+async def fitted(reply: HttpReply, coding: Coding) -> HttpReply:
     """`fitting`, in a thread where it would hold the event loop up."""
     if len(reply.body) <= AT_ONCE:
         return fitting(reply, coding)
@@ -113,7 +113,7 @@ def compress(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-def vary(reply: Reply, names: bytes = b"accept-encoding") -> None:
+def vary(reply: HttpReply, names: bytes = b"accept-encoding") -> None:
     """Tell caches which headers of a request the answer depends on."""
     for index, (name, value) in enumerate(reply.headers):
         if name == b"vary":
@@ -122,7 +122,7 @@ def vary(reply: Reply, names: bytes = b"accept-encoding") -> None:
     reply.headers.append((b"vary", names))
 
 
-def _pays(reply: Reply) -> bool:
+def _pays(reply: HttpReply) -> bool:
     if reply.status != 200 or len(reply.body) < LEAST:
         return False
     media_type = b""

@@ -1,6 +1,6 @@
-"""The whole HTTP application: the lean path in front, FastAPI behind it, the page and the documentation.
+"""The whole HTTP application: the dispatch in front, FastAPI behind it, the page and the documentation.
 
-The host runs what `app` gives, and so does any ASGI server. Opening bundles and building the `Serving` is left to the
+The host runs what `app` gives, and so does any ASGI server. Opening bundles and building the `Dataplane` is left to the
 host; routes for the reader's own FastAPI application are `fivefold.router`'s.
 """
 
@@ -17,16 +17,16 @@ from starlette.exceptions import HTTPException
 from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Guard
 from fivefold.serving import page
-from fivefold.serving.dataplane import Serving, defect
+from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http import docs, openapi_document
 from fivefold.serving.http.answer_compression import asked, compress, fitting, vary
-from fivefold.serving.http.dispatch import Lean
+from fivefold.serving.http.dispatch import Dispatch
+from fivefold.serving.http.http_errors import JSON, Header, HttpReply, identity, problem, to_bytes
 from fivefold.serving.http.inference import admit, begin
-from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
-from fivefold.serving.http.routes import Handler, Surface, allow, response
+from fivefold.serving.http.routes import Handler, Interface, allow, response
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
 from fivefold.serving.origins import Origins
-from fivefold.serving.settings import OnlineSettings
 
 Files = dict[str, tuple[bytes, list[Header]]]
 """What never changes: path -> body and headers."""
@@ -42,29 +42,29 @@ _CAREFUL: Final[list[Header]] = [
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(serving: Serving, settings: OnlineSettings, *, local: bool = False) -> Lean:
-    """The ASGI application of a `Serving`; it works below a root path.
+def app(dataplane: Dataplane, settings: ServingLimits, *, local: bool = False) -> Dispatch:
+    """The ASGI application of a `Dataplane`; it works below a root path.
 
     `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
     addresses of its settings, and at no others.
     """
-    serving.origins = Origins.of(settings, local=local)
-    surface = Surface(serving)
+    dataplane.origins = Origins.of(settings, local=local)
+    interface = Interface(dataplane)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for method, path, endpoint in (*surface.server_routes(), *surface.model_routes()):
+    for method, path, endpoint in (*interface.server_routes(), *interface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    files = _page(settings, bundles=serving.guard is not None or serving.settings.serve_bundles)
+    files = _page(settings, bundles=dataplane.guard is not None or dataplane.settings.serve_bundles)
     front = files.pop("/", None)
-    _add(framework, "GET", "/", surface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
+    _add(framework, "GET", "/", interface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
-        _add(framework, "GET", path, surface.endpoint(_fixed(body, headers), any_type, scope=None))
-    for path, handler in _documentation(serving).items():
-        _add(framework, "GET", path, surface.endpoint(handler, any_type, scope=None))
-    framework.add_exception_handler(HTTPException, _refused(serving))
-    framework.add_exception_handler(Exception, _unexpected(serving))
-    return Lean(serving, surface.v1, surface.v2, framework)
+        _add(framework, "GET", path, interface.endpoint(_fixed(body, headers), any_type, scope=None))
+    for path, handler in _documentation(dataplane).items():
+        _add(framework, "GET", path, interface.endpoint(handler, any_type, scope=None))
+    framework.add_exception_handler(HTTPException, _refused(dataplane))
+    framework.add_exception_handler(Exception, _unexpected(dataplane))
+    return Dispatch(dataplane, interface.v1, interface.v2, framework)
 
 
 def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
@@ -72,15 +72,15 @@ def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request
     framework.add_api_route(path, endpoint, methods=methods, response_model=None)
 
 
-def _documentation(serving: Serving) -> dict[str, Handler]:
+def _documentation(dataplane: Dataplane) -> dict[str, Handler]:
     """What describes the server, for programs and for people."""
-    whole = {path: _fixed(*file) for path, file in _described(openapi_document.document(serving)).items()}
-    if serving.guard is None:
+    whole = {path: _fixed(*file) for path, file in _described(openapi_document.document(dataplane)).items()}
+    if dataplane.guard is None:
         return whole
-    part = _described(openapi_document.document(serving, models=False))
-    plain = _described(without_examples(openapi_document.document(serving)))
+    part = _described(openapi_document.document(dataplane, models=False))
+    plain = _described(without_examples(openapi_document.document(dataplane)))
     return {
-        path: _more_for_who_is_known(serving.guard, whole[path], _fixed(*plain[path]), _fixed(*file))
+        path: _more_for_who_is_known(dataplane.guard, whole[path], _fixed(*plain[path]), _fixed(*file))
         for path, file in part.items()
     }
 
@@ -94,7 +94,7 @@ def _described(document: dict[str, Any]) -> Files:
     }
 
 
-def _page(settings: OnlineSettings, *, bundles: bool) -> Files:
+def _page(settings: ServingLimits, *, bundles: bool) -> Files:
     """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
     if not settings.page:
         return {}
@@ -119,7 +119,7 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: H
     """The whole for who may read contracts and bundles, `plain` for who may read contracts. Who shows no key, as a
     browser does not, gets the part without models."""
 
-    async def answer(request: Request, call: Call) -> Reply:
+    async def answer(request: Request, call: Call) -> HttpReply:
         headers = dict(request.scope["headers"])
         named = b"authorization" in headers or b"x-api-key" in headers
         chosen = part
@@ -146,7 +146,7 @@ def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
     body, headers = front
     shown = _fixed(body, [*headers, _BY_ACCEPT])
 
-    async def answer(request: Request, call: Call) -> Reply:
+    async def answer(request: Request, call: Call) -> HttpReply:
         named = "text/html" in request.headers.get("accept", "").lower()
         return await (shown if named else alive)(request, call)
 
@@ -156,18 +156,18 @@ def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
 def _fixed(body: bytes, headers: list[Header]) -> Handler:
     packed = cache(lambda: compress(body))
 
-    async def answer(request: Request, call: Call) -> Reply:
-        reply = Reply(200, [*headers, *_CAREFUL, *identity(call)], body)
+    async def answer(request: Request, call: Call) -> HttpReply:
+        reply = HttpReply(200, [*headers, *_CAREFUL, *identity(call)], body)
         return fitting(reply, asked(dict(request.scope["headers"])), packed)
 
     return answer
 
 
-def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _refused(dataplane: Dataplane) -> Callable[[Request, Exception], Awaitable[Response]]:
     """What the framework refuses by itself, in our words: no such route, or not with this method."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        call = begin(serving, dict(request.scope["headers"]))
+        call = begin(dataplane, dict(request.scope["headers"]))
         status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
         path = request.url.path[:128]
         refusal: FivefoldError
@@ -179,13 +179,13 @@ def _refused(serving: Serving) -> Callable[[Request, Exception], Awaitable[Respo
             refusal = ProtocolError(
                 "method_not_allowed", f"{request.method} {path}: expected {methods}, got {request.method}"
             )
-            reply = problem(serving.refuse(call, refusal), call)
+            reply = problem(dataplane.refuse(call, refusal), call)
             reply.headers.append((b"allow", methods.encode()))
         elif status == HTTPStatus.NOT_FOUND:
             refusal = NotFound("not_found", f"no route {path}", help=_way(path))
-            reply = problem(serving.refuse(call, refusal), call)
+            reply = problem(dataplane.refuse(call, refusal), call)
         else:
-            reply = problem(serving.refuse(call, defect(error)), call)
+            reply = problem(dataplane.refuse(call, defect(error)), call)
         return response(reply, head=request.method == "HEAD")
 
     return answer
@@ -198,9 +198,9 @@ def _way(path: str) -> str:
     return "the routes are at /docs" if tidy == path else f"did you mean {tidy}? the routes are at /docs"
 
 
-def _unexpected(serving: Serving) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _unexpected(dataplane: Dataplane) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
-        call = begin(serving, dict(request.scope["headers"]))
-        return response(problem(serving.refuse(call, defect(error)), call), head=request.method == "HEAD")
+        call = begin(dataplane, dict(request.scope["headers"]))
+        return response(problem(dataplane.refuse(call, defect(error)), call), head=request.method == "HEAD")
 
     return answer

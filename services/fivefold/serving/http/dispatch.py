@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fivefold.serving.dataplane import Serving, defect
+from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.asgi import Application, Receive, Scope, Send
-from fivefold.serving.http.inference import Wire, begin, exchange
-from fivefold.serving.http.problems import Reply, identity, problem
+from fivefold.serving.http.http_errors import HttpReply, identity, problem
+from fivefold.serving.http.inference import HttpCodec, begin, infer
 
-Target = tuple[Wire, str, str | None]
+Target = tuple[HttpCodec, str, str | None]
 """The protocol of a path, and the name and version of the model it leads to."""
 
 
-class Lean:
+class Dispatch:
     """An ASGI application; works below a root path, and in any server that speaks ASGI 3."""
 
-    def __init__(self, serving: Serving, v1: Wire, v2: Wire, rest: Application) -> None:
-        self.serving = serving
+    def __init__(self, dataplane: Dataplane, v1: HttpCodec, v2: HttpCodec, rest: Application) -> None:
+        self.dataplane = dataplane
         self._rest = rest
-        self.targets = targets(serving, v1, v2)
+        self.targets = targets(dataplane, v1, v2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -33,16 +33,16 @@ class Lean:
         if scope["method"] == "POST":
             target = self.targets.get(route_path(scope))
             if target is not None:
-                reply = await exchange(self.serving, *target, scope, receive)
+                reply = await infer(self.dataplane, *target, scope, receive)
                 await deliver(reply, send)
                 return
-        origins = self.serving.origins
+        origins = self.dataplane.origins
         if origins is not None and origins.cors and scope["method"] == "OPTIONS":
             headers = dict(scope["headers"])
             asked = origins.preflight("OPTIONS", headers)
             if asked is not None:
                 # A browser sends no key with it, so this comes before the guard.
-                await deliver(Reply(204, [*asked, *identity(begin(self.serving, headers))], b""), send)
+                await deliver(HttpReply(204, [*asked, *identity(begin(self.dataplane, headers))], b""), send)
                 return
         begun = False
 
@@ -56,15 +56,15 @@ class Lean:
         except Exception as cause:
             if begun:
                 raise
-            call = begin(self.serving, dict(scope["headers"]))
-            await deliver(problem(self.serving.refuse(call, defect(cause)), call), send)
+            call = begin(self.dataplane, dict(scope["headers"]))
+            await deliver(problem(self.dataplane.refuse(call, defect(cause)), call), send)
 
 
-def targets(serving: Serving, v1: Wire, v2: Wire) -> Mapping[str, Target]:
+def targets(dataplane: Dataplane, v1: HttpCodec, v2: HttpCodec) -> Mapping[str, Target]:
     """Path -> target, for every model with and without its versions."""
     out: dict[str, Target] = {}
-    for name in serving.models.names():
-        for version in (None, *serving.models.versions(name)):
+    for name in dataplane.models.names():
+        for version in (None, *dataplane.models.versions(name)):
             below = f"{name}/versions/{version}" if version else name
             out[f"/v1/models/{below}:predict"] = (v1, name, version)
             out[f"/v2/models/{below}/infer"] = (v2, name, version)
@@ -80,7 +80,7 @@ def route_path(scope: Scope) -> str:
     return path
 
 
-async def deliver(reply: Reply, send: Send) -> None:
+async def deliver(reply: HttpReply, send: Send) -> None:
     """Send a reply as ASGI messages."""
     if reply.status != 204:
         reply.headers.append((b"content-length", b"%d" % len(reply.body)))

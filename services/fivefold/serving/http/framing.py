@@ -22,11 +22,11 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import request_head
 from fivefold.serving.http.cycle import Cycle
+from fivefold.serving.http.http_errors import HttpReply, problem
 from fivefold.serving.http.inference import begin
-from fivefold.serving.http.problems import Reply, problem
 
 _UNREAD: Final = 64 * 1024
 """Bytes beyond the limit on headers that are kept of a request whose headers have no end: one read's worth, so that it
@@ -45,7 +45,7 @@ _WATCHED: Final = frozenset((b"host", b"transfer-encoding", b"expect", b"upgrade
 class Framed(HttpToolsProtocol):
     """One connection."""
 
-    serving: Serving
+    dataplane: Dataplane
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -286,7 +286,7 @@ class Framed(HttpToolsProtocol):
         self._refuse(ContractError("malformed", "this is not an HTTP request"))
 
     def _await_headers(self) -> None:
-        self._late = self.loop.call_later(self.serving.settings.body_timeout, self._headers_are_late)
+        self._late = self.loop.call_later(self.dataplane.settings.body_timeout, self._headers_are_late)
 
     def _headers_are_there(self) -> None:
         self._unread = 0
@@ -298,7 +298,7 @@ class Framed(HttpToolsProtocol):
         if self.refused or self.transport.is_closing():
             return
         self._unread += size
-        limit = self.serving.settings.max_header_bytes
+        limit = self.dataplane.settings.max_header_bytes
         if self._unread > limit + _UNREAD:
             self._refuse(ProtocolError("headers_too_large", f"expected at most {limit} bytes of headers, got more"))
         elif self._late is None:
@@ -307,7 +307,7 @@ class Framed(HttpToolsProtocol):
     def _more_framing(self, size: int) -> None:
         """Bound what a chunked body has beside its content: extensions, trailers, and chunks of nearly nothing."""
         self._framing += size
-        limit = self.serving.settings.max_header_bytes + _UNREAD
+        limit = self.dataplane.settings.max_header_bytes + _UNREAD
         if self._framing > limit and not self.refused:
             self._refuse(ContractError("malformed", f"expected at most {limit} bytes around the chunks, got more"))
 
@@ -319,7 +319,7 @@ class Framed(HttpToolsProtocol):
             # Nobody asked for anything.
             self.transport.close()
             return
-        seconds = self.serving.settings.body_timeout
+        seconds = self.dataplane.settings.body_timeout
         self._refuse(Interrupted("request_timeout", f"the headers did not arrive within {seconds:g} s"))
 
     def _refuse(self, error: FivefoldError) -> None:
@@ -354,8 +354,8 @@ class Framed(HttpToolsProtocol):
     def _say(self, error: FivefoldError) -> None:
         if self.transport.is_closing():
             return
-        call = begin(self.serving, {})
-        reply = problem(self.serving.refuse(call, error), call)
+        call = begin(self.dataplane, {})
+        reply = problem(self.dataplane.refuse(call, error), call)
         if error.code == "method_not_allowed":
             reply.headers.append((b"allow", b"GET, HEAD, OPTIONS, POST"))
         self.transport.write(self.message(reply, keep_alive=False))
@@ -376,10 +376,10 @@ class Framed(HttpToolsProtocol):
     def _drop(self, size: int) -> None:
         """Read what nobody will answer, up to the size of one body."""
         self._unread += size
-        if self._leaving is not None and self._unread > self.serving.settings.max_body_bytes:
+        if self._leaving is not None and self._unread > self.dataplane.settings.max_body_bytes:
             self.transport.close()
 
-    def message(self, reply: Reply, *, keep_alive: bool) -> bytes:
+    def message(self, reply: HttpReply, *, keep_alive: bool) -> bytes:
         """A whole answer as it goes over the wire."""
         content = [STATUS_LINE[reply.status]]
         for name, value in (*self.server_state.default_headers, *reply.headers):

@@ -1,7 +1,7 @@
-"""One inference over HTTP: check the headers, take in the body, ask `Serving`, give the reply.
+"""One inference over HTTP: check the headers, take in the body, ask `Dataplane`, give the reply.
 
-The lean path and the FastAPI routes both come through `inference`, so they answer alike. What a body means is left to
-the protocol (`v1`, `v2`); whether and when the model runs, to `Serving`.
+The dispatch and the FastAPI routes both come through `inference`, so they answer alike. What a body means is left to
+the protocol (`v1`, `v2`); whether and when the model runs, to `Dataplane`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from fivefold.core.errors import AccessError, ContractError, FivefoldError, Interrupted, ProtocolError
 from fivefold.guard.callers import several
 from fivefold.serving.admission import FREE, Room
-from fivefold.serving.dataplane import Serving, defect
+from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.answer_compression import asked, fitted
 from fivefold.serving.http.asgi import Headers, Receive, Scope
-from fivefold.serving.http.problems import Reply, identity, problem
+from fivefold.serving.http.http_errors import HttpReply, identity, problem
 from fivefold.serving.messages import Call, Codec
 
 if TYPE_CHECKING:
     from fivefold.guard import Guard, Principal
     from fivefold.guard.keys import Scope as Right
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.limits import ServingLimits
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _EXPANSION = 1032
 """How much larger than its compressed form deflate's output can be (RFC 1951: a match of 258 bytes from two bits)."""
 
 
-class Wire(Codec["Body", Reply], Protocol):
+class HttpCodec(Codec["Body", HttpReply], Protocol):
     """A protocol's own half: the media types it reads and writes, and the meaning of its bodies."""
 
     consumes: tuple[str, ...]
@@ -71,52 +71,52 @@ class Body:
         self._room.give(held)
 
 
-def begin(serving: Serving, headers: Headers) -> Call:
+def begin(dataplane: Dataplane, headers: Headers) -> Call:
     """The call that a request's headers describe."""
     request_id, traceparent, timeout = map(headers.get, (b"x-request-id", b"traceparent", b"x-request-timeout"))
     call = Call(
         "http",
-        serving.request_id(request_id.decode("latin-1") if request_id else None),
+        dataplane.request_id(request_id.decode("latin-1") if request_id else None),
         traceparent=traceparent.decode("latin-1") if traceparent else None,
         timeout=timeout.decode("latin-1") if timeout is not None else None,
     )
-    if serving.origins is not None and serving.origins.cors:
-        call.marks = serving.origins.marks(headers)
+    if dataplane.origins is not None and dataplane.origins.cors:
+        call.marks = dataplane.origins.marks(headers)
     return call
 
 
-async def exchange(
-    serving: Serving, wire: Wire, name: str, version: str | None, scope: Scope, receive: Receive
-) -> Reply:
+async def infer(
+    dataplane: Dataplane, codec: HttpCodec, name: str, version: str | None, scope: Scope, receive: Receive
+) -> HttpReply:
     """Answer one inference request. Raises nothing but `asyncio.CancelledError`: every error is a reply."""
     headers = dict(scope["headers"])
-    call = begin(serving, headers)
+    call = begin(dataplane, headers)
     caller: Principal | None = None
     body: Body | None = None
     try:
         try:
-            check_headers(scope, serving.settings)
-            if serving.origins is not None:
-                serving.origins.check(scope, headers)
-            if serving.guard is not None:
+            check_headers(scope, dataplane.settings)
+            if dataplane.origins is not None:
+                dataplane.origins.check(scope, headers)
+            if dataplane.guard is not None:
                 # Before the body: nobody unknown makes us hold one.
-                caller = admit(serving.guard, scope, headers, "infer")
-            check_media_types(headers, wire.consumes, wire.produces)
+                caller = admit(dataplane.guard, scope, headers, "infer")
+            check_media_types(headers, codec.consumes, codec.produces)
             coding = asked(headers)
-            inflate = _inflater(headers.get(b"content-encoding"), serving.settings.max_body_bytes)
-            raw = await read_body(headers, receive, serving.settings, serving.room)
-            body = Body(headers, raw, inflate, serving.room)
+            inflate = _inflater(headers.get(b"content-encoding"), dataplane.settings.max_body_bytes)
+            raw = await read_body(headers, receive, dataplane.settings, dataplane.room)
+            body = Body(headers, raw, inflate, dataplane.room)
             call.size = len(raw) if inflate is None else len(raw) * _EXPANSION
             call.gone = lambda: _hung_up(receive)
         except FivefoldError as error:
-            return problem(serving.refuse(call, error), call)
-        reply = await serving.answer(name, version, call, wire, body)
+            return problem(dataplane.refuse(call, error), call)
+        reply = await dataplane.answer(name, version, call, codec, body)
         reply.headers += identity(call)
         return reply if coding is None else await fitted(reply, coding)
     except FivefoldError as error:
         return problem(error, call)
     except Exception as cause:
-        return problem(serving.refuse(call, defect(cause)), call)
+        return problem(dataplane.refuse(call, defect(cause)), call)
     finally:
         if body is not None and body.held:
             body.close()
@@ -145,7 +145,7 @@ def admit(guard: Guard, scope: Scope, headers: Headers, right: Right) -> Princip
         raise guard.refused(error, client[0] if client else "", forwarded) from None
 
 
-def check_headers(scope: Scope, settings: OnlineSettings) -> None:
+def check_headers(scope: Scope, settings: ServingLimits) -> None:
     """Raise `headers_too_large` for more header bytes than one request may have."""
     size = 0
     for name, value in scope["headers"]:
@@ -205,7 +205,7 @@ def _accepts(text: str, media_type: str) -> bool:
     return taken
 
 
-async def read_body(headers: Headers, receive: Receive, settings: OnlineSettings, room: Room | None = None) -> bytes:
+async def read_body(headers: Headers, receive: Receive, settings: ServingLimits, room: Room | None = None) -> bytes:
     """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout`, `cancelled`, `overloaded`.
 
     What it holds beyond `FREE` bytes is taken from `room`, as it arrives, and left to the caller to give back.

@@ -15,7 +15,7 @@ from fivefold.core.fields.field import Field
 from fivefold.exports.json_schema import scalar
 from fivefold.exports.naming import pascal
 from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
 from fivefold.serving.repository import Model
@@ -54,17 +54,17 @@ _OPEN: Final = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/
 _HIDDEN: Final = "Models are described to who asks for openapi.json with a key."
 
 
-def document(serving: Serving, *, models: bool = True) -> dict[str, Any]:
+def document(dataplane: Dataplane, *, models: bool = True) -> dict[str, Any]:
     """The whole document, as JSON values; without `models` it says nothing of what is served."""
     paths: dict[str, Any] = dict(_server())
     schemas: dict[str, Any] = {"Error": ERROR}
-    names = _prefixes(serving)
-    for model in serving.models if models else ():
+    names = _prefixes(dataplane)
+    for model in dataplane.models if models else ():
         prefix = names[model.name, model.version]
         schemas |= components(model.view, prefix) | _tensors(model, prefix)
         versioned = f"{model.name}/versions/{model.version}"
         paths |= _model(model, prefix, versioned, prefix)
-        if model.version == serving.models.default(model.name):
+        if model.version == dataplane.models.default(model.name):
             paths |= _model(model, prefix, model.name, f"{prefix}_default")
     about = "Models under typed contracts: records (V1) and the Open Inference Protocol (V2)."
     described = {
@@ -77,7 +77,7 @@ def document(serving: Serving, *, models: bool = True) -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": schemas},
     }
-    return described if serving.guard is None else described | _secured(described)
+    return described if dataplane.guard is None else described | _secured(described)
 
 
 def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def prefix_of(model: Model) -> str:
     return f"{pascal(model.name)}_{re.sub('[^0-9A-Za-z]', '_', model.version)}"
 
 
-def _prefixes(serving: Serving) -> dict[tuple[str, str], str]:
+def _prefixes(dataplane: Dataplane) -> dict[tuple[str, str], str]:
     out: dict[tuple[str, str], str] = {}
-    for model in serving.models:
+    for model in dataplane.models:
         prefix, count = prefix_of(model), 1
         while prefix in out.values():
             count += 1

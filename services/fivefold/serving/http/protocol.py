@@ -14,16 +14,16 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fivefold.serving.http.asgi import Receive, Scope
-from fivefold.serving.http.dispatch import Lean, Target, route_path
+from fivefold.serving.http.dispatch import Dispatch, Target, route_path
 from fivefold.serving.http.framing import Framed
-from fivefold.serving.http.inference import Begun, exchange
-from fivefold.serving.http.problems import Reply
+from fivefold.serving.http.http_errors import HttpReply
+from fivefold.serving.http.inference import Begun, infer
 
 
 class Protocol(Framed):
-    """One connection. `lean` and `serving` are set by `protocol_of`."""
+    """One connection. `dispatch` and `dataplane` are set by `protocol_of`."""
 
-    lean: Lean
+    dispatch: Dispatch
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,7 +48,7 @@ class Protocol(Framed):
         scope = cast("Scope", cycle.scope)
         target = None
         if self._reading and scope["method"] == "POST" and cycle.more_body and not cycle.waiting_for_100_continue:
-            target = self.lean.targets.get(route_path(scope))
+            target = self.dispatch.targets.get(route_path(scope))
         if target is None or app is not self.app:
             super()._start_asgi_task(cycle, app)
         else:
@@ -72,7 +72,7 @@ class Protocol(Framed):
             super()._start_asgi_task(cycle, app)
             return
         scope, receive = cast("Scope", cycle.scope), cast("Receive", cycle.receive)
-        work = exchange(self.lean.serving, *target, scope, receive)
+        work = infer(self.dispatch.dataplane, *target, scope, receive)
         try:
             pending = work.send(None)
         except StopIteration as done:
@@ -82,7 +82,7 @@ class Protocol(Framed):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    async def _later(self, cycle: RequestResponseCycle, work: Begun[Reply]) -> None:
+    async def _later(self, cycle: RequestResponseCycle, work: Begun[HttpReply]) -> None:
         try:
             reply = await work
         except asyncio.CancelledError:
@@ -93,7 +93,7 @@ class Protocol(Framed):
         if not cycle.disconnected:
             self._write(cycle, reply)
 
-    def _write(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+    def _write(self, cycle: RequestResponseCycle, reply: HttpReply) -> None:
         if cycle.keep_alive and reply.status >= 400 and (b"connection", b"close") in reply.headers:
             cycle.keep_alive = False
         self.transport.write(self.message(reply, keep_alive=cycle.keep_alive))
@@ -104,6 +104,6 @@ class Protocol(Framed):
         cycle.on_response()
 
 
-def protocol_of(app: Lean) -> type[Protocol]:
+def protocol_of(app: Dispatch) -> type[Protocol]:
     """The connection class of a server that has this application."""
-    return type("FivefoldProtocol", (Protocol,), {"lean": app, "serving": app.serving})
+    return type("FivefoldProtocol", (Protocol,), {"dispatch": app, "dataplane": app.dataplane})

@@ -19,16 +19,16 @@ from fastapi import APIRouter, Request, Response
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Serving
+from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http.openapi_document import inference, prefix_of
-from fivefold.serving.http.routes import Surface
-from fivefold.serving.repository import Model, Models
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.http.routes import Interface
+from fivefold.serving.limits import ServingLimits
+from fivefold.serving.repository import Model, Repository
 
 
 def router(
     *bundles: Bundle | str | Path,
-    settings: OnlineSettings | None = None,
+    settings: ServingLimits | None = None,
     telemetry: Telemetry | None = None,
     defaults: Mapping[str, str] | None = None,
 ) -> APIRouter:
@@ -41,22 +41,22 @@ def router(
     """
     if not bundles:
         raise ValueError("expected at least one bundle, got none")
-    settings = settings or OnlineSettings()
+    settings = settings or ServingLimits()
     if settings.guarded:
         # Passed over in silence, this would be an open door that its owner believes to be shut.
         raise ValueError("expected settings without keys or an oidc_issuer: who may ask is left to your dependencies")
     opened = [bundle if isinstance(bundle, Bundle) else Bundle.open(bundle) for bundle in bundles]
-    models = Models([Model(bundle, Scorer.open(bundle)) for bundle in opened], defaults=defaults)
-    serving = Serving(models, settings, telemetry or Telemetry("online", log_sample=settings.log_sample))
-    surface = Surface(serving)
+    models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in opened], defaults=defaults)
+    dataplane = Dataplane(models, settings, telemetry or Telemetry("online", log_sample=settings.log_sample))
+    interface = Interface(dataplane)
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
         yield
-        serving.close()
+        dataplane.close()
 
     out = APIRouter(lifespan=lifespan)
-    for method, path, endpoint in surface.server_routes():
+    for method, path, endpoint in interface.server_routes():
         # Probes, metrics and the doors of a server that manages its models are the reader's own.
         if path.startswith(("/v1", "/v2")) and "{name}" not in path:
             _add(out, method, path, endpoint, {"tags": ["models"]})
@@ -64,7 +64,7 @@ def router(
         for version in (None, *models.versions(name)):
             model = models.find(name, version)
             given = {"name": name} if version is None else {"name": name, "version": version}
-            for method, path, endpoint in surface.model_routes():
+            for method, path, endpoint in interface.model_routes():
                 if ("{version}" in path) != (version is not None) or "{verb}" in path:
                     continue
                 concrete = path.replace("{name}", name).replace("{version}", version or "")

@@ -1,7 +1,7 @@
-"""What the server answers beside the lean path: each route as a function from a request to a reply.
+"""What the server answers beside the dispatch: each route as a function from a request to a reply.
 
-`Surface` knows no framework's application: `app` mounts it in our own, `fivefold.online.router` in the reader's.
-Inference comes through here too where it did not take the lean path, and is left to `inference` all the same.
+`Interface` knows no framework's application: `app` mounts it in our own, `fivefold.router` in the reader's.
+Inference comes through here too where it did not come by the dispatch, and is left to `inference` all the same.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from starlette.responses import Response
 from fivefold.core.errors import AccessError, FivefoldError, NotFound, ProtocolError
 from fivefold.guard import Principal
 from fivefold.guard.keys import Scope
-from fivefold.serving.dataplane import Serving, defect
+from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.answer_compression import asked, fitting
 from fivefold.serving.http.asgi import Receive
-from fivefold.serving.http.inference import Wire, admit, begin, check_accept, check_headers, exchange
-from fivefold.serving.http.problems import JSON, Header, Reply, identity, problem, to_bytes
+from fivefold.serving.http.http_errors import JSON, Header, HttpReply, identity, problem, to_bytes
+from fivefold.serving.http.inference import HttpCodec, admit, begin, check_accept, check_headers, infer
 from fivefold.serving.http.v1 import V1
 from fivefold.serving.http.v2 import V2
 from fivefold.serving.messages import Call
 from fivefold.serving.oip import metadata
 from fivefold.serving.repository import Model
 
-Handler = Callable[[Request, Call], Awaitable[Reply]]
+Handler = Callable[[Request, Call], Awaitable[HttpReply]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _ANY: Final = ("*/*",)
 _NOT_CACHED: Final[Header] = (b"cache-control", b"no-cache")
 
 
-class Surface:
-    """The routes of one `Serving`. Handlers find name, version and file in the request's path parameters."""
+class Interface:
+    """The routes of one `Dataplane`. Handlers find name, version and file in the request's path parameters."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
-        self.v1 = V1(serving.settings)
-        self.v2 = V2(serving.settings)
+    def __init__(self, dataplane: Dataplane) -> None:
+        self.dataplane = dataplane
+        self.v1 = V1(dataplane.settings)
+        self.v2 = V2(dataplane.settings)
 
     def model_routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of every route of a model; `{name}` and `{version}` stand for themselves."""
@@ -101,23 +101,23 @@ class Surface:
 
         async def answer(request: Request) -> Response:
             headers = dict(request.scope["headers"])
-            call = begin(self.serving, headers)
+            call = begin(self.dataplane, headers)
             caller: Principal | None = None
             try:
-                check_headers(request.scope, self.serving.settings)
-                if self.serving.origins is not None and not anybody:
-                    self.serving.origins.check(request.scope, headers)
-                if self.serving.guard is not None and scope is not None:
+                check_headers(request.scope, self.dataplane.settings)
+                if self.dataplane.origins is not None and not anybody:
+                    self.dataplane.origins.check(request.scope, headers)
+                if self.dataplane.guard is not None and scope is not None:
                     right = scope(request) if callable(scope) else scope
-                    caller = admit(self.serving.guard, request.scope, headers, right)
+                    caller = admit(self.dataplane.guard, request.scope, headers, right)
                 if produces != _ANY:
                     check_accept(headers, produces)
                 coding = asked(headers)
                 reply = fitting(await handler(request, call), coding)
             except FivefoldError as error:
-                reply = problem(self.serving.refuse(call, error), call)
+                reply = problem(self.dataplane.refuse(call, error), call)
             except Exception as cause:
-                reply = problem(self.serving.refuse(call, defect(cause)), call)
+                reply = problem(self.dataplane.refuse(call, defect(cause)), call)
             finally:
                 if caller is not None:
                     caller.release()
@@ -125,64 +125,64 @@ class Surface:
 
         return answer
 
-    def inference(self, wire: Wire) -> Endpoint:
+    def inference(self, codec: HttpCodec) -> Endpoint:
         """The endpoint of one protocol's inference."""
 
         async def answer(request: Request) -> Response:
             given = request.path_params
             receive = _replayed(request)
             return response(
-                await exchange(self.serving, wire, given["name"], given.get("version"), request.scope, receive)
+                await infer(self.dataplane, codec, given["name"], given.get("version"), request.scope, receive)
             )
 
         return answer
 
     def _find(self, request: Request) -> Model:
-        return self.serving.models.find(request.path_params["name"], request.path_params.get("version"))
+        return self.dataplane.models.find(request.path_params["name"], request.path_params.get("version"))
 
-    async def _verb(self, request: Request, call: Call) -> Reply:
+    async def _verb(self, request: Request, call: Call) -> HttpReply:
         """Whatever stands behind a model's colon and is not POST `:predict`."""
         verb = request.path_params["verb"]
         if verb == "explain":
             raise ProtocolError("not_implemented", "explanations are not implemented here")
         if verb == "predict":
             error = ProtocolError("method_not_allowed", f"expected POST, got {request.method}")
-            reply = problem(self.serving.refuse(call, error), call)
+            reply = problem(self.dataplane.refuse(call, error), call)
             reply.headers.append((b"allow", b"OPTIONS, POST"))
             return reply
         raise NotFound("not_found", f"no verb {verb[:64]!r}", help="predict")
 
-    async def _live(self, _request: Request, call: Call) -> Reply:
+    async def _live(self, _request: Request, call: Call) -> HttpReply:
         return _json(call, {"live": True})
 
-    async def _ready(self, _request: Request, call: Call) -> Reply:
+    async def _ready(self, _request: Request, call: Call) -> HttpReply:
         return self._readiness(call)
 
-    async def _model_ready(self, request: Request, call: Call) -> Reply:
+    async def _model_ready(self, request: Request, call: Call) -> HttpReply:
         self._find(request)
         return self._readiness(call)
 
-    def _readiness(self, call: Call) -> Reply:
-        reply = _json(call, {"ready": self.serving.ready})
-        if not self.serving.ready:
+    def _readiness(self, call: Call) -> HttpReply:
+        reply = _json(call, {"ready": self.dataplane.ready})
+        if not self.dataplane.ready:
             reply.status = 503
-            reply.headers.append((b"retry-after", b"%d" % max(1, round(self.serving.settings.retry_after))))
+            reply.headers.append((b"retry-after", b"%d" % max(1, round(self.dataplane.settings.retry_after))))
         return reply
 
-    async def _metrics(self, request: Request, call: Call) -> Reply:
-        body, media_type = self.serving.telemetry.expose(request.headers.get("accept", ""))
-        who = (b"x-fivefold-replica", self.serving.replica.encode())
-        return Reply(200, [(b"content-type", media_type.encode()), who, *identity(call)], body)
+    async def _metrics(self, request: Request, call: Call) -> HttpReply:
+        body, media_type = self.dataplane.telemetry.expose(request.headers.get("accept", ""))
+        who = (b"x-fivefold-replica", self.dataplane.replica.encode())
+        return HttpReply(200, [(b"content-type", media_type.encode()), who, *identity(call)], body)
 
-    async def _models(self, _request: Request, call: Call) -> Reply:
-        return _json(call, {"models": self.serving.models.names()})
+    async def _models(self, _request: Request, call: Call) -> HttpReply:
+        return _json(call, {"models": self.dataplane.models.names()})
 
-    async def _status(self, request: Request, call: Call) -> Reply:
+    async def _status(self, request: Request, call: Call) -> HttpReply:
         model = self._find(request)
-        models = self.serving.models
+        models = self.dataplane.models
         about = {
             "name": model.name,
-            "ready": self.serving.ready,
+            "ready": self.dataplane.ready,
             "version": model.version,
             "versions": models.versions(model.name),
             "default_version": models.default(model.name),
@@ -192,12 +192,12 @@ class Surface:
         }
         return _json(call, about)
 
-    async def _contract(self, request: Request, call: Call) -> Reply:
+    async def _contract(self, request: Request, call: Call) -> HttpReply:
         return self._file(request, call, self._find(request), "contract.json")
 
-    async def _bundle(self, request: Request, call: Call) -> Reply:
-        open_to_all = self.serving.settings.serve_bundles or _of_file(request) == "infer"
-        if self.serving.guard is None and not open_to_all:
+    async def _bundle(self, request: Request, call: Call) -> HttpReply:
+        open_to_all = self.dataplane.settings.serve_bundles or _of_file(request) == "infer"
+        if self.dataplane.guard is None and not open_to_all:
             raise AccessError(
                 "forbidden",
                 "the bundles' files are not given out",
@@ -205,7 +205,7 @@ class Surface:
             )
         return self._file(request, call, self._find(request), request.path_params.get("file", "bundle.json"))
 
-    def _file(self, request: Request, call: Call, model: Model, name: str) -> Reply:
+    def _file(self, request: Request, call: Call, model: Model, name: str) -> HttpReply:
         """A file of the bundle. Its digest is its ETag, so that a device fetches only what it lacks."""
         try:
             body = model.bundle.read(name)
@@ -217,33 +217,33 @@ class Surface:
         headers = [(b"etag", etag.encode()), _NOT_CACHED, *identity(call)]
         wanted = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in wanted or "*" in wanted:
-            return Reply(304, headers, b"")
+            return HttpReply(304, headers, b"")
         json = name.endswith(".json")
-        return Reply(200, [JSON if json else (b"content-type", b"application/octet-stream"), *headers], body)
+        return HttpReply(200, [JSON if json else (b"content-type", b"application/octet-stream"), *headers], body)
 
-    async def _server(self, _request: Request, call: Call) -> Reply:
+    async def _server(self, _request: Request, call: Call) -> HttpReply:
         return _json(call, metadata.server_metadata())
 
-    async def _metadata(self, request: Request, call: Call) -> Reply:
+    async def _metadata(self, request: Request, call: Call) -> HttpReply:
         model = self._find(request)
-        return _json(call, metadata.model_metadata(model, self.serving.models.versions(model.name)))
+        return _json(call, metadata.model_metadata(model, self.dataplane.models.versions(model.name)))
 
-    async def _config(self, request: Request, call: Call) -> Reply:
-        return _json(call, metadata.model_config(self._find(request), self.serving.settings.max_rows))
+    async def _config(self, request: Request, call: Call) -> HttpReply:
+        return _json(call, metadata.model_config(self._find(request), self.dataplane.settings.max_rows))
 
-    async def _statistics(self, request: Request, call: Call) -> Reply:
-        models = list(self.serving.models)
+    async def _statistics(self, request: Request, call: Call) -> HttpReply:
+        models = list(self.dataplane.models)
         if "name" in request.path_params:
             asked = self._find(request)
             every = "version" not in request.path_params
             models = [model for model in models if model is asked or (every and model.name == asked.name)]
         stats = [metadata.model_statistics(model) for model in models]
-        return _json(call, {"model_stats": stats, "parameters": {"replica": self.serving.replica}})
+        return _json(call, {"model_stats": stats, "parameters": {"replica": self.dataplane.replica}})
 
-    async def _index(self, _request: Request, call: Call) -> Reply:
-        return _json(call, metadata.repository_index(self.serving))
+    async def _index(self, _request: Request, call: Call) -> HttpReply:
+        return _json(call, metadata.repository_index(self.dataplane))
 
-    async def _not_implemented(self, _request: Request, _call: Call) -> Reply:
+    async def _not_implemented(self, _request: Request, _call: Call) -> HttpReply:
         raise ProtocolError(
             "not_implemented",
             "loading and unloading are not implemented here",
@@ -256,7 +256,7 @@ def _of_file(request: Request) -> Scope:
     return "infer" if request.path_params.get("file") == "contract.json" else "bundles"
 
 
-def response(reply: Reply, *, head: bool = False) -> Response:
+def response(reply: HttpReply, *, head: bool = False) -> Response:
     """A reply as Starlette's response; without its body for HEAD."""
     out = Response(b"" if head else reply.body, reply.status)
     varies = [value for name, value in reply.headers if name == b"vary"]
@@ -269,13 +269,13 @@ def response(reply: Reply, *, head: bool = False) -> Response:
     return out
 
 
-def allow(methods: str, call: Call) -> Reply:
+def allow(methods: str, call: Call) -> HttpReply:
     """The answer to OPTIONS: what the path takes."""
-    return Reply(204, [(b"allow", methods.encode()), *identity(call)], b"")
+    return HttpReply(204, [(b"allow", methods.encode()), *identity(call)], b"")
 
 
-def _json(call: Call, value: Any) -> Reply:
-    return Reply(200, [JSON, *identity(call)], to_bytes(value))
+def _json(call: Call, value: Any) -> HttpReply:
+    return HttpReply(200, [JSON, *identity(call)], to_bytes(value))
 
 
 def _replayed(request: Request) -> Receive:

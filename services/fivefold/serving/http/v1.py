@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.serving.http.problems import JSON, Reply
+from fivefold.serving.http.http_errors import JSON, HttpReply
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
-from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
     from fivefold.core.columns import Columns
@@ -26,7 +26,7 @@ class V1:
     consumes: tuple[str, ...] = ("application/json",)
     produces: tuple[str, ...] = ("application/json",)
 
-    def __init__(self, settings: OnlineSettings) -> None:
+    def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 
@@ -43,14 +43,14 @@ class V1:
         )
         return InferRequest(reading, view.outputs, by_column=by_column)
 
-    def encode(self, answer: Answer, request: InferRequest) -> Reply:
+    def encode(self, answer: Answer, request: InferRequest) -> HttpReply:
         """See `Codec`."""
         columns = answer.columns
         said: dict[str, Any] = (
             {"outputs": _outputs(columns)} if request.by_column else {"predictions": columns.to_records()}
         )
         said["metadata"] = answer.metadata
-        return Reply(200, [JSON], msgspec.json.encode(said))
+        return HttpReply(200, [JSON], msgspec.json.encode(said))
 
 
 def _outputs(columns: Columns) -> Any:

@@ -17,12 +17,12 @@ from fivefold.core.columns import json_values
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
-from fivefold.serving.http.problems import JSON, Reply
+from fivefold.serving.http.http_errors import JSON, HttpReply
 from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
+from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
 from fivefold.serving.oip.metadata import NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.serving.oip.selection import refuse_elsewhere, select
-from fivefold.serving.settings import OnlineSettings
 
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
@@ -41,7 +41,7 @@ class V2:
     consumes: tuple[str, ...] = ("application/json", "application/octet-stream")
     produces: tuple[str, ...] = ("application/json", "application/octet-stream")
 
-    def __init__(self, settings: OnlineSettings) -> None:
+    def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
 
@@ -78,7 +78,7 @@ class V2:
         outputs, raw = _outputs(view, request)
         return InferRequest(reading, outputs, raw, request.id)
 
-    def encode(self, answer: Answer, request: InferRequest) -> Reply:
+    def encode(self, answer: Answer, request: InferRequest) -> HttpReply:
         """See `Codec`."""
         outputs: list[dict[str, Any]] = []
         tail: list[bytes] = []
@@ -100,8 +100,8 @@ class V2:
         head["outputs"] = outputs
         text = msgspec.json.encode(head)
         if not tail:
-            return Reply(200, [JSON], text)
-        return Reply(200, [BINARY, (HEADER_LENGTH, str(len(text)).encode())], b"".join((text, *tail)))
+            return HttpReply(200, [JSON], text)
+        return HttpReply(200, [BINARY, (HEADER_LENGTH, str(len(text)).encode())], b"".join((text, *tail)))
 
     def _read(self, whole: bytes, length: int | None, call: Call) -> tuple[Request, list[Tensor]]:
         if length is not None and length > len(whole):

@@ -13,7 +13,7 @@ from fivefold.core.oip_tensors import CONTENTS, CONTRACT, DATATYPES, ITEM_BYTES,
 
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
-    from fivefold.serving.dataplane import Serving
+    from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.repository import Model
 
 __all__ = [
@@ -116,10 +116,10 @@ def model_statistics(model: Model) -> dict[str, Any]:
     }
 
 
-def repository_index(serving: Serving) -> list[dict[str, str]]:
+def repository_index(dataplane: Dataplane) -> list[dict[str, str]]:
     """Every model and version with its state."""
-    state = "READY" if serving.ready else "UNAVAILABLE"
-    reason = "" if serving.ready else "the server is draining"
+    state = "READY" if dataplane.ready else "UNAVAILABLE"
+    reason = "" if dataplane.ready else "the server is draining"
     return [
-        {"name": model.name, "version": model.version, "state": state, "reason": reason} for model in serving.models
+        {"name": model.name, "version": model.version, "state": state, "reason": reason} for model in dataplane.models
     ]

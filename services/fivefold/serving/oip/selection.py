@@ -16,7 +16,7 @@ ELSEWHERE: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_m
 """Parameters of tensors, as other servers have them, that ask for an answer we cannot give."""
 
 
-class Part(Protocol):
+class NamedTensor(Protocol):
     """A tensor that a request gives or asks for, as its transport's parser has it."""
 
     @property
@@ -28,10 +28,10 @@ class Part(Protocol):
         """Its parameters; one that is None counts as absent."""
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=NamedTensor)
 
 
-def refuse_elsewhere(side: str, parts: Iterable[Part] | None) -> None:
+def refuse_elsewhere(side: str, parts: Iterable[NamedTensor] | None) -> None:
     """Raise `not_implemented` for tensors with parameters of `ELSEWHERE`: to ignore those would be a wrong answer.
 
     `side` is `inputs` or `outputs`.

@@ -12,7 +12,7 @@ from tests.support.rays_haproxy import written
 
 from fivefold.online.haproxy import grpc_proxy, launch
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.http.problems import HTTP_STATUS
+from fivefold.serving.http.http_errors import HTTP_STATUS
 
 
 @pytest.fixture

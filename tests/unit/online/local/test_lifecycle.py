@@ -11,7 +11,8 @@ from tests.support.serve_process import launch
 from fivefold.local import processes
 from fivefold.online.local import lifecycle
 from fivefold.online.local.child import Child, Ended
-from fivefold.online.local.lifecycle import EngineFailed, Run, Stop
+from fivefold.online.local.lifecycle import RayFailed, Run
+from fivefold.online.local.signals import StopSignals
 
 
 @pytest.mark.parametrize("door", ["http", "grpc"])
@@ -57,7 +58,7 @@ def test_a_bad_bundle_is_refused_before_ray_starts(tmp_path: Path) -> None:
 
 
 def test_a_signal_wakes_whoever_waits() -> None:
-    stop = Stop()
+    stop = StopSignals()
     threading.Timer(0.05, stop).start()
     begun = time.monotonic()
 
@@ -69,7 +70,7 @@ def test_a_signal_wakes_whoever_waits() -> None:
 
 def test_signals_are_counted_even_if_nobody_waits() -> None:
     """The second one means at once."""
-    stop = Stop()
+    stop = StopSignals()
     for _ in range(100_000):
         stop()
 
@@ -86,7 +87,7 @@ def test_a_local_run_needs_no_terminal(tmp_path: Path) -> None:
 
 
 class Silent:
-    """What a run's engine looks like to it: there, and saying what it is told to say."""
+    """What a run's Ray process looks like to it: there, and saying what it is told to say."""
 
     def __init__(self, *reports: list[dict[str, str]]) -> None:
         self.process, self._reports = self, [list(each) for each in reports]
@@ -103,12 +104,12 @@ class Silent:
         return self._reports[0].pop(0)
 
 
-def run_of(engine: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> Run:
+def run_of(ray: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> Run:
     """A run that answers, as far as `wait` is concerned; a look takes no time."""
     clock = iter(range(10_000))
     monkeypatch.setattr(lifecycle, "time", type("Time", (), {"monotonic": lambda: float(next(clock))}))
     run = Run.__new__(Run)
-    run._engine = engine  # type: ignore[assignment]  # all that is asked of it
+    run._ray = ray  # type: ignore[assignment]  # all that is asked of it
     run._stop = type("Never", (), {"wait": lambda *_: False, "fileno": 0, "count": 0})()  # type: ignore[assignment]
     run._watch = type("Well", (), {"look": lambda *_, **__: None})()  # type: ignore[assignment]
     run._unready_seconds = 60.0
@@ -120,21 +121,21 @@ def run_of(engine: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> R
 
 def test_a_ray_that_is_there_and_says_nothing_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence counts from the last word."""
-    engine = Silent(*[[], [{"event": "alive"}]] * 20)
-    run = run_of(engine, monkeypatch, ready=True)
+    ray = Silent(*[[], [{"event": "alive"}]] * 20)
+    run = run_of(ray, monkeypatch, ready=True)
 
-    with pytest.raises(EngineFailed, match="Ray has not answered for 30 s"):
+    with pytest.raises(RayFailed, match="Ray has not answered for 30 s"):
         run.wait()
-    assert engine._reports == []
+    assert ray._reports == []
 
 
 def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Although all of its processes are there."""
     run = run_of(Silent(*[[{"event": "alive"}]] * 5000), monkeypatch, ready=False)
     monkeypatch.setattr(Child, "said", lambda _: "")
-    run._engine.said = lambda: ""  # type: ignore[union-attr, method-assign]
+    run._ray.said = lambda: ""  # type: ignore[union-attr, method-assign]
 
-    with pytest.raises(EngineFailed, match="http://here/readyz has not said ready for 65 s"):
+    with pytest.raises(RayFailed, match="http://here/readyz has not said ready for 65 s"):
         run.wait()
 
 
@@ -150,7 +151,7 @@ os.write(int(sys.argv[1]), b'{"event": "a"}\\n{"event": "b"}\\n{"event": ')
     )
     before = len(list(Path("/proc/self/fd").iterdir()))
     child = Child("reporter", tmp_path / "log", {"PYTHONPATH": str(tmp_path)})
-    stop = Stop()
+    stop = StopSignals()
     assert child.report(time.monotonic() + 0.05, stop.fileno, lambda: None) is None
     child.order("hello")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.online.local import ports
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.local import environment, ports
+from fivefold.online.settings import OnlineSettings
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:
@@ -53,7 +53,7 @@ def test_ray_variables_of_the_user_do_not_leak_into_a_run(tmp_path: Path, monkey
     monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
     monkeypatch.setenv("FIVEFOLD_MARK", "kept")
 
-    found = ports.environment(tmp_path, 20_000, OnlineSettings())
+    found = environment.variables(tmp_path, 20_000, OnlineSettings())
 
     assert "RAY_ADDRESS" not in found
     assert found["FIVEFOLD_MARK"] == "kept"
@@ -66,7 +66,7 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
     """Whoever it is has the addresses that were asked for; beside one replica the proxy's are in the run's block."""
     settings = OnlineSettings(http="127.0.0.1:8001", grpc="127.0.0.1:9001", max_replicas=replicas)
 
-    found = ports.environment(tmp_path, 20_000, settings)
+    found = environment.variables(tmp_path, 20_000, settings)
 
     bound = found["FIVEFOLD_BIND_HTTP"], found["FIVEFOLD_BIND_GRPC"]
     assert bound == ports.proxy_addresses(settings, 20_000)
@@ -79,7 +79,7 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
 def test_the_proxys_own_doors_are_nobody_elses_ports(tmp_path: Path) -> None:
     """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
-    found = ports.environment(tmp_path, 20_000, settings)
+    found = environment.variables(tmp_path, 20_000, settings)
 
     doors = {int(each.rpartition(":")[2]) for each in ports.proxy_addresses(settings, 20_000)}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fivefold.online.local import watch
-from fivefold.online.local.watch import RESTORE_SECONDS, STOPPED_LOOKS, Died, Watch
+from fivefold.online.local.watch import RESTORE_SECONDS, STOPPED_LOOKS, Died, ProcessWatch
 
 NAMES = {
     1: "gcs_server",
@@ -33,7 +33,7 @@ class Machine:
         self.states = dict.fromkeys(NAMES, "S")
         self.killed: list[int] = []
         self.scans = 0
-        self.watch = Watch(
+        self.watch = ProcessWatch(
             watch.parts(10.0), below=self._below, state=self._state, name=lambda pid: self.names[pid], kill=self.end
         )
 

@@ -23,11 +23,11 @@ from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.local import ports
 from fivefold.online.ray import deployment
+from fivefold.online.settings import OnlineSettings
 from fivefold.serving import background
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.grpc.servicer import INFERENCE
-from fivefold.serving.handover import Keeper
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.handover import HandOver
 
 
 def built(**arguments: Any) -> Any:
@@ -113,8 +113,8 @@ class Clocks:
     def __init__(self) -> None:
         self.cpu = self.wall = 0.0
 
-    def load(self, inflight: float, target: float = 16.0) -> deployment.Load:
-        return deployment.Load(lambda: inflight, target, cpu=lambda: self.cpu, clock=lambda: self.wall)
+    def load(self, inflight: float, target: float = 16.0) -> deployment.Utilisation:
+        return deployment.Utilisation(lambda: inflight, target, cpu=lambda: self.cpu, clock=lambda: self.wall)
 
 
 def test_a_busy_core_counts_as_the_target() -> None:
@@ -170,7 +170,7 @@ class Doorstep:
         self.drained += 1
 
 
-def ask(front: deployment.Front, path: str, kind: str = "http") -> list[dict[str, Any]]:
+def ask(front: deployment.ReplicaMiddleware, path: str, kind: str = "http") -> list[dict[str, Any]]:
     """What is sent in answer."""
     sent: list[dict[str, Any]] = []
 
@@ -184,8 +184,8 @@ def ask(front: deployment.Front, path: str, kind: str = "http") -> list[dict[str
 def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray keeps its own routes, and everything that is not plain HTTP."""
     ours, rays = Doorstep(), Doorstep()
-    monkeypatch.setattr(deployment, "_door", ours)
-    front = deployment.Front(rays.app)
+    monkeypatch.setattr(deployment, "_endpoints", ours)
+    front = deployment.ReplicaMiddleware(rays.app)
 
     for path in ("/v1/models/a:predict", "/", "/-", "/-/healthz", "/-/routes"):
         ask(front, path)
@@ -198,8 +198,8 @@ def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPat
 def test_without_a_scorer_requests_go_to_ray_and_ready_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's fallback proxy runs the same middleware, and must pass requests on to where scorers live."""
     rays = Doorstep()
-    monkeypatch.setattr(deployment, "_door", None)
-    front = deployment.Front(rays.app)
+    monkeypatch.setattr(deployment, "_endpoints", None)
+    front = deployment.ReplicaMiddleware(rays.app)
 
     start, _ = ask(front, "/readyz")
     ask(front, "/v1/models/a:predict")
@@ -217,9 +217,9 @@ def test_an_answer_by_rays_own_way_has_one_request_id(monkeypatch: pytest.Monkey
         await send({"type": "http.response.start", "status": 200, "headers": given})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    monkeypatch.setattr(deployment, "_door", None)
+    monkeypatch.setattr(deployment, "_endpoints", None)
 
-    start, body = ask(deployment.Front(ray), "/v1/models/a:predict")
+    start, body = ask(deployment.ReplicaMiddleware(ray), "/v1/models/a:predict")
 
     assert start == {"type": "http.response.start", "status": 200, "headers": given[:2]}
     assert body["body"] == b"{}"
@@ -259,10 +259,10 @@ def _gate_open_again() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[deployment.Door, World]]:
+def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[deployment.Endpoints, World]]:
     """A door that answers gRPC by itself, as a replica's; its model waits in a thread."""
     with world([gate_bundle(directory / version, version)], inline_seconds=0.0) as served:
-        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
         Loop.shared().call(lambda: door.listen_grpc(address))
         try:
             yield door, served
@@ -389,7 +389,7 @@ def test_a_door_closes_when_the_call_in_work_is_answered(tmp_path: Path, address
 def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
     """Where a proxy is in front, the replica has no address of its own."""
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
         Loop.shared().run(door.close)
 
         assert not served.serving.ready
@@ -404,10 +404,10 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(background, "leave", ended.set)
-    monkeypatch.setattr(f"fivefold.serving.{which}.server.Server.run", dies)
-    keeper = Keeper(ports.listener("127.0.0.1:0"), tmp_path / "s")
+    monkeypatch.setattr(f"fivefold.serving.{which}.{which}_server.{which.capitalize()}Server.run", dies)
+    hand_over = HandOver(ports.listener("127.0.0.1:0"), tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served, log_lines() as lines:
-        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
         if which == "http":
             Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
         else:
@@ -416,7 +416,7 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
         Loop.shared().run(door.background.close)
         if which == "http":
             door._direct[0]._listener.close()
-    keeper.close()
+    hand_over.close()
 
     (line,) = [line for line in lines if line["event"] == "background"]
     assert (line["task"], line["level"]) == (which, "error")
@@ -426,9 +426,9 @@ def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: P
     """By whatever port the socket has that it is lent; another name is refused, and probes ask by any."""
     kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
-    keeper = Keeper(kept, tmp_path / "s")
+    hand_over = HandOver(kept, tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
+        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
         Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
         until_listening(port)
         found = []
@@ -446,7 +446,7 @@ def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: P
                 asking.request("POST" if post else "GET", path, body, given)
                 found.append(asking.getresponse().status)
         Loop.shared().run(door.close)
-    keeper.close()
+    hand_over.close()
 
     assert found == [200, 403, 200, 403, 200]
 
@@ -461,18 +461,18 @@ def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> No
     """And lets go of it when it closes, for the next one."""
     kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
-    keeper = Keeper(kept, tmp_path / "s")
+    hand_over = HandOver(kept, tmp_path / "s")
     versions = []
     for version in ("1", "2"):
         with world([gate_bundle(tmp_path / version, version)]) as served:
-            door = Loop.shared().call(lambda: deployment.Door(served.serving, served.serving.telemetry))
+            door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
             Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))  # noqa: B023
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as asking:
                 until_listening(port)
                 asking.request("GET", "/v2/models/gate")
                 versions += json.loads(asking.getresponse().read())["versions"]
             Loop.shared().run(door.close)
-    keeper.close()
+    hand_over.close()
 
     assert versions == ["1", "2"]
     with pytest.raises(ConnectionRefusedError):

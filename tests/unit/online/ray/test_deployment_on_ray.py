@@ -123,17 +123,17 @@ def test_the_lines_that_the_launcher_edits_are_there() -> None:
 async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, list[str]]:
     """What an HTTP server answers that is started as a replica's is, and which paths it took through the middleware."""
     through: list[str] = []
-    front = deployment.Front.__call__
+    front = deployment.ReplicaMiddleware.__call__
 
-    async def seen(self: deployment.Front, scope: Any, receive: Any, send: Any) -> None:
+    async def seen(self: deployment.ReplicaMiddleware, scope: Any, receive: Any, send: Any) -> None:
         through.append(scope["path"])
         await front(self, scope, receive, send)
 
     async def rays(scope: Any, _receive: Any, _send: Any) -> None:
         assert scope["path"] == "/-/healthz", "only the drain's own question is Ray's"
 
-    monkeypatch.setattr(deployment.Front, "__call__", seen)
-    monkeypatch.setattr(deployment, "_door", deployment.Door(out.serving, out.serving.telemetry))
+    monkeypatch.setattr(deployment.ReplicaMiddleware, "__call__", seen)
+    monkeypatch.setattr(deployment, "_endpoints", deployment.Endpoints(out.serving, out.serving.telemetry))
     monkeypatch.setattr(
         http_util,
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
@@ -155,8 +155,8 @@ async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.Monk
         await writer.wait_closed()
         server.should_exit = True
         await serving
-        assert deployment._door is not None
-        await deployment._door.close()
+        assert deployment._endpoints is not None
+        await deployment._endpoints.close()
     return answer, through
 
 

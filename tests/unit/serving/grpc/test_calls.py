@@ -18,8 +18,8 @@ from tests.support import grpc_calls, grpc_gate
 from tests.support.grpc_calls import SECONDS, Loop, World, request_of
 
 from fivefold.serving.grpc.control import ELSEWHERE
+from fivefold.serving.grpc.grpc_server import GrpcServer
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.grpc.server import Server
 from fivefold.serving.grpc.servicer import INFERENCE, register_unready
 
 LIMIT = 64 * 1024
@@ -334,7 +334,7 @@ def test_a_taken_port_is_refused(served: World) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RuntimeError):
-            Loop.shared().call(lambda: Server(served.serving, f"127.0.0.1:{port}"))
+            Loop.shared().call(lambda: GrpcServer(served.serving, f"127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize(
@@ -348,15 +348,15 @@ def test_a_shared_address_is_refused_where_a_stranger_listens(
         address = f"{host}:{taken.getsockname()[1]}"
 
         with pytest.raises(RuntimeError, match=rf"^{re.escape(address)} is taken$"):
-            Loop.shared().call(lambda: Server(served.serving, address, shared=True))
+            Loop.shared().call(lambda: GrpcServer(served.serving, address, shared=True))
 
 
 def test_a_shared_address_is_refused_to_one_who_does_not_share(served: World) -> None:
     """Both have to want it."""
-    server = Loop.shared().call(lambda: Server(served.serving, "127.0.0.1:0", shared=True))
+    server = Loop.shared().call(lambda: GrpcServer(served.serving, "127.0.0.1:0", shared=True))
     try:
         with pytest.raises(RuntimeError):
-            Loop.shared().call(lambda: Server(served.serving, server.address))
+            Loop.shared().call(lambda: GrpcServer(served.serving, server.address))
     finally:
         Loop.shared().run(server.stop)
 
@@ -373,7 +373,7 @@ def test_a_port_with_old_connections_still_closing_is_free(served: World) -> Non
             accepted.close()
             assert client.recv(1) == b""
 
-    server = Loop.shared().call(lambda: Server(served.serving, f"127.0.0.1:{port}", shared=True))
+    server = Loop.shared().call(lambda: GrpcServer(served.serving, f"127.0.0.1:{port}", shared=True))
 
     Loop.shared().run(server.stop)
 
@@ -381,12 +381,12 @@ def test_a_port_with_old_connections_still_closing_is_free(served: World) -> Non
 def test_servers_may_share_an_address(tmp_path: Path) -> None:
     """Each connection is one's of them; when one goes, the next connections are the other's."""
     with contextlib.ExitStack() as stack:
-        servers: dict[str, Server] = {}
+        servers: dict[str, GrpcServer] = {}
         address = "127.0.0.1:0"
         for version in ("1", "2"):
             bundle = grpc_calls.gate_bundle(tmp_path / version, version)
             other = stack.enter_context(grpc_calls.world([bundle]))
-            server = Loop.shared().call(partial(Server, other.serving, address, shared=True))
+            server = Loop.shared().call(partial(GrpcServer, other.serving, address, shared=True))
             Loop.shared().run(server.start)
             stack.callback(Loop.shared().run, server.stop)
             servers[version], address = server, server.address

@@ -17,7 +17,7 @@ from tests.support.http_calls import World, dumps, world
 
 from fivefold.core.errors import ProtocolError
 from fivefold.serving.http.answer_compression import AT_ONCE, LEAST, asked, fitting
-from fivefold.serving.http.problems import Reply
+from fivefold.serving.http.http_errors import HttpReply
 
 PREDICT, INFER = "/v1/models/gate:predict", "/v2/models/gate/infer"
 LENGTH = "inference-header-content-length"
@@ -163,7 +163,7 @@ def test_what_would_not_become_smaller_stays_as_it_is() -> None:
     """Noise."""
     noise = np.random.default_rng(0).bytes(2 * LEAST)
 
-    reply = fitting(Reply(200, [(b"content-type", b"application/octet-stream")], noise), "gzip")
+    reply = fitting(HttpReply(200, [(b"content-type", b"application/octet-stream")], noise), "gzip")
 
     assert reply.body == noise
     assert (b"content-encoding", b"gzip") not in reply.headers

@@ -17,7 +17,7 @@ from tests.unit.serving.http.test_servers import running
 
 from fivefold.guard import keys
 from fivefold.serving.http.protocol import protocol_of
-from fivefold.serving.http.routes import Surface
+from fivefold.serving.http.routes import Interface
 
 PREDICT = "/v1/models/gate:predict"
 INFER = "/v2/models/gate/infer"
@@ -61,7 +61,7 @@ def bearer(key: str) -> dict[str, str]:
 
 def paths(out: World) -> list[tuple[str, str]]:
     """Method and path of every route, with the names filled in."""
-    surface = Surface(out.serving)
+    surface = Interface(out.serving)
     routes = [*surface.server_routes(), *surface.model_routes()]
     filled = [(method, path) for method, path, _ in routes]
     fill = {"{name}": "gate", "{version}": "1", "{verb}": "explain", "{file:path}": "contract.json"}

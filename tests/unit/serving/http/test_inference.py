@@ -308,7 +308,7 @@ def test_a_defect_of_ours_keeps_its_secrets(gate: World, monkeypatch: pytest.Mon
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a secret of ours")
 
-    for place, name in ((gate.serving.models.find("gate").records, "read_json"), (gate.serving.models, "find")):
+    for place, name in ((gate.serving.models.find("gate").view.records, "read_json"), (gate.serving.models, "find")):
         with monkeypatch.context() as patch, log_lines() as lines:
             patch.setattr(place, name, broken)
 

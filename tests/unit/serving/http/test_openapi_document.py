@@ -13,7 +13,7 @@ from tests.conformance import models
 from tests.support.grpc_calls import echo_bundle, gate_bundle
 from tests.support.http_calls import World, dumps, world
 
-from fivefold.serving.http.routes import Surface
+from fivefold.serving.http.routes import Interface
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 def test_every_route_is_described_and_every_description_is_a_route(served: World, document: dict[str, Any]) -> None:
     """For each model and version; what is not implemented and V1's foreign verbs stay out."""
-    surface = Surface(served.serving)
+    surface = Interface(served.serving)
     expected = {(m, p) for m, p, _ in surface.server_routes() if p != "/v2/" and not p.endswith("load")}
     for method, path, _ in surface.model_routes():
         if "{verb}" in path:

@@ -13,7 +13,7 @@ from tests.support.http_calls import client
 
 import fivefold
 from fivefold.core.errors import BundleInvalid
-from fivefold.serving.settings import OnlineSettings
+from fivefold.serving.limits import ServingLimits
 
 BODY = {"instances": [{"x": 2}]}
 
@@ -46,7 +46,7 @@ def test_errors_of_ours_keep_our_body_and_the_others_stay_the_readers(tmp_path: 
     """Two vocabularies, each in its own place."""
     app = FastAPI()
     app.include_router(
-        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(max_rows=1, serve_bundles=True))
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=ServingLimits(max_rows=1, serve_bundles=True))
     )
 
     with client(app) as asking:
@@ -119,4 +119,4 @@ def test_what_cannot_be_served_is_refused_at_once(tmp_path: Path) -> None:
 def test_keys_are_not_passed_over_in_silence(tmp_path: Path) -> None:
     """A router guards nothing by itself, so settings that say otherwise are refused."""
     with pytest.raises(ValueError, match="your dependencies"):
-        fivefold.router(gate_bundle(tmp_path / "gate"), settings=OnlineSettings(keys="keys.json"))
+        fivefold.router(gate_bundle(tmp_path / "gate"), settings=ServingLimits(keys="keys.json"))

@@ -1,4 +1,4 @@
-"""A plain gRPC server around one `Serving`: a replica's own door past the proxy, and for programs that need no Ray.
+"""A plain gRPC server around one `Dataplane`: a replica's own endpoint past the proxy, and for use without Ray.
 
 What comes through Ray's proxy reaches the replica's other server, which is Ray's: see `servicer.register`.
 """
@@ -14,11 +14,11 @@ import grpc
 from fivefold.serving.grpc.servicer import Servicer, register
 
 if TYPE_CHECKING:
-    from fivefold.serving.dataplane import Serving
-    from fivefold.serving.settings import OnlineSettings
+    from fivefold.serving.dataplane import Dataplane
+    from fivefold.serving.limits import ServingLimits
 
 
-class Server:
+class GrpcServer:
     """A server that listens on one address; `async with` starts and stops it.
 
     `address` is where it listens, with the port that was free where port 0 was asked for.
@@ -26,9 +26,9 @@ class Server:
 
     def __init__(
         self,
-        serving: Serving,
+        dataplane: Dataplane,
         address: str,
-        settings: OnlineSettings | None = None,
+        settings: ServingLimits | None = None,
         *,
         servicer: Servicer | None = None,
         shared: bool = False,
@@ -37,8 +37,8 @@ class Server:
 
         Raises `RuntimeError` where the address is taken.
         """
-        settings = settings or serving.settings
-        self.servicer = servicer or Servicer(serving, settings)
+        settings = settings or dataplane.settings
+        self.servicer = servicer or Servicer(dataplane, settings)
         if shared:
             _refuse_strangers(address)
         self._server = grpc.aio.server(
@@ -77,7 +77,7 @@ class Server:
         """Return when the server has stopped."""
         await self._server.wait_for_termination()
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> GrpcServer:
         await self.start()
         return self
 
@@ -106,6 +106,6 @@ def _refuse_strangers(address: str) -> None:
             raise RuntimeError(f"{address} is taken") from error
 
 
-def server(serving: Serving, address: str = "127.0.0.1:0", settings: OnlineSettings | None = None) -> Server:
+def server(dataplane: Dataplane, address: str = "127.0.0.1:0", settings: ServingLimits | None = None) -> GrpcServer:
     """A server for these models; call it where an event loop runs. Raises `RuntimeError` where the address is taken."""
-    return Server(serving, address, settings)
+    return GrpcServer(dataplane, address, settings)

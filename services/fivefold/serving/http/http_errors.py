@@ -57,7 +57,7 @@ JSON: Final[Header] = (b"content-type", b"application/json")
 
 
 @dataclass(slots=True)
-class Reply:
+class HttpReply:
     """A whole answer: status, headers (lower-case names, without content-length) and body."""
 
     status: int
@@ -65,10 +65,10 @@ class Reply:
     body: bytes
 
 
-def problem(error: FivefoldError, call: Call) -> Reply:
+def problem(error: FivefoldError, call: Call) -> HttpReply:
     """The answer that tells a caller of an error."""
     status = HTTP_STATUS[error.code]
-    reply = Reply(status, [JSON, *identity(call)], to_bytes(error.to_json(call.request_id)))
+    reply = HttpReply(status, [JSON, *identity(call)], to_bytes(error.to_json(call.request_id)))
     if status in (429, 503):
         seconds = max(1, math.ceil(error.retry_after or 1))
         reply.headers.append((b"retry-after", str(seconds).encode()))

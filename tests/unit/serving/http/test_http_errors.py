@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from fivefold.core.errors import CODES, ContractError, Unavailable, Violation
-from fivefold.serving.http.problems import HTTP_STATUS, problem
+from fivefold.serving.http.http_errors import HTTP_STATUS, problem
 from fivefold.serving.messages import Call
 
 

@@ -1,12 +1,13 @@
-"""The settings of online serving: one frozen class, checked when it is built.
+"""What one process that answers needs to know: its addresses, whom it lets in, and how much it takes.
 
-Reading them from variables and arguments is core's (`fivefold.core.settings.read`); acting on them is left to the
-transports and to the host.
+The class is checked when it is built. Reading it from variables and arguments is core's
+(`fivefold.core.settings.read`); how many such processes there are is `fivefold.online.settings`'.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -20,8 +21,8 @@ _HOST = re.compile(r"([^\s/?#@,:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnlineSettings(GuardSettings):
-    """What an online server needs beside its bundles; sizes in bytes, times in seconds. Raises `SettingsError`."""
+class ServingLimits(GuardSettings):
+    """What a process needs beside its bundles; sizes in bytes, times in seconds. Raises `SettingsError`."""
 
     http: str = "127.0.0.1:8000"
     """HOST:PORT of REST, the page, health and metrics."""
@@ -68,9 +69,6 @@ class OnlineSettings(GuardSettings):
     body_timeout: float = 30.0
     """A client that has not sent its whole body by then gets `request_timeout`."""
 
-    self_test_seconds: float = 60.0
-    """How long loading, testing and measuring one model may take before its bundle is refused."""
-
     inline_seconds: float = 0.002
     """Work estimated shorter runs on the event loop; longer work runs in a thread, so that probes keep answering."""
 
@@ -108,24 +106,6 @@ class OnlineSettings(GuardSettings):
     """A gRPC client may ask this often whether its connection still stands; one that does so more often is sent away
     (GOAWAY, too many pings)."""
 
-    min_replicas: int = 1
-    """Replicas kept when idle (Ray Serve)."""
-
-    max_replicas: int = 1
-    """Replicas at most (Ray Serve)."""
-
-    target_ongoing_requests: float = 16.0
-    """Ongoing requests a replica that autoscaling aims for (Ray Serve)."""
-
-    upscale_delay: float = 5.0
-    """How long the load must be high before a replica is added."""
-
-    downscale_delay: float = 300.0
-    """How long the load must be low before a replica is removed."""
-
-    max_queued_requests: int = 512
-    """Ray's own backstop behind `max_inflight`."""
-
     drain_seconds: float = 40.0
     """How long a replica that goes away finishes what it has begun."""
 
@@ -156,25 +136,15 @@ class OnlineSettings(GuardSettings):
             "retry_after": 0,
             "default_timeout": 0.001,
             "body_timeout": 0.001,
-            "self_test_seconds": 0.1,
             "inline_seconds": 0,
             "inline_bytes": 0,
             "threads": 1,
             "batch_seconds": 0,
             "log_sample": 0,
             "grpc_min_ping_seconds": 0,
-            "min_replicas": 1,
-            "max_replicas": self.min_replicas,
-            "target_ongoing_requests": 0.1,
-            "upscale_delay": 0,
-            "downscale_delay": 0,
-            "max_queued_requests": 1,
             "drain_seconds": 0,
         }
-        for name, low in at_least.items():
-            value = getattr(self, name)
-            if not isfinite(value) or value < low:
-                raise SettingsError(f"{name}: expected at least {low}, got {value}")
+        check_least(self, at_least)
         if 0 < self.max_bytes_in_flight < self.max_body_bytes:
             raise SettingsError(
                 f"max_bytes_in_flight: expected at least max_body_bytes ({self.max_body_bytes}), or 0, "
@@ -187,6 +157,14 @@ class OnlineSettings(GuardSettings):
     def bytes_in_flight(self) -> int:
         """`max_bytes_in_flight`, or what it stands for."""
         return self.max_bytes_in_flight or 8 * self.max_body_bytes
+
+
+def check_least(settings: ServingLimits, at_least: Mapping[str, float]) -> None:
+    """Raise `SettingsError` for the first number that is none, or below what is given for its name."""
+    for name, low in at_least.items():
+        value = getattr(settings, name)
+        if not isfinite(value) or value < low:
+            raise SettingsError(f"{name}: expected at least {low}, got {value}")
 
 
 def _check_origin(origin: str, *, guarded: bool) -> None:

@@ -1,4 +1,4 @@
-"""A plain HTTP server around one application: a replica's own door, where no proxy has to choose between replicas.
+"""A plain HTTP server around one application: a replica's own endpoint, where no proxy has to choose between replicas.
 
 What comes through Ray's proxy reaches the replica's other server, which is Ray's. Whose socket it is, and when to stop,
 is left to the host; what a connection says, to `protocol`.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from fivefold.serving.http.dispatch import Lean
+from fivefold.serving.http.dispatch import Dispatch
 from fivefold.serving.http.protocol import protocol_of
 
 KEEP_ALIVE_SECONDS = 75
@@ -22,10 +22,10 @@ KEEP_ALIVE_SECONDS = 75
 who close: a request that meets a server's close is lost."""
 
 
-class Server:
+class HttpServer:
     """Answers on one listening socket, which it closes when it stops."""
 
-    def __init__(self, app: Lean, listener: socket.socket) -> None:
+    def __init__(self, app: Dispatch, listener: socket.socket) -> None:
         """`listener` is bound; it need not listen yet."""
         listener.setblocking(False)
         self._listener = listener

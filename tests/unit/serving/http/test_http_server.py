@@ -14,16 +14,16 @@ from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import SECONDS, World, world
 from tests.unit.serving.http.test_protocol import SLOW, doubled, line, request
 
-from fivefold.serving.http.server import Server
+from fivefold.serving.http.http_server import HttpServer
 
 
 @contextlib.asynccontextmanager
-async def door(out: World) -> AsyncIterator[tuple[int, Server]]:
+async def door(out: World) -> AsyncIterator[tuple[int, HttpServer]]:
     """A port and the server that answers there."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = Server(out.app, listener)
+    server = HttpServer(out.app, listener)
     async with asyncio.timeout(SECONDS):
         await server.start()
     try:
@@ -79,7 +79,7 @@ def test_a_socket_that_cannot_listen_is_an_error(tmp_path: Path) -> None:
         first.listen()
 
         async def start() -> None:
-            await Server(out.app, second).start()
+            await HttpServer(out.app, second).start()
 
         with pytest.raises(OSError, match="in use"):
             out.run(start())
@@ -87,4 +87,4 @@ def test_a_socket_that_cannot_listen_is_an_error(tmp_path: Path) -> None:
 
 def test_a_server_that_was_never_started_stops(tmp_path: Path) -> None:
     with world([gate_bundle(tmp_path / "gate")]) as out, socket.socket() as listener:
-        out.run(Server(out.app, listener).stop())
+        out.run(HttpServer(out.app, listener).stop())

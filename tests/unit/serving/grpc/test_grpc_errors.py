@@ -23,7 +23,7 @@ from fivefold.core.errors import (
     Unavailable,
     Violation,
 )
-from fivefold.serving.grpc import problems
+from fivefold.serving.grpc import grpc_errors
 from fivefold.serving.messages import Call
 
 
@@ -39,7 +39,7 @@ def channel() -> Iterator[grpc.Channel]:
     """A server that fails with the code that it is asked for."""
 
     async def fail(raw: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        await problems.abort(context, error_of(raw.decode()), Call("grpc", "r-1"))
+        await grpc_errors.abort(context, error_of(raw.decode()), Call("grpc", "r-1"))
 
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server()
@@ -58,7 +58,7 @@ def channel() -> Iterator[grpc.Channel]:
 def test_every_code_has_a_status_and_no_other_has() -> None:
     """The table is total over the codes of the core."""
 
-    assert set(problems.GRPC_STATUS) == set(CODES)
+    assert set(grpc_errors.GRPC_STATUS) == set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -72,7 +72,7 @@ def test_a_client_gets_every_code_with_its_status_its_trailer_and_its_details(ch
     info = details.ErrorInfo()
     request = details.RequestInfo()
 
-    assert error.code() is problems.GRPC_STATUS[code]
+    assert error.code() is grpc_errors.GRPC_STATUS[code]
     assert error.details() == "näme: wrong" == status.message
     assert status.code == error.code().value[0]
     assert trailers["fivefold-code"] == code
@@ -87,7 +87,7 @@ def test_a_client_gets_every_code_with_its_status_its_trailer_and_its_details(ch
 def test_violations_are_field_violations_in_their_order() -> None:
     """BadRequest holds path, sentence and code of each."""
     found = [Violation("out_of_range", f"inputs.x[{row}]", "too large") for row in range(3)]
-    status = problems.status(ContractError.of(found), "r")
+    status = grpc_errors.status(ContractError.of(found), "r")
     bad = details.BadRequest()
     assert status.details[-1].Unpack(bad)
 
@@ -98,7 +98,7 @@ def test_violations_are_field_violations_in_their_order() -> None:
 
 def test_what_helps_by_waiting_says_how_long() -> None:
     """RetryInfo carries the seconds of Retry-After."""
-    status = problems.status(Unavailable("overloaded", "busy", retry_after=1.5), "r")
+    status = grpc_errors.status(Unavailable("overloaded", "busy", retry_after=1.5), "r")
     retry = details.RetryInfo()
     assert status.details[-1].Unpack(retry)
 
@@ -111,18 +111,18 @@ def test_whatever_the_words_the_trailers_are_small_and_valid(message: str, path:
     error = ContractError(
         "wrong_type", message, path=path, help=path, details=[Violation("wrong_type", p, message) for p in paths]
     )
-    out = problems.trailers(error, Call("grpc", "r" * 128))
+    out = grpc_errors.trailers(error, Call("grpc", "r" * 128))
     binary = dict(out)["grpc-status-details-bin"]
     assert isinstance(binary, bytes)
 
-    assert len(problems.sentence(error).encode()) <= problems.MAX_MESSAGE
-    assert len(binary) * 4 / 3 + problems.MAX_MESSAGE < 8000
-    assert status_pb2.Status.FromString(binary).message == problems.sentence(error)
+    assert len(grpc_errors.sentence(error).encode()) <= grpc_errors.MAX_MESSAGE
+    assert len(binary) * 4 / 3 + grpc_errors.MAX_MESSAGE < 8000
+    assert status_pb2.Status.FromString(binary).message == grpc_errors.sentence(error)
 
 
 def test_a_lone_surrogate_in_a_sentence_travels_as_its_escape() -> None:
     """Text that UTF-8 has no form for does not turn the error into another one."""
     error = NotFound("model_not_found", "no model '\ud800'")
 
-    assert problems.sentence(error) == "no model '\\ud800'"
-    assert problems.status(error, "r").message == "no model '\\ud800'"
+    assert grpc_errors.sentence(error) == "no model '\\ud800'"
+    assert grpc_errors.status(error, "r").message == "no model '\\ud800'"
