@@ -38,8 +38,8 @@ def split(url: str) -> tuple[str, str, str]:
     return scheme, bucket, key
 
 
-def store(url: str, clear: bool) -> Any:
-    """The store of the URL's bucket; `clear` allows an endpoint that is not https."""
+def store(url: str, allow_http: bool) -> Any:
+    """The store of the URL's bucket; `allow_http` allows an endpoint that is not https."""
     from obstore.store import GCSStore, S3Store
 
     scheme, bucket, _ = split(url)
@@ -47,7 +47,7 @@ def store(url: str, clear: bool) -> Any:
         "connect_timeout": timedelta(seconds=10),
         "read_timeout": timedelta(seconds=60),
         "timeout": timedelta(seconds=600),
-        "allow_http": clear,
+        "allow_http": allow_http,
     }
     retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
     kind: Any = GCSStore if scheme == "gs" else S3Store
@@ -83,9 +83,9 @@ def changed(url: str) -> FivefoldError:
 class ObjectFile(io.RawIOBase):
     """An object as a file to read: each read is one request, of the very version that was planned."""
 
-    def __init__(self, url: str, size: int, tag: str | None, clear: bool) -> None:
+    def __init__(self, url: str, size: int, tag: str | None, allow_http: bool) -> None:
         self._url, self._size, self._tag = url, size, tag
-        self._store, self._key = store(url, clear), split(url)[2]
+        self._store, self._key = store(url, allow_http), split(url)[2]
         self._at = 0
 
     def readable(self) -> bool:

@@ -15,9 +15,9 @@ from loadtest.batch_parts import dirt, finding, outputs
 from loadtest.batch_parts.dirt import Dirty, Planted
 from loadtest.batch_parts.finding import Comparison
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order, score
+from fivefold.batch.run.execute import RunOrder, score
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -82,7 +82,9 @@ def test_a_run_finds_every_fault_where_it_is_and_answers_all_else(format: str, b
 
     # Parquet's faults include a row group that cannot be read, which stops a run unless it is allowed.
     settings = BatchSettings(columns=(dirt.KEY,), fragment_bytes=16 * 1024, allow_torn=format == "parquet")
-    result = score(Order(str(bundle), (str(dirty.directory),), str(output)), settings, out=io.StringIO(), crew=Alone)
+    result = score(
+        RunOrder(str(bundle), (str(dirty.directory),), str(output)), settings, out=io.StringIO(), actors=Inline
+    )
 
     compared = finding.look(dirty, output)
     assert compared.differences() == []

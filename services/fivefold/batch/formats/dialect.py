@@ -25,7 +25,7 @@ _MARKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class TextDialect:
     """Of a text file. `na` are bare cells that are null beside the empty one, `booleans` words for true and for false
     beside `true` and `false`; both are CSV's."""
 
@@ -45,7 +45,7 @@ class Dialect:
         return dict(zip(self.booleans, ("true", "false")))
 
 
-def wrong(dialect: Dialect) -> str | None:
+def wrong(dialect: TextDialect) -> str | None:
     """What is wrong with a dialect, None for a good one."""
     delimiter = dialect.delimiter
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in _NEVER or delimiter.isalnum():

@@ -64,13 +64,13 @@ def state(plan: Plan, records: Mapping[str, Record], fresh_rows: int, seconds: f
 
 
 class Progress:
-    """Tells of one run's progress, every second or every few."""
+    """Shows one run's progress, every second or every few."""
 
     def __init__(self, plan: Plan, out: IO[str], metrics: str = "") -> None:
         self._plan, self._out = plan, out
         self._bar = out.isatty()
         self._metrics = Metrics(plan, metrics) if metrics else None
-        self._begun = self._told = time.monotonic()
+        self._begun = self._shown = time.monotonic()
         self._fresh = 0
         self._unended = False
 
@@ -81,8 +81,8 @@ class Progress:
     def event(self, name: str, **rest: Any) -> None:
         """One line about something that happened."""
         if self._bar:
-            said = ", ".join(f"{key} {value}" for key, value in rest.items())
-            self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if said else ''}{said}\n")
+            shown = ", ".join(f"{key} {value}" for key, value in rest.items())
+            self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if shown else ''}{shown}\n")
             self._unended = False
         else:
             self._line(name, rest)
@@ -91,14 +91,14 @@ class Progress:
     def finished(self, record: Record, records: Mapping[str, Record]) -> None:
         """One more fragment."""
         self._fresh += record.rows
-        self.tell(records)
+        self.show(records)
 
-    def tell(self, records: Mapping[str, Record], *, last: bool = False) -> None:
-        """Tell how far it is, if it is time."""
+    def show(self, records: Mapping[str, Record], *, last: bool = False) -> None:
+        """Show how far it is, if it is time."""
         now = time.monotonic()
-        if not last and now - self._told < (BAR_SECONDS if self._bar else LINE_SECONDS):
+        if not last and now - self._shown < (BAR_SECONDS if self._bar else LINE_SECONDS):
             return
-        self._told = now
+        self._shown = now
         found = state(self._plan, records, self._fresh, now - self._begun)
         if self._bar:
             self._out.write(f"\r\x1b[K{bar(found)}")
@@ -107,10 +107,10 @@ class Progress:
             self._line("progress", found.to_json())
         self._out.flush()
         if self._metrics is not None:
-            self._metrics.tell(found, last=last)
+            self._metrics.show(found, last=last)
 
     def end(self) -> None:
-        """Nothing more is told: what is said next stands on a line of its own."""
+        """Nothing more is shown: what is written next stands on a line of its own."""
         if self._unended:
             self._out.write("\n")
             self._out.flush()
@@ -159,7 +159,7 @@ class Metrics:
         self._pushed = 0.0
         self.failed = ""
 
-    def tell(self, state: State, *, last: bool) -> None:
+    def show(self, state: State, *, last: bool) -> None:
         """Write or push what is finished."""
         if not last and time.monotonic() - self._pushed < PUSH_SECONDS:
             return

@@ -1,6 +1,6 @@
 """What patterns match in an object store: every object once, and every key that is passed over with the reason.
 
-The same law as for a disk (`listing`), over one list of keys. Formats, sizes and identities are left to `sources`.
+The same rules as for a disk (`listing`), over one list of keys. Formats, sizes and identities are left to `sources`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fivefold.stores import object_store
 _WILD = re.compile(r"[*?\[]")
 
 
-def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
+def objects(pattern: str, found: Found, allow_http: bool) -> dict[str, Any]:
     """Add what a pattern matches to `found`; the store's items by URL."""
     scheme, bucket, key = object_store.split(pattern)
     wild = _WILD.search(key)
@@ -23,7 +23,7 @@ def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
     prefix = key[: wild.start()].rpartition("/")[0] if wild else key.rstrip("/")
     root = f"{scheme}://{bucket}"
     with object_store.speaking_of(pattern):
-        store = object_store.store(pattern, clear)
+        store = object_store.store(pattern, allow_http)
         if not wild and key and not key.endswith("/"):
             try:
                 item = store.head(key)
@@ -33,11 +33,11 @@ def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
                 found.add(f"{root}/{key}", named=True)
                 return {f"{root}/{key}": item}
         items = {item["path"]: item for some in store.list(prefix or None, chunk_size=1000) for item in some}
-        return _Walk(found, store, root, prefix, key if wild else "", items).matching()
+        return _KeyWalk(found, store, root, prefix, key if wild else "", items).matching()
 
 
 @dataclass(slots=True)
-class _Walk:
+class _KeyWalk:
     """One pattern's way through a list of keys."""
 
     found: Found
@@ -92,7 +92,7 @@ class _Walk:
             there = f"{start}{LEDGER}/plan.json" in self.items or any(
                 key.startswith(f"{start}{SPARK_LOG}/") for key in self.items
             )
-            log = Log.of(_Folder(self, start)) if there else None
+            log = Log.of(_PrefixLogs(self, start)) if there else None
             if log is None and "=" in folder.rpartition("/")[2]:
                 above = self._log(folder.rpartition("/")[0])
                 log = None if above is None or above.answers else above
@@ -102,22 +102,22 @@ class _Walk:
     def _refuse_table(self, parts: list[str]) -> None:
         for end in range(len(parts), -1, -1):
             folder = "/".join(parts[:end])
-            place = f"{self.root}/{folder}".rstrip("/")
-            if place in self.found.plain:
+            url = f"{self.root}/{folder}".rstrip("/")
+            if url in self.found.plain:
                 return
             start = f"{folder}/" if folder else ""
             if f"{start}{LEDGER}/plan.json" in self.items and f"{start}_SUCCESS" in self.items:
                 return
-            refuse_table(place, _Folder(self, start))
-            self.found.plain.add(place)
+            refuse_table(url, _PrefixLogs(self, start))
+            self.found.plain.add(url)
 
 
-class _Folder:
+class _PrefixLogs:
     """A prefix's logs."""
 
-    def __init__(self, walk: _Walk, start: str) -> None:
+    def __init__(self, walk: _KeyWalk, start: str) -> None:
         self._walk, self._start = walk, start
-        self.place = f"{walk.root}/{start}"
+        self.url = f"{walk.root}/{start}"
 
     def read(self, name: str) -> bytes | None:
         """An object's bytes."""

@@ -177,10 +177,10 @@ class _Members:
                 left -= len(data)
                 fine = left == 0
                 for at in range(0, len(data), 1 if fine else len(data)):
-                    piece = data[at : at + 1] if fine else data
-                    while piece or not decoder.needs_input:
-                        some = decoder.decompress(piece, DECODED)
-                        piece = b""
+                    step = data[at : at + 1] if fine else data
+                    while step or not decoder.needs_input:
+                        some = decoder.decompress(step, DECODED)
+                        step = b""
                         out += some[min(given, len(some)) :]
                         given -= min(given, len(some))
         except _WRONG as exact:
@@ -189,14 +189,14 @@ class _Members:
         raise _Rest(bytes(out), self._reason(err, bool(out)))
 
     def _reason(self, err: Exception, some: bool) -> StreamBroken:
-        said = str(err).rpartition("decompressing data: ")[2] or type(err).__name__
-        if self._offset == self._before and not some and ("header" in said or self._make is not _Inflate):
+        reason = str(err).rpartition("decompressing data: ")[2] or type(err).__name__
+        if self._offset == self._before and not some and ("header" in reason or self._make is not _Inflate):
             self._file.seek(self._begin)
             shown = self._file.read(12)
             if self._begin:
                 return self._break(f"got other bytes behind its end: {shown!r}", whole=True)
             return self._break(f"got a file that begins with {shown!r}")
-        return self._break(f"got a broken stream: {said}", whole="data check" in said or "length check" in said)
+        return self._break(f"got a broken stream: {reason}", whole="data check" in reason or "length check" in reason)
 
     def _break(self, reason: str, whole: bool = False) -> StreamBroken:
         return StreamBroken(f"expected {self._name}, {reason}", self._offset, whole=whole)
@@ -261,12 +261,12 @@ class _Zstandard:
             self._offset += len(out)
             return out
 
-    def _broken(self, said: str) -> StreamBroken:
-        other = "frame descriptor" in said
+    def _broken(self, reason: str) -> StreamBroken:
+        other = "frame descriptor" in reason
         if other and not self._offset:
             self._file.seek(0)
             return StreamBroken(f"expected Zstandard, got a file that begins with {self._file.read(12)!r}", 0)
-        return StreamBroken(f"expected Zstandard, got a broken stream: {said}", self._offset, whole=other)
+        return StreamBroken(f"expected Zstandard, got a broken stream: {reason}", self._offset, whole=other)
 
     def _opened(self) -> Any:
         import pyarrow as pa

@@ -29,7 +29,7 @@ def files(pattern: str, found: Found) -> bool:
     `ProtocolError` for a table that is more than its files.
     """
     bare = pattern.removeprefix("file://") if pattern.startswith("file:///") else pattern
-    walk = _Walk(found, bare)
+    walk = _DirectoryWalk(found, bare)
     if os.path.lexists(bare):
         return walk.given(Path(bare).absolute())
     if not _WILD.search(bare):
@@ -54,7 +54,7 @@ CIRCLE, NO_FILE = "a link back to a directory above it", "neither a file nor a d
 
 
 @dataclass(slots=True)
-class _Walk:
+class _DirectoryWalk:
     """One pattern's way through the directories."""
 
     found: Found
@@ -155,7 +155,7 @@ class _Walk:
         """The log of a directory; that of a stream speaks of the directories below its own, too."""
         key = str(directory)
         if key not in self.logs:
-            log = Log.of(_Folder(directory))
+            log = Log.of(_DirectoryLogs(directory))
             if log is None and directory.parent != directory and "=" in directory.name:
                 above = self._log(directory.parent)
                 log = None if above is None or above.answers else above
@@ -163,21 +163,21 @@ class _Walk:
         return self.logs[key]
 
     def _refuse_table(self, directory: Path) -> None:
-        for place in (directory, *directory.parents):
-            if str(place) in self.found.plain:
+        for folder in (directory, *directory.parents):
+            if str(folder) in self.found.plain:
                 return
             # The answers of a run may lie in a table's directory, and have a report of their own.
-            if (place / LEDGER).is_dir() and (place / SUCCESS).exists():
+            if (folder / LEDGER).is_dir() and (folder / SUCCESS).exists():
                 return
-            refuse_table(str(place), _Folder(place))
-            self.found.plain.add(str(place))
+            refuse_table(str(folder), _DirectoryLogs(folder))
+            self.found.plain.add(str(folder))
 
 
-class _Folder:
+class _DirectoryLogs:
     """A directory's logs."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self.place = path, str(path)
+        self._path, self.url = path, str(path)
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes."""

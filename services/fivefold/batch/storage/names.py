@@ -74,7 +74,7 @@ def undecodable(path: str) -> None:
         raise ContractError("not_utf8", "the name is not UTF-8", path=shown, help="rename it") from err
 
 
-def refuse_table(place: str, folder: Folder) -> None:
+def refuse_table(url: str, folder: Folder) -> None:
     """Refuse a directory that is a table of more than its files. Raises `ProtocolError` `not_implemented`."""
     kind = (
         "Delta"
@@ -89,7 +89,7 @@ def refuse_table(place: str, folder: Folder) -> None:
         raise ProtocolError(
             "not_implemented",
             f"expected plain files, got a {kind} table: its directory holds rows that the table no longer has",
-            path=place,
+            path=url,
             help=f"write the table's current rows into files first, with what reads {kind}, or name the very files",
         )
 
@@ -97,7 +97,7 @@ def refuse_table(place: str, folder: Folder) -> None:
 class Folder(Protocol):
     """A directory, or a prefix of an object store, as far as its logs are concerned."""
 
-    place: str
+    url: str
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes; None where there is none."""
@@ -132,13 +132,13 @@ class Log:
             raise RunFailed(
                 "run_conflict",
                 "the input is the output of a run that is not finished",
-                path=folder.place,
+                path=folder.url,
                 help="finish it first: fivefold batch resume",
             )
         try:
             return cls(frozenset(part["part"] for part in json.loads(report)["parts"]), True)
         except (ValueError, TypeError, KeyError) as err:
-            raise RunFailed("run_conflict", "the report of the run cannot be read", path=folder.place) from err
+            raise RunFailed("run_conflict", "the report of the run cannot be read", path=folder.url) from err
 
 
 _KEPT = {REPORT: "the report of a run", QUARANTINE: "the quarantine of a run"}
@@ -159,8 +159,8 @@ def _committed(folder: Folder, names: list[str]) -> frozenset[str]:
                 name = unquote(entry["path"]).rpartition("/")[2]
                 (out.discard if entry.get("action", "add") == "delete" else out.add)(name)
         except (ValueError, TypeError, KeyError) as err:
-            place = f"{folder.place}/{SPARK_LOG}/{match[0]}"
-            raise RunFailed("run_conflict", "the log of the stream cannot be read", path=place) from err
+            url = f"{folder.url}/{SPARK_LOG}/{match[0]}"
+            raise RunFailed("run_conflict", "the log of the stream cannot be read", path=url) from err
     return frozenset(out)
 
 

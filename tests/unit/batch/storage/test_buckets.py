@@ -19,7 +19,7 @@ CSV = b"a,note\n1,x\n"
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty one, which is every bucket."""
     memory = MemoryStore()
-    monkeypatch.setattr(object_store, "store", lambda url, clear: memory)
+    monkeypatch.setattr(object_store, "store", lambda url, allow_http: memory)
     return memory
 
 
