@@ -208,7 +208,9 @@ class _RunStart:
         self._stopped_at: dict[str, int] = {}
         """Rows by code of the fragment in which the limit was exceeded."""
         self._begun = time.monotonic()
-        self._working = self._ended = 0.0
+        self._working: float | None = None
+        """When this start gave a fragment to a worker first; None where others have done them all."""
+        self._ended = 0.0
 
     def run(self, actors: Callable[[RunTask, int, int], Actors | Inline] | None) -> Result:
         """Do what the ledger lacks, and publish."""
@@ -233,7 +235,7 @@ class _RunStart:
                 # What ended the run is worth more than what could not be removed.
                 with contextlib.suppress(RunFailed):
                     self._tidy()
-            working = self._ended - self._working
+            working = 0.0 if self._working is None else self._ended - self._working
         counts = totals(self._plan, self._records)
         lost = counts["quarantined"] - self._bad
         self._breaker.at_the_end(self._bad, counts["rows"] - lost)
@@ -325,7 +327,7 @@ class _RunStart:
         if record is not None:
             self._count(record)
             return
-        if not self._working:
+        if self._working is None:
             self._working = time.monotonic()
             self._progress.working()
         most = self._breaker.most

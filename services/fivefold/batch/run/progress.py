@@ -18,7 +18,8 @@ import msgspec
 
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.planning import Plan
-from fivefold.core import atomic
+from fivefold.core import atomic, redact
+from fivefold.core.errors import first_line
 from fivefold.core.telemetry import Telemetry
 
 BAR_SECONDS, LINE_SECONDS = 1.0, 10.0
@@ -70,6 +71,7 @@ class Progress:
         self._plan, self._out = plan, out
         self._bar = out.isatty()
         self._metrics = Metrics(plan, metrics) if metrics else None
+        self._metrics_failed = ""
         self._begun = self._shown = time.monotonic()
         self._fresh = 0
         self._unended = False
@@ -108,6 +110,10 @@ class Progress:
         self._out.flush()
         if self._metrics is not None:
             self._metrics.show(found, last=last)
+            failed, before = self._metrics.failed, self._metrics_failed
+            self._metrics_failed = failed
+            if failed and failed != before:
+                self.event("metrics_failed", reason=failed)
 
     def end(self) -> None:
         """Nothing more is shown: what is written next stands on a line of its own."""
@@ -142,7 +148,7 @@ def clock(seconds: float) -> str:
 
 
 class Metrics:
-    """The run's metrics, written to a textfile or pushed to a gateway; a gateway that fails never fails the run."""
+    """The run's metrics, written to a textfile or pushed to a gateway; what fails there never fails the run."""
 
     def __init__(self, plan: Plan, target: str) -> None:
         facts = plan.facts
@@ -158,6 +164,7 @@ class Metrics:
         self._job = f"batch-{plan.run_id[:16]}"
         self._pushed = 0.0
         self.failed = ""
+        """Why the last ones could not be written or pushed, and where to; empty where they were."""
 
     def show(self, state: State, *, last: bool) -> None:
         """Write or push what is finished."""
@@ -176,4 +183,6 @@ class Metrics:
             else:
                 atomic.replace_file(Path(self._target), body)
         except (OSError, ValueError, urllib.error.URLError) as err:
-            self.failed = str(err)
+            self.failed = redact.text(f"{self._target}: {first_line(err)}")
+        else:
+            self.failed = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -108,3 +109,21 @@ def test_metrics_go_to_a_file_or_a_gateway(tmp_path: Path, finished: Plan) -> No
     assert [path for path, _, _ in pushed] == [f"/metrics/job/batch-{finished.run_id[:16]}"]
     assert pushed[0][2] == text
     assert gone.failed
+
+
+def test_metrics_that_do_not_arrive_are_reported(tmp_path: Path, finished: Plan) -> None:
+    """Once for as long as the reason is the same; the run goes on."""
+    records = Ledger(DirectoryStorage(str(tmp_path / "out"))).records(finished)
+    with socket.socket() as bound:
+        # Bound and not listening: nobody is there, and nobody else can be.
+        bound.bind(("127.0.0.1", 0))
+        out = io.StringIO()
+        progress = Progress(finished, out, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        for _ in range(3):
+            progress.show(records, last=True)
+
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    (failed,) = [event for event in events if event["event"] == "metrics_failed"]
+    assert "refused" in failed["reason"]
+    assert "127.0.0.1" in failed["reason"]
+    assert [event["event"] for event in events].count("progress") == 3

@@ -149,6 +149,25 @@ def test_a_run_that_stopped_goes_on(tmp_path: Path, noted: Path, data: Path, mon
     assert status(str(tmp_path / "out")).state == "published"
 
 
+def test_a_start_that_finds_all_done_has_not_worked(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start has done every fragment between this one's plan and its first worker."""
+    real = Inline.start
+
+    def overtaken(self: Inline, count: int) -> None:
+        monkeypatch.setattr(Inline, "start", real)
+        go(noted, data, tmp_path / "out")
+        for name in ("run.json", "_SUCCESS"):
+            (tmp_path / "out" / name).unlink()
+        real(self, count)
+
+    monkeypatch.setattr(Inline, "start", overtaken)
+    report = go(noted, data, tmp_path / "out").report
+
+    assert (report["rows"], report["working_seconds"], report["rows_per_second"]) == (3000, 0, 0)
+
+
 def test_what_dies_before_its_record_has_not_happened(
     tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
