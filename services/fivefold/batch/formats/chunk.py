@@ -86,6 +86,16 @@ class ReadRequest:
     allow_broken: bool = False
     """Whether a file that breaks off before its first row is read as far as it goes, instead of refused."""
 
+    @property
+    def known(self) -> set[str]:
+        """The names of all columns that are not ignored."""
+        return {*by_name(self.fields), *self.carried}
+
+
+def by_name(fields: Sequence[Field]) -> dict[str, Field]:
+    """Fields by every name that a file may have them under."""
+    return {name: field for field in fields for name in (field.name, *field.aliases)}
+
 
 def nothing() -> None:
     """Nothing."""

@@ -19,7 +19,7 @@ import pyarrow.csv
 import re2
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.chunk import Chunk, ReadRequest, RefusedRows, cannot_be_opened
+from fivefold.batch.formats.chunk import Chunk, ReadRequest, RefusedRows, by_name, cannot_be_opened
 from fivefold.batch.formats.dialect import TextDialect
 from fivefold.batch.formats.text_file import BOM, RecordSlice, TextFile, in_order, too_long
 from fivefold.batch.storage.sources import SourceFile
@@ -116,11 +116,8 @@ class _RecordReader:
         self._carried = {name: header.index(name) for name in request.carried if name in header}
         self._text = Text(request.fields)
         self._dialect, self._na, self._words = request.dialect, frozenset(request.dialect.na), request.dialect.words
-        bools = {name for field in request.fields if field.kind == "bool" for name in (field.name, *field.aliases)}
-        scalars = {field.name for field in request.fields if not field.shape} | {
-            name for field in request.fields if not field.shape for name in field.aliases
-        }
-        self._booleans = [at for at, name in enumerate(header) if self._words and name in bools & scalars]
+        booleans = by_name([field for field in request.fields if field.kind == "bool" and not field.shape])
+        self._booleans = [at for at, name in enumerate(header) if self._words and name in booleans]
         self._fast = (
             None if any(field.shape or field.kind == "bytes" for field in request.fields) else _Fast(header, request)
         )
@@ -181,7 +178,7 @@ class _Fast:
     """Reads the records that Arrow's parser understands as core does."""
 
     def __init__(self, header: tuple[str, ...], request: ReadRequest) -> None:
-        fields = {name: field for field in request.fields for name in (field.name, *field.aliases)}
+        fields = by_name(request.fields)
         grammar, types, names = [], {}, []
         for at, name in enumerate(header):
             field = fields.get(name)
@@ -279,7 +276,7 @@ def check_names(names: Sequence[str], request: ReadRequest, url: str) -> list[st
             raise ContractError(
                 "missing_field", f"{url}: expected a column {name!r} to carry, got none", help=nearest(name, names)
             )
-    known = {name for field in request.fields for name in (field.name, *field.aliases)} | set(request.carried)
+    known = request.known
     ignored = [name for name in dict.fromkeys(names) if name not in known]
     if ignored and request.strict:
         raise ContractError(

@@ -13,7 +13,7 @@ from fivefold.batch.formats import scan
 from fivefold.batch.formats.chunk import Chunk, ReadRequest, RefusedRows, cannot_be_opened
 from fivefold.batch.formats.scan import MAX_LINE
 from fivefold.batch.formats.text_file import RecordSlice, TextFile, in_order, too_long
-from fivefold.batch.storage.compression import StreamBroken
+from fivefold.batch.storage.broken_stream import StreamBroken
 from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import loads

@@ -44,7 +44,7 @@ class Parquet:
         self.request = request
         self._arrow = Arrow(request.fields)
         self._footers: dict[str, list[Group]] = {}
-        self._known = {name for field in request.fields for name in (field.name, *field.aliases)} | set(request.carried)
+        self._known = request.known
 
     def check_layout(self, source: SourceFile) -> list[str]:
         """Check the schema."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from fivefold.batch.formats.chunk import Check, Chunk, Range, ReadRequest, nothing
+from fivefold.batch.formats.chunk import Check, Chunk, Range, ReadRequest, by_name, nothing
 from fivefold.batch.storage.names import partitions
 from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Columns
@@ -52,7 +52,7 @@ class WithPaths:
 
     def __init__(self, make: Callable[[ReadRequest], Reader], request: ReadRequest) -> None:
         self._make, self._request = make, request
-        self._wanted = {name: field for field in request.fields for name in (field.name, *field.aliases)}
+        self._wanted = by_name(request.fields)
         self._readers: dict[frozenset[str], Reader] = {}
         self._whole = self._reader(frozenset())
         self._given: dict[str, dict[str, str | None]] = {}

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from fivefold.batch.storage.compression import StreamBroken
+from fivefold.batch.storage.broken_stream import StreamBroken
 from fivefold.core.columns import Array
 
 BLOCK = 4 * 1024 * 1024

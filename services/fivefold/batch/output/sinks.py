@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats import carried_values
-from fivefold.batch.formats.chunk import RefusedRows
+from fivefold.batch.formats.chunk import RefusedRows, by_name
 from fivefold.batch.output.ledger import BrokenInput
 from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Array, Columns
@@ -61,7 +61,7 @@ class Layout:
     @classmethod
     def of(cls, view: View, model: str, columns: Sequence[str]) -> Layout:
         """The layout of a run that carries `columns`. Raises `ContractInvalid` where two columns have one name."""
-        inputs = {name: field for field in view.inputs for name in (field.name, *field.aliases)}
+        inputs = by_name(view.inputs)
         kept = tuple(inputs[name] for name in columns if name in inputs)
         foreign = tuple(name for name in columns if name not in inputs)
         names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in view.outputs)]

@@ -19,7 +19,7 @@ import msgspec
 
 from fivefold.batch import formats
 from fivefold.batch.formats.carried_schema import schema
-from fivefold.batch.formats.chunk import Check, Range, ReadRequest, nothing
+from fivefold.batch.formats.chunk import Check, Range, ReadRequest, by_name, nothing
 from fivefold.batch.formats.dialect import TextDialect
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage.sources import SourceFile
@@ -203,8 +203,8 @@ def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
 
 def read_request(view: View, settings: BatchSettings) -> ReadRequest:
     """What a run wants of its files."""
-    known = {name for field in view.inputs for name in (field.name, *field.aliases)}
-    foreign = tuple(name for name in settings.columns if name not in known)
+    inputs = by_name(view.inputs)
+    foreign = tuple(name for name in settings.columns if name not in inputs)
     return ReadRequest(
         view.inputs,
         foreign,

@@ -73,7 +73,7 @@ class SourceFile:
 
     @contextlib.contextmanager
     def text(self, allow_http: bool = False) -> Iterator[Any]:
-        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `compression.StreamBroken`
+        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `StreamBroken`
         behind the last byte before a break."""
         with self.open(allow_http) as file:
             yield Unpacked(file, self.compressed) if self.compressed else file
