@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from fivefold.batch.engine.actors import Actors
     from fivefold.batch.engine.inline import Inline
 
+    Workers = Actors | Inline
+
 POLL_SECONDS = 0.25
 
 
@@ -131,12 +133,7 @@ def prepare(
         assert standing is not None
     other = planning.difference(standing, files, facts)
     if other is not None:
-        raise RunFailed(
-            "run_conflict",
-            f"another run stands here: {other}",
-            path=ledger.storage.url,
-            help=OTHER_OUTPUT,
-        )
+        raise RunFailed("run_conflict", f"another run stands here: {other}", path=ledger.storage.url, help=OTHER_OUTPUT)
     return ledger, standing, bundle
 
 
@@ -147,7 +144,7 @@ def score(
     *,
     out: IO[str],
     metrics: str = "",
-    actors: Callable[[RunTask, int, int], Actors | Inline] | None = None,
+    actors: Callable[[RunTask, int, int], Workers] | None = None,
     expected: str = "",
 ) -> Result:
     """Run until the output is published; `out` gets the progress.
@@ -212,7 +209,7 @@ class _RunStart:
         """When this start gave a fragment to a worker first; None where others have done them all."""
         self._ended = 0.0
 
-    def run(self, actors: Callable[[RunTask, int, int], Actors | Inline] | None) -> Result:
+    def run(self, actors: Callable[[RunTask, int, int], Workers] | None) -> Result:
         """Do what the ledger lacks, and publish."""
         self._tidy()
         self._records = self._ledger.records(self._plan)
@@ -261,7 +258,7 @@ class _RunStart:
         refused = Counter(codes(self._records.values())) + Counter(self._stopped_at)
         return 2 * refused["model_failed"] > self._bad + sum(self._stopped_at.values())
 
-    def _work(self, actors: Actors | Inline, waiting: deque[Fragment]) -> None:
+    def _work(self, actors: Workers, waiting: deque[Fragment]) -> None:
         actors.start(min(actors.size, len(waiting)))
         suspects = self._losses.suspects
         while waiting or suspects or actors.busy:
@@ -275,7 +272,7 @@ class _RunStart:
             self._progress.show(self._records)
         self._ended = time.monotonic()
 
-    def _score(self, missing: list[Fragment], actors: Callable[[RunTask, int, int], Actors | Inline] | None) -> None:
+    def _score(self, missing: list[Fragment], actors: Callable[[RunTask, int, int], Workers] | None) -> None:
         if self._settings.engine == "ray-data" and actors is None:
             self._stream(missing)
             return
@@ -320,7 +317,7 @@ class _RunStart:
                     self._work(actors, missing)
             self._ended = time.monotonic()
 
-    def _give(self, actors: Actors | Inline, waiting: deque[Fragment]) -> None:
+    def _give(self, actors: Workers, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
         # Another start of the same run may have done it meanwhile.
         record = self._ledger.record(fragment)
@@ -334,11 +331,7 @@ class _RunStart:
         actors.give(fragment, self._losses.attempt(fragment), None if most is None else most - self._bad)
 
     def _take(
-        self,
-        actors: Actors | Inline,
-        waiting: deque[Fragment],
-        fragment: Fragment | None,
-        outcome: FragmentOutcome | None,
+        self, actors: Workers, waiting: deque[Fragment], fragment: Fragment | None, outcome: FragmentOutcome | None
     ) -> None:
         if outcome is None:
             self._replace(actors, waiting, fragment)
@@ -357,7 +350,7 @@ class _RunStart:
             return error
         return self._breaker.too_many(most + 1)
 
-    def _replace(self, actors: Actors | Inline, waiting: deque[Fragment], fragment: Fragment | None) -> None:
+    def _replace(self, actors: Workers, waiting: deque[Fragment], fragment: Fragment | None) -> None:
         """A worker has died; over a fragment, or before it had one."""
         times = self._losses.count(fragment)
         self._progress.event("worker_died", fragment=fragment.id if fragment else "", times=times)
