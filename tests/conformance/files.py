@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fivefold.batch import formats
-from fivefold.batch.formats.chunk import Needs
+from fivefold.batch.formats.chunk import ReadRequest
 from fivefold.batch.output.ledger import Ledger
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan.planning import Fragment
+from fivefold.batch.storage.output_storage import DirectoryStorage
 from fivefold.batch.storage.sources import find
-from fivefold.batch.storage.storage import Directory
 from fivefold.batch.work.fragment_scorer import FragmentScorer
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, FivefoldError
@@ -91,16 +91,18 @@ class Files:
 
     def _scored(self, contract: Contract, scorer: Scorer, path: Path) -> Outcome | Refusal:
         (source,) = find([str(path)])
-        needs = Needs(contract.inputs)
-        reader = formats.of(source.format, needs)
-        reader.look(source)
-        (part,) = reader.cut(source, 1 << 30)
-        place = Directory(str(path.parent / "out"))
+        request = ReadRequest(contract.inputs)
+        reader = formats.of(source.format, request)
+        reader.check_layout(source)
+        (part,) = reader.ranges(source, 1 << 30)
+        storage = DirectoryStorage(str(path.parent / "out"))
         layout = Layout.of(View.of(contract), scorer.bundle.name, [])
-        scratch = place.scratch()
-        FragmentScorer(scorer, Ledger(place), scratch, needs, layout, "parquet").score(Fragment("all", source, part))
+        scratch = storage.scratch()
+        FragmentScorer(scorer, Ledger(storage), scratch, request, layout, "parquet").score(
+            Fragment("all", source, part)
+        )
         scratch.close()
-        bad = place.read("quarantine/part-all.jsonl")
+        bad = storage.read("quarantine/part-all.jsonl")
         if bad is not None:
             (record,) = [json.loads(line) for line in bad.splitlines()]
             return Refusal(tuple((item["code"], item["path"]) for item in record.get("details", [record])))

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order, Result, score
+from fivefold.batch.run.execute import Result, RunOrder, score
 from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
 from tests.support.bundles import contract, field, graph, node
 
@@ -57,8 +57,8 @@ def write_noted(directory: Path) -> Bundle:
 def run(model: Path, inputs: Path | str | Iterable[str], output: Path | str, **settings: Any) -> Result:
     """A whole run without Ray."""
     patterns = (str(inputs),) if isinstance(inputs, str | Path) else tuple(inputs)
-    order = Order(str(model), patterns, str(output))
-    return score(order, BatchSettings(**settings), out=io.StringIO(), crew=Alone)
+    order = RunOrder(str(model), patterns, str(output))
+    return score(order, BatchSettings(**settings), out=io.StringIO(), actors=Inline)
 
 
 def answers(output: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Batch: files in, files out, every row accounted for.
 
     storage/  directories and object stores: where files are found, read and written
-    formats/  Parquet, CSV, JSON lines: cutting a file, reading a chunk of it
+    formats/  Parquet, CSV, JSON lines: the ranges of a file, reading a chunk of it
     plan/     settings, and files -> fragments with the identity of the run
     output/   parts, quarantine, the ledger that a run resumes from, publishing, verifying
     work/     one fragment: read, check, score, write; no more of it in memory than a chunk

@@ -16,7 +16,7 @@ DAMAGED = 3
 """Exit status of an output that is not what its ledger says."""
 
 
-def _clear() -> bool:
+def _allow_http() -> bool:
     from fivefold.batch.plan.settings import BatchSettings
     from fivefold.core.settings import read
 
@@ -58,7 +58,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
     from fivefold.batch.tools.status import status
 
-    found = status(arguments.output, clear=_clear())
+    found = status(arguments.output, allow_http=_allow_http())
     if arguments.json:
         print_json({**asdict(found), "report": None if found.report is None else {"file": "run.json"}})
         return
@@ -74,7 +74,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from fivefold.batch.output.verify import verify
 
-    found = verify(arguments.output, clear=_clear())
+    found = verify(arguments.output, allow_http=_allow_http())
     if arguments.json:
         print_json({**asdict(found), "ok": found.ok})
     else:
@@ -86,15 +86,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> None:
-    from fivefold.batch.run.execute import Order, score
+    from fivefold.batch.run.execute import RunOrder, score
     from fivefold.batch.tools.status import status
     from fivefold.core.errors import RunFailed
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings
 
-    found = status(arguments.output, clear=_clear())
+    found = status(arguments.output, allow_http=_allow_http())
     try:
-        order = Order(found.order["model"], tuple(found.order["inputs"]), found.order["output"])
+        order = RunOrder(found.order["model"], tuple(found.order["inputs"]), found.order["output"])
         settings = _as_kept(found.order["settings"], arguments)
     except (KeyError, TypeError, ValueError) as err:
         raise RunFailed(
@@ -150,7 +150,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
             partition=arguments.partition,
             max_parallel=arguments.max_parallel,
             only_missing=arguments.only_missing,
-            clear=settings.store_http,
+            allow_http=settings.store_http,
             log=sys.stderr,
             stopped=lambda: stop.asked,
             inputs=order.inputs,
@@ -177,7 +177,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     from fivefold.batch.tools.comparison import compare
     from fivefold.core.outcome import showable
 
-    found = compare(arguments.first, arguments.second, clear=_clear())
+    found = compare(arguments.first, arguments.second, allow_http=_allow_http())
     if arguments.json:
         print_json({**showable(asdict(found)), "same": found.same})
         return 0 if found.same else 1

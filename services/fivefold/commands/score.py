@@ -10,7 +10,7 @@ from fivefold.commands.words import USAGE, Parser, add, add_json, complain, prin
 
 if TYPE_CHECKING:
     from fivefold.batch.plan.settings import BatchSettings
-    from fivefold.batch.run.execute import Order, Result
+    from fivefold.batch.run.execute import Result, RunOrder
     from fivefold.delivery.settings import DeliverySettings
 
 PASSED = 10
@@ -33,10 +33,10 @@ _SETTINGS = (
 )
 
 
-def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, DeliverySettings] | None:
+def asked(arguments: argparse.Namespace) -> tuple[RunOrder, BatchSettings, DeliverySettings] | None:
     """What a command line asks for, None after saying what is wrong with it."""
     from fivefold.batch.plan.settings import BatchSettings
-    from fivefold.batch.run.execute import Order
+    from fivefold.batch.run.execute import RunOrder
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
@@ -51,7 +51,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Order, BatchSettings, Delivery
         complain(str(err), "fivefold score --help")
         return None
     inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
-    return Order(arguments.model, inputs, arguments.output), settings, delivery
+    return RunOrder(arguments.model, inputs, arguments.output), settings, delivery
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

@@ -163,7 +163,7 @@ def test_a_backfill_does_what_is_missing(folder: Path) -> None:
             partition="ds",
             max_parallel=2,
             only_missing=True,
-            clear=False,
+            allow_http=False,
             log=io.StringIO(),
         )
 

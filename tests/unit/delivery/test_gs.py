@@ -9,7 +9,7 @@ import pytest
 from tests.support import s3_server
 from tests.unit.delivery.conftest import Packed
 
-from fivefold.batch.storage.storage import Bucket
+from fivefold.batch.storage.output_storage import BucketStorage
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
@@ -26,7 +26,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 def account(variables: dict[str, str], packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service account that points at the server and needs no token; the bundle is at `a b/sum.tar`."""
     s3_server.chosen(monkeypatch, variables)
-    Bucket("gs://data", clear=True).create("a b/sum.tar", packed.tar)
+    BucketStorage("gs://data", allow_http=True).create("a b/sum.tar", packed.tar)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivefold.batch import formats
-from fivefold.batch.formats.chunk import Needs
+from fivefold.batch.formats.chunk import ReadRequest
 from fivefold.batch.storage.sources import find
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
@@ -47,12 +47,12 @@ def written(directory: Path, headers: list[str], rows: list[list[int]]) -> list[
 def batch(path: Path, contract: Contract) -> dict[str, list[int]]:
     """A file's columns as a batch run reads them; no row may be refused."""
     (source,) = find([str(path)])
-    reader = formats.of(source.format, Needs(contract.inputs))
-    reader.look(source)
-    pieces = [piece for part in reader.cut(source, 1 << 30) for piece in reader.read(source, part)]
-    assert not [fault for piece in pieces for fault in piece.faults]
+    reader = formats.of(source.format, ReadRequest(contract.inputs))
+    reader.check_layout(source)
+    chunks = [chunk for part in reader.ranges(source, 1 << 30) for chunk in reader.read(source, part)]
+    assert not [fault for chunk in chunks for fault in chunk.faults]
     return {
-        field.name: [value for piece in pieces for value in piece.columns[field.name].tolist()]
+        field.name: [value for chunk in chunks for value in chunk.columns[field.name].tolist()]
         for field in contract.inputs
     }
 

@@ -1,7 +1,7 @@
 """The workers of a run: Ray actors of one core each, one fragment at a time in each.
 
 A worker that dies is replaced, and its fragment comes back as lost. Which fragment comes next, and how often one may be
-lost, is left to `run`; the Ray below to `cluster`.
+lost, is left to `run`; the Ray below to `ray_cluster`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from fivefold.batch.engine.ray_cluster import Cluster
+from fivefold.batch.engine.ray_cluster import RayCluster
 from fivefold.batch.plan.planning import Fragment
-from fivefold.batch.work.task import Outcome, Task, TiedWorker
+from fivefold.batch.work.task import FragmentOutcome, RunTask, TiedWorker
 from fivefold.core.errors import RunFailed
 
 
-class Crew:
+class Actors:
     """Workers for one run, for the length of a `with`."""
 
-    def __init__(self, task: Task, workers: int, fragments: int, cluster: Cluster | None = None) -> None:
+    def __init__(self, task: RunTask, workers: int, fragments: int, cluster: RayCluster | None = None) -> None:
         """At most `workers` of them (0: as many as there are cores), and never more than fragments; on a Ray of their
         own, or on one that is there and stays."""
         self._task = task
-        self._cluster = Cluster(workers, fragments) if cluster is None else cluster
+        self._cluster = RayCluster(workers, fragments) if cluster is None else cluster
         self._own = cluster is None
         self._idle: list[Any] = []
         self._working: dict[Any, tuple[Any, Fragment | None]] = {}
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Actors:
         if self._own:
             self._cluster.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing of the crew works any more when this returns."""
+        """None of the actors works any more when this returns."""
         for actor in [*self._idle, *(actor for actor, _ in self._working.values())]:
             with contextlib.suppress(Exception):
                 self._cluster.ray.kill(actor)
@@ -56,7 +56,7 @@ class Crew:
         """Whether somebody waits for a fragment."""
         return bool(self._idle)
 
-    def hire(self, count: int) -> None:
+    def start(self, count: int) -> None:
         """Add workers; each opens the model before it is idle."""
         actor_class = self._cluster.ray.remote(num_cpus=1, max_restarts=0)(TiedWorker)
         for _ in range(count):
@@ -68,7 +68,7 @@ class Crew:
         actor = self._idle.pop()
         self._working[actor.score.remote(fragment, attempt, most_bad)] = (actor, fragment)
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:
+    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:
         """What was finished within some seconds: a fragment and what became of it, None where its worker has died.
 
         A worker that has opened its model, or failed to, comes without a fragment.
@@ -80,7 +80,7 @@ class Crew:
         for reference in ready:
             actor, fragment = self._working.pop(reference)
             try:
-                outcome: Outcome | None = ray.get(reference)
+                outcome: FragmentOutcome | None = ray.get(reference)
             except ray.exceptions.RayTaskError as err:
                 raise RunFailed("worker_lost", f"a worker cannot work: {str(err).strip()[-300:]}") from err
             except ray.exceptions.RayError:

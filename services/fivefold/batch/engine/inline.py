@@ -1,4 +1,4 @@
-"""A crew of one, in this process and without Ray: the same seam as `crew.Crew`, for tests and programs of one's own.
+"""One worker in this process, without Ray: the same methods as `actors.Actors`, for tests and programs of one's own.
 
 It cannot die apart from its caller, so nothing is ever lost.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fivefold.batch.plan.planning import Fragment
-from fivefold.batch.work.task import Outcome, Task, Worker
+from fivefold.batch.work.task import FragmentOutcome, FragmentWorker, RunTask
 
 
-class Alone:
+class Inline:
     """Scores when it is waited for."""
 
     size = 1
 
-    def __init__(self, task: Task, workers: int = 1, fragments: int = 1) -> None:  # noqa: ARG002  # the seam's
-        self._worker = Worker(task)
-        self._opened: Outcome | None = None
+    def __init__(self, task: RunTask, workers: int = 1, fragments: int = 1) -> None:  # noqa: ARG002  # the seam's
+        self._worker = FragmentWorker(task)
+        self._opened: FragmentOutcome | None = None
         self._work: tuple[Fragment, int, int | None] | None = None
 
-    def __enter__(self) -> Alone:
+    def __enter__(self) -> Inline:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,14 +38,14 @@ class Alone:
         """Whether a fragment can be given."""
         return self._opened is not None and self._work is None
 
-    def hire(self, count: int) -> None:
+    def start(self, count: int) -> None:
         """It is there already."""
 
     def give(self, fragment: Fragment, attempt: int, most_bad: int | None) -> None:
         """The next fragment to score."""
         self._work = fragment, attempt, most_bad
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:  # noqa: ARG002  # the seam's
+    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:  # noqa: ARG002  # the seam's
         """Do what there is to do, however long it takes."""
         if self._opened is None:
             self._opened = self._worker.open()

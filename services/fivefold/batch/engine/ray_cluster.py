@@ -17,10 +17,10 @@ from fivefold.local import processes, ray_start
 from fivefold.local.scratch import Scratch, short
 
 ADDRESS = "RAY_ADDRESS"
-"""The variable by which Ray tells a job of its cluster."""
+"""The variable by which Ray gives a job the address of its cluster."""
 
 
-class Cluster:
+class RayCluster:
     """A Ray, for the length of a `with`."""
 
     def __init__(self, workers: int, most: int) -> None:
@@ -33,7 +33,7 @@ class Cluster:
         self._others: list[int] = []
         self._given_back = contextlib.ExitStack()
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> RayCluster:
         handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._start()

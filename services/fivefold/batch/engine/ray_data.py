@@ -2,7 +2,7 @@
 
     fragments ─> read (tasks) ─> score (actors) ─> this process writes, in the fragments' order
 
-Rows travel as Arrow blocks through the object store, under `_rid`, which is made of fragment and row. Pieces keep their
+Rows travel as Arrow blocks through the object store, under `_rid`, which is made of fragment and row. Chunks keep their
 bounds, so models get the same batches as from the other engine and the files have the same bytes. The ledger, the
 breaker and publishing are the run's own; a fragment that is finished is not read again.
 """
@@ -19,18 +19,18 @@ import numpy as np
 import pyarrow as pa
 
 from fivefold.batch import formats
-from fivefold.batch.engine.actors import Crew
-from fivefold.batch.engine.ray_cluster import Cluster
+from fivefold.batch.engine.actors import Actors
+from fivefold.batch.engine.ray_cluster import RayCluster
 from fivefold.batch.formats.carried_schema import conformed
-from fivefold.batch.formats.chunk import Fault, Needs, Piece, Torn
+from fivefold.batch.formats.chunk import BrokenUnit, Chunk, ReadRequest, RefusedRows
 from fivefold.batch.output.ledger import Ledger, Record
 from fivefold.batch.output.sinks import Layout, to_arrow
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.planning import Fragment
-from fivefold.batch.storage.storage import place, storing
+from fivefold.batch.storage.output_storage import open_storage, storing
 from fivefold.batch.work.fragment_files import FragmentFiles
-from fivefold.batch.work.fragment_scorer import answered, pieces_of
-from fivefold.batch.work.task import Task
+from fivefold.batch.work.fragment_scorer import answered, chunks_of
+from fivefold.batch.work.task import RunTask
 from fivefold.core.columns import Columns
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
@@ -38,20 +38,20 @@ from fivefold.core.readers.arrow import Arrow
 from fivefold.core.view import View
 
 RID, FRAGMENT, ROW, HEAD = "_rid", "_fragment", "_row", "_head"
-"""A piece is its rows behind one that has only a head, which holds what has no column."""
+"""A chunk is its rows behind one that has only a head, which holds what has no column."""
 
 GIVEN, ANSWER = "in.", "out."
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """A piece's faults, and the carried values of its rows, whose types differ from file to file. `torn` where the
+class _ChunkHead:
+    """A chunk's refusals, and the carried values of its rows, whose types differ from file to file. `broken` where the
     fragment begins anew instead."""
 
     fragment: str
-    faults: list[Fault]
+    refusals: list[RefusedRows]
     carried: dict[str, Any]
-    torn: bool = False
+    broken: bool = False
     at: int = 0
     """Which of the fragment's files it is of."""
 
@@ -59,9 +59,9 @@ class _Head:
 class RayData:
     """Scores fragments by Ray Data, for the length of a `with`."""
 
-    def __init__(self, task: Task, workers: int, fragments: int) -> None:
+    def __init__(self, task: RunTask, workers: int, fragments: int) -> None:
         self._task = task
-        self._cluster = Cluster(workers, max(fragments, 2))
+        self._cluster = RayCluster(workers, max(fragments, 2))
 
     def __enter__(self) -> RayData:
         self._cluster.__enter__()
@@ -79,10 +79,10 @@ class RayData:
         bundle = fetch(task.model, task.delivery)
         view = View.of(bundle.contract)
         layout = Layout.of(view, f"{bundle.name}@{bundle.version}", task.settings.columns)
-        output = place(task.output, clear=task.settings.store_http)
+        output = open_storage(task.output, allow_http=task.settings.store_http)
         writer = _Writer(fragments, Ledger(output), output.scratch(), layout, task.settings.format)
         try:
-            for table in self._answered(fragments, planning.needs(view, task.settings)):
+            for table in self._answered(fragments, planning.read_request(view, task.settings)):
                 with storing(task.output):
                     yield from writer.take(table)
                 yield None
@@ -91,13 +91,13 @@ class RayData:
         finally:
             writer.close()
 
-    def crew(self, fragments: int) -> Crew:
+    def actors(self, fragments: int) -> Actors:
         """Workers of the other engine on the same Ray."""
-        return Crew(self._task, 0, fragments, self._cluster)
+        return Actors(self._task, 0, fragments, self._cluster)
 
-    def _answered(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
+    def _answered(self, fragments: Sequence[Fragment], request: ReadRequest) -> Iterator[pa.Table]:
         """The tables, and what ends them as an error of ours."""
-        tables = self._tables(fragments, needs)
+        tables = self._tables(fragments, request)
         while True:
             try:
                 table = next(tables, None)
@@ -109,15 +109,15 @@ class RayData:
                 return
             yield table
 
-    def _tables(self, fragments: Sequence[Fragment], needs: Needs) -> Iterator[pa.Table]:
+    def _tables(self, fragments: Sequence[Fragment], request: ReadRequest) -> Iterator[pa.Table]:
         from ray import data
 
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
-        # What ends the stages is told once, as an error of ours.
+        # What ends the stages is reported once, as an error of ours.
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context.execution_options.preserve_order = True
-        # What is cut by size would cut pieces too.
+        # What is divided by size would divide chunks too.
         context.target_max_block_size = None
         items = [{FRAGMENT: index, "pickled": pickle.dumps(fragment)} for index, fragment in enumerate(fragments)]
         rows = data.from_items(items, override_num_blocks=len(items))
@@ -125,9 +125,9 @@ class RayData:
         pool: dict[str, Any] = {"num_cpus": 0.5, "compute": data.ActorPoolStrategy(size=self._cluster.size)}
         # Left to itself it replaces workers without end, also for a row that kills every one of them.
         pool["ray_remote_args_fn"] = _mortal
-        read = rows.map_batches(Read, fn_constructor_args=(needs,), batch_size=1, batch_format="pyarrow", **pool)
+        read = rows.map_batches(ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool)
         scored = read.map_batches(
-            Score, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
+            ScoreStage, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
         )
         yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
 
@@ -156,39 +156,41 @@ def _meaning(err: BaseException) -> FivefoldError:
     return InternalError("internal", "a defect of fivefold stopped the run")
 
 
-class Read:
+class ReadStage:
     """Fragments to checked rows: the first stage."""
 
-    def __init__(self, needs: Needs) -> None:
-        self._needs = needs
+    def __init__(self, request: ReadRequest) -> None:
+        self._request = request
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """The pieces of fragments."""
+        """The chunks of fragments."""
         for row in batch.to_pylist():
             fragment: Fragment = pickle.loads(row["pickled"])  # noqa: S301  # this run has pickled it
-            torn: dict[int, dict[int, str]] = {}
+            broken: dict[int, dict[int, str]] = {}
             while True:
                 at = 0
                 try:
-                    for at, (source, part) in enumerate(fragment.pieces):
-                        reader = formats.of(source.format, self._needs)
-                        for found in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
-                            piece = conformed(found, fragment.carried, source.url)
-                            head = _Head(fragment.id, piece.faults, piece.carried, at=at)
-                            yield self._table(row[FRAGMENT], piece, head)
+                    for at, (source, part) in enumerate(fragment.ranges):
+                        reader = formats.of(source.format, self._request)
+                        for found in chunks_of(fragment, source.url, reader.read(source, part, broken.get(at, {}))):
+                            chunk = conformed(found, fragment.carried, source.url)
+                            head = _ChunkHead(fragment.id, chunk.refusals, chunk.carried, at=at)
+                            yield self._table(row[FRAGMENT], chunk, head)
                     break
-                except Torn as err:
-                    torn.setdefault(at, {})[err.unit] = err.reason
-                    yield self._table(row[FRAGMENT], _nothing(self._needs.fields), _Head(fragment.id, [], {}, True))
+                except BrokenUnit as err:
+                    broken.setdefault(at, {})[err.unit] = err.reason
+                    yield self._table(
+                        row[FRAGMENT], _nothing(self._request.fields), _ChunkHead(fragment.id, [], {}, True)
+                    )
 
-    def _table(self, index: int, piece: Piece, head: _Head) -> pa.Table:
-        return _piece_table(index, piece.places, head, _arrays(self._needs.fields, GIVEN, piece.columns))
+    def _table(self, index: int, chunk: Chunk, head: _ChunkHead) -> pa.Table:
+        return _chunk_table(index, chunk.numbers, head, _arrays(self._request.fields, GIVEN, chunk.columns))
 
 
-class Score:
+class ScoreStage:
     """Checked rows to answers: the second stage."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: RunTask) -> None:
         from fivefold.core.runtime.scorer import Scorer
         from fivefold.delivery.fetch import fetch
 
@@ -198,15 +200,15 @@ class Score:
         self._fields, self._outputs = view.inputs, view.outputs
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The pieces of a block, answered."""
+        """The chunks of a block, answered."""
         out = []
-        for index, head, rows in _pieces(batch):
+        for index, head, rows in _chunks(batch):
             given = _columns(self._fields, GIVEN, rows)
-            piece = Piece(given, rows.column(ROW).to_numpy(), head.carried, head.faults)
-            kept, answers = answered(self._scorer, piece)
+            chunk = Chunk(given, rows.column(ROW).to_numpy(), head.carried, head.refusals)
+            kept, answers = answered(self._scorer, chunk)
             columns = _arrays(self._fields, GIVEN, kept.columns) | _arrays(self._outputs, ANSWER, answers)
-            head = replace(head, faults=kept.faults, carried=kept.carried)
-            out.append(_piece_table(index, kept.places, head, columns))
+            head = replace(head, refusals=kept.refusals, carried=kept.carried)
+            out.append(_chunk_table(index, kept.numbers, head, columns))
         return pa.concat_tables(out)
 
 
@@ -222,20 +224,20 @@ class _Writer:
         self._files: FragmentFiles | None = None
 
     def take(self, table: pa.Table) -> Iterator[Record]:
-        for index, head, rows in _pieces(table):
+        for index, head, rows in _chunks(table):
             if index != self._at:
                 yield from self.end()
                 self._at = index
                 fragment = self._fragments[index]
                 self._files = FragmentFiles(fragment, self._ledger, self._scratch, self._layout, self._format)
             assert self._files is not None
-            if head.torn:
+            if head.broken:
                 self._files.restart()
             else:
                 self._files.turn_to(head.at)
                 kept = _columns(self._layout.kept, GIVEN, rows)
-                piece = Piece(kept, rows.column(ROW).to_numpy(), head.carried, head.faults)
-                self._files.write(piece, _columns(self._layout.outputs, ANSWER, rows))
+                chunk = Chunk(kept, rows.column(ROW).to_numpy(), head.carried, head.refusals)
+                self._files.write(chunk, _columns(self._layout.outputs, ANSWER, rows))
 
     def end(self) -> Iterator[Record]:
         if self._files is not None:
@@ -250,24 +252,24 @@ class _Writer:
         self._scratch.close()
 
 
-def _piece_table(index: int, places: Any, head: _Head, columns: dict[str, Any]) -> pa.Table:
-    """A piece as rows behind its head's."""
-    count = len(places)
+def _chunk_table(index: int, numbers: Any, head: _ChunkHead, columns: dict[str, Any]) -> pa.Table:
+    """A chunk as rows behind its head's."""
+    count = len(numbers)
     table = {
-        RID: pa.array([None, *(f"{head.fragment}-{row}" for row in places.tolist())], pa.string()),
+        RID: pa.array([None, *(f"{head.fragment}-{row}" for row in numbers.tolist())], pa.string()),
         FRAGMENT: pa.array(np.full(count + 1, index), pa.int64()),
-        ROW: pa.array(np.concatenate([[-1], places]), pa.int64()),
+        ROW: pa.array(np.concatenate([[-1], numbers]), pa.int64()),
         HEAD: pa.array([pickle.dumps(head), *[None] * count], pa.binary()),
     }
     table |= {name: pa.concat_arrays([pa.nulls(1, values.type), values]) for name, values in columns.items()}
     return pa.table(table)
 
 
-def _pieces(table: pa.Table) -> Iterator[tuple[int, _Head, pa.Table]]:
-    """The pieces of a table: the fragment they belong to, their head, their rows."""
+def _chunks(table: pa.Table) -> Iterator[tuple[int, _ChunkHead, pa.Table]]:
+    """The chunks of a table: the fragment they belong to, their head, their rows."""
     starts = np.flatnonzero(table.column(ROW).to_numpy() == -1).tolist()
     for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        head: _Head = pickle.loads(table.column(HEAD)[start].as_py())  # noqa: S301  # this run has pickled it
+        head: _ChunkHead = pickle.loads(table.column(HEAD)[start].as_py())  # noqa: S301  # this run has pickled it
         yield table.column(FRAGMENT)[start].as_py(), head, table.slice(start + 1, end - start - 1)
 
 
@@ -276,13 +278,13 @@ def _arrays(fields: Sequence[Field], prefix: str, columns: Columns) -> dict[str,
 
 
 def _columns(fields: Sequence[Field], prefix: str, rows: pa.Table) -> Columns:
-    """Some columns of a piece's rows as they were before they travelled."""
+    """Some columns of a chunk's rows as they were before they travelled."""
     if not fields:
         return Columns((), {}, len(rows))
     arrays = [rows.column(f"{prefix}{field.name}").combine_chunks() for field in fields]
     return Arrow(fields).read(pa.RecordBatch.from_arrays(arrays, [field.name for field in fields])).accept()
 
 
-def _nothing(fields: Sequence[Field]) -> Piece:
+def _nothing(fields: Sequence[Field]) -> Chunk:
     arrays = {field.name: np.empty((0, *field.shape), field.numpy_dtype) for field in fields}
-    return Piece(Columns(fields, arrays, 0), np.zeros(0, np.int64), {})
+    return Chunk(Columns(fields, arrays, 0), np.zeros(0, np.int64), {})

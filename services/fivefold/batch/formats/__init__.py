@@ -1,11 +1,11 @@
-"""The formats of input files: how each is cut, and how a piece of it becomes columns.
+"""The formats of input files: how each is divided into ranges, and how a chunk of it becomes columns.
 
     scan       bytes -> records: lines, or what a quoted cell makes of them
-    text       what CSV and JSON lines share: cutting a file, reading a range of it
+    text_file  what CSV and JSON lines share: a file's ranges, reading one of them
     parquet    row groups
     paths      what a file's path says about its rows
-    carried    one type for each carried column
-    piece      what a reader gives: good rows, carried columns, faults
+    carried_*  one type for each carried column
+    chunk      what a reader gives: good rows, carried columns, refused rows
 
 A `Format` knows no model and no output; which value is legal is core's to say.
 """
@@ -15,22 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fivefold.batch.formats.chunk import Fault, Format, Needs, Piece, Range
+from fivefold.batch.formats.chunk import Format, ReadRequest
 
 if TYPE_CHECKING:
     from fivefold.batch.formats.paths import Reader
 
-__all__ = ["Fault", "Format", "Needs", "Piece", "Range", "of"]
 
-
-def of(name: str, needs: Needs) -> Format:
+def of(name: str, request: ReadRequest) -> Format:
     """The reader of a format."""
     from fivefold.batch.formats.paths import WithPaths
 
-    return WithPaths(_kind(name), needs)
+    return WithPaths(_kind(name), request)
 
 
-def _kind(name: str) -> Callable[[Needs], Reader]:
+def _kind(name: str) -> Callable[[ReadRequest], Reader]:
     if name == "parquet":
         from fivefold.batch.formats.parquet import Parquet
 

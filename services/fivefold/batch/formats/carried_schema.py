@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from fivefold.batch.formats.carried_values import json_values, texts
-from fivefold.batch.formats.chunk import Piece
+from fivefold.batch.formats.chunk import Chunk
 from fivefold.core.errors import ContractError
 
 
@@ -22,16 +22,16 @@ def schema(kinds: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bytes:
     return pa.schema(fields).serialize().to_pybytes() if fields else b""
 
 
-def conformed(piece: Piece, schema: bytes, url: str) -> Piece:
-    """A piece whose carried columns have the schema's types. Raises `ContractError` for a value that its type would
+def conformed(chunk: Chunk, schema: bytes, url: str) -> Chunk:
+    """A chunk whose carried columns have the schema's types. Raises `ContractError` for a value that its type would
     change."""
     if not schema:
-        return piece
+        return chunk
     for field in pa.ipc.read_schema(pa.py_buffer(schema)):
-        values = piece.carried.get(field.name)
+        values = chunk.carried.get(field.name)
         if isinstance(values, pa.Array) and values.type != field.type:
             try:
-                piece.carried[field.name] = _cast(values, field.type)
+                chunk.carried[field.name] = _cast(values, field.type)
             except pa.ArrowException as err:
                 raise ContractError(
                     "wrong_type",
@@ -40,7 +40,7 @@ def conformed(piece: Piece, schema: bytes, url: str) -> Piece:
                     path=url,
                     help=f"leave {field.name} out of --columns, or give the files one type",
                 ) from err
-    return piece
+    return chunk
 
 
 def _cast(values: Any, kind: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What a reader of files gives: pieces of at most a chunk of rows, their good rows apart from their faults.
+"""What a reader of files is asked for, and what it gives: chunks of rows, the good ones apart from the refused.
 
-Writing a fault down is left to `fivefold.batch.output.sinks`.
+Writing refused rows down is left to `fivefold.batch.output.sinks`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from fivefold.batch.formats.dialect import Dialect
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.formats.dialect import TextDialect
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractError, FivefoldError
 from fivefold.core.fields.field import Field
@@ -35,8 +35,8 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One row that is quarantined, or `rows` of them that cannot be told apart.
+class RefusedRows:
+    """A row that is quarantined, or `rows` of them that cannot be told apart.
 
     `row` counts from 0 in the file, `line` from 1; `offset` and `size` are bytes of the file, as it is behind its
     compression. `raw` is the row as it stood: bytes of text, or a mapping of column to value. The error's path is as of
@@ -59,32 +59,42 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Piece:
-    """Some rows of a file. `places` are the good rows' numbers in the file (int64); `carried` has their values of the
+class Chunk:
+    """Some rows of a file. `numbers` are the good rows' numbers in the file (int64); `carried` has their values of the
     columns beside the contract, an Arrow array or a list of JSON values for each."""
 
     columns: Columns
-    places: Array
+    numbers: Array
     carried: dict[str, Any]
-    faults: list[Fault] = field(default_factory=list)
+    refusals: list[RefusedRows] = field(default_factory=list)
 
 
-_PLAIN = Dialect()
+_PLAIN = TextDialect()
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """What is wanted of every file: the contract's fields, columns to carry beside them, rows in a piece."""
+class ReadRequest:
+    """What is wanted of every file: the contract's fields, columns to carry beside them, rows in a chunk."""
 
     fields: tuple[Field, ...]
     carried: tuple[str, ...] = ()
     strict: bool = False
     chunk_rows: int = 8192
-    clear: bool = False
+    allow_http: bool = False
     """Whether stores may be talked to without https."""
-    dialect: Dialect = _PLAIN
+    dialect: TextDialect = _PLAIN
     allow_broken: bool = False
     """Whether a file that breaks off before its first row is read as far as it goes, instead of refused."""
+
+    @property
+    def known(self) -> set[str]:
+        """The names of all columns that are not ignored."""
+        return {*by_name(self.fields), *self.carried}
+
+
+def by_name(fields: Sequence[Field]) -> dict[str, Field]:
+    """Fields by every name that a file may have them under."""
+    return {name: field for field in fields for name in (field.name, *field.aliases)}
 
 
 def nothing() -> None:
@@ -94,27 +104,29 @@ def nothing() -> None:
 class Format(Protocol):
     """One format of files."""
 
-    def look(self, source: Source) -> list[str]:
+    def check_layout(self, source: SourceFile) -> list[str]:
         """Check the file's head before anything is scored; the names of columns that will be ignored.
 
         Raises `ContractError` where a required or carried column is missing, or the file is not one of the format.
         """
 
-    def kinds(self, source: Source) -> Mapping[str, Any]:
+    def kinds(self, source: SourceFile) -> Mapping[str, Any]:
         """The Arrow types of the carried columns, as far as the file says."""
 
-    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+    def ranges(self, source: SourceFile, target: int, check: Check = nothing) -> Sequence[Range]:
         """The whole file as ranges of about `target` bytes. What `check` raises now and then ends it."""
 
-    def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
+    def read(
+        self, source: SourceFile, part: Range, broken: Mapping[int, str] = MappingProxyType({})
+    ) -> Iterator[Chunk]:
         """The rows of a range, in order.
 
-        Raises `Torn` where a unit of the file turns out to be unreadable after some of its rows were given; with that
-        unit among `torn`, which has the reasons, it is given as one fault.
+        Raises `BrokenUnit` where a unit of the file turns out to be unreadable after some of its rows were given; with
+        that unit among `broken`, which has the reasons, it is given as one refusal.
         """
 
 
-class Torn(Exception):
+class BrokenUnit(Exception):
     """A unit of a file that breaks off while it is read."""
 
     def __init__(self, unit: int, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""CSV (RFC 4180, a header; comma and UTF-8 unless told otherwise): cells by Arrow's parser where it reads as we do.
+"""CSV (RFC 4180, a header; comma and UTF-8 unless asked otherwise): cells by Arrow's parser where it reads as we do.
 
 A regular expression of the contract's own describes the rows whose cells mean the same to Arrow and to core's reader
 of cells; it may only accept. Every other row, and every row that then breaks the contract, is cut into cells here and
-read by that reader alone. A byte order mark before the header is passed over; before any other record it is a fault.
+read by that reader alone. A byte order mark before the header is passed over; before any other record it is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow.csv
 import re2
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.chunk import Fault, Needs, Piece, cannot_be_opened
-from fivefold.batch.formats.dialect import Dialect
-from fivefold.batch.formats.text_file import BOM, Part, TextFile, in_order, too_long
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.formats.chunk import Chunk, ReadRequest, RefusedRows, by_name, cannot_be_opened
+from fivefold.batch.formats.dialect import TextDialect
+from fivefold.batch.formats.text_file import BOM, RecordSlice, TextFile, in_order, too_long
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
@@ -51,36 +51,36 @@ class Csv(TextFile):
     quotes = True
     headed = True
 
-    def __init__(self, needs: Needs) -> None:
-        super().__init__(needs)
-        self._text = Text(needs.fields)
-        self._readers: dict[tuple[str, ...], _Reader] = {}
+    def __init__(self, request: ReadRequest) -> None:
+        super().__init__(request)
+        self._text = Text(request.fields)
+        self._readers: dict[tuple[str, ...], _RecordReader] = {}
         self._headers: dict[str, tuple[str, ...]] = {}
 
-    def look(self, source: Source) -> list[str]:
+    def check_layout(self, source: SourceFile) -> list[str]:
         """Check the header."""
         try:
             self._refuse_strange(source)
             header = self._header(source)
         except ContractError as error:
-            if self.needs.allow_broken and isinstance(error.__cause__, scan.Break):
+            if self.request.allow_broken and isinstance(error.__cause__, scan.Break):
                 return []
             raise
-        ignored = check_names(header, self.needs, source.url)
+        ignored = check_names(header, self.request, source.url)
         doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
         if doubled is not None:
             raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
         return ignored
 
-    def kinds(self, source: Source) -> dict[str, Any] | None:
+    def kinds(self, source: SourceFile) -> dict[str, Any] | None:
         """The header's names, all of them text."""
         try:
             return dict.fromkeys(self._header(source), pa.string())
         except ContractError:
-            # What is wrong with it, `look` says.
+            # What is wrong with it, `check_layout` says.
             return None
 
-    def _header(self, source: Source) -> tuple[str, ...]:
+    def _header(self, source: SourceFile) -> tuple[str, ...]:
         if source.url not in self._headers:
             try:
                 with self._open(source) as (stream, offset):
@@ -95,59 +95,56 @@ class Csv(TextFile):
             self._headers[source.url] = tuple(cell or "" for cell in cells)
         return self._headers[source.url]
 
-    def _piece(self, source: Source, part: Part) -> Piece:
+    def _chunk(self, source: SourceFile, part: RecordSlice) -> Chunk:
         header = self._header(source)
         reader = self._readers.get(header)
         if reader is None:
-            reader = self._readers[header] = _Reader(header, self.needs)
+            reader = self._readers[header] = _RecordReader(header, self.request)
         return reader.read(part)
 
-    def _nothing(self, faults: list[Fault]) -> Piece:
-        carried = {name: pa.array([], pa.string()) for name in self.needs.carried}
-        columns = self._text.read([field.name for field in self.needs.fields], []).columns
-        return Piece(columns, np.zeros(0, np.int64), carried, faults)
+    def _nothing(self, refusals: list[RefusedRows]) -> Chunk:
+        carried = {name: pa.array([], pa.string()) for name in self.request.carried}
+        columns = self._text.read([field.name for field in self.request.fields], []).columns
+        return Chunk(columns, np.zeros(0, np.int64), carried, refusals)
 
 
-class _Reader:
+class _RecordReader:
     """Reads records under one header."""
 
-    def __init__(self, header: tuple[str, ...], needs: Needs) -> None:
+    def __init__(self, header: tuple[str, ...], request: ReadRequest) -> None:
         self._header = header
-        self._carried = {name: header.index(name) for name in needs.carried if name in header}
-        self._text = Text(needs.fields)
-        self._dialect, self._na, self._words = needs.dialect, frozenset(needs.dialect.na), needs.dialect.words
-        bools = {name for field in needs.fields if field.kind == "bool" for name in (field.name, *field.aliases)}
-        scalars = {field.name for field in needs.fields if not field.shape} | {
-            name for field in needs.fields if not field.shape for name in field.aliases
-        }
-        self._booleans = [at for at, name in enumerate(header) if self._words and name in bools & scalars]
+        self._carried = {name: header.index(name) for name in request.carried if name in header}
+        self._text = Text(request.fields)
+        self._dialect, self._na, self._words = request.dialect, frozenset(request.dialect.na), request.dialect.words
+        booleans = by_name([field for field in request.fields if field.kind == "bool" and not field.shape])
+        self._booleans = [at for at, name in enumerate(header) if self._words and name in booleans]
         self._fast = (
-            None if any(field.shape or field.kind == "bytes" for field in needs.fields) else _Fast(header, needs)
+            None if any(field.shape or field.kind == "bytes" for field in request.fields) else _Fast(header, request)
         )
 
-    def read(self, part: Part) -> Piece:
+    def read(self, part: RecordSlice) -> Chunk:
         whole = np.flatnonzero(~part.broken)
         if self._fast is None:
             return self._exactly(part, np.arange(len(part)))
         clean, columns, carried = self._fast.read(part, whole)
         if len(clean) == len(part):
-            return Piece(columns, part.row + clean, carried)
+            return Chunk(columns, part.row + clean, carried)
         left = np.ones(len(part), np.bool_)
         left[clean] = False
         rest = self._exactly(part, np.flatnonzero(left))
-        if not len(rest.places):
-            return Piece(columns, part.row + clean, carried, rest.faults)
-        places = np.concatenate([part.row + clean, rest.places])
-        order = np.argsort(places, kind="stable")
+        if not len(rest.numbers):
+            return Chunk(columns, part.row + clean, carried, rest.refusals)
+        numbers = np.concatenate([part.row + clean, rest.numbers])
+        order = np.argsort(numbers, kind="stable")
         both = {
             name: pa.concat_arrays([values, rest.carried[name]]).take(pa.array(order))
             for name, values in carried.items()
         }
-        return Piece(Columns.concat([columns, rest.columns]).take(order), places[order], both, rest.faults)
+        return Chunk(Columns.concat([columns, rest.columns]).take(order), numbers[order], both, rest.refusals)
 
-    def _exactly(self, part: Part, rows: Any) -> Piece:
+    def _exactly(self, part: RecordSlice, rows: Any) -> Chunk:
         """Some records, by the reader of cells."""
-        faults: list[Fault] = []
+        refusals: list[RefusedRows] = []
         given: list[list[str | None]] = []
         at: list[int] = []
         for index in rows.tolist():
@@ -156,59 +153,59 @@ class _Reader:
                 None if part.broken[index] or raw.startswith(BOM) else _cells(raw, self._dialect.delimiter, self._na)
             )
             if cells is None:
-                faults.append(part.fault(index, _unreadable(raw, bool(part.broken[index]))))
+                refusals.append(part.refusal(index, _unreadable(raw, bool(part.broken[index]))))
             else:
                 for column in self._booleans if len(cells) == len(self._header) else ():
                     cells[column] = self._words.get(cells[column] or "", cells[column])
                 given.append(cells)
                 at.append(index)
         reading = self._text.read(self._header, given)
-        for place in np.flatnonzero(reading.bad).tolist():
+        for index in np.flatnonzero(reading.bad).tolist():
             try:
-                self._text.read(self._header, [given[place]]).accept()
+                self._text.read(self._header, [given[index]]).accept()
             except ContractError as error:
-                fault = part.fault(at[place], error)
-                faults.append(replace(fault, cells=dict(zip(self._header, given[place]))))
+                refusal = part.refusal(at[index], error)
+                refusals.append(replace(refusal, cells=dict(zip(self._header, given[index]))))
         good = np.flatnonzero(~reading.bad)
         carried = {
-            name: pa.array([given[place][column] for place in good.tolist()], pa.string())
+            name: pa.array([given[index][column] for index in good.tolist()], pa.string())
             for name, column in self._carried.items()
         }
-        return Piece(reading.columns, part.row + np.array(at, np.int64)[good], carried, in_order(faults))
+        return Chunk(reading.columns, part.row + np.array(at, np.int64)[good], carried, in_order(refusals))
 
 
 class _Fast:
     """Reads the records that Arrow's parser understands as core does."""
 
-    def __init__(self, header: tuple[str, ...], needs: Needs) -> None:
-        fields = {name: field for field in needs.fields for name in (field.name, *field.aliases)}
+    def __init__(self, header: tuple[str, ...], request: ReadRequest) -> None:
+        fields = by_name(request.fields)
         grammar, types, names = [], {}, []
         for at, name in enumerate(header):
             field = fields.get(name)
-            grammar.append(_grammar(field, at == 0, needs.dialect))
-            if field or name in needs.carried:
+            grammar.append(_grammar(field, at == 0, request.dialect))
+            if field or name in request.carried:
                 types[str(at)] = _arrow_type(field)
                 names.append(name)
         options = re2.Options()
         options.max_mem = 64 << 20
         options.log_errors = False
-        self._rows = re2.compile(f"(?:{re2.escape(needs.dialect.delimiter).join(grammar)}\r?\n)*".encode(), options)
+        self._rows = re2.compile(f"(?:{re2.escape(request.dialect.delimiter).join(grammar)}\r?\n)*".encode(), options)
         self._read = pa.csv.ReadOptions(use_threads=False, column_names=[str(at) for at in range(len(header))])
         self._convert = pa.csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
-            null_values=["", *needs.dialect.na],
-            true_values=["true", *needs.dialect.booleans[:1]],
-            false_values=["false", *needs.dialect.booleans[1:]],
+            null_values=["", *request.dialect.na],
+            true_values=["true", *request.dialect.booleans[:1]],
+            false_values=["false", *request.dialect.booleans[1:]],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
-        self._delimiter = needs.dialect.delimiter
+        self._delimiter = request.dialect.delimiter
         self._names, self._types = names, list(types.values())
-        self._carried = [name for name in needs.carried if name in header]
-        self._arrow = Arrow(needs.fields)
+        self._carried = [name for name in request.carried if name in header]
+        self._arrow = Arrow(request.fields)
 
-    def read(self, part: Part, rows: Any) -> tuple[Any, Columns, dict[str, Any]]:
+    def read(self, part: RecordSlice, rows: Any) -> tuple[Any, Columns, dict[str, Any]]:
         """The indexes of the records that are good, their columns, and their carried cells."""
         text, clean = self._clean(part, rows)
         table = self._parse(text) if len(clean) else None
@@ -237,12 +234,12 @@ class _Fast:
         except pa.ArrowInvalid:
             return None
 
-    def _clean(self, part: Part, rows: Any) -> tuple[bytes, Any]:
+    def _clean(self, part: RecordSlice, rows: Any) -> tuple[bytes, Any]:
         """The text of the records that the grammar knows, and which ones they are."""
-        text, places = part.text(rows)
+        text, spans = part.text(rows)
         if text and not text.endswith(b"\n"):
             text += b"\n"
-        ends = np.array([end for _, end in places], np.int64)
+        ends = np.array([end for _, end in spans], np.int64)
         if len(ends):
             ends[-1] = len(text)
         at, parts, odd = 0, [], []
@@ -259,9 +256,9 @@ class _Fast:
         return (text if not odd else b"".join(parts)), np.delete(rows, odd) if odd else rows
 
 
-def check_names(names: Sequence[str], needs: Needs, url: str) -> list[str]:
+def check_names(names: Sequence[str], request: ReadRequest, url: str) -> list[str]:
     """The columns of a table that are ignored. Raises `ContractError` for one that is missing, or not allowed."""
-    for field in needs.fields:
+    for field in request.fields:
         here = [name for name in (field.name, *field.aliases) if name in names]
         if not here and field.required:
             raise ContractError(
@@ -274,14 +271,14 @@ def check_names(names: Sequence[str], needs: Needs, url: str) -> list[str]:
             raise ContractError(
                 "duplicate_field", f"{url}: {' and '.join(here)} are one field", path=f"inputs.{field.name}"
             )
-    for name in needs.carried:
+    for name in request.carried:
         if name not in names:
             raise ContractError(
                 "missing_field", f"{url}: expected a column {name!r} to carry, got none", help=nearest(name, names)
             )
-    known = {name for field in needs.fields for name in (field.name, *field.aliases)} | set(needs.carried)
+    known = request.known
     ignored = [name for name in dict.fromkeys(names) if name not in known]
-    if ignored and needs.strict:
+    if ignored and request.strict:
         raise ContractError(
             "unknown_field",
             f"{url}: no such field",
@@ -327,7 +324,7 @@ def _unreadable(raw: bytes, broken: bool) -> ContractError:
     return ContractError("malformed", "expected a line of CSV")
 
 
-def _grammar(field: Field | None, first: bool, dialect: Dialect) -> str:
+def _grammar(field: Field | None, first: bool, dialect: TextDialect) -> str:
     """The cells that Arrow reads as we do; the first one of a record begins with no byte order mark."""
     mark = re2.escape(dialect.delimiter)
     bare_text = rf'[^"{mark}\r\n]'

@@ -10,7 +10,7 @@ import codecs
 from dataclasses import dataclass
 from typing import Any
 
-from fivefold.batch.storage.compression import StreamBroken
+from fivefold.batch.storage.broken_stream import BreakableStream, StreamBroken
 
 _NEVER = '"\r\n\0.+-_[]{}\\'
 
@@ -25,7 +25,7 @@ _MARKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class TextDialect:
     """Of a text file. `na` are bare cells that are null beside the empty one, `booleans` words for true and for false
     beside `true` and `false`; both are CSV's."""
 
@@ -45,7 +45,7 @@ class Dialect:
         return dict(zip(self.booleans, ("true", "false")))
 
 
-def wrong(dialect: Dialect) -> str | None:
+def wrong(dialect: TextDialect) -> str | None:
     """What is wrong with a dialect, None for a good one."""
     delimiter = dialect.delimiter
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in _NEVER or delimiter.isalnum():
@@ -79,40 +79,25 @@ def strange(start: bytes) -> tuple[str, str] | None:
     return None
 
 
-class Recoded:
-    """A stream of another encoding as UTF-8, with `read` and `peek`; bytes that it has no character for do not become
-    UTF-8. It breaks off where the stream does."""
+class Recoded(BreakableStream):
+    """A stream of another encoding as UTF-8; bytes that it has no character for do not become UTF-8. It breaks off
+    where the stream does."""
 
     def __init__(self, stream: Any, encoding: str) -> None:
+        super().__init__()
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
-        self._ready = bytearray()
-        self._ended = False
-        self._broken: StreamBroken | None = None
-        self._given = 0
+        self._offset = 0
+        self._flushed = False
 
-    def read(self, size: int) -> bytes:
-        """`size` bytes, fewer at the end; raises `StreamBroken` where there would be none because of a break."""
-        self._fill(size)
-        if self._broken is not None and not self._ready and size:
-            raise StreamBroken(self._broken.reason, self._given, whole=self._broken.whole)
-        self._given += min(size, len(self._ready))
-        out = bytes(memoryview(self._ready)[:size])
-        del self._ready[:size]
+    def _next(self, size: int) -> bytes | None:
+        if self._flushed:
+            return None
+        try:
+            data = self._stream.read(max(size, 4096))
+        except StreamBroken as err:
+            raise StreamBroken(err.reason, self._offset, whole=err.whole) from err
+        self._flushed = not data
+        out: bytes = self._decoder.decode(data, final=self._flushed).encode("utf-8", "surrogatepass")
+        self._offset += len(out)
         return out
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes, which stay."""
-        self._fill(size)
-        return bytes(memoryview(self._ready)[:size])
-
-    def _fill(self, size: int) -> None:
-        while len(self._ready) < size and not self._ended:
-            try:
-                chunk = self._stream.read(max(size, 4096))
-            except StreamBroken as err:
-                self._broken, self._ended = err, True
-                return
-            self._ended = not chunk
-            text = self._decoder.decode(chunk, final=self._ended)
-            self._ready += text.encode("utf-8", "surrogatepass")

@@ -59,7 +59,7 @@ def groups(stream: IO[bytes], size: int, url: str, repeated: Sequence[bool]) -> 
         stream.seek(max(0, size - 8 - length))
         tail = stream.read(length + 8)
     try:
-        found, rows, hidden = _Reader(tail[-8 - length : -8]).file()
+        found, rows, hidden = _CompactProtocol(tail[-8 - length : -8]).file()
     except (IndexError, ValueError, RecursionError) as err:
         raise _malformed(url, "the footer breaks off") from err
     if hidden:
@@ -94,7 +94,7 @@ def encrypted(url: str) -> ContractError:
     )
 
 
-class _Reader:
+class _CompactProtocol:
     """Thrift's compact protocol, as much of it as is needed. Raises `IndexError` at the end of the bytes."""
 
     def __init__(self, data: bytes) -> None:

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from fivefold.batch.formats.chunk import Check, Needs, Piece, Range, nothing
+from fivefold.batch.formats.chunk import Check, Chunk, Range, ReadRequest, by_name, nothing
 from fivefold.batch.storage.names import partitions
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
@@ -32,78 +32,82 @@ _ZEROS = re.compile(r"\A(-?)0+(?=[0-9])")
 class Reader(Protocol):
     """A format that reads what is in a file, and nothing of its path."""
 
-    def look(self, source: Source) -> list[str]:
-        """As `Format.look`."""
+    def check_layout(self, source: SourceFile) -> list[str]:
+        """As `Format.check_layout`."""
 
-    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
-        """As `Format.cut`."""
+    def ranges(self, source: SourceFile, target: int, check: Check = nothing) -> Sequence[Range]:
+        """As `Format.ranges`."""
 
-    def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
+    def read(
+        self, source: SourceFile, part: Range, broken: Mapping[int, str] = MappingProxyType({})
+    ) -> Iterator[Chunk]:
         """As `Format.read`."""
 
-    def kinds(self, source: Source) -> Mapping[str, Any] | None:
+    def kinds(self, source: SourceFile) -> Mapping[str, Any] | None:
         """The file's columns and their Arrow types; None where it breaks off before anybody knows."""
 
 
 class WithPaths:
-    """A format whose files may be told more of by their paths."""
+    """A format of which a file's path may say more."""
 
-    def __init__(self, make: Callable[[Needs], Reader], needs: Needs) -> None:
-        self._make, self._needs = make, needs
-        self._wanted = {name: field for field in needs.fields for name in (field.name, *field.aliases)}
+    def __init__(self, make: Callable[[ReadRequest], Reader], request: ReadRequest) -> None:
+        self._make, self._request = make, request
+        self._wanted = by_name(request.fields)
         self._readers: dict[frozenset[str], Reader] = {}
         self._whole = self._reader(frozenset())
         self._given: dict[str, dict[str, str | None]] = {}
 
-    def look(self, source: Source) -> list[str]:
+    def check_layout(self, source: SourceFile) -> list[str]:
         """Check the file's head, and its path."""
         given = self._values(source)
-        ignored = self._reader(frozenset(given)).look(source)
+        ignored = self._reader(frozenset(given)).check_layout(source)
         if given:
             self._cells(source, given)
         return ignored
 
-    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+    def ranges(self, source: SourceFile, target: int, check: Check = nothing) -> Sequence[Range]:
         """The whole file as ranges."""
-        return self._whole.cut(source, target, check)
+        return self._whole.ranges(source, target, check)
 
-    def kinds(self, source: Source) -> dict[str, Any]:
+    def kinds(self, source: SourceFile) -> dict[str, Any]:
         """The Arrow types of the carried columns, as far as somebody knows."""
-        if not self._needs.carried:
+        if not self._request.carried:
             return {}
         given = self._values(source)
         found = self._whole.kinds(source)
         known = dict(found or {}) | dict.fromkeys(given, pa.string())
         if source.format == "jsonl":
-            known |= dict.fromkeys(self._needs.carried, pa.string())
-        return {name: known[name] for name in self._needs.carried if name in known}
+            known |= dict.fromkeys(self._request.carried, pa.string())
+        return {name: known[name] for name in self._request.carried if name in known}
 
-    def read(self, source: Source, part: Range, torn: Mapping[int, str] = MappingProxyType({})) -> Iterator[Piece]:
+    def read(
+        self, source: SourceFile, part: Range, broken: Mapping[int, str] = MappingProxyType({})
+    ) -> Iterator[Chunk]:
         """The rows of a range."""
         given = self._values(source)
-        pieces = self._reader(frozenset(given)).read(source, part, torn)
+        chunks = self._reader(frozenset(given)).read(source, part, broken)
         if not given:
-            yield from pieces
+            yield from chunks
             return
         cells = self._cells(source, given)
-        for piece in pieces:
+        for chunk in chunks:
             yield replace(
-                piece,
-                columns=_merged(self._needs.fields, piece.columns, cells),
+                chunk,
+                columns=_merged(self._request.fields, chunk.columns, cells),
                 carried={
-                    name: pa.repeat(pa.scalar(given[name], pa.string()), len(piece.places))
+                    name: pa.repeat(pa.scalar(given[name], pa.string()), len(chunk.numbers))
                     if name in given
-                    else piece.carried[name]
-                    for name in self._needs.carried
+                    else chunk.carried[name]
+                    for name in self._request.carried
                 },
-                faults=[replace(fault, given=given) for fault in piece.faults],
+                refusals=[replace(refusal, given=given) for refusal in chunk.refusals],
             )
 
-    def _values(self, source: Source) -> dict[str, str | None]:
+    def _values(self, source: SourceFile) -> dict[str, str | None]:
         """What is taken from a file's path."""
         if source.url not in self._given:
-            known = partitions(source.url) | ({FILE: source.url} if FILE in self._needs.carried else {})
-            wanted = {name for name in known if name in self._needs.carried or name in self._wanted}
+            known = partitions(source.url) | ({FILE: source.url} if FILE in self._request.carried else {})
+            wanted = {name for name in known if name in self._request.carried or name in self._wanted}
             columns = self._whole.kinds(source) if wanted else None
             if columns is not None:
                 own = {self._wanted[name].name for name in columns if name in self._wanted}
@@ -119,19 +123,19 @@ class WithPaths:
         """The reader of what the path does not give."""
         if given not in self._readers:
             fields = {self._wanted[name].name for name in given if name in self._wanted}
-            needs = replace(
-                self._needs,
-                fields=tuple(field for field in self._needs.fields if field.name not in fields),
-                carried=tuple(name for name in self._needs.carried if name not in given),
+            request = replace(
+                self._request,
+                fields=tuple(field for field in self._request.fields if field.name not in fields),
+                carried=tuple(name for name in self._request.carried if name not in given),
             )
-            self._readers[given] = self._make(needs)
+            self._readers[given] = self._make(request)
         return self._readers[given]
 
-    def _cells(self, source: Source, given: Mapping[str, str | None]) -> Columns:
+    def _cells(self, source: SourceFile, given: Mapping[str, str | None]) -> Columns:
         """The contract's fields that a path gives, as one row."""
         names = [name for name in given if name in self._wanted]
         fields = {self._wanted[name].name: self._wanted[name] for name in names}
-        values = [_cell(self._wanted[name], given[name], self._needs.dialect.words) for name in names]
+        values = [_cell(self._wanted[name], given[name], self._request.dialect.words) for name in names]
         try:
             return Text(tuple(fields.values())).read(names, [values]).accept()
         except ContractError as error:

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from fivefold.batch.storage.compression import StreamBroken
+from fivefold.batch.storage.broken_stream import StreamBroken
 from fivefold.core.columns import Array
 
 BLOCK = 4 * 1024 * 1024
@@ -46,7 +46,7 @@ class Grammar:
 
 
 @cache
-def grammar(delimiter: str) -> Grammar:
+def grammar_of(delimiter: str) -> Grammar:
     """The grammar of a delimiter."""
     return Grammar(delimiter)
 
@@ -104,7 +104,7 @@ def blocks(
             if broken_off is not None:
                 raise Break(broken_off, b"", offset) from broken_off
             return
-        ends, broken = _quoted(grammar(delimiter), data, final) if quotes else _lines(data, final)
+        ends, broken = _quoted(grammar_of(delimiter), data, final) if quotes else _lines(data, final)
         used = int(ends[-1]) if len(ends) else 0
         if used:
             yield _block(data, offset, ends, broken)
@@ -150,7 +150,7 @@ def _lines(data: bytes, final: bool) -> tuple[Array, Array]:
     return ends, np.zeros(len(ends), np.bool_)
 
 
-def _quoted(law: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
+def _quoted(grammar: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
     """Ends of records where quotes count, and which of them are broken."""
     view = np.frombuffer(data, np.uint8)
     all_quotes = np.flatnonzero(view == _QUOTE)
@@ -164,7 +164,7 @@ def _quoted(law: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
         quotes = all_quotes[np.searchsorted(all_quotes, at) :]
         newlines = all_newlines[np.searchsorted(all_newlines, at) :]
         outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
-        odd = _first_odd(law, view, quotes, outside, at, final)
+        odd = _first_odd(grammar, view, quotes, outside, at, final)
         if odd is None:
             parts.append(outside)
             at = int(outside[-1]) if len(outside) else at
@@ -178,7 +178,7 @@ def _quoted(law: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
         undecided = False
         # Odd quotes come in numbers: some more records one by one cost less than looking at all of the block again.
         while at < len(data) and len(singles) < _SINGLES and not undecided:
-            end, is_broken = _one(law, data, at, final)
+            end, is_broken = _one(grammar, data, at, final)
             if end is None:
                 undecided = True
             else:
@@ -193,7 +193,7 @@ def _quoted(law: Grammar, data: bytes, final: bool) -> tuple[Array, Array]:
     return ends, np.isin(ends, broken)
 
 
-def _first_odd(law: Grammar, view: Array, quotes: Array, outside: Array, at: int, final: bool) -> int | None:
+def _first_odd(grammar: Grammar, view: Array, quotes: Array, outside: Array, at: int, final: bool) -> int | None:
     """The first quote, or beginning of a record, from which on counting quotes does not tell where records end."""
     found: list[int] = []
     if len(quotes):
@@ -211,7 +211,7 @@ def _first_odd(law: Grammar, view: Array, quotes: Array, outside: Array, at: int
             after[returns] = np.where(after[returns] == _RETURN, _NEWLINE, after[returns])
         # Beside another quote it is one half of a doubled one.
         beside = np.where(opening, before, after)
-        wrong = np.flatnonzero((beside != law.delimiter) & (beside != _NEWLINE) & (beside != _QUOTE))
+        wrong = np.flatnonzero((beside != grammar.delimiter) & (beside != _NEWLINE) & (beside != _QUOTE))
         if len(wrong):
             found.append(int(quotes[wrong[0]]))
         if len(quotes) % 2 and (final or len(view) - int(quotes[-1]) > MAX_QUOTED):
@@ -224,15 +224,15 @@ def _first_odd(law: Grammar, view: Array, quotes: Array, outside: Array, at: int
     return min(found) if found else None
 
 
-def _one(law: Grammar, data: bytes, at: int, final: bool) -> tuple[int | None, bool]:
+def _one(grammar: Grammar, data: bytes, at: int, final: bool) -> tuple[int | None, bool]:
     """End of the record that begins at `at`, and whether it is broken; no end where more bytes must tell."""
-    match = law.record.match(data, at)
+    match = grammar.record.match(data, at)
     if match is not None:
         whole = final or match["end"] is None
         line = data.find(b"\n", at) + 1 or len(data)
         if match.end() - at <= MAX_QUOTED or match.end() <= line:
             return (match.end(), False) if whole else (None, False)
-    elif not final and len(data) - at <= MAX_QUOTED and law.open.match(data, at):
+    elif not final and len(data) - at <= MAX_QUOTED and grammar.open.match(data, at):
         return None, False
     end = data.find(b"\n", at) + 1
     return (end, True) if end else (len(data), True) if final else (None, False)

@@ -1,4 +1,4 @@
-"""What CSV and JSON lines share: a text file is scanned once, cut between records, and read block by block.
+"""What CSV and JSON lines share: a text file is scanned once, divided between records, and read block by block.
 
 Uncompressed text is cut into ranges that each stand alone; compressed text is one, and how many rows it has is known
 when it has been read. What a record is, and what is in it, is left to `csv` and `jsonl`.
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from fivefold.batch.formats import scan
-from fivefold.batch.formats.chunk import Check, Fault, Needs, Piece, Range, nothing
+from fivefold.batch.formats.chunk import Check, Chunk, Range, ReadRequest, RefusedRows, nothing
 from fivefold.batch.formats.dialect import Recoded, strange
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.errors import ContractError
 
 BOM = b"\xef\xbb\xbf"
@@ -28,15 +28,15 @@ _ALONE = re.compile(rb"\r[^\r\n]")
 
 
 class TextFile(abc.ABC):
-    """A format of records in text; `quotes` and `headed` say which, `_piece` reads some records of a block."""
+    """A format of records in text; `quotes` and `headed` say which, `_chunk` reads some records of a block."""
 
     quotes = False
     headed = False
 
-    def __init__(self, needs: Needs) -> None:
-        self.needs = needs
+    def __init__(self, request: ReadRequest) -> None:
+        self.request = request
 
-    def cut(self, source: Source, target: int, check: Check = nothing) -> Sequence[Range]:
+    def ranges(self, source: SourceFile, target: int, check: Check = nothing) -> Sequence[Range]:
         """Ranges of about `target` bytes, each ending with a record."""
         if self._streamed(source):
             return [Range(0, source.size, 0, None)]
@@ -72,11 +72,11 @@ class TextFile(abc.ABC):
 
     def read(
         self,
-        source: Source,
+        source: SourceFile,
         part: Range,
-        torn: Mapping[int, str] = MappingProxyType({}),  # noqa: ARG002  # text has no units
-    ) -> Iterator[Piece]:
-        """The rows of a range; the one in which a stream breaks off is a fault."""
+        broken: Mapping[int, str] = MappingProxyType({}),  # noqa: ARG002  # text has no units
+    ) -> Iterator[Chunk]:
+        """The rows of a range; the one in which a stream breaks off is refused."""
         row, line, offset = part.row, part.line, part.start
         skip = self.headed and self._streamed(source)
         try:
@@ -91,9 +91,9 @@ class TextFile(abc.ABC):
                     stream, quotes=self.quotes, offset=offset, length=length, delimiter=self._delimiter
                 ):
                     first, skip = int(skip), skip and not len(block.starts)
-                    for begin in range(first, len(block.starts), self.needs.chunk_rows):
-                        end = min(begin + self.needs.chunk_rows, len(block.starts))
-                        yield self._piece(source, Part(block, begin, end, row, line))
+                    for begin in range(first, len(block.starts), self.request.chunk_rows):
+                        end = min(begin + self.request.chunk_rows, len(block.starts))
+                        yield self._chunk(source, RecordSlice(block, begin, end, row, line))
                         row += end - begin
                     line += block.newlines
                     offset = block.offset + block.size
@@ -101,26 +101,26 @@ class TextFile(abc.ABC):
             yield self._nothing([broken_off(err, row, line, headless=bool(skip))])
 
     @abc.abstractmethod
-    def _piece(self, source: Source, part: Part) -> Piece:
-        """Some records of a block as a piece."""
+    def _chunk(self, source: SourceFile, part: RecordSlice) -> Chunk:
+        """Some records of a block as a chunk."""
 
     @abc.abstractmethod
-    def _nothing(self, faults: list[Fault]) -> Piece:
-        """No rows, and faults."""
+    def _nothing(self, refusals: list[RefusedRows]) -> Chunk:
+        """No rows but refused ones."""
 
-    def _streamed(self, source: Source) -> bool:
+    def _streamed(self, source: SourceFile) -> bool:
         """Whether the file is read from its beginning to its end: its bytes are not those of its records."""
-        return bool(source.compressed) or self.needs.dialect.recoded
+        return bool(source.compressed) or self.request.dialect.recoded
 
     @property
     def _delimiter(self) -> str:
-        return self.needs.dialect.delimiter
+        return self.request.dialect.delimiter
 
-    def _refuse_strange(self, source: Source) -> None:
+    def _refuse_strange(self, source: SourceFile) -> None:
         """Refuse a file whose first bytes say that it is other text than was asked for."""
-        if self.needs.dialect.recoded:
+        if self.request.dialect.recoded:
             return
-        with source.text(self.needs.clear) as stream:
+        with source.text(self.request.allow_http) as stream:
             start = stream.peek(_START)[:_START]
         found = strange(start)
         if found is not None:
@@ -134,27 +134,29 @@ class TextFile(abc.ABC):
             )
 
     @contextlib.contextmanager
-    def _open(self, source: Source) -> Iterator[tuple[Any, int]]:
+    def _open(self, source: SourceFile) -> Iterator[tuple[Any, int]]:
         """The text, behind the byte order mark that a header may have, and the place where that is."""
-        dialect = self.needs.dialect
-        with source.text(self.needs.clear) as raw:
+        dialect = self.request.dialect
+        with source.text(self.request.allow_http) as raw:
             stream = Recoded(raw, dialect.encoding) if dialect.recoded else raw
             marked = self.headed and stream.peek(3)[:3] == BOM
             yield stream, len(stream.read(3)) if marked else 0
 
 
-def broken_off(err: scan.Break, row: int, line: int, *, headless: bool = False) -> Fault:
-    """The fault of a stream that breaks off: of the row in which it does, or of none where it does between two.
+def broken_off(err: scan.Break, row: int, line: int, *, headless: bool = False) -> RefusedRows:
+    """The refusal of a stream that breaks off: of the row in which it does, or of none where it does between two.
 
     `headless` where the record it breaks off in is the header.
     """
     rest = b"" if headless else err.rest
     error = ContractError("malformed", f"{err.reason}; behind byte {err.offset} nothing is scored")
     begun = bool(rest.strip())
-    return Fault(row, error, rest if begun else None, line + 1, err.offset, len(rest), rows=int(begun), broken=True)
+    return RefusedRows(
+        row, error, rest if begun else None, line + 1, err.offset, len(rest), rows=int(begun), broken=True
+    )
 
 
-class Part:
+class RecordSlice:
     """Records `begin` to `end` of a block; the first is `row` of the file, the block begins with `line`."""
 
     def __init__(self, block: scan.Block, begin: int, end: int, row: int, line: int) -> None:
@@ -181,13 +183,13 @@ class Part:
             return self._block.data[base : int(ends[-1])], list(zip((starts - base).tolist(), (ends - base).tolist()))
         data = self._block.data
         joined = b"".join(data[start:end] for start, end in zip(starts.tolist(), ends.tolist()))
-        places = np.cumsum(ends - starts)
-        return joined, list(zip((places - (ends - starts)).tolist(), places.tolist()))
+        ends_in_text = np.cumsum(ends - starts)
+        return joined, list(zip((ends_in_text - (ends - starts)).tolist(), ends_in_text.tolist()))
 
-    def fault(self, index: int, error: ContractError) -> Fault:
+    def refusal(self, index: int, error: ContractError) -> RefusedRows:
         """A record that is quarantined."""
         size = int(self.ends[index] - self.starts[index])
-        return Fault(
+        return RefusedRows(
             self.row + index,
             error,
             self.raw(index).rstrip(b"\r\n"),
@@ -202,6 +204,6 @@ def too_long(most: int) -> ContractError:
     return ContractError("too_large", f"expected a line of at most {most:,} bytes, got a longer one")
 
 
-def in_order(faults: list[Fault]) -> list[Fault]:
-    """Faults by row."""
-    return sorted(faults, key=lambda fault: fault.row)
+def in_order(refusals: list[RefusedRows]) -> list[RefusedRows]:
+    """Refusals by row."""
+    return sorted(refusals, key=lambda refusal: refusal.row)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from fivefold.batch.plan.planning import Fragment, Plan, VersionError, identity
-from fivefold.batch.storage.storage import Place
+from fivefold.batch.storage.output_storage import Storage
 from fivefold.core.errors import RunFailed, first_line
 
 FOLDER = "_ledger"
@@ -46,7 +46,7 @@ class BrokenInput:
     reason: str
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """As a message names it."""
         where = f"row {self.row:,}" if self.offset is None else f"row {self.row:,}, byte {self.offset:,}"
         return f"{self.file}: {where}: {self.reason}"
@@ -88,7 +88,7 @@ class Record:
         return self.quarantined - sum(each.rows for each in self.broken)
 
 
-class _Report(msgspec.Struct):
+class _KnownReport(msgspec.Struct):
     """What is relied on of a report."""
 
     run_id: str
@@ -109,14 +109,14 @@ class _Report(msgspec.Struct):
 
 
 class Ledger:
-    """The ledger of one output place."""
+    """The ledger of one output."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def plan(self) -> Plan | None:
         """The plan that was kept, if there is one. Raises `RunFailed` `run_conflict` where it is none that is whole."""
-        data = self.place.read(PLAN)
+        data = self.storage.read(PLAN)
         if data is None:
             return None
         help = "another version of fivefold can go on with it; or name another output directory, or remove this one"
@@ -132,12 +132,12 @@ class Ledger:
 
     def keep(self, plan: Plan) -> bool:
         """Keep the plan; False where there is one already."""
-        return self.place.create(PLAN, plan.to_bytes())
+        return self.storage.create(PLAN, plan.to_bytes())
 
     def record(self, fragment: Fragment) -> Record | None:
         """A fragment's record, if it is finished. Raises `RunFailed` `run_conflict` for one that cannot be its own."""
         name = record_name(fragment.id)
-        data = self.place.read(name)
+        data = self.storage.read(name)
         if data is None:
             return None
         help = "remove it, and run the same command again: this fragment is scored anew"
@@ -152,11 +152,11 @@ class Ledger:
 
     def finish(self, record: Record) -> bool:
         """Make a fragment's record; False where there is one already."""
-        return self.place.create(record_name(record.fragment), msgspec.json.encode(record) + b"\n")
+        return self.storage.create(record_name(record.fragment), msgspec.json.encode(record) + b"\n")
 
     def records(self, plan: Plan) -> dict[str, Record]:
         """The records of the plan's fragments that are finished."""
-        names = set(self.place.names(FOLDER))
+        names = set(self.storage.names(FOLDER))
         finished = [fragment for fragment in plan.fragments if f"{fragment.id}.json" in names]
         with ThreadPoolExecutor(THREADS) as threads:
             found = zip(finished, threads.map(self.record, finished))
@@ -164,13 +164,13 @@ class Ledger:
 
     def report(self, plan: Plan) -> dict[str, Any] | None:
         """The report that stands, None where there is none. Raises `RunFailed` `run_conflict` for another run's."""
-        data = self.place.read(REPORT)
+        data = self.storage.read(REPORT)
         if data is None:
             return None
         help = "remove it, and run the same command again: it is written anew from what is finished"
         try:
             report: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-            known = msgspec.convert(report, _Report)
+            known = msgspec.convert(report, _KnownReport)
         except (msgspec.MsgspecError, ValueError, RecursionError) as err:
             raise self._strange(REPORT, f"expected the report of a run, {first_line(err)}", help) from err
         if known.run_id != plan.run_id:
@@ -178,18 +178,18 @@ class Ledger:
         return report
 
     def foreign(self) -> str | None:
-        """A file in a place without a plan that readers would take for a run's; None where it is free."""
-        names = self.place.names("")
+        """A file in an output without a plan that readers would take for a run's; None where it is free."""
+        names = self.storage.names("")
         own = {REPORT, SUCCESS, QUARANTINE}
         return next((name for name in names if name in own or name.startswith(PART)), None)
 
     def _strange(self, name: str, message: str, help: str) -> RunFailed:
-        return RunFailed("run_conflict", message, path=f"{self.place.url}/{name}", help=help)
+        return RunFailed("run_conflict", message, path=f"{self.storage.url}/{name}", help=help)
 
     @property
     def published(self) -> bool:
         """Whether the run is finished and readers may have it."""
-        return self.place.read(SUCCESS) is not None
+        return self.storage.read(SUCCESS) is not None
 
 
 def codes(records: Iterable[Record]) -> dict[str, int]:
@@ -214,8 +214,8 @@ def _wrong(record: Record, fragment: Fragment) -> str | None:
     lost = [each.rows for each in record.broken]
     if min(lost, default=0) < 0 or sum(lost) > record.quarantined:
         return "what is lost where the input breaks off does not add up"
-    if len(record.files) != (len(fragment.pieces) if fragment.more else 0):
-        return f"it counts {len(record.files):,} files, and the plan has {len(fragment.pieces):,}"
+    if len(record.files) != (len(fragment.ranges) if fragment.more else 0):
+        return f"it counts {len(record.files):,} files, and the plan has {len(fragment.ranges):,}"
     inside = [(each.scored, each.quarantined) for each in record.files]
     if inside and (min(map(min, inside)) < 0 or [*map(sum, zip(*inside))] != [record.scored, record.quarantined]):
         return "the counts of its files do not add up"

@@ -90,7 +90,7 @@ def report(
                 "scored": each.scored,
                 "quarantined": each.quarantined,
             }
-            for (source, _), each in zip(fragment.pieces, counted, strict=True)
+            for (source, _), each in zip(fragment.ranges, counted, strict=True)
         ]
         if len(inside) > 1:
             # In the order of the part's rows, whose numbers begin anew with each.
@@ -132,7 +132,7 @@ def publish(ledger: Ledger, plan: Plan, records: Mapping[str, Record], report: M
     """
     check(ledger, plan, records)
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    ledger.place.create(REPORT, text.encode("utf-8", "backslashreplace"))
+    ledger.storage.create(REPORT, text.encode("utf-8", "backslashreplace"))
     standing = ledger.report(plan)
     assert standing is not None
     counts = totals(plan, records)
@@ -140,10 +140,10 @@ def publish(ledger: Ledger, plan: Plan, records: Mapping[str, Record], report: M
         raise RunFailed(
             "run_conflict",
             f"the report that stands has other counts than the {counts['rows']:,} rows of this run",
-            path=f"{ledger.place.url}/{REPORT}",
+            path=f"{ledger.storage.url}/{REPORT}",
             help="remove it, and run the same command again: it is written anew from what is finished",
         )
-    ledger.place.create(SUCCESS, b"")
+    ledger.storage.create(SUCCESS, b"")
     return standing
 
 
@@ -151,14 +151,14 @@ def check(ledger: Ledger, plan: Plan, records: Mapping[str, Record]) -> None:
     """Raise `RunFailed` `run_conflict` for the first file of the output that is not the one of its record."""
     format = plan.facts["format"]
     wanted = {name: each for record in records.values() for name, each in files_of(record, format).items()}
-    problem = next(iter(problems_of(ledger.place, wanted)), None)
+    problem = next(iter(problems_of(ledger.storage, wanted)), None)
     if problem is None:
         return
     record = next(record for record in records.values() if problem.file in files_of(record, format))
     raise RunFailed(
         "run_conflict",
         f"the file is not the one that was written: {problem.message}",
-        path=f"{ledger.place.url}/{problem.file}",
-        help=f"remove {ledger.place.url}/{record_name(record.fragment)}, and run the same command again: this fragment "
-        "is scored anew",
+        path=f"{ledger.storage.url}/{problem.file}",
+        help=f"remove {ledger.storage.url}/{record_name(record.fragment)}, and run the same command again: this "
+        "fragment is scored anew",
     )

@@ -21,9 +21,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fivefold.batch.formats import carried_values
-from fivefold.batch.formats.chunk import Fault
+from fivefold.batch.formats.chunk import RefusedRows, by_name
 from fivefold.batch.output.ledger import BrokenInput
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
@@ -61,7 +61,7 @@ class Layout:
     @classmethod
     def of(cls, view: View, model: str, columns: Sequence[str]) -> Layout:
         """The layout of a run that carries `columns`. Raises `ContractInvalid` where two columns have one name."""
-        inputs = {name: field for field in view.inputs for name in (field.name, *field.aliases)}
+        inputs = by_name(view.inputs)
         kept = tuple(inputs[name] for name in columns if name in inputs)
         foreign = tuple(name for name in columns if name not in inputs)
         names = [ROW, MODEL, CONTRACT, *(field.name for field in kept), *foreign, *(f.name for f in view.outputs)]
@@ -235,13 +235,13 @@ class JsonSink:
 
 
 class Quarantine:
-    """The file of a fragment's faults, made with the first one: JSON lines.
+    """The file of a fragment's refused rows, made with the first one: JSON lines.
 
     A record has the columns that the output carries, as far as the row's cells can be told apart; None for an absent
-    one. `source` is the file that the next faults are of.
+    one. `source` is the file that the next ones are of.
     """
 
-    def __init__(self, path: Path, source: Source, layout: Layout) -> None:
+    def __init__(self, path: Path, source: SourceFile, layout: Layout) -> None:
         self.path, self.source, self._layout = path, source, layout
         self._file: Any = None
         self.rows = 0
@@ -254,55 +254,57 @@ class Quarantine:
         """Whether there is a file: a break between two rows has a record, and no row."""
         return self._file is not None
 
-    def write(self, faults: Sequence[Fault]) -> None:
-        """Add faults."""
-        if not faults:
+    def write(self, refusals: Sequence[RefusedRows]) -> None:
+        """Add refused rows."""
+        if not refusals:
             return
         if self._file is None:
             self._file = self.path.open("wb")
         url = self.source.url
-        for fault in faults:
-            self.rows += fault.rows
-            if fault.broken:
-                self.broken.append(BrokenInput(url, fault.row, fault.rows, fault.offset, utf8(str(fault.error))))
-            if fault.rows:
-                self.codes[fault.error.code] = self.codes.get(fault.error.code, 0) + fault.rows
-            self._file.write(self._refusal(fault).to_line())
+        for refused in refusals:
+            self.rows += refused.rows
+            if refused.broken:
+                self.broken.append(
+                    BrokenInput(url, refused.row, refused.rows, refused.offset, utf8(str(refused.error)))
+                )
+            if refused.rows:
+                self.codes[refused.error.code] = self.codes.get(refused.error.code, 0) + refused.rows
+            self._file.write(self._refusal(refused).to_line())
 
     def close(self) -> None:
         """Nothing more comes."""
         if self._file is not None:
             self._file.close()
 
-    def _refusal(self, fault: Fault) -> Refusal:
-        where: dict[str, Any] = {"file": self.source.url, "row": fault.row}
+    def _refusal(self, refused: RefusedRows) -> Refusal:
+        where: dict[str, Any] = {"file": self.source.url, "row": refused.row}
         for name in ("line", "offset", "size"):
-            if (value := getattr(fault, name)) is not None:
+            if (value := getattr(refused, name)) is not None:
                 where[name] = value
-        if fault.rows != 1:
-            where["rows"] = fault.rows
-        return Refusal.of(fault.error, where, fault.raw, columns=self._columns(fault))
+        if refused.rows != 1:
+            where["rows"] = refused.rows
+        return Refusal.of(refused.error, where, refused.raw, columns=self._columns(refused))
 
-    def _columns(self, fault: Fault) -> dict[str, Any] | None:
+    def _columns(self, refused: RefusedRows) -> dict[str, Any] | None:
         """What the output carries of the row, as far as its cells can be told apart."""
-        if not self._layout.asked or fault.rows != 1:
+        if not self._layout.asked or refused.rows != 1:
             return None
-        cells = self._cells(fault)
-        known = {**(cells or {}), **fault.given}
+        cells = self._cells(refused)
+        known = {**(cells or {}), **refused.given}
         return {
             name: _first(known, names)
             for name, names in self._layout.asked.items()
-            if cells is not None or any(each in fault.given for each in names)
+            if cells is not None or any(each in refused.given for each in names)
         }
 
-    def _cells(self, fault: Fault) -> Mapping[str, Any] | None:
+    def _cells(self, refused: RefusedRows) -> Mapping[str, Any] | None:
         """The row's cells by name; None where it is none that has any."""
-        if fault.cells is not None or isinstance(fault.raw, Mapping):
-            return fault.cells if fault.cells is not None else fault.raw  # type: ignore[return-value]  # a mapping, see above
-        if fault.raw is None or self.source.format != "jsonl":
+        if refused.cells is not None or isinstance(refused.raw, Mapping):
+            return refused.cells if refused.cells is not None else refused.raw  # type: ignore[return-value]  # a mapping, see above
+        if refused.raw is None or self.source.format != "jsonl":
             return None
         try:
-            value = json.loads(fault.raw)
+            value = json.loads(refused.raw)
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None

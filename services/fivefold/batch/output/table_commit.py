@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fivefold.batch.output.ledger import Record, part_name
 from fivefold.batch.plan.planning import Plan
-from fivefold.batch.storage.storage import Place
+from fivefold.batch.storage.output_storage import Storage
 from fivefold.core.errors import ProtocolError, RunFailed, first_line
 
 RUN_ID = "run_id"
@@ -35,7 +35,7 @@ def check(format: str, output: str, delta: str, iceberg: str) -> None:
         )
 
 
-def to_delta(table: str, place: Place, plan: Plan, records: Mapping[str, Record], options: dict[str, str]) -> bool:
+def to_delta(table: str, storage: Storage, plan: Plan, records: Mapping[str, Record], options: dict[str, str]) -> bool:
     """Add a run to the Delta table in a directory or at a URL, which is made where there is none.
 
     False where the table has the run already. Needs `deltalake`. Raises `RunFailed` where the table refuses.
@@ -43,14 +43,14 @@ def to_delta(table: str, place: Place, plan: Plan, records: Mapping[str, Record]
     from deltalake import CommitProperties, DeltaTable, Schema, Transaction
     from deltalake.transaction import AddAction
 
-    prefix = _below(table, place.url)
+    prefix = _below(table, storage.url)
     assert prefix is not None  # `check` was called
     parts = _parts(plan, records)
     if not parts:
         return False
 
     def commit() -> bool:
-        schema = Schema.from_arrow(_schema(place, next(iter(parts))))
+        schema = Schema.from_arrow(_schema(storage, next(iter(parts))))
         found = DeltaTable.create(table, schema, mode="ignore", storage_options=options)
         if found.transaction_version(plan.run_id) is not None:
             return False
@@ -66,7 +66,7 @@ def to_delta(table: str, place: Place, plan: Plan, records: Mapping[str, Record]
     return _refusing(table, commit)
 
 
-def to_iceberg(table: str, place: Place, plan: Plan, records: Mapping[str, Record]) -> bool:
+def to_iceberg(table: str, storage: Storage, plan: Plan, records: Mapping[str, Record]) -> bool:
     """Add a run to an Iceberg table `CATALOG.NAMESPACE.TABLE`, which is made where there is none.
 
     Where the catalog is, pyiceberg's own configuration says. False where the table has the run already. Needs
@@ -82,10 +82,10 @@ def to_iceberg(table: str, place: Place, plan: Plan, records: Mapping[str, Recor
     def commit() -> bool:
         catalog = load_catalog(catalog_name)
         catalog.create_namespace_if_not_exists(identifier.rpartition(".")[0])
-        found = catalog.create_table_if_not_exists(identifier, schema=_schema(place, next(iter(parts))))
+        found = catalog.create_table_if_not_exists(identifier, schema=_schema(storage, next(iter(parts))))
         if any(snapshot.summary and snapshot.summary[RUN_ID] == plan.run_id for snapshot in found.snapshots()):
             return False
-        found.add_files([f"{place.url}/{name}" for name in parts], snapshot_properties={RUN_ID: plan.run_id})
+        found.add_files([f"{storage.url}/{name}" for name in parts], snapshot_properties={RUN_ID: plan.run_id})
         return True
 
     return _refusing(table, commit)
@@ -107,8 +107,8 @@ def _parts(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:
     return {part_name(each.fragment, "parquet"): each for each in found if each.scored}
 
 
-def _schema(place: Place, name: str) -> Any:
-    with place.open(name) as stream:
+def _schema(storage: Storage, name: str) -> Any:
+    with storage.open(name) as stream:
         return pq.read_schema(stream)
 
 

@@ -28,7 +28,7 @@ from fivefold.batch.output.ledger import (
     record_name,
 )
 from fivefold.batch.plan.planning import Plan
-from fivefold.batch.storage.storage import Place, place
+from fivefold.batch.storage.output_storage import Storage, open_storage
 from fivefold.core.errors import FivefoldError, NotFound, RunFailed
 
 THREADS = 4
@@ -79,30 +79,30 @@ def files_of(record: Record, format: str) -> dict[str, Expected]:
     return out
 
 
-def problems_of(place: Place, wanted: Mapping[str, Expected]) -> Iterator[Problem]:
+def problems_of(storage: Storage, wanted: Mapping[str, Expected]) -> Iterator[Problem]:
     """The files that are not there, or not of that size and digest; in the order of their names."""
     names = sorted(wanted)
     with ThreadPoolExecutor(THREADS) as threads:
-        for found in threads.map(lambda name: _problem(place, name, wanted[name]), names):
+        for found in threads.map(lambda name: _problem(storage, name, wanted[name]), names):
             if found is not None:
                 yield found
 
 
-def verify(output: str, *, clear: bool = False) -> Verdict:
+def verify(output: str, *, allow_http: bool = False) -> Verdict:
     """Look at every file of a run. Raises `NotFound` where there is none, and `RunFailed` for a plan that is none."""
-    ledger = Ledger(place(output, clear=clear))
+    ledger = Ledger(open_storage(output, allow_http=allow_http))
     plan = ledger.plan()
     if plan is None:
-        raise NotFound("not_found", "there is no run", path=ledger.place.url, help="start one: fivefold score --help")
-    out = Verdict(plan.run_id, ledger.place.url)
+        raise NotFound("not_found", "there is no run", path=ledger.storage.url, help="start one: fivefold score --help")
+    out = Verdict(plan.run_id, ledger.storage.url)
     if not _readable(out, SUCCESS, lambda: ledger.published):
         out.problems.append(Problem(SUCCESS, "unpublished", "the run is not finished"))
     records = _records(out, ledger, plan)
     format = str(plan.facts.get("format"))
     wanted = {name: each for record in records.values() for name, each in files_of(record, format).items()}
     out.files, out.bytes = len(wanted), sum(each.size or 0 for each in wanted.values())
-    out.problems += problems_of(ledger.place, wanted)
-    out.problems += _extra(ledger.place, plan, wanted)
+    out.problems += problems_of(ledger.storage, wanted)
+    out.problems += _extra(ledger.storage, plan, wanted)
     report = _readable(out, REPORT, lambda: ledger.report(plan))
     if isinstance(report, dict):
         out.problems += _miscounted(report, plan, records)
@@ -132,10 +132,10 @@ def _readable(out: Verdict, name: str, read: Any) -> Any:
         return None
 
 
-def _problem(place: Place, name: str, wanted: Expected) -> Problem | None:
+def _problem(storage: Storage, name: str, wanted: Expected) -> Problem | None:
     digest, size = hashlib.sha256(), 0
     try:
-        with place.open(name) as file:
+        with storage.open(name) as file:
             while block := file.read(BLOCK):
                 digest.update(block)
                 size += len(block)
@@ -155,16 +155,16 @@ def _problem(place: Place, name: str, wanted: Expected) -> Problem | None:
     return None
 
 
-def _extra(place: Place, plan: Plan, wanted: Mapping[str, Expected]) -> Iterator[Problem]:
+def _extra(storage: Storage, plan: Plan, wanted: Mapping[str, Expected]) -> Iterator[Problem]:
     """Files that a reader of the output, or of its ledger, would take for this run's."""
-    for name in place.names(""):
+    for name in storage.names(""):
         if name.startswith(PART) and name not in wanted:
             yield Problem(name, "extra", "no record has such a part")
-    for name in place.names(QUARANTINE):
+    for name in storage.names(QUARANTINE):
         if f"{QUARANTINE}/{name}" not in wanted:
             yield Problem(f"{QUARANTINE}/{name}", "extra", "no record has such a quarantine")
     known = {record_name(fragment.id) for fragment in plan.fragments} | {PLAN}
-    for name in place.names(FOLDER):
+    for name in storage.names(FOLDER):
         if f"{FOLDER}/{name}" not in known:
             yield Problem(f"{FOLDER}/{name}", "extra", "the plan has no such fragment")
 
@@ -180,10 +180,10 @@ def _miscounted(report: Mapping[str, Any], plan: Plan, records: Mapping[str, Rec
     broken = [asdict(each) for record in records.values() for each in record.broken]
     if report.get("broken", []) != broken:
         yield Problem(REPORT, "count", "broken: other places in the report than in the ledger")
-    told = {str(part.get("part")): part for part in report["parts"]}
+    reported_parts = {str(part.get("part")): part for part in report["parts"]}
     for record in records.values():
         name = part_name(record.fragment, str(plan.facts.get("format")))
-        part = told.pop(name, None)
+        part = reported_parts.pop(name, None)
         if part is None:
             yield Problem(name, "count", "the report has no such part")
             continue
@@ -192,8 +192,8 @@ def _miscounted(report: Mapping[str, Any], plan: Plan, records: Mapping[str, Rec
                 yield Problem(
                     name, "count", f"{key}: {part.get(key)} in the report, {getattr(record, key)} in the ledger"
                 )
-        said = [(each.get("scored"), each.get("quarantined")) for each in part.get("files", [])]
-        if said != [(each.scored, each.quarantined) for each in record.files]:
+        reported = [(each.get("scored"), each.get("quarantined")) for each in part.get("files", [])]
+        if reported != [(each.scored, each.quarantined) for each in record.files]:
             yield Problem(name, "count", "files: other counts in the report than in the ledger")
-    for name in told:
+    for name in reported_parts:
         yield Problem(PurePosixPath(name).name, "count", "the report has a part that the ledger has not")

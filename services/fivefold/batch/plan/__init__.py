@@ -1,1 +1,1 @@
-"""What a run is to do: its settings, and its files cut into fragments."""
+"""What a run is to do: its settings, and its files divided into fragments."""

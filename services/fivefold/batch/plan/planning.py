@@ -1,8 +1,8 @@
-"""The plan of a run: its files cut into fragments, and what makes it the run that it is.
+"""The plan of a run: its files divided into fragments, and what makes it the run that it is.
 
 A fragment's id is its number and the digest of its file's URL and identity and of its range; the run's id is that of
 its fragments and of everything else that decides a byte of the output. The plan is kept beside the output, so that a
-later start need not read text again to know where it was cut. Doing the work is left to `run`.
+later start need not read text again to know where it was divided. Doing the work is left to `run`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import msgspec
 
 from fivefold.batch import formats
 from fivefold.batch.formats.carried_schema import schema
-from fivefold.batch.formats.chunk import Check, Needs, Range, nothing
-from fivefold.batch.formats.dialect import Dialect
+from fivefold.batch.formats.chunk import Check, Range, ReadRequest, by_name, nothing
+from fivefold.batch.formats.dialect import TextDialect
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.storage.sources import Source
+from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.view import View
 
@@ -37,7 +37,7 @@ SMALLEST = 8 * 1024 * 1024
 
 SHARES = 32
 """Fragments that a run has at least, as long as they stay above `SMALLEST`: so that workers finish together. With more
-pieces than these, small files are packed together."""
+ranges than these, small files are packed together."""
 
 PACKED_ROWS = 100_000
 """Rows of small files that are packed together at most: bytes say little of columns that compress well, and a fragment
@@ -51,22 +51,22 @@ class Fragment:
     """A range of a file: what one worker scores as one."""
 
     id: str
-    source: Source
+    source: SourceFile
     range: Range
     carried: bytes = b""
     """The schema of the carried columns (`formats.carried`)."""
-    more: tuple[tuple[Source, Range], ...] = ()
+    more: tuple[tuple[SourceFile, Range], ...] = ()
     """Further files, small and whole, that are done together with the first."""
 
     @property
-    def pieces(self) -> tuple[tuple[Source, Range], ...]:
+    def ranges(self) -> tuple[tuple[SourceFile, Range], ...]:
         """The ranges of all its files, in order."""
         return (self.source, self.range), *self.more
 
     @property
     def rows(self) -> int | None:
         """Its rows; None where only reading will tell."""
-        return _sum([part.rows for _, part in self.pieces])
+        return _sum([part.rows for _, part in self.ranges])
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Plan:
 
     run_id: str
     facts: Mapping[str, Any]
-    sources: tuple[Source, ...]
+    sources: tuple[SourceFile, ...]
     fragments: tuple[Fragment, ...]
     ignored: tuple[str, ...] = field(default=())
     order: Mapping[str, Any] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Plan:
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
-        place = {source.url: index for index, source in enumerate(self.sources)}
+        indexes = {source.url: index for index, source in enumerate(self.sources)}
         return msgspec.json.encode(
             {
                 "format": FORMAT,
@@ -109,9 +109,9 @@ class Plan:
                 "passed_over": self.passed_over,
                 "carried": self.carried,
                 "sources": self.sources,
-                "fragments": [[each.id, place[each.source.url], each.range] for each in self.fragments],
+                "fragments": [[each.id, indexes[each.source.url], each.range] for each in self.fragments],
                 "more": {
-                    each.id: [[place[source.url], part] for source, part in each.more]
+                    each.id: [[indexes[source.url], part] for source, part in each.more]
                     for each in self.fragments
                     if each.more
                 },
@@ -122,10 +122,10 @@ class Plan:
     def from_bytes(cls, data: bytes) -> Plan:
         """A plan that was kept. Raises `VersionError` for another version's, `ValueError` and `msgspec`'s errors for
         bytes that are none."""
-        head = msgspec.json.decode(data, type=_Head)
+        head = msgspec.json.decode(data, type=_PlanFormat)
         if head.format != FORMAT:
             raise VersionError(f"expected a plan of format {FORMAT}, got one of format {head.format}")
-        kept = msgspec.json.decode(data, type=_Kept)
+        kept = msgspec.json.decode(data, type=_KeptPlan)
         indexes = [index for _, index, _ in kept.fragments] + [
             index for more in kept.more.values() for index, _ in more
         ]
@@ -157,16 +157,16 @@ class VersionError(ValueError):
     """A plan that another version of fivefold has kept in another form."""
 
 
-class _Head(msgspec.Struct):
+class _PlanFormat(msgspec.Struct):
     format: int
 
 
-class _Kept(msgspec.Struct):
+class _KeptPlan(msgspec.Struct):
     run_id: str
     facts: dict[str, Any]
     order: dict[str, Any]
     ignored: list[str]
-    sources: list[Source]
+    sources: list[SourceFile]
     fragments: list[tuple[str, int, Range]]
     more: dict[str, list[tuple[int, Range]]] = {}
     carried: bytes = b""
@@ -182,7 +182,7 @@ def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
                 name: list(value) if isinstance(value, tuple) else value for name, value in asdict(dialect).items()
             }
         }
-        if dialect != Dialect()
+        if dialect != TextDialect()
         else {}
     )
     return other | {
@@ -201,11 +201,11 @@ def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
     }
 
 
-def needs(view: View, settings: BatchSettings) -> Needs:
+def read_request(view: View, settings: BatchSettings) -> ReadRequest:
     """What a run wants of its files."""
-    known = {name for field in view.inputs for name in (field.name, *field.aliases)}
-    foreign = tuple(name for name in settings.columns if name not in known)
-    return Needs(
+    inputs = by_name(view.inputs)
+    foreign = tuple(name for name in settings.columns if name not in inputs)
+    return ReadRequest(
         view.inputs,
         foreign,
         settings.strict_columns,
@@ -216,51 +216,51 @@ def needs(view: View, settings: BatchSettings) -> Needs:
     )
 
 
-def make(sources: Sequence[Source], facts: Mapping[str, Any], needs: Needs, check: Check = nothing) -> Plan:
-    """Look at every file and cut it. Raises `ContractError` for a file that cannot be scored at all, and what `check`
+def make(sources: Sequence[SourceFile], facts: Mapping[str, Any], request: ReadRequest, check: Check = nothing) -> Plan:
+    """Check every file and divide it. Raises `ContractError` for a file that cannot be scored at all, and what `check`
     raises, which is called now and then."""
     total = sum(source.size for source in sources)
     target = min(facts["fragment_bytes"], max(SMALLEST, total // SHARES))
-    readers = {name: formats.of(name, needs) for name in {source.format for source in sources}}
+    readers = {name: formats.of(name, request) for name in {source.format for source in sources}}
 
-    def looked(source: Source) -> Sequence[str]:
-        return readers[source.format].look(source)
+    def ignored_of(source: SourceFile) -> Sequence[str]:
+        return readers[source.format].check_layout(source)
 
-    def cut(source: Source) -> Sequence[Range]:
-        return readers[source.format].cut(source, target, check)
+    def ranges_of(source: SourceFile) -> Sequence[Range]:
+        return readers[source.format].ranges(source, target, check)
 
     with ThreadPoolExecutor(THREADS) as threads:
         # All of the files' heads first: a run that cannot be done is refused before text is read.
-        ignored = tuple(dict.fromkeys(name for names in threads.map(looked, sources) for name in names))
+        ignored = tuple(dict.fromkeys(name for names in threads.map(ignored_of, sources) for name in names))
         kinds = list(threads.map(lambda source: readers[source.format].kinds(source), sources))
-        ranges = list(threads.map(cut, sources))
-    carried = schema(kinds, needs.carried)
-    pieces = [(source, part) for source, parts in zip(sources, ranges) for part in parts]
+        found = list(threads.map(ranges_of, sources))
+    carried = schema(kinds, request.carried)
+    ranges = [(source, part) for source, parts in zip(sources, found) for part in parts]
     fragments = tuple(
         Fragment(_id(index, group), *group[0], carried, tuple(group[1:]))
-        for index, group in enumerate(_packed(pieces, target))
+        for index, group in enumerate(_packed(ranges, target))
     )
     return Plan(identity(facts, fragments), facts, tuple(sources), fragments, ignored, carried=carried)
 
 
 def identity(facts: Mapping[str, Any], fragments: Sequence[Fragment]) -> str:
     """The run's id: the digest of everything that decides a byte of the output."""
-    said: dict[str, Any] = {"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)}
+    content: dict[str, Any] = {"facts": facts, "fragments": sorted(fragment.id for fragment in fragments)}
     carried = sorted({fragment.carried for fragment in fragments if fragment.carried})
-    return _digest(said | {"carried": carried} if carried else said)
+    return _digest(content | {"carried": carried} if carried else content)
 
 
-def asked(bundle: Bundle, sources: Sequence[Source]) -> str:
+def asked(bundle: Bundle, sources: Sequence[SourceFile]) -> str:
     """The digest of what is scored, and by what: the same on every machine that sees it, whatever its versions."""
     return _digest({"bundle": bundle.digest, "sources": [[source.url, source.identity] for source in sources]})
 
 
-def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) -> str | None:
+def difference(kept: Plan, sources: Sequence[SourceFile], facts: Mapping[str, Any]) -> str | None:
     """What another run than the kept one this is, or None where it is that one."""
     for name in dict.fromkeys((*facts, *kept.facts)):
         there, here = kept.facts.get(name), facts.get(name)
         if there != here:
-            return f"{name.replace('_', ' ')}: {_said(there)} there, {_said(here)} here"
+            return f"{name.replace('_', ' ')}: {_shortened(there)} there, {_shortened(here)} here"
     if kept.sources == tuple(sources):
         return None
     before = {source.url: source for source in kept.sources}
@@ -272,21 +272,21 @@ def difference(kept: Plan, sources: Sequence[Source], facts: Mapping[str, Any]) 
     return None
 
 
-def _said(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = msgspec.json.encode(value).decode() if not isinstance(value, str) else value
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _packed(pieces: Sequence[tuple[Source, Range]], target: int) -> Iterator[list[tuple[Source, Range]]]:
-    """Fragments of pieces that follow each other: whole files together up to the target where there are many."""
-    if len(pieces) <= SHARES:
-        yield from ([piece] for piece in pieces)
+def _packed(ranges: Sequence[tuple[SourceFile, Range]], target: int) -> Iterator[list[tuple[SourceFile, Range]]]:
+    """Fragments of ranges that follow each other: whole files together up to the target where there are many."""
+    if len(ranges) <= SHARES:
+        yield from ([each] for each in ranges)
         return
-    ranges = Counter(source.url for source, _ in pieces)
-    group: list[tuple[Source, Range]] = []
+    counts = Counter(source.url for source, _ in ranges)
+    group: list[tuple[SourceFile, Range]] = []
     size = rows = 0
-    for source, part in pieces:
-        whole = ranges[source.url] == 1
+    for source, part in ranges:
+        whole = counts[source.url] == 1
         if group and (not whole or size + source.size > target or rows + (part.rows or 0) > PACKED_ROWS):
             yield group
             group, size, rows = [], 0, 0
@@ -304,10 +304,10 @@ def _sum(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
-def _id(index: int, group: Sequence[tuple[Source, Range]]) -> str:
+def _id(index: int, group: Sequence[tuple[SourceFile, Range]]) -> str:
     # In front, so that names of output files sort as the input does.
-    said = [[source.url, source.identity, part.start, part.end] for source, part in group]
-    return f"{index:05d}-{_digest(said[0] if len(said) == 1 else said)[:16]}"
+    parts = [[source.url, source.identity, part.start, part.end] for source, part in group]
+    return f"{index:05d}-{_digest(parts[0] if len(parts) == 1 else parts)[:16]}"
 
 
 def _digest(value: Any) -> str:

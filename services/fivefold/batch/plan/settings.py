@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from fivefold.batch.formats.dialect import Dialect, wrong
+from fivefold.batch.formats.dialect import TextDialect, wrong
 from fivefold.core.settings import SettingsError
 
 FORMATS = ("parquet", "csv", "jsonl")
@@ -79,11 +79,11 @@ class BatchSettings:
     """Talk to object stores whose endpoint is not https."""
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> TextDialect:
         """How text input is written."""
         delimiter = "\t" if self.delimiter in ("\\t", "tab") else self.delimiter
         # As JSON keeps them, they are lists.
-        return Dialect(delimiter, tuple(self.na), tuple(self.booleans), self.encoding)
+        return TextDialect(delimiter, tuple(self.na), tuple(self.booleans), self.encoding)
 
     def __post_init__(self) -> None:
         found = wrong(self.dialect)

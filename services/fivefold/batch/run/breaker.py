@@ -52,15 +52,15 @@ class Breaker:
             raise _too_large_a_share(bad, rows, self.max_bad_fraction, self.where)
         self.meanwhile(bad)
 
-    def broken(self, places: Sequence[BrokenInput]) -> None:
+    def broken(self, breaks: Sequence[BrokenInput]) -> None:
         """Raise `RunFailed` where the input breaks off somewhere, unless that is allowed."""
-        if self.allow_broken or not places:
+        if self.allow_broken or not breaks:
             return
-        shown = "; ".join(each.said for each in places[:SHOWN])
-        more = f"; and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        shown = "; ".join(each.message for each in breaks[:SHOWN])
+        more = f"; and {len(breaks) - SHOWN} more" if len(breaks) > SHOWN else ""
         raise RunFailed(
             "input_broken",
-            f"the input breaks off in {len(places):,} {'place' if len(places) == 1 else 'places'}: {shown}{more}",
+            f"the input breaks off in {len(breaks):,} {'place' if len(breaks) == 1 else 'places'}: {shown}{more}",
             help="repair it and start a new run; or publish what could be read: the same command with --allow-torn",
         )
 

@@ -6,7 +6,7 @@
                                                       ─> none: plan it
     give fragments to workers ─> records ─> breaker ─> every row accounted for ─> run.json, _SUCCESS
 
-The only state is in the output place, so a driver that dies loses nothing but the fragments in work, and two that do
+The only state is in the output, so a driver that dies loses nothing but the fragments in work, and two that do
 the same share it. What is done to a fragment is `fragment_scorer`'s matter, who does it `actors`'s.
 """
 
@@ -27,7 +27,7 @@ from fivefold.batch.output import table_commit
 from fivefold.batch.output.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
 from fivefold.batch.output.publish import publish, report, totals
 from fivefold.batch.output.sinks import Layout
-from fivefold.batch.plan import planning as planning
+from fivefold.batch.plan import planning
 from fivefold.batch.plan.planning import Fragment, Plan
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.breaker import Breaker
@@ -35,9 +35,9 @@ from fivefold.batch.run.losses import Losses
 from fivefold.batch.run.progress import Progress
 from fivefold.batch.storage import sources as inputs
 from fivefold.batch.storage.names import undecodable
-from fivefold.batch.storage.storage import place
+from fivefold.batch.storage.output_storage import open_storage
 from fivefold.batch.work.fragment_scorer import TOO_MANY
-from fivefold.batch.work.task import Outcome, Task
+from fivefold.batch.work.task import FragmentOutcome, RunTask
 from fivefold.core import redact
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
@@ -45,30 +45,32 @@ from fivefold.core.view import View
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.local.signals import Stop, stopping
+from fivefold.local.signals import StopSignals, stopping
 
 if TYPE_CHECKING:
-    from fivefold.batch.engine.actors import Crew
-    from fivefold.batch.engine.inline import Alone
+    from fivefold.batch.engine.actors import Actors
+    from fivefold.batch.engine.inline import Inline
+
+    Workers = Actors | Inline
 
 POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunOrder:
     """What is to be scored, and where to: a bundle's reference, patterns of files, an output directory or URL."""
 
     model: str
     inputs: tuple[str, ...]
     output: str
 
-    def absolute(self) -> Order:
+    def absolute(self) -> RunOrder:
         """The same order for a process with another working directory."""
         model = str(Reference.parse(self.model).absolute())
-        return Order(model, tuple(map(_absolute, self.inputs)), _absolute(self.output))
+        return RunOrder(model, tuple(map(_absolute, self.inputs)), _absolute(self.output))
 
 
-def _kept(order: Order) -> dict[str, Any]:
+def _kept(order: RunOrder) -> dict[str, Any]:
     """The order as the plan keeps it, for people to read: a model's address without what may be secret in it."""
     absolute = order.absolute()
     return asdict(absolute) | {"model": redact.text(absolute.model)}
@@ -83,12 +85,12 @@ class Result:
 
 
 def prepare(
-    order: Order, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing, *, expected: str = ""
+    order: RunOrder, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing, *, expected: str = ""
 ) -> tuple[Ledger, Plan, Bundle]:
     """The plan of a run, kept beside its output; nothing is scored and nothing is started. `expected` is what
     `plan.asked` has to give for it, if anything.
 
-    Raises `RunFailed` `run_conflict` where another run stands in the output place, and what `fetch`, `sources.find` and
+    Raises `RunFailed` `run_conflict` where another run stands in the output, and what `fetch`, `sources.find` and
     the formats raise for a bundle, patterns and files that are no good.
     """
     for path in (order.model, order.output, *order.inputs):
@@ -96,18 +98,18 @@ def prepare(
     bundle = fetch(order.model, delivery, check=check)
     view = View.of(bundle.contract)
     Layout.of(view, bundle.name, settings.columns)
-    found = inputs.search(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    found = inputs.search(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
     files = found.sources
-    ledger = Ledger(place(order.output, clear=settings.store_http))
-    table_commit.check(settings.format, ledger.place.url, table_url(settings.delta), settings.iceberg)
-    inside = next((source.url for source in files if source.url.startswith(f"{ledger.place.url}/")), None)
+    ledger = Ledger(open_storage(order.output, allow_http=settings.store_http))
+    table_commit.check(settings.format, ledger.storage.url, table_url(settings.delta), settings.iceberg)
+    inside = next((source.url for source in files if source.url.startswith(f"{ledger.storage.url}/")), None)
     if inside is not None:
         raise RunFailed("run_conflict", "the output would be among the input", path=inside)
     if expected and planning.asked(bundle, files) != expected:
         raise RunFailed(
             "run_conflict",
             "the bundle or the input is not what it was when the run was submitted",
-            path=ledger.place.url,
+            path=ledger.storage.url,
             help="submit it again: it is another run now",
         )
     facts = planning.facts(bundle, settings)
@@ -118,11 +120,11 @@ def prepare(
             raise RunFailed(
                 "run_conflict",
                 f"there is no plan, but {foreign}, which a reader would take for the run's",
-                path=ledger.place.url,
+                path=ledger.storage.url,
                 help=OTHER_OUTPUT,
             )
         made = replace(
-            planning.make(files, facts, planning.needs(view, settings), check),
+            planning.make(files, facts, planning.read_request(view, settings), check),
             passed_over=found.passed_over,
             order=_kept(order) | {"settings": asdict(settings)},
         )
@@ -132,23 +134,18 @@ def prepare(
         assert standing is not None
     other = planning.difference(standing, files, facts)
     if other is not None:
-        raise RunFailed(
-            "run_conflict",
-            f"another run stands here: {other}",
-            path=ledger.place.url,
-            help=OTHER_OUTPUT,
-        )
+        raise RunFailed("run_conflict", f"another run stands here: {other}", path=ledger.storage.url, help=OTHER_OUTPUT)
     return ledger, standing, bundle
 
 
 def score(
-    order: Order,
+    order: RunOrder,
     settings: BatchSettings | None = None,
     delivery: DeliverySettings | None = None,
     *,
     out: IO[str],
     metrics: str = "",
-    crew: Callable[[Task, int, int], Crew | Alone] | None = None,
+    actors: Callable[[RunTask, int, int], Workers] | None = None,
     expected: str = "",
 ) -> Result:
     """Run until the output is published; `out` gets the progress.
@@ -163,9 +160,9 @@ def score(
         if ledger.published:
             return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
-        work = _Run(order, settings, delivery, ledger, plan, bundle, progress, stop)
+        work = _RunStart(order, settings, delivery, ledger, plan, bundle, progress, stop)
         try:
-            return work.run(crew)
+            return work.run(actors)
         except RunFailed as error:
             if error.code == TOO_MANY and work.model_is_to_blame:
                 # Rows that the model fails on are good data: the exit status tells who has to look.
@@ -175,38 +172,38 @@ def score(
             progress.end()
 
 
-def _go_on(stop: Stop) -> None:
+def _go_on(stop: StopSignals) -> None:
     """Raise `Interrupted` before anything is scored."""
     if stop.asked:
         raise Interrupted("cancelled", "stopped while the input was looked through")
 
 
-class _Run:
+class _RunStart:
     """One start of a run."""
 
     def __init__(
         self,
-        order: Order,
+        order: RunOrder,
         settings: BatchSettings,
         delivery: DeliverySettings,
         ledger: Ledger,
         plan: Plan,
         bundle: Bundle,
         progress: Progress,
-        stop: Stop,
+        stop: StopSignals,
     ) -> None:
         self._settings, self._ledger, self._plan = settings, ledger, plan
         self._progress, self._stop = progress, stop
         # A worker has another directory.
         delivery = replace(delivery, trusted_keys=tuple(str(Path(key).resolve()) for key in delivery.trusted_keys))
         model = str(Reference.parse(order.model).absolute())
-        self._task = Task(model, bundle.digest, ledger.place.url, settings, delivery)
+        self._task = RunTask(model, bundle.digest, ledger.storage.url, settings, delivery)
         self._breaker = Breaker(
             settings.max_bad_fraction,
             settings.max_bad_rows,
             plan.rows,
             settings.allow_torn,
-            where=f"{ledger.place.url}/{QUARANTINE}",
+            where=f"{ledger.storage.url}/{QUARANTINE}",
         )
         layout = Layout.of(View.of(bundle.contract), bundle.name, settings.columns)
         self._fields = (*layout.kept, *layout.outputs)
@@ -215,9 +212,11 @@ class _Run:
         self._stopped_at: dict[str, int] = {}
         """Rows by code of the fragment in which the limit was exceeded."""
         self._begun = time.monotonic()
-        self._working = self._ended = 0.0
+        self._working: float | None = None
+        """When this start gave a fragment to a worker first; None where others have done them all."""
+        self._ended = 0.0
 
-    def run(self, crew: Callable[[Task, int, int], Crew | Alone] | None) -> Result:
+    def run(self, actors: Callable[[RunTask, int, int], Workers] | None) -> Result:
         """Do what the ledger lacks, and publish."""
         self._tidy()
         self._records = self._ledger.records(self._plan)
@@ -235,12 +234,12 @@ class _Run:
         working = 0.0
         if missing:
             try:
-                self._score(missing, crew)
+                self._score(missing, actors)
             finally:
                 # What ended the run is worth more than what could not be removed.
                 with contextlib.suppress(RunFailed):
                     self._tidy()
-            working = self._ended - self._working
+            working = 0.0 if self._working is None else self._ended - self._working
         counts = totals(self._plan, self._records)
         lost = counts["quarantined"] - self._bad
         self._breaker.at_the_end(self._bad, counts["rows"] - lost)
@@ -254,10 +253,10 @@ class _Run:
             resumed=resumed,
             seconds=seconds,
             working=working,
-            output=self._ledger.place.url,
+            output=self._ledger.storage.url,
         )
         standing = publish(self._ledger, self._plan, self._records, made)
-        self._progress.tell(self._records, last=True)
+        self._progress.show(self._records, last=True)
         return Result(standing, sum(self._records[fragment.id].scored for fragment in missing))
 
     @property
@@ -266,42 +265,42 @@ class _Run:
         refused = Counter(codes(self._records.values())) + Counter(self._stopped_at)
         return 2 * refused["model_failed"] > self._bad + sum(self._stopped_at.values())
 
-    def _work(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
-        crew.hire(min(crew.size, len(waiting)))
+    def _work(self, actors: Workers, waiting: deque[Fragment]) -> None:
+        actors.start(min(actors.size, len(waiting)))
         suspects = self._losses.suspects
-        while waiting or suspects or crew.busy:
+        while waiting or suspects or actors.busy:
             self._check_stop()
-            if suspects and not waiting and not crew.busy:
+            if suspects and not waiting and not actors.busy:
                 waiting.append(suspects.popleft())
-            while waiting and crew.idle:
-                self._give(crew, waiting)
-            for fragment, outcome in crew.wait(POLL_SECONDS):
-                self._take(crew, waiting, fragment, outcome)
-            self._progress.tell(self._records)
+            while waiting and actors.idle:
+                self._give(actors, waiting)
+            for fragment, outcome in actors.wait(POLL_SECONDS):
+                self._take(actors, waiting, fragment, outcome)
+            self._progress.show(self._records)
         self._ended = time.monotonic()
 
-    def _score(self, missing: list[Fragment], crew: Callable[[Task, int, int], Crew | Alone] | None) -> None:
-        if self._settings.engine == "ray-data" and crew is None:
+    def _score(self, missing: list[Fragment], actors: Callable[[RunTask, int, int], Workers] | None) -> None:
+        if self._settings.engine == "ray-data" and actors is None:
             self._stream(missing)
             return
-        if crew is None:
-            from fivefold.batch.engine.actors import Crew
+        if actors is None:
+            from fivefold.batch.engine.actors import Actors
 
-            crew = Crew
-        with crew(self._task, self._settings.workers, len(missing)) as hands:
-            self._work(hands, deque(missing))
+            actors = Actors
+        with actors(self._task, self._settings.workers, len(missing)) as workers:
+            self._work(workers, deque(missing))
 
     def _tidy(self) -> None:
         """Remove what dead processes have left unfinished, which a new directory for such files does."""
-        self._ledger.place.scratch().close()
+        self._ledger.storage.scratch().close()
 
     def _into_tables(self) -> None:
-        settings, place = self._settings, self._ledger.place
+        settings, storage = self._settings, self._ledger.storage
         if settings.delta:
             options = {"allow_http": "true"} if settings.store_http else {}
-            table_commit.to_delta(table_url(settings.delta), place, self._plan, self._records, options)
+            table_commit.to_delta(table_url(settings.delta), storage, self._plan, self._records, options)
         if settings.iceberg:
-            table_commit.to_iceberg(settings.iceberg, place, self._plan, self._records)
+            table_commit.to_iceberg(settings.iceberg, storage, self._plan, self._records)
 
     def _stream(self, fragments: list[Fragment]) -> None:
         from fivefold.batch.engine.ray_data import RayData
@@ -314,35 +313,35 @@ class _Run:
                     self._check_stop()
                     if record is not None:
                         self._count(record)
-                    self._progress.tell(self._records)
+                    self._progress.show(self._records)
             except RunFailed as error:
                 if error.code != "worker_lost":
                     raise
                 # Ray Data does not say over what its workers have died: the rest is done, or named, one by one.
                 self._progress.event("worker_died", fragment="", engine=self._settings.engine)
                 missing = deque(each for each in fragments if each.id not in self._records)
-                with engine.crew(len(missing)) as crew:
-                    self._work(crew, missing)
+                with engine.actors(len(missing)) as actors:
+                    self._work(actors, missing)
             self._ended = time.monotonic()
 
-    def _give(self, crew: Crew | Alone, waiting: deque[Fragment]) -> None:
+    def _give(self, actors: Workers, waiting: deque[Fragment]) -> None:
         fragment = waiting.popleft()
         # Another start of the same run may have done it meanwhile.
         record = self._ledger.record(fragment)
         if record is not None:
             self._count(record)
             return
-        if not self._working:
+        if self._working is None:
             self._working = time.monotonic()
             self._progress.working()
         most = self._breaker.most
-        crew.give(fragment, self._losses.attempt(fragment), None if most is None else most - self._bad)
+        actors.give(fragment, self._losses.attempt(fragment), None if most is None else most - self._bad)
 
     def _take(
-        self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None, outcome: Outcome | None
+        self, actors: Workers, waiting: deque[Fragment], fragment: Fragment | None, outcome: FragmentOutcome | None
     ) -> None:
         if outcome is None:
-            self._replace(crew, waiting, fragment)
+            self._replace(actors, waiting, fragment)
         elif outcome.error is not None:
             self._stopped_at = outcome.codes
             if outcome.trace:
@@ -358,12 +357,12 @@ class _Run:
             return error
         return self._breaker.too_many(most + 1)
 
-    def _replace(self, crew: Crew | Alone, waiting: deque[Fragment], fragment: Fragment | None) -> None:
+    def _replace(self, actors: Workers, waiting: deque[Fragment], fragment: Fragment | None) -> None:
         """A worker has died; over a fragment, or before it had one."""
         times = self._losses.count(fragment)
         self._progress.event("worker_died", fragment=fragment.id if fragment else "", times=times)
         self._losses.come_back(fragment, waiting)
-        crew.hire(1)
+        actors.start(1)
 
     def _count(self, record: Record) -> None:
         self._records[record.fragment] = record
@@ -398,7 +397,7 @@ def _standing_report(ledger: Ledger, plan: Plan) -> dict[str, Any]:
         raise RunFailed(
             "run_conflict",
             "the run is published without a report",
-            path=f"{ledger.place.url}/{REPORT}",
+            path=f"{ledger.storage.url}/{REPORT}",
             help=f"remove {SUCCESS}, and run the same command again: the report is written anew from what is finished",
         )
     return report

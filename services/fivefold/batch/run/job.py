@@ -1,4 +1,4 @@
-"""A run told as data: what another process is given to run exactly what was asked for here.
+"""A run described as data: what another process is given to run exactly what was asked for here.
 
 One JSON object, in one argument: the order, every setting, who wrote it, and, where the input could be seen by who
 wrote it, the digest of what it is. So no setting is lost on the way, none of the other side's variables changes one,
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order
+from fivefold.batch.run.execute import RunOrder
 from fivefold.core.errors import RunFailed, first_line
 
 FORMAT = 1
@@ -25,7 +25,7 @@ FORMAT = 1
 class Job:
     """A run to do. `expected` is what `plan.asked` has to give for its bundle and its input, if it is not empty."""
 
-    order: Order
+    order: RunOrder
     settings: BatchSettings
     expected: str = ""
 
@@ -42,7 +42,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """As it was told. Raises `RunFailed` `run_conflict` for what is none, or has a member that this version of
+        """As it was described. Raises `RunFailed` `run_conflict` for what is none, or has a member that this version of
         fivefold does not know."""
         try:
             members = msgspec.json.decode(text, type=dict[str, Any])
@@ -55,7 +55,7 @@ class Job:
         parts = {name: members.pop(name, {}) for name in ("order", "settings")}
         expected = members.pop("expected", "")
         unknown = list(members)
-        for name, known in (("order", Order), ("settings", BatchSettings)):
+        for name, known in (("order", RunOrder), ("settings", BatchSettings)):
             if not isinstance(parts[name], dict):
                 raise _refused(f"{name}: expected an object")
             unknown += [f"{name}.{each}" for each in parts[name].keys() - {field.name for field in fields(known)}]
@@ -63,7 +63,7 @@ class Job:
             raise _refused(_versions(theirs, f"it names {', '.join(sorted(unknown))}, which is not known here"))
         try:
             return cls(
-                msgspec.convert(parts["order"], Order),
+                msgspec.convert(parts["order"], RunOrder),
                 msgspec.convert(parts["settings"], BatchSettings),
                 msgspec.convert(expected, str),
             )

@@ -18,7 +18,8 @@ import msgspec
 
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.planning import Plan
-from fivefold.core import atomic
+from fivefold.core import atomic, redact
+from fivefold.core.errors import first_line
 from fivefold.core.telemetry import Telemetry
 
 BAR_SECONDS, LINE_SECONDS = 1.0, 10.0
@@ -64,13 +65,14 @@ def state(plan: Plan, records: Mapping[str, Record], fresh_rows: int, seconds: f
 
 
 class Progress:
-    """Tells of one run's progress, every second or every few."""
+    """Shows one run's progress, every second or every few."""
 
     def __init__(self, plan: Plan, out: IO[str], metrics: str = "") -> None:
         self._plan, self._out = plan, out
         self._bar = out.isatty()
         self._metrics = Metrics(plan, metrics) if metrics else None
-        self._begun = self._told = time.monotonic()
+        self._metrics_failed = ""
+        self._begun = self._shown = time.monotonic()
         self._fresh = 0
         self._unended = False
 
@@ -81,8 +83,8 @@ class Progress:
     def event(self, name: str, **rest: Any) -> None:
         """One line about something that happened."""
         if self._bar:
-            said = ", ".join(f"{key} {value}" for key, value in rest.items())
-            self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if said else ''}{said}\n")
+            shown = ", ".join(f"{key} {value}" for key, value in rest.items())
+            self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if shown else ''}{shown}\n")
             self._unended = False
         else:
             self._line(name, rest)
@@ -91,14 +93,14 @@ class Progress:
     def finished(self, record: Record, records: Mapping[str, Record]) -> None:
         """One more fragment."""
         self._fresh += record.rows
-        self.tell(records)
+        self.show(records)
 
-    def tell(self, records: Mapping[str, Record], *, last: bool = False) -> None:
-        """Tell how far it is, if it is time."""
+    def show(self, records: Mapping[str, Record], *, last: bool = False) -> None:
+        """Show how far it is, if it is time."""
         now = time.monotonic()
-        if not last and now - self._told < (BAR_SECONDS if self._bar else LINE_SECONDS):
+        if not last and now - self._shown < (BAR_SECONDS if self._bar else LINE_SECONDS):
             return
-        self._told = now
+        self._shown = now
         found = state(self._plan, records, self._fresh, now - self._begun)
         if self._bar:
             self._out.write(f"\r\x1b[K{bar(found)}")
@@ -107,10 +109,14 @@ class Progress:
             self._line("progress", found.to_json())
         self._out.flush()
         if self._metrics is not None:
-            self._metrics.tell(found, last=last)
+            self._metrics.show(found, last=last)
+            failed, before = self._metrics.failed, self._metrics_failed
+            self._metrics_failed = failed
+            if failed and failed != before:
+                self.event("metrics_failed", reason=failed)
 
     def end(self) -> None:
-        """Nothing more is told: what is said next stands on a line of its own."""
+        """Nothing more is shown: what is written next stands on a line of its own."""
         if self._unended:
             self._out.write("\n")
             self._out.flush()
@@ -142,7 +148,7 @@ def clock(seconds: float) -> str:
 
 
 class Metrics:
-    """The run's metrics, written to a textfile or pushed to a gateway; a gateway that fails never fails the run."""
+    """The run's metrics, written to a textfile or pushed to a gateway; what fails there never fails the run."""
 
     def __init__(self, plan: Plan, target: str) -> None:
         facts = plan.facts
@@ -158,8 +164,9 @@ class Metrics:
         self._job = f"batch-{plan.run_id[:16]}"
         self._pushed = 0.0
         self.failed = ""
+        """Why the last ones could not be written or pushed, and where to; empty where they were."""
 
-    def tell(self, state: State, *, last: bool) -> None:
+    def show(self, state: State, *, last: bool) -> None:
         """Write or push what is finished."""
         if not last and time.monotonic() - self._pushed < PUSH_SECONDS:
             return
@@ -176,4 +183,6 @@ class Metrics:
             else:
                 atomic.replace_file(Path(self._target), body)
         except (OSError, ValueError, urllib.error.URLError) as err:
-            self.failed = str(err)
+            self.failed = redact.text(f"{self._target}: {first_line(err)}")
+        else:
+            self.failed = ""

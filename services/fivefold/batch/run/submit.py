@@ -18,7 +18,7 @@ from typing import Any
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order
+from fivefold.batch.run.execute import RunOrder
 from fivefold.batch.run.job import Job
 from fivefold.batch.storage import sources as inputs
 from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable, first_line
@@ -44,7 +44,7 @@ class Submitted:
     state: str
 
 
-def named(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> tuple[str, Job]:
+def named(order: RunOrder, settings: BatchSettings, delivery: DeliverySettings) -> tuple[str, Job]:
     """The part of a job's id that says which run it is, and the job.
 
     Files of a disk of the cluster's own cannot be seen from here: then it is the digest of the order, and whatever lies
@@ -55,7 +55,7 @@ def named(order: Order, settings: BatchSettings, delivery: DeliverySettings) -> 
         return _digest({**asdict(order), "settings": asdict(settings)}), Job(order, settings)
     bundle = fetch(order.model, delivery)
     Layout.of(View.of(bundle.contract), bundle.name, settings.columns)
-    files = inputs.find(order.inputs, digests=settings.digest_inputs, clear=settings.store_http)
+    files = inputs.find(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
     expected = planning.asked(bundle, files)
     name = _digest({"output": order.output, "facts": planning.facts(bundle, settings), "expected": expected})
     return name, Job(order, settings, expected)
@@ -111,9 +111,9 @@ def _refused(err: Exception) -> FivefoldError:
     """What the cluster's answer, or its silence, means; Ray's client raises bare exceptions for most of it."""
     from ray.exceptions import AuthenticationError
 
-    said = first_line(err)
+    reason = first_line(err)
     if isinstance(err, AuthenticationError):
-        return AccessError("unauthenticated", f"the cluster refuses: {said}", help=ADDRESS_HELP)
-    if isinstance(err, OSError) or "Failed to connect" in said or "status code 5" in said:
-        return Unavailable("not_ready", f"the cluster does not answer: {said}", help=ADDRESS_HELP)
-    return RunFailed("run_conflict", f"the cluster refuses: {said}", help=ADDRESS_HELP)
+        return AccessError("unauthenticated", f"the cluster refuses: {reason}", help=ADDRESS_HELP)
+    if isinstance(err, OSError) or "Failed to connect" in reason or "status code 5" in reason:
+        return Unavailable("not_ready", f"the cluster does not answer: {reason}", help=ADDRESS_HELP)
+    return RunFailed("run_conflict", f"the cluster refuses: {reason}", help=ADDRESS_HELP)

@@ -1,21 +1,22 @@
 """What patterns match in an object store: every object once, and every key that is passed over with the reason.
 
-The same law as for a disk (`listing`), over one list of keys. Formats, sizes and identities are left to `sources`.
+The same rules as for a disk (`listing`), over one list of keys. Formats, sizes and identities are left to `sources`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from fivefold.batch.storage.names import HIDDEN, LEDGER, SPARK_LOG, Found, Log, hidden, matcher, refuse_table
+from fivefold.batch.storage.folder_logs import FolderLogs
+from fivefold.batch.storage.names import HIDDEN, LEDGER, SPARK_LOG, SUCCESS, Found, hidden, matcher
 from fivefold.stores import object_store
 
 _WILD = re.compile(r"[*?\[]")
 
 
-def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
+def objects(pattern: str, found: Found, allow_http: bool) -> dict[str, Any]:
     """Add what a pattern matches to `found`; the store's items by URL."""
     scheme, bucket, key = object_store.split(pattern)
     wild = _WILD.search(key)
@@ -23,7 +24,7 @@ def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
     prefix = key[: wild.start()].rpartition("/")[0] if wild else key.rstrip("/")
     root = f"{scheme}://{bucket}"
     with object_store.speaking_of(pattern):
-        store = object_store.store(pattern, clear)
+        store = object_store.store(pattern, allow_http)
         if not wild and key and not key.endswith("/"):
             try:
                 item = store.head(key)
@@ -33,20 +34,19 @@ def objects(pattern: str, found: Found, clear: bool) -> dict[str, Any]:
                 found.add(f"{root}/{key}", named=True)
                 return {f"{root}/{key}": item}
         items = {item["path"]: item for some in store.list(prefix or None, chunk_size=1000) for item in some}
-        return _Walk(found, store, root, prefix, key if wild else "", items).matching()
+        return _KeyWalk(found, store, root, prefix, key if wild else "", items).matching()
 
 
-@dataclass(slots=True)
-class _Walk:
+class _KeyWalk:
     """One pattern's way through a list of keys."""
 
-    found: Found
-    store: Any
-    root: str
-    prefix: str
-    pattern: str
-    items: dict[str, Any]
-    logs: dict[str, Log | None] = field(default_factory=dict)
+    def __init__(
+        self, found: Found, store: Any, root: str, prefix: str, pattern: str, items: Mapping[str, Any]
+    ) -> None:
+        self.found, self.store, self.root, self.prefix, self.pattern = found, store, root, prefix, pattern
+        self.items = items
+        self._logs = FolderLogs(found)
+        self._folders: dict[str, _Prefix] = {}
 
     def matching(self) -> dict[str, Any]:
         """The items that are taken."""
@@ -66,7 +66,7 @@ class _Walk:
             if reason is not None:
                 self.found.pass_over(f"{self.root}/{key}", reason)
                 continue
-            self._refuse_table(parts[:-1])
+            self._logs.refuse_table(self.folder("/".join(parts[:-1])))
             self.found.add(f"{self.root}/{key}", named=end == len(parts))
             out[f"{self.root}/{key}"] = self.items[key]
         return out
@@ -80,44 +80,44 @@ class _Walk:
             # What the pattern spells with its first letter is wanted.
             if hidden(part) and not (at < end and part[0] in spelled):
                 return "hidden"
-            log = self._log("/".join(parts[:at]))
+            log = self._logs.of(self.folder("/".join(parts[:at])))
             reason = None if log is None else log.reason(part, file=at == len(parts) - 1)
             if reason is not None:
                 return reason
         return None
 
-    def _log(self, folder: str) -> Log | None:
-        if folder not in self.logs:
-            start = f"{folder}/" if folder else ""
-            there = f"{start}{LEDGER}/plan.json" in self.items or any(
-                key.startswith(f"{start}{SPARK_LOG}/") for key in self.items
-            )
-            log = Log.of(_Folder(self, start)) if there else None
-            if log is None and "=" in folder.rpartition("/")[2]:
-                above = self._log(folder.rpartition("/")[0])
-                log = None if above is None or above.answers else above
-            self.logs[folder] = log
-        return self.logs[folder]
-
-    def _refuse_table(self, parts: list[str]) -> None:
-        for end in range(len(parts), -1, -1):
-            folder = "/".join(parts[:end])
-            place = f"{self.root}/{folder}".rstrip("/")
-            if place in self.found.plain:
-                return
-            start = f"{folder}/" if folder else ""
-            if f"{start}{LEDGER}/plan.json" in self.items and f"{start}_SUCCESS" in self.items:
-                return
-            refuse_table(place, _Folder(self, start))
-            self.found.plain.add(place)
+    def folder(self, key: str) -> _Prefix:
+        """A prefix by its key without the `/` behind it."""
+        if key not in self._folders:
+            self._folders[key] = _Prefix(self, key)
+        return self._folders[key]
 
 
-class _Folder:
-    """A prefix's logs."""
+class _Prefix:
+    """A prefix as `folder_logs` wants it."""
 
-    def __init__(self, walk: _Walk, start: str) -> None:
-        self._walk, self._start = walk, start
-        self.place = f"{walk.root}/{start}"
+    def __init__(self, walk: _KeyWalk, key: str) -> None:
+        self._walk, self._key = walk, key
+        self._start = f"{key}/" if key else ""
+        self.url = f"{walk.root}/{key}".rstrip("/")
+        self.name = key.rpartition("/")[2]
+
+    @property
+    def parent(self) -> _Prefix | None:
+        """The prefix above; that of the bucket itself has none."""
+        return self._walk.folder(self._key.rpartition("/")[0]) if self._key else None
+
+    @property
+    def logged(self) -> bool:
+        """Whether the list has keys of a log."""
+        start, items = self._start, self._walk.items
+        return f"{start}{LEDGER}/plan.json" in items or any(key.startswith(f"{start}{SPARK_LOG}/") for key in items)
+
+    @property
+    def holds_answers(self) -> bool:
+        """Whether a run has finished here."""
+        items = self._walk.items
+        return f"{self._start}{LEDGER}/plan.json" in items and f"{self._start}{SUCCESS}" in items
 
     def read(self, name: str) -> bytes | None:
         """An object's bytes."""

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
+from fivefold.batch.storage.broken_stream import BreakableStream, StreamBroken
+
 NAMES = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
 
 STORED = 256 * 1024
@@ -23,52 +25,24 @@ FINE = 4096
 """Bytes asked for at a time near a break."""
 
 
-class StreamBroken(Exception):
-    """A stream that cannot be read further. `offset` counts the decoded bytes before it; `whole` says that the data
-    before it came to its proper end, so that only what follows, or a checksum, is wrong."""
-
-    def __init__(self, reason: str, offset: int, *, whole: bool = False) -> None:
-        super().__init__(reason)
-        self.reason, self.offset, self.whole = reason, offset, whole
-
-
-class Unpacked:
-    """The decoded bytes of a file, with `read` and `peek`; it does not close the file."""
+class Unpacked(BreakableStream):
+    """The decoded bytes of a file."""
 
     def __init__(self, file: IO[bytes], compressed: str) -> None:
         """For the suffix of the file's name."""
+        super().__init__()
         self._chunks: Callable[[], bytes]
         self._chunks = _Zstandard(file).next if compressed == ".zst" else _Members(file, compressed).next
-        self._ready = bytearray()
-        self._broken: StreamBroken | None = None
-        self._ended = False
+        self._break: StreamBroken | None = None
 
-    def read(self, size: int) -> bytes:
-        """`size` bytes, fewer at the end; raises `StreamBroken` where there would be none because of a break."""
-        self._fill(size)
-        if not self._ready and self._broken is not None and size:
-            raise self._broken
-        out = bytes(memoryview(self._ready)[:size])
-        del self._ready[:size]
-        return out
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes, which stay; fewer, or none, before a break."""
-        self._fill(size)
-        return bytes(memoryview(self._ready)[:size])
-
-    def _fill(self, size: int) -> None:
-        while len(self._ready) < size and not self._ended:
-            try:
-                chunk = self._chunks()
-            except StreamBroken as err:
-                self._broken, self._ended = err, True
-            except _Rest as last:
-                self._ready += last.data
-                self._broken, self._ended = last.broken, True
-            else:
-                self._ready += chunk
-                self._ended = not chunk
+    def _next(self, size: int) -> bytes | None:  # noqa: ARG002  # as many as the decoder has
+        if self._break is not None:
+            raise self._break
+        try:
+            return self._chunks() or None
+        except _Rest as last:
+            self._break = last.broken
+            return last.data
 
 
 class _Inflate:
@@ -177,10 +151,10 @@ class _Members:
                 left -= len(data)
                 fine = left == 0
                 for at in range(0, len(data), 1 if fine else len(data)):
-                    piece = data[at : at + 1] if fine else data
-                    while piece or not decoder.needs_input:
-                        some = decoder.decompress(piece, DECODED)
-                        piece = b""
+                    step = data[at : at + 1] if fine else data
+                    while step or not decoder.needs_input:
+                        some = decoder.decompress(step, DECODED)
+                        step = b""
                         out += some[min(given, len(some)) :]
                         given -= min(given, len(some))
         except _WRONG as exact:
@@ -189,14 +163,14 @@ class _Members:
         raise _Rest(bytes(out), self._reason(err, bool(out)))
 
     def _reason(self, err: Exception, some: bool) -> StreamBroken:
-        said = str(err).rpartition("decompressing data: ")[2] or type(err).__name__
-        if self._offset == self._before and not some and ("header" in said or self._make is not _Inflate):
+        reason = str(err).rpartition("decompressing data: ")[2] or type(err).__name__
+        if self._offset == self._before and not some and ("header" in reason or self._make is not _Inflate):
             self._file.seek(self._begin)
             shown = self._file.read(12)
             if self._begin:
                 return self._break(f"got other bytes behind its end: {shown!r}", whole=True)
             return self._break(f"got a file that begins with {shown!r}")
-        return self._break(f"got a broken stream: {said}", whole="data check" in said or "length check" in said)
+        return self._break(f"got a broken stream: {reason}", whole="data check" in reason or "length check" in reason)
 
     def _break(self, reason: str, whole: bool = False) -> StreamBroken:
         return StreamBroken(f"expected {self._name}, {reason}", self._offset, whole=whole)
@@ -261,12 +235,12 @@ class _Zstandard:
             self._offset += len(out)
             return out
 
-    def _broken(self, said: str) -> StreamBroken:
-        other = "frame descriptor" in said
+    def _broken(self, reason: str) -> StreamBroken:
+        other = "frame descriptor" in reason
         if other and not self._offset:
             self._file.seek(0)
             return StreamBroken(f"expected Zstandard, got a file that begins with {self._file.read(12)!r}", 0)
-        return StreamBroken(f"expected Zstandard, got a broken stream: {said}", self._offset, whole=other)
+        return StreamBroken(f"expected Zstandard, got a broken stream: {reason}", self._offset, whole=other)
 
     def _opened(self) -> Any:
         import pyarrow as pa

@@ -12,10 +12,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from fivefold.batch.storage.names import HIDDEN, LEDGER, SUCCESS, Found, Log, hidden, matcher, refuse_table, undecodable
+from fivefold.batch.storage.folder_logs import FolderLogs
+from fivefold.batch.storage.names import HIDDEN, LEDGER, SUCCESS, Found, hidden, matcher, undecodable
 from fivefold.core.errors import AccessError, NotFound, RunFailed
 from fivefold.core.fields.suggestion import nearest
 
@@ -29,7 +29,7 @@ def files(pattern: str, found: Found) -> bool:
     `ProtocolError` for a table that is more than its files.
     """
     bare = pattern.removeprefix("file://") if pattern.startswith("file:///") else pattern
-    walk = _Walk(found, bare)
+    walk = _DirectoryWalk(found, bare)
     if os.path.lexists(bare):
         return walk.given(Path(bare).absolute())
     if not _WILD.search(bare):
@@ -53,13 +53,12 @@ Above = tuple[tuple[int, int], ...]
 CIRCLE, NO_FILE = "a link back to a directory above it", "neither a file nor a directory"
 
 
-@dataclass(slots=True)
-class _Walk:
+class _DirectoryWalk:
     """One pattern's way through the directories."""
 
-    found: Found
-    pattern: str
-    logs: dict[str, Log | None] = field(default_factory=dict)
+    def __init__(self, found: Found, pattern: str) -> None:
+        self.found, self.pattern = found, pattern
+        self._logs = FolderLogs(found)
 
     def given(self, path: Path) -> bool:
         """A path that the pattern is, letter by letter."""
@@ -117,7 +116,7 @@ class _Walk:
             self.found.pass_over(str(path), NO_FILE)
             return True
         if _WILD.search(self.pattern) and not os.path.lexists(self.pattern):
-            self._refuse_table(path.parent)
+            self._logs.refuse_table(_Directory(path.parent))
         self.found.add(str(path), named=True)
         return True
 
@@ -127,7 +126,7 @@ class _Walk:
         if here in above:
             self.found.pass_over(str(directory), CIRCLE)
             return True
-        self._refuse_table(directory)
+        self._logs.refuse_table(_Directory(directory))
         for entry in _entries(directory):
             path = directory / entry.name
             if self._passed(path, entry.name):
@@ -145,39 +144,30 @@ class _Walk:
         """Whether a path is passed over by its name, and by the logs beside and above it."""
         reason = "hidden" if hidden(name) else None
         if reason is None:
-            log = self._log(path.parent)
+            log = self._logs.of(_Directory(path.parent))
             reason = None if log is None else log.reason(name, file=not _is_directory(path))
         if reason is not None:
             self.found.pass_over(str(path), reason)
         return reason is not None
 
-    def _log(self, directory: Path) -> Log | None:
-        """The log of a directory; that of a stream speaks of the directories below its own, too."""
-        key = str(directory)
-        if key not in self.logs:
-            log = Log.of(_Folder(directory))
-            if log is None and directory.parent != directory and "=" in directory.name:
-                above = self._log(directory.parent)
-                log = None if above is None or above.answers else above
-            self.logs[key] = log
-        return self.logs[key]
 
-    def _refuse_table(self, directory: Path) -> None:
-        for place in (directory, *directory.parents):
-            if str(place) in self.found.plain:
-                return
-            # The answers of a run may lie in a table's directory, and have a report of their own.
-            if (place / LEDGER).is_dir() and (place / SUCCESS).exists():
-                return
-            refuse_table(str(place), _Folder(place))
-            self.found.plain.add(str(place))
+class _Directory:
+    """A directory as `folder_logs` wants it."""
 
-
-class _Folder:
-    """A directory's logs."""
+    logged = True
 
     def __init__(self, path: Path) -> None:
-        self._path, self.place = path, str(path)
+        self._path, self.url, self.name = path, str(path), path.name
+
+    @property
+    def parent(self) -> _Directory | None:
+        """The directory above."""
+        return None if self._path.parent == self._path else _Directory(self._path.parent)
+
+    @property
+    def holds_answers(self) -> bool:
+        """Whether a run has finished here."""
+        return (self._path / LEDGER).is_dir() and (self._path / SUCCESS).exists()
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes."""

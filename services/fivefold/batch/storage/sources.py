@@ -19,7 +19,7 @@ from fivefold.batch.storage.buckets import objects
 from fivefold.batch.storage.compression import Unpacked
 from fivefold.batch.storage.listing import files
 from fivefold.batch.storage.names import Found
-from fivefold.batch.storage.storage import storing
+from fivefold.batch.storage.output_storage import storing
 from fivefold.core.errors import NotFound, ProtocolError
 from fivefold.core.fields.suggestion import nearest
 from fivefold.stores import object_store
@@ -37,7 +37,7 @@ READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """One input file. `size` is in bytes as stored; `compressed` is the suffix that says how, or empty."""
 
     url: str
@@ -51,7 +51,7 @@ class Source:
         """Whether it is a file of this machine's (or a shared) file system."""
         return not object_store.is_remote(self.url)
 
-    def open(self, clear: bool = False) -> IO[bytes]:
+    def open(self, allow_http: bool = False) -> IO[bytes]:
         """The stored bytes. Raises `RunFailed` `run_conflict` where the file is no longer the one that was planned."""
         if self.local:
             with storing(self.url):
@@ -61,38 +61,38 @@ class Source:
                 file.close()
                 raise object_store.changed(self.url)
             return file
-        return io.BufferedReader(self._object(clear), object_store.READ_BYTES)
+        return io.BufferedReader(self._object(allow_http), object_store.READ_BYTES)
 
-    def random(self, clear: bool = False) -> IO[bytes]:
+    def random(self, allow_http: bool = False) -> IO[bytes]:
         """The stored bytes for a reader that goes to and fro and asks for what it wants; raises as `open` does."""
-        return self.open() if self.local else self._object(clear)  # type: ignore[return-value]  # it is read only
+        return self.open() if self.local else self._object(allow_http)  # type: ignore[return-value]  # it is read only
 
-    def _object(self, clear: bool) -> object_store.ObjectFile:
+    def _object(self, allow_http: bool) -> object_store.ObjectFile:
         tag = self.identity.partition("etag:")[2] or None
-        return object_store.ObjectFile(self.url, self.size, tag, clear)
+        return object_store.ObjectFile(self.url, self.size, tag, allow_http)
 
     @contextlib.contextmanager
-    def text(self, clear: bool = False) -> Iterator[Any]:
-        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `compression.StreamBroken`
+    def text(self, allow_http: bool = False) -> Iterator[Any]:
+        """The bytes behind the compression, as a file with `read` and `peek`; reading raises `StreamBroken`
         behind the last byte before a break."""
-        with self.open(clear) as file:
+        with self.open(allow_http) as file:
             yield Unpacked(file, self.compressed) if self.compressed else file
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class SourceFiles:
     """The files of some patterns, sorted by URL, and what they pass over: path and reason."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[SourceFile, ...]
     passed_over: tuple[tuple[str, str], ...]
 
 
-def find(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> list[Source]:
+def find(patterns: Sequence[str], *, digests: bool = False, allow_http: bool = False) -> list[SourceFile]:
     """The files that `search` finds."""
-    return list(search(patterns, digests=digests, clear=clear).sources)
+    return list(search(patterns, digests=digests, allow_http=allow_http).sources)
 
 
-def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = False) -> Inputs:
+def search(patterns: Sequence[str], *, digests: bool = False, allow_http: bool = False) -> SourceFiles:
     """The files of the patterns, sorted by URL, each once however it is spelled or linked.
 
     A pattern is a path or an `s3://` or `gs://` URL with `*`, `?`, `[…]` and `**`; a directory stands for the files
@@ -105,7 +105,7 @@ def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = Fals
     for pattern in patterns:
         before = found.added
         if object_store.is_remote(pattern):
-            items |= objects(pattern, found, clear)
+            items |= objects(pattern, found, allow_http)
         else:
             files(pattern, found)
         if found.added == before:
@@ -114,7 +114,7 @@ def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = Fals
                 f"no file matches {pattern}{_passed(found.passed)}",
                 help="quote the pattern, so that it comes whole",
             )
-    sources: dict[Any, Source] = {}
+    sources: dict[Any, SourceFile] = {}
     for url in sorted(found.files):
         known = format_of(url)
         if known is None:
@@ -129,7 +129,8 @@ def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = Fals
             with storing(url):
                 stat = Path(url).stat()
                 identity = _content(Path(url)) if digests else _identity(stat)
-            source, key, size = Source(url, *known, stat.st_size, identity), (stat.st_dev, stat.st_ino), stat.st_size
+            size, key = stat.st_size, (stat.st_dev, stat.st_ino)
+            source = SourceFile(url, *known, size, identity)
         if not size and not found.files[url] and known == ("csv", ""):
             found.pass_over(url, "empty: it has no header, and no rows")
         elif key in sources:
@@ -138,7 +139,7 @@ def search(patterns: Sequence[str], *, digests: bool = False, clear: bool = Fals
             sources[key] = source
     if not sources:
         raise NotFound("not_found", f"no file can be scored{_passed(found.passed)}", path=patterns[0])
-    return Inputs(tuple(sources.values()), tuple(sorted(found.passed.items())))
+    return SourceFiles(tuple(sources.values()), tuple(sorted(found.passed.items())))
 
 
 SHOWN = 5
@@ -186,7 +187,7 @@ def _content(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _object(url: str, known: tuple[str, str], item: Any) -> Source:
+def _object(url: str, known: tuple[str, str], item: Any) -> SourceFile:
     tag = item.get("e_tag")
     stamp = f"etag:{tag}" if tag else f"changed {item['last_modified'].isoformat()}"
-    return Source(url, *known, item["size"], f"{item['size']} bytes, {stamp}")
+    return SourceFile(url, *known, item["size"], f"{item['size']} bytes, {stamp}")

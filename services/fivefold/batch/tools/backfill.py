@@ -1,6 +1,6 @@
 """Backfill: one run a day, some at a time, each by a process of its own; what is done is read from the outputs.
 
-So a backfill that is stopped or dies goes on where it was, and its table tells the truth however often it was started.
+So a backfill that is stopped or dies goes on where it was, and its table is true however often it was started.
 A day's run is what `fivefold score` does; a day that fails does not keep the others from being done.
 """
 
@@ -61,10 +61,10 @@ def filled(text: str, partition: str, value: str) -> str:
     return text.replace(f"{{{partition}}}", value)
 
 
-def look(name: str, output: str, *, clear: bool = False, bundle: str = "") -> Day:
-    """What the output place says of a day; `bundle` is the digest of the one that is asked for, if it matters."""
+def day_of(name: str, output: str, *, allow_http: bool = False, bundle: str = "") -> Day:
+    """What the output says of a day; `bundle` is the digest of the one that is asked for, if it matters."""
     try:
-        found = status(output, clear=clear)
+        found = status(output, allow_http=allow_http)
     except NotFound:
         return Day(name, "waiting")
     seconds, state, error = 0.0, found.state, ""
@@ -77,7 +77,7 @@ def look(name: str, output: str, *, clear: bool = False, bundle: str = "") -> Da
 
 
 class Backfill:
-    """Runs days by `command`, a command line with `{partition}` in it, whose output place is `output`."""
+    """Runs days by `command`, a command line with `{partition}` in it, whose output is `output`."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Backfill:
         partition: str,
         max_parallel: int,
         only_missing: bool,
-        clear: bool,
+        allow_http: bool,
         log: IO[str],
         stopped: Callable[[], bool] = lambda: False,
         inputs: Sequence[str] = (),
@@ -98,10 +98,10 @@ class Backfill:
         is started; without them its run says so. A day that another bundle than the one of that digest has published
         is not done."""
         self._command, self._output, self._partition = tuple(command), output, partition
-        self._parallel, self._only_missing, self._clear = max_parallel, only_missing, clear
+        self._parallel, self._only_missing, self._allow_http = max_parallel, only_missing, allow_http
         self._log, self._stopped, self._inputs = log, stopped, tuple(inputs)
         self._bundle = bundle
-        self.days = {name: self._look(name) for name in names}
+        self.days = {name: self._day(name) for name in names}
 
     def run(self) -> bool:
         """Do the days that are not done; whether all of them are, at the end."""
@@ -142,7 +142,7 @@ class Backfill:
         if not self._inputs:
             return False
         try:
-            find([filled(pattern, self._partition, name) for pattern in self._inputs], clear=self._clear)
+            find([filled(pattern, self._partition, name) for pattern in self._inputs], allow_http=self._allow_http)
         except NotFound:
             return True
         except FivefoldError:
@@ -165,20 +165,22 @@ class Backfill:
             if self._stopped():
                 process.terminate()
             try:
-                _, said = process.communicate(timeout=0.05)
+                _, stderr = process.communicate(timeout=0.05)
             except subprocess.TimeoutExpired:
                 continue
-            day = self._look(name)
+            day = self._day(name)
             if process.returncode:
-                sentence = next((line for line in said.splitlines() if line.startswith("error: ")), "")
+                sentence = next((line for line in stderr.splitlines() if line.startswith("error: ")), "")
                 error = sentence.removeprefix("error: ") or f"exit status {process.returncode}"
                 nothing = error.startswith("no file matches")
                 day = replace(day, state=NO_INPUT if nothing else "failed", error=error, status=process.returncode)
             yield name, day
 
-    def _look(self, name: str) -> Day:
+    def _day(self, name: str) -> Day:
         try:
-            return look(name, filled(self._output, self._partition, name), clear=self._clear, bundle=self._bundle)
+            return day_of(
+                name, filled(self._output, self._partition, name), allow_http=self._allow_http, bundle=self._bundle
+            )
         except FivefoldError as error:
             return Day(name, "failed", error=str(error), status=MISSING)
 

@@ -1,7 +1,7 @@
 """Two runs compared row by row: what one has and the other lacks, and where their answers differ and by how much.
 
-Rows are matched by input file and row number, whatever fragments the runs were cut into, and read as a stream. When two
-cells are the same is `cells`' matter.
+Rows are matched by input file and row number, whatever fragments the runs were divided into, and read as a stream.
+When two cells are the same is `cells`' matter.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from fivefold.batch.output.ledger import REPORT, SUCCESS
 from fivefold.batch.output.sinks import CONTRACT, MODEL, ROW
-from fivefold.batch.storage.storage import Place, place
-from fivefold.batch.tools.exact_cells import Rows, differs, read
+from fivefold.batch.storage.output_storage import Storage, open_storage
+from fivefold.batch.tools.exact_cells import OutputRows, differs, read
 from fivefold.core.errors import FivefoldError, NotFound, RunFailed, first_line
 
 
@@ -48,9 +48,9 @@ class Comparison:
         return not (self.only_first or self.only_second or self.differing or self.only_columns)
 
 
-def compare(first: str, second: str, *, clear: bool = False) -> Comparison:
+def compare(first: str, second: str, *, allow_http: bool = False) -> Comparison:
     """Compare two published runs. Raises `NotFound` where there is none, `RunFailed` for runs over different files."""
-    runs = [_Run(place(url, clear=clear)) for url in (first, second)]
+    runs = [_ComparedRun(open_storage(url, allow_http=allow_http)) for url in (first, second)]
     files = [set(run.files) for run in runs]
     if files[0] != files[1]:
         odd = sorted(files[0] ^ files[1])[0]
@@ -84,7 +84,7 @@ class _Column(msgspec.Struct):
     shape: list[int]
 
 
-class _Report(msgspec.Struct):
+class _ComparedReport(msgspec.Struct):
     output_format: str
     files: list[_File]
     parts: list[_Part]
@@ -92,16 +92,16 @@ class _Report(msgspec.Struct):
     """The types of the contract's columns; a report of an older version has none."""
 
 
-class _Run:
-    def __init__(self, where: Place) -> None:
+class _ComparedRun:
+    def __init__(self, where: Storage) -> None:
         data = where.read(REPORT)
         if data is None or where.read(SUCCESS) is None:
             raise NotFound("not_found", "there is no published run", path=where.url)
         try:
-            report = msgspec.json.decode(data, type=_Report)
+            report = msgspec.json.decode(data, type=_ComparedReport)
         except (msgspec.MsgspecError, ValueError, RecursionError) as err:
             raise _unreadable(f"{where.url}/{REPORT}", f"expected the report of a run, {first_line(err)}") from err
-        self._place, self._format = where, report.output_format
+        self._storage, self._format = where, report.output_format
         self._types = {column.name: _arrow_type(column) for column in report.schema}
         self.files: dict[str, list[tuple[str, int, int | None]]] = {item.file: [] for item in report.files}
         """Of each file the parts with its rows: their names, where in them its rows begin, and how many they are."""
@@ -113,10 +113,10 @@ class _Run:
             if not part.files:
                 self.files.setdefault(part.file, []).append((part.part, 0, None))
 
-    def rows(self, file: str) -> Iterator[Rows]:
+    def rows(self, file: str) -> Iterator[OutputRows]:
         """The rows of a file's parts, in order, some at a time."""
         for name, start, count in self.files[file]:
-            with self._place.open(name) as stream:
+            with self._storage.open(name) as stream:
                 found = read(stream, self._format, ROW, self._types)
                 # A part is read up to the last row that is wanted of it.
                 while count is None or count > 0:
@@ -125,7 +125,7 @@ class _Run:
                     except FivefoldError:
                         raise
                     except (OSError, KeyError, ValueError, UnicodeError, StopIteration, pa.ArrowException) as err:
-                        raise _unreadable(f"{self._place.url}/{name}", f"cannot be read: {first_line(err)}") from err
+                        raise _unreadable(f"{self._storage.url}/{name}", f"cannot be read: {first_line(err)}") from err
                     if rows is None:
                         break
                     if count is None:
@@ -147,7 +147,7 @@ def _arrow_type(column: _Column) -> Any:
     return out
 
 
-def _compare_file(out: Comparison, file: str, ours: Iterator[Rows], theirs: Iterator[Rows]) -> None:
+def _compare_file(out: Comparison, file: str, ours: Iterator[OutputRows], theirs: Iterator[OutputRows]) -> None:
     left, right = _next(ours), _next(theirs)
     while left is not None and right is not None:
         # Up to the smaller of the two last rows both are complete.
@@ -160,12 +160,12 @@ def _compare_file(out: Comparison, file: str, ours: Iterator[Rows], theirs: Iter
     out.only_second += (len(right) if right is not None else 0) + sum(map(len, theirs))
 
 
-def _next(rows: Iterator[Rows]) -> Rows | None:
+def _next(rows: Iterator[OutputRows]) -> OutputRows | None:
     """The next ones that are any."""
     return next((some for some in rows if len(some)), None)
 
 
-def _compare(out: Comparison, file: str, left: Rows, right: Rows) -> None:
+def _compare(out: Comparison, file: str, left: OutputRows, right: OutputRows) -> None:
     common, at, there = np.intersect1d(left.numbers, right.numbers, assume_unique=True, return_indices=True)
     out.both += len(common)
     out.only_first += len(left) - len(common)

@@ -50,7 +50,7 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class OutputRows:
     """Some rows of an output, by their numbers in the input file."""
 
     numbers: Any
@@ -59,23 +59,25 @@ class Rows:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def take(self, rows: Any) -> Rows:
+    def take(self, rows: Any) -> OutputRows:
         """Some of them (an array of indexes)."""
-        return Rows(self.numbers[rows], {name: cells.take(rows) for name, cells in self.columns.items()})
+        return OutputRows(self.numbers[rows], {name: cells.take(rows) for name, cells in self.columns.items()})
 
 
-def read(stream: Any, format: str, row: str, types: dict[str, Any]) -> Iterator[Rows]:
+def read(stream: Any, format: str, row: str, types: dict[str, Any]) -> Iterator[OutputRows]:
     """The rows of a part, some at a time. `row` is the column of their numbers, `types` the Arrow types of columns that
     the report knows."""
     if format == "parquet":
         for batch in pq.ParquetFile(stream).iter_batches(ROWS):
             arrays = {name: _typed(values) for name, values in zip(batch.schema.names, batch.columns, strict=True)}
-            yield Rows(batch.column(row).to_numpy(), arrays)
+            yield OutputRows(batch.column(row).to_numpy(), arrays)
         return
     for names, columns in _csv(stream) if format == "csv" else _json_lines(stream):
-        cells = {name: _as_told(cells, types.get(name)) for name, cells in zip(names, columns, strict=True)}
+        cells = {name: _as_reported(cells, types.get(name)) for name, cells in zip(names, columns, strict=True)}
         numbers = cells.pop(row).values
-        yield Rows(np.array(numbers.cast(pa.int64()) if isinstance(numbers, pa.Array) else numbers, np.int64), cells)
+        yield OutputRows(
+            np.array(numbers.cast(pa.int64()) if isinstance(numbers, pa.Array) else numbers, np.int64), cells
+        )
 
 
 def _typed(values: Any) -> Cells:
@@ -116,7 +118,7 @@ def _columns(rows: list[dict[str, Any]]) -> tuple[Sequence[str], list[Cells]]:
     return names, [Cells("json", [row.get(name) for row in rows]) for name in names]
 
 
-def _as_told(cells: Cells, kind: Any) -> Cells:
+def _as_reported(cells: Cells, kind: Any) -> Cells:
     """A column of text or JSON as the type that the report has for it; as it is where it does not fit."""
     if kind is None:
         return cells

@@ -1,4 +1,4 @@
-"""How far a run is, from its output place alone: it can be asked while the run goes on, and after it has died."""
+"""How far a run is, from its output alone: it can be asked while the run goes on, and after it has died."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fivefold.batch.output.ledger import Ledger, codes
-from fivefold.batch.storage.storage import place
+from fivefold.batch.storage.output_storage import open_storage
 from fivefold.core.errors import NotFound
 
 
@@ -16,7 +16,7 @@ class Status:
 
     run_id: str
     state: str
-    """`published`, or `unfinished`: whether somebody works on it, the place does not know."""
+    """`published`, or `unfinished`: whether somebody works on it, the output does not say."""
     fragments: int
     of: int
     rows: int
@@ -28,12 +28,12 @@ class Status:
     order: dict[str, Any]
 
 
-def status(output: str, *, clear: bool = False) -> Status:
-    """The status of the run in an output place; raises `NotFound` where there is none."""
-    ledger = Ledger(place(output, clear=clear))
+def status(output: str, *, allow_http: bool = False) -> Status:
+    """The status of the run in an output; raises `NotFound` where there is none."""
+    ledger = Ledger(open_storage(output, allow_http=allow_http))
     plan = ledger.plan()
     if plan is None:
-        raise NotFound("not_found", "there is no run", path=ledger.place.url, help="start one: fivefold score --help")
+        raise NotFound("not_found", "there is no run", path=ledger.storage.url, help="start one: fivefold score --help")
     records = ledger.records(plan)
     report = ledger.report(plan) if ledger.published else None
     return Status(

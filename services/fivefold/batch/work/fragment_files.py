@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fivefold.batch.formats.chunk import Piece
+from fivefold.batch.formats.chunk import Chunk
 from fivefold.batch.output.ledger import FileCounts, Ledger, Record, part_name, quarantine_name
 from fivefold.batch.output.sinks import Layout, Quarantine, Sink, sink
 from fivefold.batch.plan.planning import Fragment
@@ -29,61 +29,61 @@ class FragmentFiles:
 
     def __init__(self, fragment: Fragment, ledger: Ledger, scratch: Scratch, layout: Layout, format: str) -> None:
         self._fragment, self._ledger, self._layout, self._format = fragment, ledger, layout, format
-        self._part, self._refused = (scratch.path / f"{fragment.id}.{kind}" for kind in ("part", "quarantine"))
+        self._part, self._quarantine_path = (scratch.path / f"{fragment.id}.{kind}" for kind in ("part", "quarantine"))
         self._started = time.perf_counter()
         self._begin()
 
     def _begin(self) -> None:
-        self._refused.unlink(missing_ok=True)
+        self._quarantine_path.unlink(missing_ok=True)
         self.scored = 0
         self._answers: Sink = sink(self._format, self._part, self._layout)
-        self._faults = Quarantine(self._refused, self._fragment.source, self._layout)
-        self._blank: tuple[Piece, Columns] | None = None
+        self._quarantine = Quarantine(self._quarantine_path, self._fragment.source, self._layout)
+        self._blank: tuple[Chunk, Columns] | None = None
         self._written = False
         self.at = 0
         """Which of the fragment's files is written about."""
-        self._counts = [FileCounts() for _ in self._fragment.pieces]
+        self._counts = [FileCounts() for _ in self._fragment.ranges]
 
     @property
     def quarantined(self) -> int:
         """Rows that were refused so far."""
-        return self._faults.rows
+        return self._quarantine.rows
 
     @property
     def bad(self) -> int:
         """Of these, the rows that are bad themselves, and not lost where a file is broken."""
-        return self._faults.rows - sum(each.rows for each in self._faults.broken)
+        return self._quarantine.rows - sum(each.rows for each in self._quarantine.broken)
 
     @property
     def codes(self) -> dict[str, int]:
         """The refused rows by code."""
-        return dict(self._faults.codes)
+        return dict(self._quarantine.codes)
 
-    def write(self, piece: Piece, answers: Columns) -> None:
-        """Add a piece and the answers to its good rows.
+    def write(self, chunk: Chunk, answers: Columns) -> None:
+        """Add a chunk and the answers to its good rows.
 
         Raises `ContractError` `wrong_type` for a carried column that the output's format cannot hold.
         """
-        if len(piece.places):
-            self._add(piece, answers)
+        if len(chunk.numbers):
+            self._add(chunk, answers)
         elif self._blank is None:
-            self._blank = piece, answers
-        before = self._faults.rows
-        self._faults.write(piece.faults)
-        self.scored += len(piece.places)
+            self._blank = chunk, answers
+        before = self._quarantine.rows
+        self._quarantine.write(chunk.refusals)
+        self.scored += len(chunk.numbers)
         counts = self._counts[self.at]
-        counts.scored += len(piece.places)
-        counts.quarantined += self._faults.rows - before
+        counts.scored += len(chunk.numbers)
+        counts.quarantined += self._quarantine.rows - before
 
     def turn_to(self, at: int) -> None:
         """What comes is of that one of the fragment's files."""
         self.at = at
-        self._faults.source = self._fragment.pieces[at][0]
+        self._quarantine.source = self._fragment.ranges[at][0]
 
-    def _add(self, piece: Piece, answers: Columns) -> None:
+    def _add(self, chunk: Chunk, answers: Columns) -> None:
         self._written = True
         with self._holding():
-            self._answers.write(piece.places, piece.columns, piece.carried, answers)
+            self._answers.write(chunk.numbers, chunk.columns, chunk.carried, answers)
 
     @contextlib.contextmanager
     def _holding(self) -> Iterator[None]:
@@ -98,14 +98,14 @@ class FragmentFiles:
             raise ContractError(
                 "wrong_type",
                 f"{', '.join(foreign)}: {self._format} cannot hold what is carried: {first_line(err)}",
-                path=self._faults.source.url,
+                path=self._quarantine.source.url,
                 help="leave the column out of --columns, or choose another --format",
             ) from err
 
     def restart(self) -> None:
         """Forget everything."""
         self._answers.abandon()
-        self._faults.close()
+        self._quarantine.close()
         self._begin()
 
     def finish(self, attempt: int) -> Record:
@@ -118,7 +118,7 @@ class FragmentFiles:
             self._add(*self._blank)
         with self._holding():
             self._answers.close()
-        self._faults.close()
+        self._quarantine.close()
         planned, rows = self._fragment.rows, self.scored + self.quarantined
         if planned is not None and rows != planned:
             raise ContractError(
@@ -135,20 +135,20 @@ class FragmentFiles:
             self.scored + self.quarantined,
             self.scored,
             self.quarantined,
-            self._faults.codes,
+            self._quarantine.codes,
             self._part.stat().st_size,
             _sha256(self._part),
-            _sha256(self._refused) if self._faults.any else "",
+            _sha256(self._quarantine_path) if self._quarantine.any else "",
             attempt,
             round(time.perf_counter() - self._started, 3),
             peak_memory(),
-            tuple(self._faults.broken),
+            tuple(self._quarantine.broken),
             tuple(self._counts) if self._fragment.more else (),
         )
-        place = self._ledger.place
-        if self._faults.any:
-            place.put(self._refused, quarantine_name(record.fragment))
-        place.put(self._part, part_name(record.fragment, self._format))
+        storage = self._ledger.storage
+        if self._quarantine.any:
+            storage.put(self._quarantine_path, quarantine_name(record.fragment))
+        storage.put(self._part, part_name(record.fragment, self._format))
         if self._ledger.finish(record):
             return record
         theirs = self._ledger.record(self._fragment)
@@ -158,15 +158,15 @@ class FragmentFiles:
 
     def leave_quarantine(self) -> None:
         """Put the quarantine as far as it goes in its place, for whoever asks why the run has stopped."""
-        self._faults.close()
-        if self._faults.any and self._ledger.record(self._fragment) is None:
-            self._ledger.place.put(self._refused, quarantine_name(self._fragment.id))
+        self._quarantine.close()
+        if self._quarantine.any and self._ledger.record(self._fragment) is None:
+            self._ledger.storage.put(self._quarantine_path, quarantine_name(self._fragment.id))
 
     def abandon(self) -> None:
         """Let go of the files and remove what is not in its place."""
         self._answers.abandon()
-        self._faults.close()
-        for path in (self._part, self._refused):
+        self._quarantine.close()
+        for path in (self._part, self._quarantine_path):
             path.unlink(missing_ok=True)
 
 

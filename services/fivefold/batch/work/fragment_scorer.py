@@ -15,11 +15,11 @@ import pyarrow as pa
 from fivefold.batch import formats
 from fivefold.batch.formats.carried_schema import conformed
 from fivefold.batch.formats.carried_values import json_values
-from fivefold.batch.formats.chunk import Fault, Format, Needs, Piece, Torn
+from fivefold.batch.formats.chunk import BrokenUnit, Chunk, Format, ReadRequest, RefusedRows
 from fivefold.batch.output.ledger import Ledger, Record
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan.planning import Fragment
-from fivefold.batch.storage.storage import storing
+from fivefold.batch.storage.output_storage import storing
 from fivefold.batch.work.fragment_files import FragmentFiles
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed, first_line
@@ -35,13 +35,13 @@ TOO_MANY = "too_many_bad_rows"
 
 
 class FragmentScorer:
-    """Scores fragments with one opened model into one place."""
+    """Scores fragments with one opened model into one output."""
 
     def __init__(
-        self, scorer: Scorer, ledger: Ledger, scratch: Scratch, needs: Needs, layout: Layout, format: str
+        self, scorer: Scorer, ledger: Ledger, scratch: Scratch, request: ReadRequest, layout: Layout, format: str
     ) -> None:
         self._scorer, self._ledger, self._scratch = scorer, ledger, scratch
-        self._needs, self._layout, self._format = needs, layout, format
+        self._request, self._layout, self._format = request, layout, format
         self._readers: dict[str, Format] = {}
         self.refused: dict[str, int] = {}
         """Rows by code of the fragment in which the limit was exceeded."""
@@ -53,17 +53,17 @@ class FragmentScorer:
         `storage_failed` where the output cannot be written or the input not be read, and `ContractError` for a file
         that no reader can make sense of.
         """
-        torn: dict[int, dict[int, str]] = {}
-        with storing(self._ledger.place.url):
+        broken: dict[int, dict[int, str]] = {}
+        with storing(self._ledger.storage.url):
             files = FragmentFiles(fragment, self._ledger, self._scratch, self._layout, self._format)
             try:
                 while True:
                     try:
-                        self._write(fragment, files, torn, most_bad)
+                        self._write(fragment, files, broken, most_bad)
                         return files.finish(attempt)
-                    except Torn as err:
-                        # Rows before the tear are out already, so the fragment is begun anew without that unit.
-                        torn.setdefault(files.at, {})[err.unit] = err.reason
+                    except BrokenUnit as err:
+                        # Rows before the break are out already, so the fragment is begun anew without that unit.
+                        broken.setdefault(files.at, {})[err.unit] = err.reason
                         files.restart()
             except RunFailed as err:
                 if err.code == TOO_MANY:
@@ -79,25 +79,25 @@ class FragmentScorer:
         self._scratch.close()
 
     def _write(
-        self, fragment: Fragment, files: FragmentFiles, torn: Mapping[int, Mapping[int, str]], most_bad: int | None
+        self, fragment: Fragment, files: FragmentFiles, broken: Mapping[int, Mapping[int, str]], most_bad: int | None
     ) -> None:
-        for at, (source, part) in enumerate(fragment.pieces):
+        for at, (source, part) in enumerate(fragment.ranges):
             files.turn_to(at)
             reader = self._readers.get(source.format)
             if reader is None:
-                reader = self._readers[source.format] = formats.of(source.format, self._needs)
-            for piece in pieces_of(fragment, source.url, reader.read(source, part, torn.get(at, {}))):
-                files.write(*answered(self._scorer, conformed(piece, fragment.carried, source.url)))
+                reader = self._readers[source.format] = formats.of(source.format, self._request)
+            for chunk in chunks_of(fragment, source.url, reader.read(source, part, broken.get(at, {}))):
+                files.write(*answered(self._scorer, conformed(chunk, fragment.carried, source.url)))
                 if most_bad is not None and files.bad > most_bad:
                     raise too_many(files.bad, most_bad)
 
 
-def pieces_of(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The pieces of one of a fragment's files. Whatever a reader fails on lies in that file, which is named."""
+def chunks_of(fragment: Fragment, url: str, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The chunks of one of a fragment's files. Whatever a reader fails on lies in that file, which is named."""
     while True:
         try:
-            piece = next(pieces, None)
-        except (FivefoldError, Torn):
+            chunk = next(chunks, None)
+        except (FivefoldError, BrokenUnit):
             raise
         except MemoryError as err:
             help = "a smaller FIVEFOLD_CHUNK_ROWS or fewer --workers; what is finished stays"
@@ -107,33 +107,33 @@ def pieces_of(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator
         except Exception as err:
             help = "what is finished stays; leave the file out, or write it anew"
             raise ContractError("malformed", f"cannot be read: {first_line(err)}", path=url, help=help) from err
-        if piece is None:
+        if chunk is None:
             return
-        yield piece
+        yield chunk
 
 
-def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
-    """The piece without the rows that the model fails on, which are its faults now, and the answers to the others."""
-    answers, failed = score_rows(scorer, piece.columns)
+def answered(scorer: Scorer, chunk: Chunk) -> tuple[Chunk, Columns]:
+    """The chunk without the rows that the model fails on, which are refused now, and the answers to the others."""
+    answers, failed = score_rows(scorer, chunk.columns)
     if not failed:
-        return piece, answers
-    good = np.ones(len(piece.places), np.bool_)
+        return chunk, answers
+    good = np.ones(len(chunk.numbers), np.bool_)
     good[list(failed)] = False
-    faults = [_failed(piece, row, error) for row, error in failed.items()]
-    kept = Piece(
-        piece.columns.take(good),
-        piece.places[good],
-        {name: _keep(values, good) for name, values in piece.carried.items()},
-        sorted([*piece.faults, *faults], key=lambda fault: fault.row),
+    refusals = [_refusal(chunk, row, error) for row, error in failed.items()]
+    kept = Chunk(
+        chunk.columns.take(good),
+        chunk.numbers[good],
+        {name: _keep(values, good) for name, values in chunk.carried.items()},
+        sorted([*chunk.refusals, *refusals], key=lambda refusal: refusal.row),
     )
     return kept, answers
 
 
-def _failed(piece: Piece, row: int, error: FivefoldError) -> Fault:
+def _refusal(chunk: Chunk, row: int, error: FivefoldError) -> RefusedRows:
     """A row that the model fails on, with its fields and what it carries."""
-    values = _values(piece.columns, row)
-    carried = {name: json_values(column[row : row + 1])[0] for name, column in piece.carried.items()}
-    return Fault(int(piece.places[row]), error, values, cells={**carried, **values})
+    values = _values(chunk.columns, row)
+    carried = {name: json_values(column[row : row + 1])[0] for name, column in chunk.carried.items()}
+    return RefusedRows(int(chunk.numbers[row]), error, values, cells={**carried, **values})
 
 
 def too_many(bad: int, most: int | None, *, at_least: bool = False, where: str = "") -> RunFailed:

@@ -1,4 +1,4 @@
-"""What a worker is told once: the model, the plan's facts and the output place; and the worker itself.
+"""What a worker is given once: the model, the plan's facts and the output; and the worker itself.
 
 A worker is a plain class; `actors` makes Ray actors of it, tests call it as it is. It opens the model by itself, in its
 own process, and dies with the process that started it.
@@ -15,7 +15,7 @@ from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.storage.storage import place
+from fivefold.batch.storage.output_storage import open_storage
 from fivefold.batch.work.fragment_scorer import TOO_MANY, FragmentScorer
 from fivefold.core import redact
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
@@ -24,7 +24,7 @@ from fivefold.delivery.settings import DeliverySettings
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class RunTask:
     """One run, as its workers know it. `model` is a reference, `bundle` the digest that it must have."""
 
     model: str
@@ -35,7 +35,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FragmentOutcome:
     """What became of a fragment: a record, or an error, with the traceback of one that nobody foresaw."""
 
     record: Record | None = None
@@ -45,18 +45,18 @@ class Outcome:
     """Rows by code where the limit of bad rows was exceeded in it."""
 
 
-class Worker:
+class FragmentWorker:
     """Opens the model once and scores the fragments it is given, one after another."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: RunTask) -> None:
         self._task = task
         self._scorer: FragmentScorer | None = None
 
-    def open(self) -> Outcome:
+    def open(self) -> FragmentOutcome:
         """Open the model and prove it; gives an outcome without a record, or with the error."""
         return _outcome(self._open)
 
-    def score(self, fragment: Fragment, attempt: int, most_bad: int | None) -> Outcome:
+    def score(self, fragment: Fragment, attempt: int, most_bad: int | None) -> FragmentOutcome:
         """Score one fragment."""
 
         def work() -> Record:
@@ -87,22 +87,22 @@ class Worker:
                 path=task.model,
                 help="the bundle was replaced while the run started: start it again",
             )
-        output = place(task.output, clear=task.settings.store_http)
+        output = open_storage(task.output, allow_http=task.settings.store_http)
         view = View.of(bundle.contract)
         self._scorer = FragmentScorer(
             Scorer.open(bundle),
             Ledger(output),
             output.scratch(),
-            planning.needs(view, task.settings),
+            planning.read_request(view, task.settings),
             Layout.of(view, f"{bundle.name}@{bundle.version}", task.settings.columns),
             task.settings.format,
         )
 
 
-class TiedWorker(Worker):
+class TiedWorker(FragmentWorker):
     """A worker that the system kills when the process dies that started it, so that nothing writes for a dead run."""
 
-    def __init__(self, task: Task, local: bool) -> None:
+    def __init__(self, task: RunTask, local: bool) -> None:
         if local:
             from fivefold.local import processes
 
@@ -110,13 +110,13 @@ class TiedWorker(Worker):
         super().__init__(task)
 
 
-def _outcome(work: Callable[[], Record | None]) -> Outcome:
+def _outcome(work: Callable[[], Record | None]) -> FragmentOutcome:
     try:
-        return Outcome(work())
+        return FragmentOutcome(work())
     except FivefoldError as error:
         cause = error.__cause__
         error.__cause__ = None
-        return Outcome(None, error, redact.text("".join(traceback.format_exception(cause))) if cause else "")
+        return FragmentOutcome(None, error, redact.text("".join(traceback.format_exception(cause))) if cause else "")
     except Exception:
         defect = InternalError("internal", "a defect of fivefold stopped the run")
-        return Outcome(None, defect, redact.text(traceback.format_exc()))
+        return FragmentOutcome(None, defect, redact.text(traceback.format_exc()))

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.host, pytest.mark.full]
 
 
 def test_the_same_bytes(tmp_path: Path, noted: Path) -> None:
-    """All formats, bad rows, carried columns, a torn row group; and what is finished is not done again."""
+    """All formats, bad rows, carried columns, a broken row group; and what is finished is not done again."""
     home = tmp_path / "data"
     home.mkdir()
     rows = range(500)

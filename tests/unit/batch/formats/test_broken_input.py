@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.batch_runs import answers, files, quarantined, records, run
 
-from fivefold.batch.storage.compression import StreamBroken, Unpacked
+from fivefold.batch.storage.broken_stream import StreamBroken
+from fivefold.batch.storage.compression import Unpacked
 from fivefold.cli import EXIT, main
 from fivefold.core.errors import ContractError, RunFailed
 

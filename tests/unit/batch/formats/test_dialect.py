@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import settings as cases
 from hypothesis import strategies as st
 from tests.support.batch_runs import answers, quarantined, run
-from tests.unit.batch.formats.test_formats import LAW, bad, good, read
+from tests.unit.batch.formats.test_formats import FIELDS, bad, good, read
 
 from fivefold.batch.formats.csv import _cells
-from fivefold.batch.formats.dialect import Dialect
+from fivefold.batch.formats.dialect import TextDialect
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.core.errors import ContractError, RunFailed
 from fivefold.core.readers.text import Text
 from fivefold.core.settings import SettingsError
 
-DIALECT = Dialect(";", ("NA", "N/A", "-999", "\\N"), ("True", "False"))
+DIALECT = TextDialect(";", ("NA", "N/A", "-999", "\\N"), ("True", "False"))
 
 cell = st.sampled_from(
     ["0", "1", "-999", "1.5", "NA", "N/A", "\\N", "True", "False", "true", "", "a", "a,b", "na", "nan"]
@@ -37,7 +37,7 @@ def test_a_dialect_is_what_its_words_mean(
     lines = [";".join(quote.format(text) for text, quote in row) for row in rows]
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     path.write_text("\n".join(["f;d;i;t;s", *lines]) + "\n", encoding="utf-8", newline="")
-    pieces = read(path, LAW, dialect=DIALECT)
+    chunks = read(path, FIELDS, dialect=DIALECT)
 
     expected_good, expected_bad = [], []
     for row, line in enumerate(lines):
@@ -49,11 +49,11 @@ def test_a_dialect_is_what_its_words_mean(
         ]
         plain[3] = {"True": "true", "False": "false"}.get(plain[3] or "", plain[3])
         try:
-            expected_good.append((row, Text(LAW).read(["f", "d", "i", "t", "s"], [plain]).accept().to_records()[0]))
+            expected_good.append((row, Text(FIELDS).read(["f", "d", "i", "t", "s"], [plain]).accept().to_records()[0]))
         except ContractError as error:
             expected_bad.append((row, error.code, error.path))
-    assert repr(good(pieces)) == repr(expected_good)
-    assert bad(pieces) == expected_bad
+    assert repr(good(chunks)) == repr(expected_good)
+    assert bad(chunks) == expected_bad
 
 
 @pytest.mark.parametrize(

@@ -68,20 +68,20 @@ def test_row_groups_are_arrow_s(tmp_path: Path, kind: str) -> None:
 CHILD = """
 import sys
 from fivefold.batch import formats
-from fivefold.batch.formats.chunk import Needs, Torn
+from fivefold.batch.formats.chunk import BrokenUnit, ReadRequest
 from fivefold.batch.storage.sources import find
 from fivefold.core.errors import FivefoldError
 from tests.support.batch_runs import CONTRACT
 for path in sys.argv[1:]:
-    reader = formats.of("parquet", Needs(CONTRACT.inputs[:1], ("id",)))
+    reader = formats.of("parquet", ReadRequest(CONTRACT.inputs[:1], ("id",)))
     (source,) = find([path])
     try:
-        reader.look(source)
-        for part in reader.cut(source, 1 << 20):
+        reader.check_layout(source)
+        for part in reader.ranges(source, 1 << 20):
             try:
-                for piece in reader.read(source, part):
+                for chunk in reader.read(source, part):
                     pass
-            except Torn:
+            except BrokenUnit:
                 pass
     except FivefoldError as error:
         assert error.code in ("malformed", "missing_field", "duplicate_field", "not_utf8"), error

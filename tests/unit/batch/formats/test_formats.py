@@ -17,7 +17,7 @@ from tests.support.batch_runs import CONTRACT
 from tests.support.bundles import contract, field
 
 from fivefold.batch import formats
-from fivefold.batch.formats.chunk import Needs, Piece
+from fivefold.batch.formats.chunk import Chunk, ReadRequest
 from fivefold.batch.formats.csv import _cells
 from fivefold.batch.storage.sources import find
 from fivefold.core.errors import ContractError
@@ -25,7 +25,7 @@ from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 
-LAW = contract(
+FIELDS = contract(
     [
         field("f", minimum=-1000, maximum=1000),
         field("d", "float64", nullable=True),
@@ -37,26 +37,26 @@ LAW = contract(
 ).inputs
 
 
-def read(path: Path, fields: Sequence[Field], *, target: int = 1 << 30, **needs: Any) -> list[Piece]:
+def read(path: Path, fields: Sequence[Field], *, target: int = 1 << 30, **request: Any) -> list[Chunk]:
     """All pieces of a file that is cut into ranges of about `target` bytes."""
     (source,) = find([str(path)])
-    reader = formats.of(source.format, Needs(tuple(fields), **needs))
-    reader.look(source)
-    return [piece for part in reader.cut(source, target) for piece in reader.read(source, part)]
+    reader = formats.of(source.format, ReadRequest(tuple(fields), **request))
+    reader.check_layout(source)
+    return [chunk for part in reader.ranges(source, target) for chunk in reader.read(source, part)]
 
 
-def good(pieces: Sequence[Piece]) -> list[tuple[int, dict[str, Any]]]:
+def good(chunks: Sequence[Chunk]) -> list[tuple[int, dict[str, Any]]]:
     """The good rows: number and values."""
     return [
         (int(row), record)
-        for piece in pieces
-        for row, record in zip(piece.places, piece.columns.to_records(), strict=True)
+        for chunk in chunks
+        for row, record in zip(chunk.numbers, chunk.columns.to_records(), strict=True)
     ]
 
 
-def bad(pieces: Sequence[Piece]) -> list[tuple[int, str, str]]:
+def bad(chunks: Sequence[Chunk]) -> list[tuple[int, str, str]]:
     """The others: number, code and path."""
-    return [(fault.row, fault.error.code, fault.error.path) for piece in pieces for fault in piece.faults]
+    return [(refusal.row, refusal.error.code, refusal.error.path) for chunk in chunks for refusal in chunk.refusals]
 
 
 numbers = st.sampled_from(
@@ -79,19 +79,19 @@ def test_csv_is_what_the_reader_of_cells_says(
     lines = [",".join(quote.format(text) for text, quote in row) for row in rows]
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     path.write_text("\n".join([",".join(header), *lines]) + "\n", encoding="utf-8", newline="")
-    pieces = read(path, LAW, chunk_rows=chunk)
+    chunks = read(path, FIELDS, chunk_rows=chunk)
 
     expected_good, expected_bad = [], []
     for row, line in enumerate(lines):
         cells = _cells(line.encode())
         assert cells is not None
         try:
-            columns = Text(LAW).read(header, [cells]).accept()
+            columns = Text(FIELDS).read(header, [cells]).accept()
             expected_good.append((row, columns.to_records()[0]))
         except ContractError as error:
             expected_bad.append((row, error.code, error.path))
-    assert repr(good(pieces)) == repr(expected_good)
-    assert bad(pieces) == expected_bad
+    assert repr(good(chunks)) == repr(expected_good)
+    assert bad(chunks) == expected_bad
 
 
 values = st.one_of(
@@ -110,21 +110,21 @@ def test_json_lines_are_what_the_reader_of_records_says(
     lines = ["{" + ",".join(f'"{name}":{value}' for name, value in row.items()) + "}" for row in rows]
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
-    pieces = read(path, LAW, chunk_rows=chunk)
+    chunks = read(path, FIELDS, chunk_rows=chunk)
 
     expected_good, expected_bad = [], []
     for row, line in enumerate(lines):
         try:
-            columns = Records(LAW).read_json(f'{{"instances":[{line}]}}'.encode()).accept()
+            columns = Records(FIELDS).read_json(f'{{"instances":[{line}]}}'.encode()).accept()
             expected_good.append((row, columns.to_records()[0]))
         except ContractError as error:
             expected_bad.append((row, error.code, error.path if error.path else "whole"))
-    assert repr(good(pieces)) == repr(expected_good)
-    assert [(row, code, path or "whole") for row, code, path in bad(pieces)] == expected_bad
+    assert repr(good(chunks)) == repr(expected_good)
+    assert [(row, code, path or "whole") for row, code, path in bad(chunks)] == expected_bad
 
 
 def write(path: Path, rows: int) -> None:
-    """Rows that are told apart by `a`, with quotes, line ends, blank lines and faults among them."""
+    """Rows that are told apart by `a`, with quotes, line ends, blank lines and bad rows among them."""
     notes = ["plain", "", None, 'a "b"', "two\nlines", "x,y", "far too long a note"]
     if path.suffix == ".parquet":
         table = pa.table({"a": np.arange(rows, dtype=np.float32) % 90, "note": [notes[row % 7] for row in range(rows)]})
@@ -145,15 +145,15 @@ def write(path: Path, rows: int) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
 @pytest.mark.parametrize("target", [1, 50, 333, 1 << 20])
 def test_a_cut_of_any_size_gives_the_same_rows(tmp_path: Path, name: str, target: int) -> None:
-    """Same rows under the same numbers, same faults at the same places."""
+    """Same rows under the same numbers, same refusals at the same places."""
     path = tmp_path / name
     write(path, 100)
     whole, cut = read(path, CONTRACT.inputs), read(path, CONTRACT.inputs, target=target, chunk_rows=5)
 
     assert good(cut) == good(whole)
     assert len(good(whole)) + len(bad(whole)) == 100
-    faults = [[fault for piece in pieces for fault in piece.faults] for pieces in (cut, whole)]
-    for one, other in zip(*faults, strict=True):
+    refusals = [[refusal for chunk in chunks for refusal in chunk.refusals] for chunks in (cut, whole)]
+    for one, other in zip(*refusals, strict=True):
         assert (one.row, one.line, one.offset, one.size, one.raw) == (
             other.row,
             other.line,
@@ -171,13 +171,13 @@ def test_a_fault_in_text_says_where_it_stands(tmp_path: Path, name: str) -> None
     write(path, 100)
     data = path.read_bytes()
 
-    faults = [fault for piece in read(path, CONTRACT.inputs, target=200) for fault in piece.faults]
-    assert len(faults) == 14
-    for fault in faults:
-        assert fault.offset is not None
-        assert fault.size is not None
-        assert data[fault.offset : fault.offset + fault.size].rstrip(b"\r\n") == fault.raw
-        assert fault.line == data[: fault.offset].count(b"\n") + 1
+    refusals = [refusal for chunk in read(path, CONTRACT.inputs, target=200) for refusal in chunk.refusals]
+    assert len(refusals) == 14
+    for refusal in refusals:
+        assert refusal.offset is not None
+        assert refusal.size is not None
+        assert data[refusal.offset : refusal.offset + refusal.size].rstrip(b"\r\n") == refusal.raw
+        assert refusal.line == data[: refusal.offset].count(b"\n") + 1
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
@@ -202,9 +202,9 @@ def test_a_stream_that_breaks_off_is_one_fault_behind_its_last_row(tmp_path: Pat
     whole = gzip.compress(lines.encode())
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
 
-    pieces = read(tmp_path / "a.jsonl.gz", CONTRACT.inputs)
-    found, faults = good(pieces), bad(pieces)
-    assert faults == [(len(found), "malformed", "")]
+    chunks = read(tmp_path / "a.jsonl.gz", CONTRACT.inputs)
+    found, refusals = good(chunks), bad(chunks)
+    assert refusals == [(len(found), "malformed", "")]
     assert [row for row, _ in found] == list(range(len(found)))
 
 
@@ -221,8 +221,8 @@ def test_carried_columns(tmp_path: Path) -> None:
     found = {
         name: [
             value
-            for piece in read(tmp_path / name, CONTRACT.inputs, carried=("id",))
-            for value in _list(piece.carried["id"])
+            for chunk in read(tmp_path / name, CONTRACT.inputs, carried=("id",))
+            for value in _list(chunk.carried["id"])
         ]
         for name in ("a.csv", "a.jsonl", "a.parquet")
     }
@@ -267,7 +267,7 @@ def test_columns_nobody_asked_for(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,nots,note\n1,2,x\n")
     (source,) = find([str(tmp_path / "a.csv")])
 
-    assert formats.of("csv", Needs(CONTRACT.inputs)).look(source) == ["nots"]
+    assert formats.of("csv", ReadRequest(CONTRACT.inputs)).check_layout(source) == ["nots"]
     with pytest.raises(ContractError, match="no such field") as refused:
-        formats.of("csv", Needs(CONTRACT.inputs, strict=True)).look(source)
+        formats.of("csv", ReadRequest(CONTRACT.inputs, strict=True)).check_layout(source)
     assert refused.value.help == "did you mean 'note'?"

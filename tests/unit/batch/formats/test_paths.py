@@ -47,7 +47,7 @@ def test_partitions_and_the_file_come_along(tmp_path: Path, noted: Path, suffix:
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_a_field_is_filled_from_the_path(tmp_path: Path, noted: Path, suffix: str) -> None:
-    """Under the contract's law, zeros before a number apart; and a column of the file's own comes first."""
+    """As the contract has it, zeros before a number apart; and a column of the file's own comes first."""
     put(tmp_path / "t/a=07/note=p/x.{suffix}".replace("{suffix}", suffix), b=[1, 2])
     put(tmp_path / f"t/a=-08/note=__HIVE_DEFAULT_PARTITION__/x.{suffix}", b=[1])
     put(tmp_path / f"t/a=9/note=q/x.{suffix}", a=[1], b=[1], note=["own"])

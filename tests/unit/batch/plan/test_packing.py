@@ -23,7 +23,7 @@ FILES = 60
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Small files of all formats: good and bad rows, a torn row group, a broken stream, files without a row."""
+    """Small files of all formats: good and bad rows, a broken row group, a broken stream, files without a row."""
     home = tmp_path / "in"
     home.mkdir()
     for at in range(FILES):
@@ -41,11 +41,11 @@ def data(tmp_path: Path) -> Path:
             pq.write_table(
                 table, home / f"{at:02}.parquet", compression="none", use_dictionary=False, write_page_checksum=True
             )
-    torn = home / "03.parquet"
-    about = pq.ParquetFile(torn).metadata.row_group(0).column(0)
-    broken = bytearray(torn.read_bytes())
+    broken_file = home / "03.parquet"
+    about = pq.ParquetFile(broken_file).metadata.row_group(0).column(0)
+    broken = bytearray(broken_file.read_bytes())
     broken[about.data_page_offset + about.total_compressed_size - 1] ^= 255
-    torn.write_bytes(broken)
+    broken_file.write_bytes(broken)
     return home
 
 
@@ -111,12 +111,12 @@ def test_the_quarantine_has_what_the_path_says(tmp_path: Path, noted: Path) -> N
     run(noted, tmp_path / "in", tmp_path / "out", max_bad_fraction=1, columns=("dt", "x", "_file"))
 
     columns = {(Path(each["file"]).name, each["row"]): each["columns"] for each in quarantined(tmp_path / "out")}
-    told = {name: {"dt": "2024-01-01", "_file": str(home / name)} for name in ("a.csv", "b.jsonl", "c.parquet")}
+    from_path = {name: {"dt": "2024-01-01", "_file": str(home / name)} for name in ("a.csv", "b.jsonl", "c.parquet")}
     assert columns == {
-        ("a.csv", 0): told["a.csv"] | {"x": "1"},
-        ("b.jsonl", 0): told["b.jsonl"] | {"x": 1},
-        ("b.jsonl", 1): told["b.jsonl"],
-        ("c.parquet", 0): told["c.parquet"] | {"x": 1},
+        ("a.csv", 0): from_path["a.csv"] | {"x": "1"},
+        ("b.jsonl", 0): from_path["b.jsonl"] | {"x": 1},
+        ("b.jsonl", 1): from_path["b.jsonl"],
+        ("c.parquet", 0): from_path["c.parquet"] | {"x": 1},
     }
 
 

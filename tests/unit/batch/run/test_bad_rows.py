@@ -50,7 +50,7 @@ JSONL = {
 }
 
 
-def place_faults(kinds: list[str], seed: int) -> dict[int, str]:
+def place_bad_rows(kinds: list[str], seed: int) -> dict[int, str]:
     """One row in a hundred is bad, every kind at least twice, two bad ones beside each other."""
     choice = random.Random(seed)
     rows = choice.sample(range(ROWS - 1), ROWS // 100 - 1)
@@ -63,7 +63,7 @@ def place_faults(kinds: list[str], seed: int) -> dict[int, str]:
 def test_bad_rows_of_text(tmp_path: Path, noted: Path, name: str) -> None:
     """File, row, line, offset, what stood there, code and path; and the answers of all others, under their numbers."""
     kinds = CSV if name == "a.csv" else JSONL
-    bad = place_faults(list(kinds), seed=6)
+    bad = place_bad_rows(list(kinds), seed=6)
     assert len(set(bad.values())) == len(kinds) >= 12
     lines = []
     for row in range(ROWS):
@@ -122,7 +122,7 @@ PARQUET = {
 
 def test_bad_rows_of_parquet(tmp_path: Path, noted: Path) -> None:
     """The same, of columns: the row's number, and its values."""
-    bad = place_faults(list(PARQUET), seed=7)
+    bad = place_bad_rows(list(PARQUET), seed=7)
     rows = [PARQUET[bad[row]][0] if row in bad else (float(row % 90), float(row % 7), f"n{row}") for row in range(ROWS)]
     notes = pa.array([note if isinstance(note, bytes) else note.encode() for *_, note in rows], pa.binary())
     table = pa.table(
@@ -163,7 +163,7 @@ def test_a_column_of_another_type_is_wrong_in_every_row(tmp_path: Path, noted: P
     ]
 
 
-def test_a_torn_page_is_a_range_of_rows(tmp_path: Path, noted: Path) -> None:
+def test_a_broken_page_is_a_range_of_rows(tmp_path: Path, noted: Path) -> None:
     """A row group that breaks off in its middle is one record, also where some of its rows were scored before."""
     path = tmp_path / "a.parquet"
     numbers = [float(row % 90) + row / 1e6 for row in range(3000)]

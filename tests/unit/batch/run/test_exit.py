@@ -15,8 +15,8 @@ import pytest
 from tests.support.batch_runs import quarantined, run
 from tests.support.bundles import write_python
 
-from fivefold.batch.engine.inline import Alone
-from fivefold.batch.storage.storage import Directory
+from fivefold.batch.engine.inline import Inline
+from fivefold.batch.storage.output_storage import DirectoryStorage
 from fivefold.cli import main
 from fivefold.core.errors import AccessError, Unavailable
 
@@ -39,14 +39,14 @@ class Sum:
 def here(tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a model and good data, where runs need no Ray."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
     (tmp_path / "model").symlink_to(noted)
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text(GOOD * 100)
     return tmp_path
 
 
-class Dying(Alone):
+class Dying(Inline):
     """Its worker dies over every fragment."""
 
     def wait(self, seconds: float) -> Iterator[Any]:
@@ -58,7 +58,7 @@ class Dying(Alone):
         yield from super().wait(seconds)
 
 
-GIVE = Alone.give
+GIVE = Inline.give
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -147,7 +147,7 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
         "a defect of fivefold",
     ),
     "full disk": (patch("fivefold.batch.work.fragment_files.sink", raising(DISK)), SCORE, 1, "No space left"),
-    "workers die": (patch("fivefold.batch.engine.actors.Crew", Dying), SCORE, 1, "died over"),
+    "workers die": (patch("fivefold.batch.engine.actors.Actors", Dying), SCORE, 1, "died over"),
     "no such option": (nothing, f"{SCORE} --colour red", 2, "unrecognized"),
     "a limit that is none": (nothing, f"{SCORE} --max-bad-fraction 2", 2, "expected 0 to 1"),
     "a variable that is none": (variable("FIVEFOLD_WORKERS", "two"), SCORE, 2, "FIVEFOLD_WORKERS"),
@@ -192,7 +192,7 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
         "later",
     ),
     "stopped": (
-        patch("fivefold.batch.engine.inline.Alone.give", interrupted),
+        patch("fivefold.batch.engine.inline.Inline.give", interrupted),
         "score --model model --input a.jsonl b.jsonl --output out",
         130,
         "stopped with 1 of 2",
@@ -239,6 +239,6 @@ def test_what_stands_in_a_directory_with_an_odd_name(here: Path) -> None:
         run(here / "model", home, home / "out")
         assert main(["batch", "verify", str(home / "out")]) == 0
         assert main(["batch", "diff", str(home / "out"), str(home / "out")]) == 0
-    place = Directory(str(here / ("x" * 300)))
-    assert place.url
+    storage = DirectoryStorage(str(here / ("x" * 300)))
+    assert storage.url
     assert main(["score", "--model", "model", "--input", "a.jsonl", "--output", "x" * 300]) == 1

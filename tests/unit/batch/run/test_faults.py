@@ -18,13 +18,13 @@ from tests.support.batch_runs import answers, quarantined, records, run
 from tests.support.bundles import write_python
 from tests.support.score_commands import environment
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.formats.jsonl import JsonLines
 from fivefold.batch.formats.parquet import Parquet
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order, score
-from fivefold.batch.work.task import Outcome
+from fivefold.batch.run.execute import RunOrder, score
+from fivefold.batch.work.task import FragmentOutcome
 from fivefold.cli import EXIT
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed
 
@@ -84,10 +84,10 @@ def counted(path: Path, rows: int, alike: bool) -> None:
         zigzag >>= 7
         if not zigzag:
             break
-    pieces = footer.split(b"\x16\x06")
+    chunks = footer.split(b"\x16\x06")
     odd, even = b"\x16" + bytes(out), (b"\x16" + bytes(out)) if alike else b"\x16\x06"
     # The file's own number comes first, the row group's last, the columns' values between.
-    changed = odd.join([pieces[0], even.join(pieces[1:-1]), pieces[-1]])
+    changed = odd.join([chunks[0], even.join(chunks[1:-1]), chunks[-1]])
     path.write_bytes(bytes(data[: -8 - size]) + changed + len(changed).to_bytes(4, "little") + b"PAR1")
 
 
@@ -180,14 +180,14 @@ def test_a_reader_that_gives_another_number_of_rows_than_it_said(
     real = JsonLines.read
 
     def other(self: Any, *rest: Any) -> Iterator[Any]:
-        pieces = list(real(self, *rest))
+        chunks = list(real(self, *rest))
         if given == 1:
-            for piece in pieces:
-                yield type(piece)(piece.columns.slice(0, 1), piece.places[:1], {})
+            for chunk in chunks:
+                yield type(chunk)(chunk.columns.slice(0, 1), chunk.numbers[:1], {})
         else:
-            yield from pieces
-            (piece,) = pieces
-            yield type(piece)(piece.columns.slice(0, 1), piece.places[:1] + 2, {})
+            yield from chunks
+            (chunk,) = chunks
+            yield type(chunk)(chunk.columns.slice(0, 1), chunk.numbers[:1] + 2, {})
 
     monkeypatch.setattr(JsonLines, "read", other)
     with pytest.raises(ContractError, match=f"expected 2 rows .*, got {given}") as refused:
@@ -223,13 +223,13 @@ def test_a_model_that_wants_to_end_the_process(tmp_path: Path) -> None:
     assert len(answers(tmp_path / "out")) == 19
 
 
-class Deadly(Alone):
-    """A crew that dies over one row, however often it is replaced, and remembers what else was in work."""
+class Deadly(Inline):
+    """Inline work that dies over one row, however often it is replaced, and remembers what else was in work."""
 
     row = 0
     order: list[tuple[int, int]] = []
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:
+    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:
         """Die over that fragment."""
         if self._work is not None:
             fragment, attempt, _ = self._work
@@ -248,10 +248,10 @@ def test_a_deadly_fragment_is_tried_last_and_alone(
     """So often and no more; with more than one attempt, all others are finished by then."""
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x"}\n' * 100)
     monkeypatch.setattr(Deadly, "order", [])
-    order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
+    order = RunOrder(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
 
     with pytest.raises(RunFailed, match=f"{attempts} workers? died over fragment") as lost:
-        score(order, BatchSettings(fragment_bytes=200, attempts=attempts), out=io.StringIO(), crew=Deadly)
+        score(order, BatchSettings(fragment_bytes=200, attempts=attempts), out=io.StringIO(), actors=Deadly)
 
     assert (lost.value.code, lost.value.path) == ("worker_lost", str(tmp_path / "a.jsonl"))
     tries = [attempt for row, attempt in Deadly.order if row == 0]

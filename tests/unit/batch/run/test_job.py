@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from tests.support.batch_runs import run
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run import submit
-from fivefold.batch.run.execute import Order
+from fivefold.batch.run.execute import RunOrder
 from fivefold.batch.run.job import Job
-from fivefold.batch.storage.sources import Source, find
+from fivefold.batch.storage.sources import SourceFile, find
 from fivefold.cli import _parser, main
 from fivefold.commands.score import asked
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import RunFailed
 from fivefold.delivery.settings import DeliverySettings
 
-ORDER = Order("s3://models/a.tar#sha256=" + "0" * 64, ("it's {ds} *.csv", "é\n"), "out put")
+ORDER = RunOrder("s3://models/a.tar#sha256=" + "0" * 64, ("it's {ds} *.csv", "é\n"), "out put")
 
 ODD: dict[str, Any] = {
     "format": "csv",
@@ -133,10 +133,10 @@ def test_a_job_runs_what_it_was_told(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With settings that no command line has, against the variables around it."""
-    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
     monkeypatch.setenv("FIVEFOLD_CHUNK_ROWS", "5")
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x", "it\'s": 1}\n' * 9)
-    order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
+    order = RunOrder(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
     settings = BatchSettings(chunk_rows=2, columns=("it's",), format="jsonl")
 
     assert main(["batch", "job", Job(order, settings).to_json(), "--json"]) == 0
@@ -150,10 +150,10 @@ def test_a_job_over_another_input_than_was_submitted(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Is refused before anything is scored."""
-    monkeypatch.setattr("fivefold.batch.engine.actors.Crew", Alone)
+    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1, "note": "x"}\n')
-    order = Order(str(noted), (str(path),), str(tmp_path / "out"))
+    order = RunOrder(str(noted), (str(path),), str(tmp_path / "out"))
     job = Job(order, BatchSettings(), planning.asked(Bundle.open(noted), find([str(path)])))
     path.write_text('{"a": 1, "note": "x"}\n' * 2)
 
@@ -166,7 +166,7 @@ def test_a_name_says_which_run_it_is(tmp_path: Path, noted: Path, monkeypatch: p
     """The same order the same name, another setting or file another one, and nothing is written for it."""
     monkeypatch.setattr("fivefold.stores.object_store.is_remote", lambda _: False)
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x"}\n')
-    order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
+    order = RunOrder(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
 
     def named(**settings: Any) -> str:
         return submit.named(order, BatchSettings(**settings), DeliverySettings())[0]
@@ -182,15 +182,15 @@ def test_a_name_says_which_run_it_is(tmp_path: Path, noted: Path, monkeypatch: p
     assert not (tmp_path / "out").exists()
 
 
-def _seen(path: Path) -> list[Source]:
-    return [Source(str(path), "jsonl", "", path.stat().st_size, f"{path.stat().st_size} bytes")]
+def _seen(path: Path) -> list[SourceFile]:
+    return [SourceFile(str(path), "jsonl", "", path.stat().st_size, f"{path.stat().st_size} bytes")]
 
 
 def test_a_finished_run_answers_to_its_job_alone(tmp_path: Path, noted: Path) -> None:
     """Told with another setting it is another run, and refused in this place."""
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x"}\n')
     run(noted, tmp_path / "a.jsonl", tmp_path / "out")
-    order = Order(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
+    order = RunOrder(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
 
     assert main(["batch", "job", Job(order, BatchSettings()).to_json()]) == 0
     assert main(["batch", "job", Job(order, BatchSettings(columns=("id",))).to_json()]) == 3

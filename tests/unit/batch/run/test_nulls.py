@@ -14,7 +14,7 @@ import pytest
 from tests.support.batch_runs import answers, quarantined, run
 from tests.support.bundles import contract, field
 
-from fivefold.batch.engine.ray_data import GIVEN, _arrays, _columns, _Head, _piece_table, _pieces
+from fivefold.batch.engine.ray_data import GIVEN, _arrays, _chunk_table, _ChunkHead, _chunks, _columns
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.readers.records import Records
 
@@ -107,7 +107,7 @@ def test_null_travels_as_an_arrow_null(told: Path) -> None:
     """Between the stages of the second engine a column keeps its nulls, with the values beside them."""
     columns = Records(CONTRACT.inputs).read(ROWS).accept()
     arrays = _arrays(CONTRACT.inputs, GIVEN, columns)
-    table = _piece_table(0, np.arange(len(ROWS)), _Head("f", [], {}), arrays)
-    ((_, _, rows),) = _pieces(table)
+    table = _chunk_table(0, np.arange(len(ROWS)), _ChunkHead("f", [], {}), arrays)
+    ((_, _, rows),) = _chunks(table)
 
     assert _columns(CONTRACT.inputs, GIVEN, rows).equals(columns)

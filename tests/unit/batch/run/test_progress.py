@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ from fivefold.batch.output.ledger import Ledger
 from fivefold.batch.plan import planning as planning
 from fivefold.batch.plan.planning import Plan
 from fivefold.batch.run.progress import Metrics, Progress, State, bar, clock, state
-from fivefold.batch.storage.storage import Directory
+from fivefold.batch.storage.output_storage import DirectoryStorage
 
 
 class Terminal(io.StringIO):
@@ -31,7 +32,7 @@ def finished(tmp_path: Path, noted: Path) -> Plan:
     """The plan of a run that is done, in `out`."""
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x"}\n' * 9 + '{"a": 999, "note": "x"}\n')
     run(noted, tmp_path / "a.jsonl", tmp_path / "out", max_bad_fraction=1)
-    plan = Ledger(Directory(str(tmp_path / "out"))).plan()
+    plan = Ledger(DirectoryStorage(str(tmp_path / "out"))).plan()
     assert plan is not None
     return plan
 
@@ -45,12 +46,12 @@ def test_a_plan_that_was_kept_is_the_plan(finished: Plan) -> None:
 
 def test_lines_elsewhere_and_a_bar_on_a_terminal(tmp_path: Path, finished: Plan) -> None:
     """The same facts."""
-    records = Ledger(Directory(str(tmp_path / "out"))).records(finished)
+    records = Ledger(DirectoryStorage(str(tmp_path / "out"))).records(finished)
     plain, terminal = io.StringIO(), Terminal()
     for out in (plain, terminal):
         progress = Progress(finished, out)
         progress.event("started", rows=10)
-        progress.tell(records, last=True)
+        progress.show(records, last=True)
 
     first, last = map(json.loads, plain.getvalue().splitlines())
     assert first == {"event": "started", "run_id": finished.run_id[:16], "rows": 10}
@@ -68,7 +69,7 @@ def test_the_time_that_is_left() -> None:
 
 def test_speed_is_of_this_start(tmp_path: Path, finished: Plan) -> None:
     """What an earlier one has done is done."""
-    records = Ledger(Directory(str(tmp_path / "out"))).records(finished)
+    records = Ledger(DirectoryStorage(str(tmp_path / "out"))).records(finished)
 
     assert state(finished, records, 0, 2.0).rows_per_second == 0
     assert state(finished, records, 10, 2.0).rows_per_second == 5
@@ -76,7 +77,7 @@ def test_speed_is_of_this_start(tmp_path: Path, finished: Plan) -> None:
 
 def test_metrics_go_to_a_file_or_a_gateway(tmp_path: Path, finished: Plan) -> None:
     """Under the names of all patterns; a gateway that is not there fails nothing."""
-    records = Ledger(Directory(str(tmp_path / "out"))).records(finished)
+    records = Ledger(DirectoryStorage(str(tmp_path / "out"))).records(finished)
     pushed: list[tuple[str, str, str]] = []
 
     class Gateway(BaseHTTPRequestHandler):
@@ -94,13 +95,13 @@ def test_metrics_go_to_a_file_or_a_gateway(tmp_path: Path, finished: Plan) -> No
     thread.start()
     try:
         for target in (str(tmp_path / "batch.prom"), f"http://127.0.0.1:{server.server_port}"):
-            Metrics(finished, target).tell(state(finished, records, 10, 1.0), last=True)
+            Metrics(finished, target).show(state(finished, records, 10, 1.0), last=True)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     gone = Metrics(finished, f"http://127.0.0.1:{server.server_port}")
-    gone.tell(state(finished, records, 10, 1.0), last=True)
+    gone.show(state(finished, records, 10, 1.0), last=True)
 
     text = (tmp_path / "batch.prom").read_text()
     assert 'fivefold_rows_total{model="noted",outcome="scored",pattern="batch",version="1"} 9.0' in text
@@ -108,3 +109,21 @@ def test_metrics_go_to_a_file_or_a_gateway(tmp_path: Path, finished: Plan) -> No
     assert [path for path, _, _ in pushed] == [f"/metrics/job/batch-{finished.run_id[:16]}"]
     assert pushed[0][2] == text
     assert gone.failed
+
+
+def test_metrics_that_do_not_arrive_are_reported(tmp_path: Path, finished: Plan) -> None:
+    """Once for as long as the reason is the same; the run goes on."""
+    records = Ledger(DirectoryStorage(str(tmp_path / "out"))).records(finished)
+    with socket.socket() as bound:
+        # Bound and not listening: nobody is there, and nobody else can be.
+        bound.bind(("127.0.0.1", 0))
+        out = io.StringIO()
+        progress = Progress(finished, out, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        for _ in range(3):
+            progress.show(records, last=True)
+
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    (failed,) = [event for event in events if event["event"] == "metrics_failed"]
+    assert "refused" in failed["reason"]
+    assert "127.0.0.1" in failed["reason"]
+    assert [event["event"] for event in events].count("progress") == 3

@@ -17,14 +17,14 @@ import pytest
 from tests.support.batch_runs import answers, files, quarantined, records, run
 from tests.support.bundles import write_python, write_sum
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order, score
+from fivefold.batch.run.execute import RunOrder, score
 from fivefold.batch.tools.status import status
 from fivefold.batch.work import fragment_scorer as scoring
-from fivefold.batch.work.task import Outcome
+from fivefold.batch.work.task import FragmentOutcome
 from fivefold.core.errors import ContractInvalid, FivefoldError, Interrupted, NotFound, ProtocolError, RunFailed
 
 
@@ -98,13 +98,13 @@ def test_the_same_run_twice_is_byte_identical(tmp_path: Path, noted: Path, data:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*")} == before
 
 
-class Mortal(Alone):
-    """A crew whose worker dies over some fragments."""
+class Mortal(Inline):
+    """Inline work whose worker dies over some fragments."""
 
     deaths: dict[int, int] = {}
     given = 0
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, Outcome | None]]:
+    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:
         """Die instead of working, as often as it is said for this fragment."""
         if self._work is not None and type(self).deaths.get(self._work[0].range.row, 0):
             type(self).deaths[self._work[0].range.row] -= 1
@@ -114,10 +114,10 @@ class Mortal(Alone):
         yield from super().wait(seconds)
 
 
-def go(noted: Path, data: Path, output: Path, crew: Any = Alone, **settings: Any) -> Any:
-    """A run with a crew, and small fragments."""
-    order = Order(str(noted), (str(data),), str(output))
-    return score(order, BatchSettings(fragment_bytes=1000, **settings), out=io.StringIO(), crew=crew)
+def go(noted: Path, data: Path, output: Path, actors: Any = Inline, **settings: Any) -> Any:
+    """A run with these workers, and small fragments."""
+    order = RunOrder(str(noted), (str(data),), str(output))
+    return score(order, BatchSettings(fragment_bytes=1000, **settings), out=io.StringIO(), actors=actors)
 
 
 def test_a_run_that_stopped_goes_on(tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +147,25 @@ def test_a_run_that_stopped_goes_on(tmp_path: Path, noted: Path, data: Path, mon
     assert result.report["resumed_rows"] > 0
     assert result.scored_now == 3000 - result.report["resumed_rows"]
     assert status(str(tmp_path / "out")).state == "published"
+
+
+def test_a_start_that_finds_all_done_has_not_worked(
+    tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start has done every fragment between this one's plan and its first worker."""
+    real = Inline.start
+
+    def overtaken(self: Inline, count: int) -> None:
+        monkeypatch.setattr(Inline, "start", real)
+        go(noted, data, tmp_path / "out")
+        for name in ("run.json", "_SUCCESS"):
+            (tmp_path / "out" / name).unlink()
+        real(self, count)
+
+    monkeypatch.setattr(Inline, "start", overtaken)
+    report = go(noted, data, tmp_path / "out").report
+
+    assert (report["rows"], report["working_seconds"], report["rows_per_second"]) == (3000, 0, 0)
 
 
 def test_what_dies_before_its_record_has_not_happened(
@@ -190,7 +209,7 @@ def test_a_worker_that_dies_is_replaced(
     """Its fragment is done by another one; the record says which attempt it was."""
     monkeypatch.setattr(Mortal, "deaths", {0: 2})
 
-    go(noted, data, tmp_path / "out", crew=Mortal)
+    go(noted, data, tmp_path / "out", actors=Mortal)
 
     assert sorted({record.attempt for record in records(tmp_path / "out")}) == [1, 3]
 
@@ -202,7 +221,7 @@ def test_a_fragment_that_kills_its_workers_ends_the_run(
     monkeypatch.setattr(Mortal, "deaths", {500: 99})
 
     with pytest.raises(RunFailed, match="3 workers died over fragment") as lost:
-        go(noted, data, tmp_path / "out", crew=Mortal)
+        go(noted, data, tmp_path / "out", actors=Mortal)
 
     assert lost.value.code == "worker_lost"
     assert lost.value.path.endswith((".csv", ".jsonl", ".parquet"))
@@ -440,14 +459,14 @@ def test_an_input_that_changes_under_a_run_is_noticed(
     tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its fragments would not be those of the plan."""
-    real = Alone.hire
+    real = Inline.start
 
-    def changing(self: Alone, count: int) -> None:
+    def changing(self: Inline, count: int) -> None:
         shutil.copy(data / "a.csv", tmp_path / "copy.csv")
         (data / "a.csv").write_text("a,note\n1,x\n")
         real(self, count)
 
-    monkeypatch.setattr(Alone, "hire", changing)
+    monkeypatch.setattr(Inline, "start", changing)
     with pytest.raises(RunFailed, match="changed since the run was planned") as changed:
         run(noted, data, tmp_path / "out")
     assert changed.value.path == str(data / "a.csv")

@@ -15,8 +15,8 @@ from tests.support import s3_server
 from tests.support.batch_runs import answers, run
 from tests.unit.batch.conftest import STORES
 
+from fivefold.batch.storage.output_storage import BucketStorage
 from fivefold.batch.storage.sources import find
-from fivefold.batch.storage.storage import Bucket
 from fivefold.core.errors import NotFound, RunFailed
 
 
@@ -43,7 +43,7 @@ def data(root: str, tmp_path: Path) -> Path:
     (home / "b.jsonl").write_text("".join(json.dumps({"a": row % 110, "note": "x"}) + "\n" for row in range(2000)))
     table = pa.table({"a": [float(row % 90) for row in range(2000)], "note": ["x"] * 2000})
     pq.write_table(table, home / "c.parquet", row_group_size=500)
-    store = Bucket(f"{root}/in", clear=True)
+    store = BucketStorage(f"{root}/in", allow_http=True)
     for path in home.iterdir():
         copy = tmp_path / "copy"
         shutil.copy(path, copy)
@@ -58,7 +58,7 @@ def test_a_run_from_objects_to_objects(root: str, data: Path, noted: Path, tmp_p
     again = run(noted, f"{root}/in/*", f"{root}/out", store_http=True, **settings)
     run(noted, data, tmp_path / "out", **settings)
 
-    store = Bucket(f"{root}/out", clear=True)
+    store = BucketStorage(f"{root}/out", allow_http=True)
     assert store.read("_SUCCESS") == b""
     assert (result.report["rows"], result.report["scored"]) == (6000, 6000 - result.report["quarantined"])
     assert result.report["quarantined"] == 2000 // 110 * 9
@@ -72,7 +72,7 @@ def test_a_run_from_objects_to_objects(root: str, data: Path, noted: Path, tmp_p
 
 def test_a_name_is_given_once_there_too(root: str, data: Path) -> None:
     """By the store."""
-    store = Bucket(f"{root}/once", clear=True)
+    store = BucketStorage(f"{root}/once", allow_http=True)
 
     assert store.create("_ledger/x.json", b"first")
     assert not store.create("_ledger/x.json", b"second")
@@ -87,7 +87,7 @@ if "s3" in STORES:  # the server of the other one takes no parts
     def test_a_large_file_goes_up_in_parts(root: str, tmp_path: Path) -> None:
         """And is one object after the last of them."""
         (tmp_path / "large").write_bytes(large := bytes(range(256)) * 50_000)
-        store = Bucket(f"{root}/large", clear=True)
+        store = BucketStorage(f"{root}/large", allow_http=True)
         store.put(tmp_path / "large", "one")
 
         assert store.read("one") == large
@@ -96,22 +96,22 @@ if "s3" in STORES:  # the server of the other one takes no parts
 
 def test_an_object_that_is_replaced_is_noticed(root: str, data: Path, tmp_path: Path) -> None:
     """Each read asks for the version that was planned, and sees whether it got it where the server ignores that."""
-    (source,) = find([f"{root}/in/a.csv"], clear=True)
-    store = Bucket(f"{root}/in", clear=True)
+    (source,) = find([f"{root}/in/a.csv"], allow_http=True)
+    store = BucketStorage(f"{root}/in", allow_http=True)
     (tmp_path / "other").write_text("a,note\n" + "9,y\n" * 9000)
     store.put(tmp_path / "other", "a.csv")
 
-    with pytest.raises(RunFailed, match="changed since the run was planned"), source.open(clear=True) as stream:
+    with pytest.raises(RunFailed, match="changed since the run was planned"), source.open(allow_http=True) as stream:
         stream.read()
 
 
 def test_what_is_not_there(root: str, data: Path) -> None:
     """Named as it was asked for."""
     with pytest.raises(NotFound, match=rf"no file matches {root}/none/\*"):
-        find([f"{root}/none/*"], clear=True)
+        find([f"{root}/none/*"], allow_http=True)
     nowhere = root.replace("data", "nowhere")
     with pytest.raises(RunFailed, match=nowhere) as refused:
-        find([f"{nowhere}/*.csv"], clear=True)
+        find([f"{nowhere}/*.csv"], allow_http=True)
     assert refused.value.code == "storage_failed"
 
 

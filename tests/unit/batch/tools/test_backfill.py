@@ -58,7 +58,7 @@ def work(code: str, *names: str, output: str = "elsewhere/{ds}", **more: Any) ->
         partition="ds",
         max_parallel=2,
         only_missing=True,
-        clear=False,
+        allow_http=False,
         log=io.StringIO(),
         **more,
     )

@@ -14,9 +14,9 @@ from loadtest.batch import faults, finding, injected, outputs
 from loadtest.batch.fault_kinds import KEY, Fault, FaultyFiles
 from loadtest.batch.finding import Comparison
 
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Order, score
+from fivefold.batch.run.execute import RunOrder, score
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -83,7 +83,9 @@ def test_a_run_finds_every_fault_where_it_is_and_answers_all_else(format: str, b
 
     # Parquet's faults include a row group that cannot be read, which stops a run unless it is allowed.
     settings = BatchSettings(columns=(KEY,), fragment_bytes=16 * 1024, allow_torn=format == "parquet")
-    result = score(Order(str(bundle), (str(files.directory),), str(output)), settings, out=io.StringIO(), crew=Alone)
+    result = score(
+        RunOrder(str(bundle), (str(files.directory),), str(output)), settings, out=io.StringIO(), actors=Inline
+    )
 
     compared = finding.look(files, output)
     assert compared.differences() == []

@@ -1,4 +1,4 @@
-"""Directories as output places."""
+"""Directories as storage of an output."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from fivefold.batch.storage.storage import Directory, storing
+from fivefold.batch.storage.output_storage import DirectoryStorage, storing
 from fivefold.core.errors import RunFailed
 
 
 def test_a_name_is_given_once(tmp_path: Path) -> None:
     """Of many who create it at once, one succeeds, and it is whole."""
-    place = Directory(str(tmp_path / "out"))
+    storage = DirectoryStorage(str(tmp_path / "out"))
     won: list[int] = []
     start = threading.Barrier(8)
 
     def create(number: int) -> None:
         start.wait()
-        if place.create("_ledger/x.json", str(number).encode() * 1000):
+        if storage.create("_ledger/x.json", str(number).encode() * 1000):
             won.append(number)
 
     threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
@@ -29,17 +29,17 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
 
-    assert place.read("_ledger/x.json") == str(won[0]).encode() * 1000
+    assert storage.read("_ledger/x.json") == str(won[0]).encode() * 1000
     assert len(won) == 1
-    assert place.names("_ledger") == ["x.json"]
+    assert storage.names("_ledger") == ["x.json"]
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     """Is nothing, and no error."""
-    place = Directory(str(tmp_path / "none"))
+    storage = DirectoryStorage(str(tmp_path / "none"))
 
-    assert place.read("run.json") is None
-    assert place.names("_ledger") == []
+    assert storage.read("run.json") is None
+    assert storage.names("_ledger") == []
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(RunFailed, match="file/out") as refused:
-        Directory(str(tmp_path / "file" / "out")).create("x", b"")
+        DirectoryStorage(str(tmp_path / "file" / "out")).create("x", b"")
     assert refused.value.code == "storage_failed"
 
 

@@ -23,8 +23,8 @@ from fivefold.stores import object_store
 UNFINISHED = "_temporary"
 
 
-class Place(Protocol):
-    """An output place; names are relative, with `/`. All methods raise `RunFailed` `storage_failed`."""
+class Storage(Protocol):
+    """Where an output lies; names are relative, with `/`. All methods raise `RunFailed` `storage_failed`."""
 
     url: str
 
@@ -47,12 +47,12 @@ class Place(Protocol):
         """A directory for unfinished files from which `put` takes them."""
 
 
-def place(url: str, *, clear: bool = False) -> Place:
-    """The place that a path or URL names."""
-    return Bucket(url, clear) if object_store.is_remote(url) else Directory(url)
+def open_storage(url: str, *, allow_http: bool = False) -> Storage:
+    """The storage that a path or URL names."""
+    return BucketStorage(url, allow_http) if object_store.is_remote(url) else DirectoryStorage(url)
 
 
-class Directory:
+class DirectoryStorage:
     """A directory on this machine, or on a disk that all machines of a cluster share."""
 
     def __init__(self, url: str) -> None:
@@ -117,15 +117,15 @@ class Directory:
             return _Unfinished(home)
 
 
-class Bucket:
+class BucketStorage:
     """A prefix in an object store, where a put is atomic; unfinished files lie in the machine's temporary directory."""
 
-    def __init__(self, url: str, clear: bool) -> None:
+    def __init__(self, url: str, allow_http: bool) -> None:
         self.url = url.rstrip("/")
         self._prefix = object_store.split(self.url)[2]
         with object_store.speaking_of(self.url):
-            self._store = object_store.store(url, clear)
-        self._clear = clear
+            self._store = object_store.store(url, allow_http)
+        self._allow_http = allow_http
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
@@ -169,7 +169,7 @@ class Bucket:
         url = f"{self.url}/{name}"
         with object_store.speaking_of(url):
             size = self._store.head(self._key(name))["size"]
-        return io.BufferedReader(object_store.ObjectFile(url, size, None, self._clear), object_store.READ_BYTES)
+        return io.BufferedReader(object_store.ObjectFile(url, size, None, self._allow_http), object_store.READ_BYTES)
 
     def scratch(self) -> Scratch:
         """A directory for temporary files on this machine."""
