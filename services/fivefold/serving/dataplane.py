@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from fivefold.core.check.findings import Reading
-    from fivefold.core.telemetry import Lane, Telemetry
+    from fivefold.core.telemetry import Counters, Telemetry
     from fivefold.guard import Guard
     from fivefold.serving.http.origins import Origins
     from fivefold.serving.settings import OnlineSettings
@@ -194,19 +194,19 @@ class Serving:
         span: Span | None,
     ) -> None:
         if model is None:
-            lane: Lane = self.telemetry.lane(call.transport)
+            counters: Counters = self.telemetry.counters(call.transport)
             rows = 0
         else:
-            lane = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
+            counters = self.telemetry.counters(call.transport, model.name, model.version, model.bundle.digest)
             rows = work.rows if work else 0
             if rows:
-                lane.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
+                counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
             _count(model.statistics, work, code, call.started)
         if work is not None and work.scored:
-            lane.score_seconds.observe(work.scored - work.scoring)
+            counters.score_seconds.observe(work.scored - work.scoring)
         trace_id = call.traceparent[3:35] if call.traceparent else ""
         self.telemetry.finished(
-            lane, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error
+            counters, code, started=call.started, request_id=call.request_id, rows=rows, trace_id=trace_id, error=error
         )
         if span is not None:
             self.telemetry.end_span(span, work.stages() if work else (), code)
