@@ -200,6 +200,6 @@ def _source(field: Field, values: Any, nulls: Array | None) -> Array:
     try:
         out[:] = values.to_pylist()
     except UnicodeDecodeError:
-        # A file may call text what is none: as bytes, each cell is told apart by the law.
+        # A file may call text what is none: as bytes, each cell is told apart by the rules.
         out[:] = values.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
     return out
