@@ -102,7 +102,6 @@ def _rules_cell(field: Any) -> str:
 
 
 def add_contract(commands: Any) -> None:
-    """Add `contract` and its commands."""
     group = add_group(
         commands,
         "contract",

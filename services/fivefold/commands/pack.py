@@ -117,7 +117,6 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def add_pack(commands: Any) -> None:
-    """Add `pack`."""
     pack = add(
         commands,
         "pack",
@@ -198,7 +197,6 @@ def add_pack(commands: Any) -> None:
 
 
 def add_demo(commands: Any) -> None:
-    """Add `demo`."""
     demo = add(
         commands,
         "demo",

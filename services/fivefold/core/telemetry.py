@@ -68,7 +68,6 @@ class Times:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One more duration."""
         self.counts[bisect_left(SECONDS, seconds)] += 1
         self.sum += seconds
 

@@ -37,7 +37,6 @@ class Arrow:
         return [name for name in names if name not in known]
 
     def read(self, batch: pa.RecordBatch) -> Reading:
-        """Read one batch."""
         rows = batch.num_rows
         findings = Findings(self.fields, rows)
         names = batch.schema.names
