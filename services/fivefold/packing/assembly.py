@@ -182,7 +182,7 @@ def pack(
         outputs=outputs,
         warnings=(*described.warnings, *packed_contract.warnings(), *lints),
         notes=(*(found.notes if found else ()), *_about(given), *kept.notes, *trial.notes),
-        tried=choice.told(),
+        tried=choice.describe(),
         drafted=drafted,
         libraries=dict(described.facts),
     )

@@ -98,7 +98,7 @@ class Trials:
 
     def __init__(self, source: Any, reading: SourceOptions | None = None) -> None:
         warned = recognise(source, reading)
-        self._source: SourceModel | PythonSource | WrappedSource = warned.original
+        self._source: SourceModel | PythonSource | WrappedSource = warned.source
         self._warnings = warned.warnings
         self._task: TrialTask | None = None
 
@@ -153,14 +153,14 @@ class Trials:
         bound = {item.model_output for item in binding.outputs}
         asked = [port for port in ports[1] if port.name in bound]
 
-        def original(columns: Columns) -> Columns:
+        def source_answers(columns: Columns) -> Columns:
             named = source.answers(columns, binding, asked)
             return _picked(contract, binding, named, columns.rows)
 
         # The original first: a row that it cannot answer is no fault of the conversion.
-        want = original(task.probe)
+        want = source_answers(task.probe)
         tied = source.undecided(task.probe, task.tolerance)
-        _independent("the original model", task, want, original, tied)
+        _independent("the original model", task, want, source_answers, tied)
         try:
             with self._scorer({MODEL: raw}, "onnx", binding, None) as scorer:
                 got = answers(scorer, task.probe)
@@ -199,14 +199,14 @@ class Trials:
         task = self._given()
         contract, model = task.contract, source.files
 
-        def original(columns: Columns) -> Columns:
+        def source_answers(columns: Columns) -> Columns:
             try:
                 return check_outputs(contract.outputs, source.answers(columns), columns.rows)
             except ModelFailed as err:
                 raise leaves(err, "the original model") from err
 
-        want = original(task.probe)
-        trial = Trial(plan, "", source.said(), model, None, measure.compare(contract.outputs, want, want))
+        want = source_answers(task.probe)
+        trial = Trial(plan, "", source.describe(), model, None, measure.compare(contract.outputs, want, want))
         trial = replace(trial, frame=source.frame, packages=source.packages)
         with self._apart(), self._scorer(model, "python", None, source.entry, trial) as scorer:
             given = Records(contract.inputs).read(task.probe.to_records()).accept()
@@ -214,7 +214,7 @@ class Trials:
             got = Records(contract.outputs).read(got.to_records()).accept()
             tied = source.undecided(task.probe, task.tolerance)
             _independent("the packed model", task, got, lambda columns: answers(scorer, columns), tied)
-        _independent("the original model", task, want, original, tied)
+        _independent("the original model", task, want, source_answers, tied)
         return replace(trial, difference=measure.compare(contract.outputs, want, got))
 
     def _apart(self) -> contextlib.AbstractContextManager[None]:
