@@ -203,7 +203,6 @@ class Client(_Calls):
         return self._perform(self._dialect.ready(model, self._options(None, None)))
 
     def close(self) -> None:
-        """Close the connections."""
         self._transport.close()
 
     def __enter__(self) -> Client:
@@ -286,7 +285,6 @@ class AsyncClient(_Calls):
         return await self._perform(self._dialect.ready(model, self._options(None, None)))
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncClient:

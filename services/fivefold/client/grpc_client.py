@@ -130,7 +130,6 @@ class GrpcDialect:
         outputs: Sequence[str] | None,
         options: CallOptions,
     ) -> Attempts[tuple[dict[str, Array], dict[str, Any]]]:
-        """Arrays in, arrays out."""
         reply = yield from self._infer(model, version, arrays, outputs, options)
         return _tensors(reply, outputs or ())
 
@@ -174,14 +173,12 @@ class GrpcDialect:
         return found
 
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
-        """The repository index."""
         reply = yield from _call(
             "RepositoryIndex", message("RepositoryIndexRequest")(), "RepositoryIndexResponse", options
         )
         return [{"name": item.name, "version": item.version, "state": item.state} for item in reply.body.models]
 
     def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]:
-        """One question, asked once."""
         name = "ServerReady" if model is None else "ModelReady"
         request = message(f"{name}Request")() if model is None else message(f"{name}Request")(name=model)
         try:

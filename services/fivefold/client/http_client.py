@@ -30,7 +30,6 @@ _STATUS = {
 
 
 def get(path: str, headers: dict[str, str], timeout: float) -> Send:
-    """A plain GET."""
     return Send(path, b"", headers, timeout, "GET")
 
 
@@ -41,7 +40,6 @@ def model_path(prefix: str, model: str, version: str | None) -> str:
 
 
 def predict(model: str, version: str | None, records: Sequence[Any], headers: dict[str, str], timeout: float) -> Send:
-    """A V1 prediction."""
     body = msgspec.json.encode({"instances": records}, enc_hook=_plain)
     head = {"content-type": "application/json", **headers}
     return Send(f"{model_path('v1', model, version)}:predict", body, head, timeout)
@@ -123,7 +121,6 @@ def read_predictions(reply: ServerReply, rows: int) -> tuple[list[Any], dict[str
 
 
 def read_index(reply: ServerReply) -> list[dict[str, Any]]:
-    """The repository index."""
     found = read_json(reply)
     with _reading(reply):
         if not isinstance(found, list) or not all(isinstance(item, dict) and "name" in item for item in found):
@@ -204,7 +201,6 @@ class HttpDialect:
     def predict(
         self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
     ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]:
-        """Records in, records out."""
         return (
             yield from call(
                 lambda left: predict(model, version, records, options.sent(left), left),
@@ -221,7 +217,6 @@ class HttpDialect:
         outputs: Sequence[str] | None,
         options: CallOptions,
     ) -> Attempts[tuple[dict[str, Array], dict[str, Any]]]:
-        """Arrays in, arrays out."""
         return (
             yield from call(
                 lambda left: infer(model, version, arrays, outputs, options.sent(left), left),
@@ -236,7 +231,6 @@ class HttpDialect:
         return (yield from call(lambda left: get(path, options.sent(left), left), read_contract, options))
 
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
-        """The repository index."""
         return (
             yield from call(
                 lambda left: Send("/v2/repository/index", b"{}", _JSON | options.sent(left), left), read_index, options
@@ -244,7 +238,6 @@ class HttpDialect:
         )
 
     def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]:
-        """One question, asked once."""
         path = "/v2/health/ready" if model is None else f"{model_path('v2', model, None)}/ready"
         try:
             reply = yield get(path, options.sent(options.timeout), options.timeout)

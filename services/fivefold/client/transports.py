@@ -56,7 +56,6 @@ class HttpTransport:
             raise _no_reply(err, source) from err
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
 
@@ -76,7 +75,6 @@ class AsyncHttpTransport:
             raise _no_reply(err, source) from err
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
 
@@ -162,7 +160,6 @@ class GrpcTransport:
         return ServerReply(0, _metadata(done.trailing_metadata()), body, source)
 
     def close(self) -> None:
-        """Close the channel."""
         self._channel.close()
 
 
@@ -189,7 +186,6 @@ class AsyncGrpcTransport:
         return ServerReply(0, _metadata(await ongoing.trailing_metadata()), body, source)
 
     async def close(self) -> None:
-        """Close the channel."""
         await self._channel.close()
 
 

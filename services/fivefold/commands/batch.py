@@ -196,7 +196,6 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def add_batch(commands: Any) -> None:
-    """Add `batch` and its commands."""
     group = add_group(
         commands,
         "batch",

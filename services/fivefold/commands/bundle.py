@@ -131,7 +131,6 @@ def _bundle_fetch(arguments: argparse.Namespace) -> int | None:
 
 
 def add_bundle(commands: Any) -> None:
-    """Add `bundle` and its commands."""
     group = add_group(
         commands,
         "bundle",

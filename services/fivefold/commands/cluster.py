@@ -73,7 +73,6 @@ def _rayjob(arguments: argparse.Namespace) -> int:
 
 
 def add_cluster(commands: Any) -> None:
-    """Add `cluster`."""
     group = add_group(
         commands, "cluster", "what an installation does from inside of Kubernetes", "fivefold cluster secrets --help"
     )

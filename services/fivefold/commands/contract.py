@@ -58,17 +58,23 @@ def _contract_draft(arguments: argparse.Namespace) -> None:
 def _contract_show(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
 
-    law = contract_of(arguments.contract)
+    found = contract_of(arguments.contract)
     if arguments.json:
-        print_json(law.to_json())
+        print_json(found.to_json())
         return
-    print(f"{law.name}@{law.version}  sha256 {law.digest}")
-    if law.description:
-        print(law.description)
-    for side, fields in (("inputs", law.inputs), ("outputs", law.outputs)):
+    print(f"{found.name}@{found.version}  sha256 {found.digest}")
+    if found.description:
+        print(found.description)
+    for side, fields in (("inputs", found.inputs), ("outputs", found.outputs)):
         print(f"\n{side}")
         rows = [
-            [f.name, f.dtype + (str(list(f.shape)) if f.shape else ""), _law_of(f), f.unit or "", f.description or ""]
+            [
+                f.name,
+                f.dtype + (str(list(f.shape)) if f.shape else ""),
+                _rules_cell(f),
+                f.unit or "",
+                f.description or "",
+            ]
             for f in fields
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -76,11 +82,11 @@ def _contract_show(arguments: argparse.Namespace) -> None:
             print(
                 "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width).rstrip()
             )
-    for warning in law.warnings():
+    for warning in found.warnings():
         print(f"warning: {warning}")
 
 
-def _law_of(field: Any) -> str:
+def _rules_cell(field: Any) -> str:
     parts = []
     if field.minimum is not None or field.maximum is not None:
         low = "" if field.minimum is None else f"{field.minimum:g}"
@@ -96,7 +102,6 @@ def _law_of(field: Any) -> str:
 
 
 def add_contract(commands: Any) -> None:
-    """Add `contract` and its commands."""
     group = add_group(
         commands,
         "contract",

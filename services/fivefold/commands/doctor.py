@@ -60,7 +60,6 @@ def _print(group: str, findings: list[Finding]) -> None:
 
 
 def add_doctor(commands: Any) -> None:
-    """Add `doctor`."""
     doctor = add(
         commands,
         "doctor",

@@ -92,7 +92,6 @@ def _revoke(arguments: argparse.Namespace) -> int | None:
 
 
 def add_keys(commands: Any) -> None:
-    """Add `keys` and its commands."""
     group = add_group(
         commands,
         "keys",

@@ -117,7 +117,6 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def add_pack(commands: Any) -> None:
-    """Add `pack`."""
     pack = add(
         commands,
         "pack",
@@ -150,9 +149,9 @@ def add_pack(commands: Any) -> None:
         choices=("python",),
         help="keep the model's file as it is, wrapped in Python, and convert nothing: no browser, but every model",
     )
-    law = pack.add_mutually_exclusive_group()
-    law.add_argument("--contract", metavar="FILE", help="contract.json")
-    law.add_argument(
+    rules = pack.add_mutually_exclusive_group()
+    rules.add_argument("--contract", metavar="FILE", help="contract.json")
+    rules.add_argument(
         "--draft-from", metavar="DATA", help="without a contract: draft one from this .parquet, .csv or .jsonl"
     )
     add_selection(pack)
@@ -198,7 +197,6 @@ def add_pack(commands: Any) -> None:
 
 
 def add_demo(commands: Any) -> None:
-    """Add `demo`."""
     demo = add(
         commands,
         "demo",

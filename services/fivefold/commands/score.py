@@ -164,7 +164,6 @@ EXAMPLES = (
 
 
 def add_score(commands: Any) -> None:
-    """Add `score`."""
     parser = add(commands, "score", score, "score files into files, with every row accounted for", *EXAMPLES)
     add_what(parser)
     add_how(parser)

@@ -57,7 +57,6 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def add_serve(commands: Any) -> None:
-    """Add `serve`."""
     serve = add(
         commands,
         "serve",
@@ -121,7 +120,6 @@ def add_serve(commands: Any) -> None:
 
 
 def add_export(commands: Any) -> None:
-    """Add `export`."""
     export = add(
         commands,
         "export",

@@ -63,7 +63,6 @@ def add_group(commands: Any, name: str, about: str, *examples: str) -> Any:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 

@@ -68,7 +68,6 @@ class Times:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One more duration."""
         self.counts[bisect_left(SECONDS, seconds)] += 1
         self.sum += seconds
 
@@ -83,7 +82,7 @@ class Times:
         return list(zip((*map(floatToGoString, SECONDS), "+Inf"), totals, strict=True))
 
 
-class Lane:
+class Counters:
     """What one (model, version, transport) has done.
 
     These are plain numbers, since all requests of a process are counted by the one thread that its event loop runs on;
@@ -123,8 +122,8 @@ class Telemetry:
         self.tracer = tracer
         self.registry = registry = registry or CollectorRegistry()
         where = ["pattern", "model", "version"]
-        self._lanes: dict[tuple[str, str, str], Lane] = {}
-        registry.register(_Lanes(pattern, self._lanes))
+        self._counters: dict[tuple[str, str, str], Counters] = {}
+        registry.register(_CounterCollector(pattern, self._counters))
         self._inflight = Gauge("fivefold_inflight", "Requests in work.", ["pattern"], registry=registry)
         self._bundles = Gauge(
             "fivefold_bundle_info",
@@ -133,13 +132,13 @@ class Telemetry:
             registry=registry,
         )
 
-    def lane(self, transport: str, model: str = "", version: str = "", bundle: str = "") -> Lane:
+    def counters(self, transport: str, model: str = "", version: str = "", bundle: str = "") -> Counters:
         """The metrics of a model on a transport; without a model those of requests that never reached one."""
         key = (model, version, transport)
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(model, version, transport, bundle)
-        return lane
+        counters = self._counters.get(key)
+        if counters is None:
+            counters = self._counters[key] = Counters(model, version, transport, bundle)
+        return counters
 
     def inflight(self, current: Callable[[], float]) -> None:
         """Report the number of requests in work from `current` at every scrape."""
@@ -166,7 +165,7 @@ class Telemetry:
 
     def finished(
         self,
-        lane: Lane,
+        counters: Counters,
         code: str,
         *,
         started: float,
@@ -177,18 +176,18 @@ class Telemetry:
     ) -> None:
         """Count, time and log one request that ended now; `started` is on `time.perf_counter`, in seconds."""
         seconds = time.perf_counter() - started
-        lane.count(code)
-        lane.request_seconds.observe(seconds)
+        counters.count(code)
+        counters.request_seconds.observe(seconds)
         if code == HEALTHY and (not self.log_sample or random.random() >= self.log_sample):  # noqa: S311  # no secret
             return
         level = logging.INFO if code == HEALTHY else logging.ERROR if code in FAULTS else logging.WARNING
         line: dict[str, Any] = {
             "event": "request",
             "pattern": self.pattern,
-            "transport": lane.transport,
-            "model": lane.model,
-            "version": lane.version,
-            "bundle": lane.bundle,
+            "transport": counters.transport,
+            "model": counters.model,
+            "version": counters.version,
+            "bundle": counters.bundle,
             "code": code,
             "rows": rows,
             "milliseconds": round(seconds * 1000, 3),
@@ -226,12 +225,12 @@ class Telemetry:
         span.end()
 
 
-class _Lanes(Collector):
-    """The lanes as Prometheus metrics, made when they are scraped."""
+class _CounterCollector(Collector):
+    """The counters as Prometheus metrics, made when they are scraped."""
 
-    def __init__(self, pattern: str, lanes: Mapping[tuple[str, str, str], Lane]) -> None:
+    def __init__(self, pattern: str, counters: Mapping[tuple[str, str, str], Counters]) -> None:
         self._pattern = pattern
-        self._lanes = lanes
+        self._counters = counters
 
     def describe(self) -> Iterable[Metric]:
         """The metrics' names, for a registry that must not hold one twice."""
@@ -242,16 +241,16 @@ class _Lanes(Collector):
         requests, request_seconds, score_seconds, rows = families = self._families()
         scored: dict[tuple[str, str], Times] = {}
         done: dict[tuple[str, str, str], int] = {}
-        for lane in list(self._lanes.values()):
-            where = [self._pattern, lane.model, lane.version]
-            for code, count in list(lane.codes.items()):
-                requests.add_metric([*where, lane.transport, code], count)
-            asked = lane.request_seconds
-            request_seconds.add_metric([*where, lane.transport], asked.buckets(), asked.sum)
-            if lane.model:
-                scored.setdefault((lane.model, lane.version), Times()).add(lane.score_seconds)
-                for outcome, count in lane.rows.items():
-                    key = lane.model, lane.version, outcome
+        for counters in list(self._counters.values()):
+            where = [self._pattern, counters.model, counters.version]
+            for code, count in list(counters.codes.items()):
+                requests.add_metric([*where, counters.transport, code], count)
+            asked = counters.request_seconds
+            request_seconds.add_metric([*where, counters.transport], asked.buckets(), asked.sum)
+            if counters.model:
+                scored.setdefault((counters.model, counters.version), Times()).add(counters.score_seconds)
+                for outcome, count in counters.rows.items():
+                    key = counters.model, counters.version, outcome
                     done[key] = done.get(key, 0) + count
         for (model, version), times in scored.items():
             score_seconds.add_metric([self._pattern, model, version], times.buckets(), times.sum)

@@ -91,7 +91,6 @@ class ClusterReader:
         return bool(answer and answer.get("status", {}).get("allowed"))
 
     def close(self) -> None:
-        """Close the connections."""
         self._api.close()
 
     def _ask(self, method: str, path: str, query: list[tuple[str, str]], body: Any) -> Any:

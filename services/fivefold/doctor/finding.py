@@ -20,7 +20,6 @@ class Finding:
     help: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "name": self.name,
             "verdict": self.verdict,

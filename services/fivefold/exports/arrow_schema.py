@@ -1,4 +1,4 @@
-"""Arrow schemas of a contract's rows, with the whole law in the metadata.
+"""Arrow schemas of a contract's rows, with all rules in the metadata.
 
 Arrow says type, shape and nullability; the other rules stand as JSON under the metadata key `fivefold` of each field.
 Needs pyarrow. Reading batches under the contract is left to `fivefold.core.readers.arrow`.

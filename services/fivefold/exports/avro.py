@@ -2,7 +2,7 @@
 
 Defaults, aliases and nulls become Avro's own, so that schema resolution treats an old writer as the contract treats
 an old client; a string with an enum of legal symbols is an Avro enum. Names are legal under Avro; each field keeps
-its own law, with its real name, in the property `fivefold`, because Avro has no ranges, lengths or patterns. An
+its own rules, with its real name, in the property `fivefold`, because Avro has no ranges, lengths or patterns. An
 unsigned 64-bit integer is a decimal: Avro's long is signed.
 """
 

@@ -1,6 +1,6 @@
 """A contract drafted from data, for a person to edit.
 
-What the data shows becomes law: dtypes, ranges, the values of strings that repeat, nullability, array shapes. Data
+What the data shows becomes rules: dtypes, ranges, the values of strings that repeat, nullability, array shapes. Data
 shows neither units nor meaning nor the values that have not come yet, so the draft is a start and never the last
 word; what was decided on the way is said in notes. Reading tables is left to `fivefold.exports.sample_tables`, names to
 `fivefold.exports.sample_headers`, one field to `fivefold.exports.drafted_field`.
@@ -29,36 +29,6 @@ class Drafted:
     contract: Contract
     notes: tuple[str, ...]
     columns: Mapping[str, str]
-
-
-def draft(
-    data: Any,
-    name: str,
-    *,
-    outputs: Sequence[str | Field],
-    version: str = "1.0.0",
-    description: str | None = None,
-    target: str | Sequence[str] = (),
-    drop: Sequence[str] = (),
-    features: Sequence[str] | None = None,
-    margin: float = 0.0,
-    open_ranges: bool = False,
-    enums: Mapping[str, Sequence[Any]] | None = None,
-) -> Contract:
-    """The contract of `drafted`, for those who do not read its notes."""
-    return drafted(
-        data,
-        name,
-        outputs=outputs,
-        version=version,
-        description=description,
-        target=target,
-        drop=drop,
-        features=features,
-        margin=margin,
-        open_ranges=open_ranges,
-        enums=enums,
-    ).contract
 
 
 def drafted(

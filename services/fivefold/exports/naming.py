@@ -1,4 +1,4 @@
-"""Names and sentences that several formats share: legal identifiers without collisions, and a field's law as text.
+"""Names and sentences that several formats share: legal identifiers without collisions, and a field's rules as text.
 
 Contract names allow `.` and `-`; most languages do not. What a language calls a file or a type is left to its module.
 """
@@ -55,7 +55,7 @@ def identifiers(names: Iterable[str], *, key: Callable[[str], str] = str) -> dic
     return {name: out[name] for name in ordered}
 
 
-def law(field: Field) -> str:
+def rules(field: Field) -> str:
     """The field's limits in one line: `float64, 0 to 60 mm, nullable`; for a comment, never to be parsed."""
     parts = [field.dtype + "".join(f"[{size}]" for size in field.shape)]
     unit = f" {field.unit}" if field.unit else ""
@@ -92,9 +92,9 @@ def law(field: Field) -> str:
 
 
 def sentences(field: Field) -> list[str]:
-    """The field's description, if any, and its law, each without line breaks."""
+    """The field's description, if any, and its rules, each without line breaks."""
     description = " ".join((field.description or "").split())
-    return [line for line in (description, " ".join(law(field).split())) if line]
+    return [line for line in (description, " ".join(rules(field).split())) if line]
 
 
 def text(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -108,19 +108,9 @@ def _index(table: pa.Table) -> dict[str, str]:
 def _csv(path: Path, delimiter: str) -> Table:
     """CSV as the contract spells it, and what other writers mean: only an empty unquoted cell is null by itself."""
     import pyarrow as pa
-    from pyarrow import csv
 
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as reader:
-        headers = reader.schema.names
-    refuse_doubled(headers)
-    convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(headers, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    table = csv_texts(path, delimiter, refuse_doubled)
+    headers = table.column_names
     arrays, notes = {}, {}
     for header in headers:
         arrays[header], notes[header] = sample_cells.typed(table.column(header).combine_chunks(), header)
@@ -130,6 +120,25 @@ def _csv(path: Path, delimiter: str) -> Table:
     if headers and not headers[0] and _counts(arrays[""]):
         index[""] = "the first column has no header and counts the rows: left out, pandas writes its index so"
     return Table(pa.table(list(arrays.values()), list(arrays)), notes, index)
+
+
+def csv_texts(path: Path, delimiter: str, check: Callable[[Sequence[str]], None] | None = None) -> pa.Table:
+    """The cells of a CSV as texts, an empty unquoted one as null; `check` sees the headers before a row is read."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as reader:
+        headers = reader.schema.names
+    if check is not None:
+        check(headers)
+    convert = csv.ConvertOptions(
+        column_types=dict.fromkeys(headers, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    return csv.read_csv(path, parse_options=parse, convert_options=convert)
 
 
 def _counts(values: Any) -> bool:

@@ -111,21 +111,21 @@ def pack(
                 )
             tell("drafting a contract from the data")
             found = _draft(sandbox, described, draft_from, name or _stem(place), selection)
-            law = found.contract
+            packed_contract = found.contract
             drafted = place.parent / f"{place.name}.contract.json"
             drafted.parent.mkdir(parents=True, exist_ok=True)
-            drafted.write_bytes(law.to_bytes())
+            drafted.write_bytes(packed_contract.to_bytes())
         elif isinstance(contract, Contract):
-            law = contract
+            packed_contract = contract
         else:
-            law = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
+            packed_contract = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
         data = draft_from if golden_from is None else golden_from
-        given = None if data is None else golden.from_data(data, law)
-        asked = probe(law, given, f"{law.name}@{law.version}")
-        kept = keep(asked, law)
+        given = None if data is None else golden.from_data(data, packed_contract)
+        asked = probe(packed_contract, given, f"{packed_contract.name}@{packed_contract.version}")
+        kept = keep(asked, packed_contract)
         with tempfile.TemporaryDirectory(prefix="fivefold-pack-") as scratch:
             seen = frames.seen(draft_from, golden_from)
-            task = TrialTask(law, Bind.parse(bind, law), asked, allowed, Path(scratch), seen)
+            task = TrialTask(packed_contract, Bind.parse(bind, packed_contract), asked, allowed, Path(scratch), seen)
             choice = Choice.of(sandbox, task, described, tell)
             trial = choice.best
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
@@ -141,7 +141,7 @@ def pack(
         tell(f"writing {place}")
         bundle = Bundle.write(
             place,
-            contract=law,
+            contract=packed_contract,
             model=trial.model,
             runtime="python" if trial.binding is None else "onnx",
             golden=(kept.columns.to_records(), answers.to_records()),
@@ -157,7 +157,7 @@ def pack(
         _guarded(sandbox, "opening the bundle", "prove", place.resolve())
     if sign_key is not None:
         bundle = sign(place, sign_key)
-    inputs, outputs = _described(trial.binding, law)
+    inputs, outputs = _described(trial.binding, packed_contract)
     lints = graph.lints(graph.load(trial.model[MODEL], MODEL)) if MODEL in trial.model else []
     return PackReport(
         path=place,
@@ -166,7 +166,7 @@ def pack(
         digest=bundle.digest,
         kind=described.kind,
         runtime=bundle.manifest.runtime,
-        contract=f"{law.name}@{law.version}",
+        contract=f"{packed_contract.name}@{packed_contract.version}",
         tolerance=allowed,
         difference=trial.difference.largest,
         where=trial.difference.where,
@@ -180,9 +180,9 @@ def pack(
         signed=bundle.signed,
         inputs=inputs,
         outputs=outputs,
-        warnings=(*described.warnings, *law.warnings(), *lints),
+        warnings=(*described.warnings, *packed_contract.warnings(), *lints),
         notes=(*(found.notes if found else ()), *_about(given), *kept.notes, *trial.notes),
-        tried=choice.told(),
+        tried=choice.describe(),
         drafted=drafted,
         libraries=dict(described.facts),
     )
@@ -217,7 +217,7 @@ def _draft(
     if chosen["features"] is None and names is not None and set(names) <= set(source.arrow.column_names):
         left_out = {*chosen["drop"], *chosen["target"]}
         chosen["features"] = [column for column in names if column not in left_out]
-    inputs = draft.draft(source, name, outputs=[Field("asked", "float64")], **chosen)
+    inputs = draft.drafted(source, name, outputs=[Field("asked", "float64")], **chosen).contract
     legal = golden.from_data(data, inputs)
     # A model that stays as it is has no graph that says what else it may answer.
     rows = probe(inputs, legal, name).columns if described.wrapped else legal.pick(SAMPLE)
@@ -244,9 +244,9 @@ def _about(given: golden.LegalRows | None) -> list[str]:
     ]
 
 
-def _described(binding: Binding | None, law: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _described(binding: Binding | None, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if binding is None:
-        return tuple(f.name for f in law.inputs), tuple(f.name for f in law.outputs)
+        return tuple(f.name for f in contract.inputs), tuple(f.name for f in contract.outputs)
     inputs = []
     for given in binding.inputs:
         shown = ", ".join(given.fields[:4]) + (

@@ -31,7 +31,7 @@ class Attempt:
     trial: Trial | None
     reason: BundleInvalid | None
 
-    def told(self, asked: Probe) -> str:
+    def describe(self, asked: Probe) -> str:
         """The attempt as a line for people."""
         if self.trial is None:
             return f"{self.plan.name}: {self.reason}"
@@ -60,7 +60,7 @@ class Choice:
             began = time.monotonic()
             attempt = _attempt(sandbox, task, plan, described)
             attempts.append(attempt)
-            say(f"  {attempt.told(task.asked)} ({time.monotonic() - began:.1f} s)")
+            say(f"  {attempt.describe(task.asked)} ({time.monotonic() - began:.1f} s)")
             if attempt.trial is None:
                 continue
             if best is None or _better(attempt.trial.difference, best.difference):
@@ -73,9 +73,9 @@ class Choice:
             raise _too_far(best.difference, task, described, attempts)
         return cls(best, tuple(attempts), task.asked)
 
-    def told(self) -> tuple[str, ...]:
+    def describe(self) -> tuple[str, ...]:
         """Each attempt as a line for people."""
-        return tuple(attempt.told(self.asked) for attempt in self.attempts)
+        return tuple(attempt.describe(self.asked) for attempt in self.attempts)
 
 
 def _call(sandbox: Sandbox, stage: str, method: str, *arguments: Any) -> Any:
@@ -122,13 +122,13 @@ def _none(attempts: list[Attempt], asked: Probe) -> BundleInvalid:
     what a converter cannot do, and that before what only the runtime lacks for one of the ways; of several such reasons
     the last, whose way was the most general one."""
     reasons = [attempt.reason for attempt in attempts if attempt.reason is not None]
-    told = [reason for reason in reasons if not isinstance(reason, Unconverted)]
-    told = told or [reason for reason in reasons if not isinstance(reason, Unrunnable)] or reasons
-    last = told[-1]
+    reported = [reason for reason in reasons if not isinstance(reason, Unconverted)]
+    reported = reported or [reason for reason in reasons if not isinstance(reason, Unrunnable)] or reasons
+    last = reported[-1]
     if len({str(reason) for reason in reasons}) == 1:
         return last
     kind = Unconverted if isinstance(last, Unconverted) else BundleInvalid
-    tried = "; ".join(attempt.told(asked) for attempt in attempts if attempt.reason is not last)
+    tried = "; ".join(attempt.describe(asked) for attempt in attempts if attempt.reason is not last)
     return kind(last.message, path=last.path, help=f"{last.help or 'see what else was tried'} (tried: {tried})")
 
 
@@ -149,6 +149,6 @@ def _too_far(difference: Difference, task: TrialTask, described: Description, at
         who = "the converted model disagrees with the original"
         fix = "raise --tolerance where the difference is harmless"
         if len(attempts) > 1:
-            fix += f" (tried: {'; '.join(attempt.told(asked) for attempt in attempts)})"
+            fix += f" (tried: {'; '.join(attempt.describe(asked) for attempt in attempts)})"
     kind = BundleInvalid if described.entry is not None else Unconverted
     return kind(f"{who}: {'; '.join(parts)}{_place(difference, asked)}", help=fix)

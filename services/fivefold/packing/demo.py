@@ -94,8 +94,8 @@ def demo(directory: str | Path, *, force: bool = False, say: Callable[[str], Non
     """
     target = Path(directory)
     say = say or (lambda _line: None)
-    law = contract()
-    if not force and (standing := _standing(target, law)) is not None:
+    wanted = contract()
+    if not force and (standing := _standing(target, wanted)) is not None:
         accuracy = standing.manifest.created_from.get("holdout_accuracy")
         say(f"{target} holds the demo model already (holdout accuracy {accuracy}); --force trains it anew")
         return target
@@ -108,20 +108,20 @@ def demo(directory: str | Path, *, force: bool = False, say: Callable[[str], Non
     from fivefold.packing.assembly import pack
 
     facts = {"data": "scikit-learn breast cancer (569 x 30)", "holdout_accuracy": accuracy, "holdout_rows": len(truth)}
-    report = pack(model, law, target, golden_from=inputs, facts=facts)
+    report = pack(model, wanted, target, golden_from=inputs, facts=facts)
     for line in report.lines():
         say(line)
     return target
 
 
-def _standing(target: Path, law: Contract) -> Bundle | None:
+def _standing(target: Path, wanted: Contract) -> Bundle | None:
     if not target.exists():
         return None
     try:
         found = Bundle.open(target)
     except BundleInvalid:
         return None
-    return found if found.name == NAME and found.contract.digest == law.digest else None
+    return found if found.name == NAME and found.contract.digest == wanted.digest else None
 
 
 def _train() -> tuple[Any, Any, Any]:

@@ -37,9 +37,9 @@ class Kept:
     notes: tuple[str, ...] = ()
 
 
-def keep(probe: Probe, law: Contract) -> Kept:
+def keep(probe: Probe, contract: Contract) -> Kept:
     """1 to 256 golden rows: at least 32 unless rows are large, 64 where all are made, otherwise of the data first."""
-    affordable = max(GOLDEN_BYTES // _json_bytes((*law.inputs, *law.outputs)), 2)
+    affordable = max(GOLDEN_BYTES // _json_bytes((*contract.inputs, *contract.outputs)), 2)
     notes = [] if affordable >= GOLDEN_LEAST else [f"rows are large: {affordable} golden rows are kept"]
     fit = _in_json(probe.columns)
     spans = {sort: [row for row in probe.span(sort) if fit[row]] for sort in probe.sorts}

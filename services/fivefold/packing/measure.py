@@ -40,14 +40,14 @@ class Difference:
 
 def compare(
     fields: Sequence[Field],
-    original: Mapping[str, Array],
+    expected: Mapping[str, Array],
     converted: Mapping[str, Array],
     undecided: Mask | None = None,
 ) -> Difference:
     """Compare answers of shape [rows, *field.shape]; `undecided` marks the rows on which labels may differ."""
     largest, wrong, ties, where, worst = 0.0, 0, 0, "", -1
     for field in fields:
-        want, got = original[field.name], converted[field.name]
+        want, got = expected[field.name], converted[field.name]
         if want.shape != got.shape:
             return Difference(np.inf, 0, 0, f"{field.name}: shape {list(want.shape)} became {list(got.shape)}")
         if not want.size:

@@ -61,10 +61,10 @@ class OnnxSource:
 
     def outputs(self, inputs: Sequence[Field], sample: Columns, _seen: Mapping[str, Seen]) -> tuple[Field, ...]:
         """Every output that is a tensor with a row for each of the sample's, as the model answers it."""
-        law = Contract("draft", "0", tuple(inputs), ())
+        contract = Contract("draft", "0", tuple(inputs), ())
         ports, outputs = graph.ports(self._model)
         tensors = [port for port in outputs if port.shape is not None]
-        answers = self.answers(sample, infer(law, ports, [], Bind()), tensors)
+        answers = self.answers(sample, infer(contract, ports, [], Bind()), tensors)
         fields = []
         for port in tensors:
             answer = answers[port.name]

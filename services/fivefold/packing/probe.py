@@ -89,13 +89,13 @@ class Probe:
         return f"asked {self.rows:,} rows: {', '.join(parts)}"
 
 
-def probe(law: Contract, data: LegalRows | None, seed: str, most: int = PROBE_MOST) -> Probe:
+def probe(contract: Contract, data: LegalRows | None, seed: str, most: int = PROBE_MOST) -> Probe:
     """The probe of a contract's inputs: at most `most` usual rows of `data`, its rare rows, and made ones.
 
     The same contract, data and seed give the same rows. Raises `ContractInvalid` where there is no data and no row can
     be made.
     """
-    fields = law.inputs
+    fields = contract.inputs
     room = max(PROBE_BYTES // row_bytes(fields), _LEAST_ROWS)
     made_most = PROBE_MADE if data is None else MADE_BESIDE_DATA
     usual_most = made_most if data is None else most + made_most

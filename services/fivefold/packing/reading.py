@@ -18,6 +18,7 @@ from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
 from fivefold.core.readers.text import Text
 from fivefold.exports.sample_cells import respelled
+from fivefold.exports.sample_tables import csv_texts
 from fivefold.packing.libraries import require
 from fivefold.packing.spelling import spelled
 
@@ -85,17 +86,9 @@ def _table(table: Any, fields: Sequence[Field]) -> Reading:
 
 
 def _csv(path: Path, fields: Sequence[Field], delimiter: str) -> Reading:
-    csv, pa = require("pyarrow.csv"), require("pyarrow")
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as reader:
-        headers = reader.schema.names
-    convert = csv.ConvertOptions(
-        column_types={header: pa.string() for header in headers},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    require("pyarrow.csv")
+    table = csv_texts(path, delimiter)
+    headers = table.column_names
     known = spelled(fields, headers)
     named = {name: field for field in fields for name in (field.name, *field.aliases)}
     names, columns = [], []

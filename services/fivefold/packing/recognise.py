@@ -33,7 +33,7 @@ from fivefold.packing.wrapping import WrappedSource
 class Warned:
     """A source and what its loader warned of."""
 
-    original: SourceModel | PythonSource | WrappedSource
+    source: SourceModel | PythonSource | WrappedSource
     warnings: tuple[str, ...]
 
 
@@ -48,14 +48,14 @@ class SourceOptions:
 
 
 def recognise(source: Any, reading: SourceOptions | None = None) -> Warned:
-    """The original behind a path, `module:Class`, a class, or a model object. Raises `BundleInvalid`."""
+    """The source model behind a path, `module:Class`, a class, or a model object. Raises `BundleInvalid`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        original = _recognise(source, reading or SourceOptions())
+        model = _recognise(source, reading or SourceOptions())
     texts = dict.fromkeys(
         str(item.message).splitlines()[0] for item in caught if issubclass(item.category, UserWarning)
     )
-    return Warned(original, tuple(texts))
+    return Warned(model, tuple(texts))
 
 
 def portable(source: Any) -> Any:

@@ -83,7 +83,6 @@ class Sandbox:
             raise
 
     def close(self) -> None:
-        """End the child."""
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -114,20 +113,20 @@ class _Child:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         ours, theirs = socket.socketpair()
-        told, tell = os.pipe()
+        end_reader, end_writer = os.pipe()
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        self._told = told
+        self._end_reader = end_reader
         self._connection = Connection(ours.detach())
         try:
-            self.pid, self._process = _start((theirs.fileno(), tell, self._output.fileno()))
+            self.pid, self._process = _start((theirs.fileno(), end_writer, self._output.fileno()))
         except BaseException:
             self._connection.close()
-            os.close(told)
+            os.close(end_reader)
             self._output.close()
             raise
         finally:
             theirs.close()
-            os.close(tell)
+            os.close(end_writer)
 
     def ask(self, request: Any, seconds: float) -> Any:
         """Send a request and wait for its answer, within the limits."""
@@ -156,16 +155,16 @@ class _Child:
         if self._process is not None:
             code: int | None = self._process.wait()
         else:
-            status = os.read(self._told, 16)
+            status = os.read(self._end_reader, 16)
             code = int(status) if status else None
         self._output.seek(0)
         lines = [line.strip() for line in self._output.read()[-4096:].decode("utf-8", "replace").splitlines()]
-        said = next((f": {line[:300]}" for line in reversed(lines) if line), "")
+        last = next((f": {line[:300]}" for line in reversed(lines) if line), "")
         if code is None:
-            return f"its process ended{said}"
+            return f"its process ended{last}"
         if code < 0:
-            return f"its process was ended by {_signal(-code)}{said}"
-        return f"its process ended itself with exit status {code}{said}"
+            return f"its process was ended by {_signal(-code)}{last}"
+        return f"its process ended itself with exit status {code}{last}"
 
     def close(self) -> None:
         """End the child and everything that it started."""
@@ -177,7 +176,7 @@ class _Child:
         if self._process is not None:
             self._process.wait()
         self._connection.close()
-        os.close(self._told)
+        os.close(self._end_reader)
         self._output.close()
 
 

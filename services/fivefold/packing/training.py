@@ -114,7 +114,7 @@ def _lightgbm_categories(booster: Any) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Form:
+class InputForm:
     """The form in which a model takes rows.
 
     `frame`: a data frame of `layout`. `array`: one 2-D array of the scalar `fields`, of `dtype`. `field`: the array of
@@ -132,7 +132,7 @@ class Form:
         """What a missing value is in an array."""
         return None if self.none else np.nan
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """The form in words."""
         if self.kind == "frame":
             return "a data frame with the columns, dtypes and missing values of training"
@@ -208,30 +208,30 @@ def _series(values: list[Any], column: FrameColumn) -> Any:
     return pandas.Series(values, dtype=dtype)
 
 
-def form_of_array(fields: Sequence[Field], known: Layout, model: Any) -> Form:
+def form_of_array(fields: Sequence[Field], known: Layout, model: Any) -> InputForm:
     """One 2-D array of scalar fields: of the data's own dtype, else of float64 as Python's numbers are."""
     kinds = {field.kind for field in fields}
     if kinds & {"string", "bytes"}:
-        return Form("array", tuple(fields), dtype="object", none=knows_none(model))
+        return InputForm("array", tuple(fields), dtype="object", none=knows_none(model))
     there = {column.field: column.dtype for column in known if column.dtype in FLOATS}
     dtypes = [there.get(field.name, "float64" if field.kind == "float" else field.dtype) for field in fields]
     wide = np.result_type(*map(np.dtype, dtypes))
     if any(field.nullable for field in fields) and wide.kind != "f":
         wide = np.dtype(np.float64)
-    return Form("array", tuple(fields), dtype=wide.name)
+    return InputForm("array", tuple(fields), dtype=wide.name)
 
 
-def form_of_field(field: Field, model: Any) -> Form:
+def form_of_field(field: Field, model: Any) -> InputForm:
     """The array of one field: an image, a block of features, one text a row."""
     if field.kind in ("string", "bytes"):
-        return Form("field", (field,), dtype="object", none=knows_none(model))
+        return InputForm("field", (field,), dtype="object", none=knows_none(model))
     dtype = "float64" if field.nullable and field.kind != "float" else field.dtype
-    return Form("field", (field,), dtype=dtype)
+    return InputForm("field", (field,), dtype=dtype)
 
 
 def form_of_frame(
     fields: Sequence[Field], names: Sequence[str] | None, known: Layout, model: Any, *, own: bool = True
-) -> Form:
+) -> InputForm:
     """A data frame under the model's column names, else the data's, else the fields'."""
     by_field = {column.field: column for column in known}
     categorical = categorical_columns(model)
@@ -250,7 +250,7 @@ def form_of_frame(
                 )
             there = guessed(field, name, model, categorical)
         layout.append(replace(there, name=name) if there.name != name else there)
-    return Form("frame", tuple(fields), tuple(layout))
+    return InputForm("frame", tuple(fields), tuple(layout))
 
 
 def plain_array(answer: Any) -> Array:

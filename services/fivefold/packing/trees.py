@@ -111,12 +111,10 @@ def add_histogram(
     tree_id: int,
     tree_weight: float,
     weight_id_bias: int,
-    leaf_weights_are_counts: bool,
-    adjust_threshold_for_sklearn: bool = False,
+    *_of_other_trees: bool,
     dtype: Any = None,
 ) -> None:
     """A tree of histogram gradient boosting, which compares float64 with float64."""
-    del leaf_weights_are_counts, adjust_threshold_for_sklearn
     nodes = tree.nodes
     leaf = nodes["is_leaf"].astype(bool)
     thresholds = np.where(leaf, 0.0, nodes["num_threshold"])

@@ -98,7 +98,7 @@ class Trials:
 
     def __init__(self, source: Any, reading: SourceOptions | None = None) -> None:
         warned = recognise(source, reading)
-        self._source: SourceModel | PythonSource | WrappedSource = warned.original
+        self._source: SourceModel | PythonSource | WrappedSource = warned.source
         self._warnings = warned.warnings
         self._task: TrialTask | None = None
 
@@ -144,23 +144,23 @@ class Trials:
 
     def _measured(self, source: SourceModel, plan: ConversionPlan, conversion: Conversion) -> Trial:
         task = self._given()
-        law, rows = task.contract, task.probe.rows
+        contract, rows = task.contract, task.probe.rows
         raw = conversion.model if isinstance(conversion.model, bytes) else graph.encoded(conversion.model)
         ports = graph.ports(graph.load(raw, "the converted model"))
         binding = infer(
-            law, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs, conversion.nulls)
+            contract, *ports, Bind({**conversion.feeds, **task.bound.inputs}, task.bound.outputs, conversion.nulls)
         )
         bound = {item.model_output for item in binding.outputs}
         asked = [port for port in ports[1] if port.name in bound]
 
-        def original(columns: Columns) -> Columns:
+        def source_answers(columns: Columns) -> Columns:
             named = source.answers(columns, binding, asked)
-            return _picked(law, binding, named, columns.rows)
+            return _picked(contract, binding, named, columns.rows)
 
         # The original first: a row that it cannot answer is no fault of the conversion.
-        want = original(task.probe)
+        want = source_answers(task.probe)
         tied = source.undecided(task.probe, task.tolerance)
-        _independent("the original model", task, want, original, tied)
+        _independent("the original model", task, want, source_answers, tied)
         try:
             with self._scorer({MODEL: raw}, "onnx", binding, None) as scorer:
                 got = answers(scorer, task.probe)
@@ -173,10 +173,10 @@ class Trials:
                     f"the converted model fails on rows that the original answers: {err.__cause__}", help=_WRAP
                 ) from err
             raise
-        difference = measure.compare(law.outputs, want, got, tied)
+        difference = measure.compare(contract.outputs, want, got, tied)
         for row, answer in alone:
             here = None if tied is None else tied[row : row + 1]
-            single = measure.compare(law.outputs, want.slice(row, row + 1), answer, here)
+            single = measure.compare(contract.outputs, want.slice(row, row + 1), answer, here)
             if not single.within(max(difference.largest, task.tolerance)):
                 difference = replace(single, where=f"{single.where}, asked alone", row=row)
         assert want.rows == got.rows == rows  # check_outputs has compared the shapes
@@ -197,25 +197,25 @@ class Trials:
     def _wrapped(self, source: WrappedSource, plan: ConversionPlan) -> Trial:
         """The bundle, asked through the readers and the encoders, against the model itself."""
         task = self._given()
-        law, model = task.contract, source.files
+        contract, model = task.contract, source.files
 
-        def original(columns: Columns) -> Columns:
+        def source_answers(columns: Columns) -> Columns:
             try:
-                return check_outputs(law.outputs, source.answers(columns), columns.rows)
+                return check_outputs(contract.outputs, source.answers(columns), columns.rows)
             except ModelFailed as err:
                 raise leaves(err, "the original model") from err
 
-        want = original(task.probe)
-        trial = Trial(plan, "", source.said(), model, None, measure.compare(law.outputs, want, want))
+        want = source_answers(task.probe)
+        trial = Trial(plan, "", source.describe(), model, None, measure.compare(contract.outputs, want, want))
         trial = replace(trial, frame=source.frame, packages=source.packages)
         with self._apart(), self._scorer(model, "python", None, source.entry, trial) as scorer:
-            given = Records(law.inputs).read(task.probe.to_records()).accept()
+            given = Records(contract.inputs).read(task.probe.to_records()).accept()
             got = answers(scorer, given)
-            got = Records(law.outputs).read(got.to_records()).accept()
+            got = Records(contract.outputs).read(got.to_records()).accept()
             tied = source.undecided(task.probe, task.tolerance)
             _independent("the packed model", task, got, lambda columns: answers(scorer, columns), tied)
-        _independent("the original model", task, want, original, tied)
-        return replace(trial, difference=measure.compare(law.outputs, want, got))
+        _independent("the original model", task, want, source_answers, tied)
+        return replace(trial, difference=measure.compare(contract.outputs, want, got))
 
     def _apart(self) -> contextlib.AbstractContextManager[None]:
         """Modules of the author's own are out of reach, as on a server, while a bundle is asked."""
@@ -296,9 +296,9 @@ def leaves(err: FivefoldError, who: str) -> BundleInvalid:
     )
 
 
-def _picked(law: Contract, binding: Binding, named: Mapping[str, Array], rows: int) -> Columns:
+def _picked(contract: Contract, binding: Binding, named: Mapping[str, Array], rows: int) -> Columns:
     """The original's answers under the contract's outputs, bound as the packed model's are."""
-    shapes = {field.name: field.shape for field in law.outputs}
+    shapes = {field.name: field.shape for field in contract.outputs}
     picked: dict[str, Array] = {}
     for item in binding.outputs:
         array = named[item.model_output]
@@ -306,7 +306,7 @@ def _picked(law: Contract, binding: Binding, named: Mapping[str, Array], rows: i
             array = array.reshape(rows, -1)[:, item.column]
         picked[item.field] = fold(array, rows, shapes[item.field])
     try:
-        return check_outputs(law.outputs, picked, rows)
+        return check_outputs(contract.outputs, picked, rows)
     except ModelFailed as err:
         raise leaves(err, "the original model") from err
 

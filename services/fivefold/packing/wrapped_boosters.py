@@ -74,7 +74,6 @@ class _BareBooster:
         return np.asarray(self.booster.predict(require("xgboost").DMatrix(rows, feature_names=names)))
 
     def get_booster(self) -> Any:
-        """The booster itself."""
         return self.booster
 
 

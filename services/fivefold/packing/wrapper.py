@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fivefold.packing.training import Form
+from fivefold.packing.training import InputForm
 
 MODULE = "wrapper"
 CLASS = "Model"
@@ -47,11 +47,11 @@ class Opening:
     booster: str = ""
 
 
-def text(opening: Opening, form: Form, asks: Mapping[str, Ask]) -> str:
-    """The module's source."""
+def text(opening: Opening, form: InputForm, asks: Mapping[str, Ask]) -> str:
     bounded = any(ask.method == "predict_proba" for ask in asks.values())
     parts = [
-        f'"""The model in {opening.file}, asked with {form.told()}.\n\nWritten by `fivefold pack --as python`.\n"""\n',
+        f'"""The model in {opening.file}, asked with {form.describe()}.\n\n'
+        'Written by `fivefold pack --as python`.\n"""\n',
         _imports(opening),
         f'FILE = "{opening.file}"\n',
         _constants(opening, form, asks),
@@ -75,7 +75,7 @@ def _imports(opening: Opening) -> str:
     return "\n".join([*sorted(standard), "from pathlib import Path", "", *sorted(library)]) + "\n"
 
 
-def _constants(opening: Opening, form: Form, asks: Mapping[str, Ask]) -> str:
+def _constants(opening: Opening, form: InputForm, asks: Mapping[str, Ask]) -> str:
     lines = ["ANSWERS = {"]
     lines += [f'    "{name}": ("{ask.method}", {ask.item}, {ask.column}),' for name, ask in asks.items()]
     lines += ["}", '"""Output field: the method that gives it, the item of the answer, the column of the item."""']
@@ -92,7 +92,7 @@ def _tuple(names: Sequence[str]) -> str:
     return "(" + "".join(f'"{name}", ' for name in names).rstrip() + ")"
 
 
-def _model(opening: Opening, form: Form) -> str:
+def _model(opening: Opening, form: InputForm) -> str:
     if opening.loader:
         form_of_file = ', format="json"' if opening.way == "catboost" and opening.file.endswith(".json") else ""
         load = [f"self.model = {opening.loader}()", f"self.model.load_model(str(path){form_of_file})"]
@@ -117,13 +117,13 @@ def _model(opening: Opening, form: Form) -> str:
         return {{field: plain(answers[ask[0]], *ask) for field, ask in ANSWERS.items()}}
 
     def rows(self, columns):
-        """{form.told()[0].upper()}{form.told()[1:]}."""
+        """{form.describe()[0].upper()}{form.describe()[1:]}."""
 {_rows(form)}
 
 '''
 
 
-def _rows(form: Form) -> str:
+def _rows(form: InputForm) -> str:
     null = "None" if form.none else "np.nan"
     if form.kind == "frame":
         return "        return columns.frame()"

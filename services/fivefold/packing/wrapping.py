@@ -30,7 +30,7 @@ from fivefold.packing.graph import Port
 from fivefold.packing.libraries import require
 from fivefold.packing.loading import METHODS, Loaded, is_model, modules_of
 from fivefold.packing.training import (
-    Form,
+    InputForm,
     Layout,
     form_of_array,
     form_of_field,
@@ -77,7 +77,7 @@ class WrappedSource:
         self.kind = _kind(self.model)
         self.facts = distributions.versions(self._named)
         self.notes = _notes(loaded, self._own)
-        self._form: Form | None = None
+        self._form: InputForm | None = None
         self._asks: dict[str, Ask] = {}
         self._contract: Contract | None = None
 
@@ -142,11 +142,11 @@ class WrappedSource:
         more = {"pandas"} if self.frame is not None else set()
         return distributions.versions(self._named | more)
 
-    def said(self) -> tuple[str, ...]:
+    def describe(self) -> tuple[str, ...]:
         """Sentences for the report."""
         assert self._form is not None  # prepare comes first
         needs = ", ".join(f"{name} {version}" for name, version in self.packages.items())
-        return (*self.notes, f"the model is asked with {self._form.told()}", f"servers need {needs}")
+        return (*self.notes, f"the model is asked with {self._form.describe()}", f"servers need {needs}")
 
     def answers(self, columns: Columns) -> dict[str, Array]:
         """The model's own answers under the contract's outputs, to rows as training saw them."""
@@ -174,7 +174,7 @@ class WrappedSource:
         except (FivefoldError, ValueError):
             return None
 
-    def _asked(self, form: Form, method: str, columns: Columns) -> Any:
+    def _asked(self, form: InputForm, method: str, columns: Columns) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -186,7 +186,7 @@ class WrappedSource:
                     help="tighten the contract (enum, minimum, maximum, nullable), or give rows with --golden DATA",
                 ) from err
 
-    def _formed(self, contract: Contract, bound: Bind, probe: Columns, known: Layout) -> Form:
+    def _formed(self, contract: Contract, bound: Bind, probe: Columns, known: Layout) -> InputForm:
         """The first form of rows in which the model answers."""
         first: BundleInvalid | None = None
         for form in self._forms(contract, bound, known):
@@ -199,7 +199,7 @@ class WrappedSource:
         assert first is not None  # there is always a form
         raise first
 
-    def _forms(self, contract: Contract, bound: Bind, known: Layout) -> Iterator[Form]:
+    def _forms(self, contract: Contract, bound: Bind, known: Layout) -> Iterator[InputForm]:
         """The forms to try, the likeliest first."""
         model, names = self.model, self.features()
         only = contract.inputs[0] if len(contract.inputs) == 1 else None
@@ -232,7 +232,7 @@ class WrappedSource:
         if only is not None and not only.shape:
             yield form_of_field(only, model)
 
-    def _answers(self, form: Form, columns: Columns) -> list[WrappedAnswer]:
+    def _answers(self, form: InputForm, columns: Columns) -> list[WrappedAnswer]:
         """Every answer that the model has for these rows; raises where its first method fails."""
         found: list[WrappedAnswer] = []
         failed: BundleInvalid | None = None

@@ -48,7 +48,6 @@ class ReleaseFinding:
     error: FivefoldError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
         out: dict[str, Any] = {"subject": self.subject, "verdict": self.verdict, "says": self.says}
         if self.error is not None:
             out |= self.error.to_json()
@@ -67,7 +66,6 @@ class Report:
         return next((finding.error for finding in self.findings if finding.error is not None), None)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
         return {"ok": self.error is None, "findings": [finding.to_json() for finding in self.findings]}
 
 

@@ -28,7 +28,7 @@ from fivefold.serving.steps import Inference
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from fivefold.core.telemetry import Lane, Telemetry
+    from fivefold.core.telemetry import Counters, Telemetry
     from fivefold.guard import Guard
     from fivefold.serving.limits import ServingLimits
     from fivefold.serving.origins import Origins
@@ -168,10 +168,10 @@ class Dataplane:
         span: Span | None,
     ) -> None:
         if model is None:
-            counters: Lane = self.telemetry.lane(call.transport)
+            counters: Counters = self.telemetry.counters(call.transport)
             rows = 0
         else:
-            counters = self.telemetry.lane(call.transport, model.name, model.version, model.bundle.digest)
+            counters = self.telemetry.counters(call.transport, model.name, model.version, model.bundle.digest)
             rows = inference.rows if inference else 0
             if rows:
                 counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows

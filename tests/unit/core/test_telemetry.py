@@ -31,11 +31,11 @@ def test_a_scrape_tells_of_every_lane() -> None:
     """Requests by code and transport; the model's own time and rows over both transports."""
     telemetry = Telemetry("online", log_sample=0.0)
     for transport, rows in (("http", 2), ("grpc", 3)):
-        lane = telemetry.lane(transport, "m", "1", "digest")
-        lane.rows["scored"] += rows
-        lane.score_seconds.observe(0.01)
-        telemetry.finished(lane, HEALTHY, started=time.perf_counter(), request_id="a")
-    telemetry.finished(telemetry.lane("http"), "model_not_found", started=time.perf_counter(), request_id="b")
+        counters = telemetry.counters(transport, "m", "1", "digest")
+        counters.rows["scored"] += rows
+        counters.score_seconds.observe(0.01)
+        telemetry.finished(counters, HEALTHY, started=time.perf_counter(), request_id="a")
+    telemetry.finished(telemetry.counters("http"), "model_not_found", started=time.perf_counter(), request_id="b")
 
     body, media_type = telemetry.expose()
     samples = {

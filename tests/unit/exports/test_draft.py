@@ -20,10 +20,14 @@ from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.readers.records import Records
-from fivefold.exports.draft import draft, read
 from fivefold.exports.draft import drafted as drafted_with_notes
+from fivefold.exports.draft import read
 
 ANSWER = (Field("answer", "float64"),)
+
+
+def draft(*data: Any, **options: Any) -> Contract:
+    return drafted_with_notes(*data, **options).contract
 
 
 def drafted(table: pa.Table) -> Contract:

@@ -155,7 +155,7 @@ class Metrics:
         self._target = target
         self._telemetry = Telemetry("batch", log_sample=0)
         model, version = facts["model"], facts["version"]
-        self._lane = self._telemetry.lane("files", model, version, facts["bundle"])
+        self._counters = self._telemetry.counters("files", model, version, facts["bundle"])
         self._telemetry.bundle(
             model=model, version=version, bundle=facts["bundle"], contract=facts["contract"], runtime=""
         )
@@ -172,8 +172,8 @@ class Metrics:
             return
         self._pushed = time.monotonic()
         self._left = state.of - state.fragments
-        self._lane.rows.update(scored=state.rows - state.quarantined, refused=state.quarantined)
-        self._lane.codes["ok"] = state.fragments
+        self._counters.rows.update(scored=state.rows - state.quarantined, refused=state.quarantined)
+        self._counters.codes["ok"] = state.fragments
         body, media_type = self._telemetry.expose()
         try:
             if "://" in self._target:

@@ -173,7 +173,6 @@ class Tar:
         return {path: size for path, (_, size) in self._places.items()}
 
     def read(self, path: str, limit: int) -> bytes:
-        """The file's bytes."""
         start, size = self._places[path]
         if size > limit:
             raise BundleInvalid(f"expected at most {limit:,} bytes", path=shown(path))

@@ -155,12 +155,10 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The model's name."""
         return self.manifest.name
 
     @property
     def version(self) -> str:
-        """The model's version."""
         return self.manifest.version
 
     @property

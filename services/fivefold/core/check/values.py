@@ -87,14 +87,16 @@ def plain_numbers(field: Field, source: Array) -> Array | None:
 def _floats(findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool) -> Array:
     values = narrow(source, np.dtype(field.dtype))
     finite = np.isfinite(values)
-    law = field.limits
+    limits = field.limits
     skipped = skip
     if field.nullable:
         nan = np.isnan(values)
         skipped = nan if skip is None else skip | nan
-    plain = law.enum is None
+    plain = limits.enum is None
     if plain and skipped is None and finite.all():
-        inside = (law.low is None or (values >= law.low).all()) and (law.high is None or (values <= law.high).all())
+        inside = (limits.low is None or (values >= limits.low).all()) and (
+            limits.high is None or (values <= limits.high).all()
+        )
         if inside:
             return values
     live = ~skipped if skipped is not None else np.ones(values.shape, np.bool_)
@@ -117,7 +119,7 @@ def _floats(findings: Findings, index: int, field: Field, source: Array, skip: M
         live = live & finite
     else:
         live = live & ~beyond & ~np.isnan(values)
-    _bounds(findings, index, field, law, values, source, live)
+    _bounds(findings, index, field, limits, values, source, live)
     return values
 
 
@@ -175,11 +177,11 @@ def _article(dtype: str) -> str:
 
 
 def _bounds(
-    findings: Findings, index: int, field: Field, law: FieldLimits, values: Array, source: Array, live: Mask
+    findings: Findings, index: int, field: Field, limits: FieldLimits, values: Array, source: Array, live: Mask
 ) -> None:
     refused = np.zeros(values.shape, np.bool_)
-    if law.low is not None:
-        below = live & (values < law.low)
+    if limits.low is not None:
+        below = live & (values < limits.low)
         _report(
             findings,
             "out_of_range",
@@ -188,8 +190,8 @@ def _bounds(
             lambda at: f"{_limit(field, 'at least', field.minimum)}, got {say(source[at])}",
         )
         refused |= below
-    if law.high is not None:
-        above = live & (values > law.high)
+    if limits.high is not None:
+        above = live & (values > limits.high)
         _report(
             findings,
             "out_of_range",
@@ -198,8 +200,8 @@ def _bounds(
             lambda at: f"{_limit(field, 'at most', field.maximum)}, got {say(source[at])}",
         )
         refused |= above
-    if law.enum is not None:
-        outside = live & ~refused & ~np.isin(values, law.enum)
+    if limits.enum is not None:
+        outside = live & ~refused & ~np.isin(values, limits.enum)
         _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
 
 
@@ -226,7 +228,7 @@ def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Ar
     A string value may come as UTF-8 `bytes`. Cells under `skip` are replaced by the field's null or an empty value.
     """
     field = findings.fields[index]
-    law = field.limits
+    limits = field.limits
     string = field.kind == "string"
     filler = field.null if field.nullable else ("" if string else b"")
     flat = source.reshape(-1)
@@ -239,7 +241,7 @@ def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Ar
     per_row = field.size
     scalar = not field.shape
     least, most = field.min_length, field.max_length
-    lawless = law.pattern is None and field.enum is None and least is None and most is None
+    unlimited = limits.pattern is None and field.enum is None and least is None and most is None
     for position, value in enumerate(values):
         if hidden is not None and hidden[position]:
             values[position] = filler
@@ -257,9 +259,9 @@ def text(findings: Findings, index: int, source: Array, skip: Mask | None) -> Ar
             findings.cell("not_utf8", index, row, None if scalar else element, message)
             values[position] = filler
             continue
-        if lawless or (field.nullable and value == field.null):
+        if unlimited or (field.nullable and value == field.null):
             continue
-        code, sentence, help = _text_law(field, law, value)
+        code, sentence, help = _text_refusal(field, limits, value)
         if code:
             row, element = divmod(position, per_row)
             findings.cell(code, index, row, None if scalar else element, sentence, help)
@@ -280,8 +282,8 @@ def plain_text(field: Field, array: Array) -> Array | None:
     return array if field.min_length is None and field.max_length is None else None
 
 
-def _text_law(field: Field, law: FieldLimits, value: Any) -> tuple[str, Sentence, Sentence]:
-    if field.enum is not None and value not in law.known:
+def _text_refusal(field: Field, limits: FieldLimits, value: Any) -> tuple[str, Sentence, Sentence]:
+    if field.enum is not None and value not in limits.known:
         return (
             "not_in_enum",
             lambda: f"{_one_of(field)}, got {say(value)}",
@@ -292,7 +294,7 @@ def _text_law(field: Field, law: FieldLimits, value: Any) -> tuple[str, Sentence
         return "too_short", lambda: f"expected at least {field.min_length} {unit}, got {len(value)}", None
     if field.max_length is not None and len(value) > field.max_length:
         return "too_long", lambda: f"expected at most {field.max_length} {unit}, got {len(value)}", None
-    if law.pattern is not None and not law.pattern.matches(value):
+    if limits.pattern is not None and not limits.pattern.matches(value):
         return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {say(value)}", None
     return "", "", None
 

@@ -96,9 +96,9 @@ def _tensors_cannot_say_null(field: Field) -> str:
             f"the null_value {shown} is a value as well, so binary tensors and gRPC cannot say null; send it as JSON, "
             f"or declare the field as a float or an integer"
         )
-    laws = (field.minimum, field.maximum, field.enum, field.min_length, field.max_length, field.pattern)
+    rules = (field.minimum, field.maximum, field.enum, field.min_length, field.max_length, field.pattern)
     limits = "a minimum or a maximum" if field.numeric else "a minLength, maxLength, pattern or enum"
-    first = f"add {limits} and " if all(law is None for law in laws) else ""
+    first = f"add {limits} and " if all(rule is None for rule in rules) else ""
     return (
         f"the null_value {shown} is a legal value as well, so binary tensors and gRPC cannot say null; "
         f"{first}choose a null_value outside of the legal values"

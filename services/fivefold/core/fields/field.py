@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -125,7 +126,7 @@ class Field:
         """
         if not self.nullable or self.kind == "float":
             return False
-        value, law = self.null, self.limits
+        value, limits = self.null, self.limits
         if self.kind == "bool":
             return True
         if self.kind == "int":
@@ -137,7 +138,7 @@ class Field:
             (self.enum is None or value in self.enum)
             and (least is None or len(value) >= least)
             and (most is None or len(value) <= most)
-            and (law.pattern is None or law.pattern.matches(value))
+            and (limits.pattern is None or limits.pattern.matches(value))
         )
 
     @cached_property
@@ -210,3 +211,8 @@ KEYWORDS: Final = {
     "labels": "labels",
 }
 assert set(KEYWORDS.values()) == {f.name for f in fields(Field)}
+
+
+def indices(fields: Sequence[Field]) -> dict[str, int]:
+    """The fields' places by their names and aliases."""
+    return {name: index for index, field in enumerate(fields) for name in (field.name, *field.aliases)}

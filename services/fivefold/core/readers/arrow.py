@@ -37,7 +37,6 @@ class Arrow:
         return [name for name in names if name not in known]
 
     def read(self, batch: pa.RecordBatch) -> Reading:
-        """Read one batch."""
         rows = batch.num_rows
         findings = Findings(self.fields, rows)
         names = batch.schema.names
@@ -200,6 +199,6 @@ def _source(field: Field, values: Any, nulls: Array | None) -> Array:
     try:
         out[:] = values.to_pylist()
     except UnicodeDecodeError:
-        # A file may call text what is none: as bytes, each cell is told apart by the law.
+        # A file may call text what is none: as bytes, each cell is told apart by the rules.
         out[:] = values.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
     return out

@@ -21,7 +21,7 @@ from fivefold.core.check.findings import Findings, Reading, say
 from fivefold.core.check.values import column
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.errors import ContractError
-from fivefold.core.fields.field import Field
+from fivefold.core.fields.field import Field, indices
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import is_wrapped
 from fivefold.core.readers.columnar import Columnar
@@ -38,10 +38,7 @@ class Records:
 
     def __init__(self, fields: Sequence[Field]) -> None:
         self.fields = tuple(fields)
-        self._names: dict[str, int] = {}
-        for index, field in enumerate(self.fields):
-            for name in (field.name, *field.aliases):
-                self._names[name] = index
+        self._names = indices(self.fields)
         self._required = tuple(index for index, field in enumerate(self.fields) if field.required)
         self._shaped = tuple(index for index, field in enumerate(self.fields) if field.shape)
         self._containers = 1 + sum(containers(field.shape) for field in self.fields)

@@ -18,7 +18,7 @@ import numpy as np
 from fivefold.core.check.findings import MOST_ELEMENTS, Findings, Reading, elements, say, sizes
 from fivefold.core.check.values import FEW, column, every_cell, expected, plain_numbers
 from fivefold.core.columns import Array, Columns, narrow
-from fivefold.core.fields.field import FLOATS, INTEGERS, Field
+from fivefold.core.fields.field import FLOATS, INTEGERS, Field, indices
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.cells import flat_cells
 from fivefold.core.readers.defaults import Defaults
@@ -63,10 +63,7 @@ class Tensors:
 
     def __init__(self, fields: Sequence[Field]) -> None:
         self.fields = tuple(fields)
-        self._names: dict[str, int] = {}
-        for index, field in enumerate(self.fields):
-            for name in (field.name, *field.aliases):
-                self._names[name] = index
+        self._names = indices(self.fields)
         self._defaults = Defaults(self.fields)
         self._plain = _Plain.of(self.fields)
 

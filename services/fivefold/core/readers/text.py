@@ -1,4 +1,4 @@
-"""CSV cells to columns: text in, the same law.
+"""CSV cells to columns: text in, the same rules.
 
 A cell is None (an empty unquoted cell: null) or text. Numbers follow JSON's grammar, booleans are `true` and `false`,
 bytes are base64, arrays are JSON. Cutting a file into cells is left to the batch pattern.
