@@ -12,25 +12,78 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fivefold.client import Client
+    from fivefold.client import AsyncClient, Client
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.bundle.signature import PublicKey
+    from fivefold.core.columns import Columns
     from fivefold.core.contract.contract import Contract
+    from fivefold.core.errors import (
+        AccessError,
+        BundleInvalid,
+        ContractError,
+        ContractInvalid,
+        FivefoldError,
+        InternalError,
+        Interrupted,
+        ModelFailed,
+        NotFound,
+        ProtocolError,
+        RunFailed,
+        Unavailable,
+    )
     from fivefold.core.fields.field import Field
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.packing.assembly import pack
     from fivefold.packing.report import PackReport
     from fivefold.serving.http import router
 
-__all__ = ["Bundle", "Client", "Contract", "Field", "PackReport", "Scorer", "open", "pack", "router"]
+__all__ = [
+    "AccessError",
+    "AsyncClient",
+    "Bundle",
+    "BundleInvalid",
+    "Client",
+    "Columns",
+    "Contract",
+    "ContractError",
+    "ContractInvalid",
+    "Field",
+    "FivefoldError",
+    "InternalError",
+    "Interrupted",
+    "ModelFailed",
+    "NotFound",
+    "PackReport",
+    "ProtocolError",
+    "RunFailed",
+    "Scorer",
+    "Unavailable",
+    "open",
+    "pack",
+    "router",
+]
 
 _HOMES = {
+    "AccessError": "fivefold.core.errors",
+    "AsyncClient": "fivefold.client",
     "Bundle": "fivefold.core.bundle.bundle",
+    "BundleInvalid": "fivefold.core.errors",
     "Client": "fivefold.client",
+    "Columns": "fivefold.core.columns",
     "Contract": "fivefold.core.contract.contract",
-    "Field": "fivefold.core.contract.contract",
+    "ContractError": "fivefold.core.errors",
+    "ContractInvalid": "fivefold.core.errors",
+    "Field": "fivefold.core.fields.field",
+    "FivefoldError": "fivefold.core.errors",
+    "InternalError": "fivefold.core.errors",
+    "Interrupted": "fivefold.core.errors",
+    "ModelFailed": "fivefold.core.errors",
+    "NotFound": "fivefold.core.errors",
     "PackReport": "fivefold.packing.report",
+    "ProtocolError": "fivefold.core.errors",
+    "RunFailed": "fivefold.core.errors",
     "Scorer": "fivefold.core.runtime.scorer",
+    "Unavailable": "fivefold.core.errors",
     "pack": "fivefold.packing.assembly",
     "router": "fivefold.serving.http",
 }

@@ -17,7 +17,7 @@ import numpy as np
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
-from fivefold.core.readers.exact_json import loads
+from fivefold.core.readers.exact_json import Literal, loads
 from fivefold.core.readers.records import Records, typed_rows
 
 FEW = 64
@@ -127,18 +127,23 @@ class Lines:
         value = loads(line)
         if not self.carried or not isinstance(value, dict):
             return value, [None] * len(self.carried)
-        carried = {name: value.pop(name, None) for name in self.carried}
-        for name, each in carried.items():
-            _refuse_no_text(name, each)
-        return value, list(carried.values())
+        carried = [_plain(name, value.pop(name, None)) for name in self.carried]
+        return value, carried
 
 
-def _refuse_no_text(name: str, value: Any) -> None:
-    """A carried value is nobody's to judge but in this: what is no UTF-8 no output can hold."""
+def _plain(name: str, value: Any) -> Any:
+    """A carried value as the typed decoder gives it. It is nobody's to judge but in what no output can hold."""
+    path = f"inputs.{name}[0]"
     try:
-        msgspec.json.encode(value)
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_digits))
     except UnicodeError:
-        raise ContractError("not_utf8", "expected UTF-8, got a lone surrogate", path=f"inputs.{name}[0]") from None
+        raise ContractError("not_utf8", "expected UTF-8, got a lone surrogate", path=path) from None
+    except msgspec.ValidationError:
+        raise ContractError("out_of_range", "expected numbers that binary64 can hold", path=path) from None
+
+
+def _digits(number: Literal) -> msgspec.Raw:
+    return msgspec.Raw(number.text.encode())
 
 
 def _merged(parts: Sequence[Read]) -> Read:

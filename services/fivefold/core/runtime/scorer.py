@@ -11,10 +11,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,9 @@ from fivefold.core.check.findings import say
 from fivefold.core.check.outputs import check_outputs
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import BundleInvalid, FivefoldError, ModelFailed
+from fivefold.core.errors import BundleInvalid, ContractError, FivefoldError, ModelFailed
 from fivefold.core.fields.field import Field
+from fivefold.core.readers.records import Records
 from fivefold.core.runtime.model_code import from_outside
 from fivefold.core.runtime.onnx_runner import OnnxRunner
 from fivefold.core.runtime.python_runner import PythonRunner
@@ -100,6 +102,20 @@ class Scorer:
             if from_outside(err):
                 raise
             raise ModelFailed("model_failed", f"the model {self.bundle.name!r} failed on this input") from err
+
+    def predict(self, records: Sequence[Any]) -> list[dict[str, Any]]:
+        """Score records (JSON objects or positional arrays, one a row) to one object of the outputs a row, in order.
+
+        Nulls are None on both sides, bytes are base64. Raises `ContractError` with the code and path of each value that
+        breaks the contract (one bad row refuses them all), and what `score` raises.
+        """
+        if not isinstance(records, list | tuple):
+            raise ContractError("malformed", f"expected a list of records, got {say(records)}", path="inputs")
+        return self.score(self._records.read(records).accept()).to_records()
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self.contract.inputs)
 
     def seconds(self, rows: int) -> float:
         """About how long `score` takes for so many rows, as measured at load: between the sizes linearly, beyond them

@@ -84,6 +84,22 @@ def test_carried_names_are_no_unknown_fields() -> None:
     assert found.rows.tolist() == [0, 2, 3, 4]
 
 
+@pytest.mark.parametrize("fields", [FIELDS, BYTES])
+def test_carried_numbers_are_plain_whoever_reads_the_line(fields: tuple[Field, ...]) -> None:
+    """Large ones too; one that no float holds costs its line alone."""
+    record = '{"a": 1, "id": %s}' if fields is FIELDS else '{"a": "AAE=", "id": %s}'
+    numbers = ["[9e99]", "1" * 450, "1e999", "-1e16"]
+    found = read([*(record % number for number in numbers), '{"a": []}'], fields, carried=("id",))
+
+    assert found.carried == [[[9e99], int("1" * 450), -1e16]]
+    assert all(type(each) in (list, int, float) for each in found.carried[0])
+    assert type(found.carried[0][0][0]) is float
+    assert [(row, error.code, error.path) for row, error in found.refused] == [
+        (2, "out_of_range", "inputs.id[0]"),
+        (4, found.refused[1][1].code, "inputs.a[0]"),
+    ]
+
+
 def test_fields_without_a_typed_form_are_read_exactly() -> None:
     """Bytes."""
     found = read(['{"a": "AAE="}', '{"a": "AAE"}'], BYTES)

@@ -52,6 +52,57 @@ def test_rows_are_scored_in_order(summing):
     assert together == [answer(summing, record)[0] for record in records]
 
 
+def test_records_are_predicted_as_they_are_scored(summing):
+    """Objects or positional arrays in, one object of the outputs a row out; no rows are no answers."""
+    records = [{"a": 1, "b": 2}, [-3.5, 0.25]]
+
+    assert summing.predict(records) == answer(summing, *records)
+    assert summing.predict(records) == [{"total": 3.0, "label": 1}, {"total": -3.25, "label": 0}]
+    assert summing.predict([]) == []
+
+
+def test_a_refused_prediction_says_what_and_where(summing):
+    """Every value that breaks the contract, by its row; and what is no list of records at all."""
+    with pytest.raises(ContractError) as caught:
+        summing.predict([{"a": 1, "b": 2}, {"a": 1, "b": None}, {"a": 101, "b": 0}])
+    assert [(each.code, each.path) for each in caught.value.details] == [
+        ("null_not_allowed", "inputs.b[1]"),
+        ("out_of_range", "inputs.a[2]"),
+    ]
+
+    for wrong, got in (({"a": 1, "b": 2}, "an object"), ("ab", '"ab"'), (None, "null")):
+        with pytest.raises(ContractError, match=f"^inputs: expected a list of records, got {got}$") as caught:
+            summing.predict(wrong)
+        assert (caught.value.code, caught.value.path) == ("malformed", "inputs")
+
+
+def test_nulls_are_predicted_as_nulls(tmp_path):
+    """None on both sides, in a field whose null is a number of its own and in one of floats."""
+    fields = [field("a", nullable=True), field("b", "int64", nullable=True, null_value=-1)]
+    echo = graph(
+        [node("Identity", "a", "c"), node("Identity", "b", "d")],
+        [("a", "float32", ["N", 1]), ("b", "int64", ["N", 1])],
+        [("c", "float32", ["N", 1]), ("d", "int64", ["N", 1])],
+    )
+    outputs = [each | {"name": name} for each, name in zip(fields, "cd")]
+    rows = [{"a": None, "b": 3}, {"a": 0.5, "b": None}]
+    answers = [{"c": None, "d": 3}, {"c": 0.5, "d": None}]
+    binding = Binding(
+        (InputBinding("a", ("a",), "float32"), InputBinding("b", ("b",), "int64")),
+        (OutputBinding("c", "c"), OutputBinding("d", "d")),
+    )
+    made = write_sum(
+        tmp_path / "echo",
+        contract=contract(fields, outputs),
+        model={"model.onnx": echo},
+        binding=binding,
+        golden=(rows, answers),
+    )
+
+    with Scorer.open(made) as scorer:
+        assert scorer.predict(rows) == answers
+
+
 def test_outputs_have_the_contract_s_types(summing):
     """Arrays of the declared dtype, one axis for rows and no more."""
     columns = summing.score(read(summing.bundle, {"a": 1, "b": 2}, {"a": 3, "b": 4}))
