@@ -1,6 +1,6 @@
 """One fragment: read, check, score, write, a chunk at a time; then its files are put in place and its record is made.
 
-Nothing of it is held but the chunk in work. A row that the model fails on is found by halving and quarantined alone.
+Nothing of it is held but the chunk in work. A row that the model fails on is quarantined alone.
 Which fragment is whose is left to `run`; what dies in between has left nothing that counts.
 """
 
@@ -22,7 +22,8 @@ from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.storage.storage import storing
 from fivefold.batch.work.fragment_files import FragmentFiles
 from fivefold.core.columns import Columns
-from fivefold.core.errors import ContractError, FivefoldError, ModelFailed, RunFailed, first_line
+from fivefold.core.errors import ContractError, FivefoldError, RunFailed, first_line
+from fivefold.core.runtime.rows import score_rows
 from fivefold.local.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -113,11 +114,9 @@ def pieces_of(fragment: Fragment, url: str, pieces: Iterator[Piece]) -> Iterator
 
 def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
     """The piece without the rows that the model fails on, which are its faults now, and the answers to the others."""
-    try:
-        return piece, _scored(scorer, piece.columns)
-    except (ModelFailed, ContractError) as error:
-        failed: dict[int, FivefoldError] = {}
-        parts = list(_halves(scorer, piece.columns, 0, error, failed))
+    answers, failed = score_rows(scorer, piece.columns)
+    if not failed:
+        return piece, answers
     good = np.ones(len(piece.places), np.bool_)
     good[list(failed)] = False
     faults = [_failed(piece, row, error) for row, error in failed.items()]
@@ -127,14 +126,7 @@ def answered(scorer: Scorer, piece: Piece) -> tuple[Piece, Columns]:
         {name: _keep(values, good) for name, values in piece.carried.items()},
         sorted([*piece.faults, *faults], key=lambda fault: fault.row),
     )
-    return kept, Columns.concat(parts) if parts else _scored(scorer, kept.columns)
-
-
-def _scored(scorer: Scorer, columns: Columns) -> Columns:
-    try:
-        return scorer.score(columns)
-    except SystemExit as err:
-        raise ModelFailed("model_failed", f"the model ended its process, with {err.code!r}") from err
+    return kept, answers
 
 
 def _failed(piece: Piece, row: int, error: FivefoldError) -> Fault:
@@ -142,22 +134,6 @@ def _failed(piece: Piece, row: int, error: FivefoldError) -> Fault:
     values = _values(piece.columns, row)
     carried = {name: json_values(column[row : row + 1])[0] for name, column in piece.carried.items()}
     return Fault(int(piece.places[row]), error, values, cells={**carried, **values})
-
-
-def _halves(
-    scorer: Scorer, columns: Columns, first: int, error: FivefoldError, failed: dict[int, FivefoldError]
-) -> Iterator[Columns]:
-    """The answers to all rows but those that fail alone."""
-    if columns.rows == 1:
-        failed[first] = error
-        return
-    middle = columns.rows // 2
-    for start, stop in ((0, middle), (middle, columns.rows)):
-        half = columns.slice(start, stop)
-        try:
-            yield _scored(scorer, half)
-        except (ModelFailed, ContractError) as again:
-            yield from _halves(scorer, half, first + start, again, failed)
 
 
 def too_many(bad: int, most: int | None, *, at_least: bool = False, where: str = "") -> RunFailed:

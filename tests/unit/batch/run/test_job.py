@@ -173,7 +173,7 @@ def test_a_name_says_which_run_it_is(tmp_path: Path, noted: Path, monkeypatch: p
 
     assert named() == named()
     assert named() != named(columns=("id",))
-    monkeypatch.setattr(submit.stores, "is_remote", lambda _: True)
+    monkeypatch.setattr(submit.object_store, "is_remote", lambda _: True)
     monkeypatch.setattr(submit.inputs, "find", lambda *_, **__: _seen(tmp_path / "a.jsonl"))
     first = named()
     assert first == named()
