@@ -1,13 +1,13 @@
-"""JSON lines to columns: one record a line, and a line that cannot be read is its own matter alone.
+"""JSON records to columns, one a line or one a value, and one that cannot be read is its own matter alone.
 
-Lines are decoded together by the typed decoder, which may only accept; each line that it refuses, or whose values break
-the contract, is read again by itself, exactly. Cutting bytes into lines, and what becomes of a refused one, is left to
-the caller.
+Lines are decoded one by one by the typed decoder, which may only accept, and their values are checked together; each
+line that is refused is read again by itself, exactly. Cutting bytes into lines, and what becomes of a refused one, is
+left to the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,15 +51,33 @@ class Lines:
 
     def read(self, text: bytes, lines: Sequence[tuple[int, int]]) -> Read:
         """Read the lines of `text` at the given places (start, end), which cover all of it that is not blank."""
+
+        def line(row: int) -> bytes:
+            start, end = lines[row]
+            return text[start:end]
+
+        # Each for itself: the decoder of lines would take two values in a line, and one over two.
+        cut = text.removesuffix(b"\n").split(b"\n") if self._typed else []
+        return self._read(len(lines), line, cut if len(cut) == len(lines) else None)
+
+    def read_each(self, values: Sequence[bytes]) -> Read:
+        """Read values of one record each, as messages hold them: the verdict on each is that of `read` on it alone.
+
+        A value may hold newlines, which are blanks in JSON, be empty, or be no UTF-8.
+        """
+        return self._read(len(values), values.__getitem__, values)
+
+    def _read(self, count: int, line: Callable[[int], bytes], together: Sequence[bytes] | None) -> Read:
+        """Read `count` lines; `together` are the same bytes where they are at hand in one sequence."""
         if self._typed is None:
-            return self._exactly(text, lines, range(len(lines)))
-        parts = list(self._accepted(*self._decode(text, lines)))
-        if len(parts) == 1 and len(parts[0].rows) == len(lines):
+            return self._exactly(line, range(count))
+        parts = list(self._accepted(*self._decode(count, line, together)))
+        if len(parts) == 1 and len(parts[0].rows) == count:
             return parts[0]
-        left = np.ones(len(lines), np.bool_)
+        left = np.ones(count, np.bool_)
         for part in parts:
             left[part.rows] = False
-        rest = self._exactly(text, lines, np.flatnonzero(left).tolist())
+        rest = self._exactly(line, np.flatnonzero(left).tolist())
         if len(parts) == 1 and not len(rest.rows):
             return Read(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
         return _merged([*parts, rest])
@@ -80,35 +98,34 @@ class Lines:
         kept = (each for each, bad in zip(instances, reading.bad, strict=True) if not bad)
         yield Read(reading.columns, good, _columns(map(self._typed.extra, kept), len(self.carried)))
 
-    def _decode(self, text: bytes, lines: Sequence[tuple[int, int]]) -> tuple[Array, list[Any]]:
+    def _decode(
+        self, count: int, line: Callable[[int], bytes], together: Sequence[bytes] | None
+    ) -> tuple[Array, list[Any]]:
         """The lines that the typed decoder accepts, and which ones they are."""
         decode = self._decoder.decode
-        # Each for itself: the decoder of lines would take two values in a line, and one over two.
-        pieces = text.removesuffix(b"\n").split(b"\n")
-        if len(pieces) == len(lines):
+        if together is not None:
             try:
-                return np.arange(len(lines)), list(map(decode, pieces))
+                return np.arange(count), list(map(decode, together))
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 pass
         rows, found = [], []
-        for row, (start, end) in enumerate(lines):
+        for row in range(count):
             try:
-                found.append(decode(text[start:end]))
+                found.append(decode(line(row)))
                 rows.append(row)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 continue
         return np.array(rows, np.int64), found
 
-    def _exactly(self, text: bytes, lines: Sequence[tuple[int, int]], rows: Sequence[int]) -> Read:
+    def _exactly(self, line: Callable[[int], bytes], rows: Sequence[int]) -> Read:
         """Some of the lines, each by itself."""
         values: list[Any] = []
         extras: list[list[Any]] = []
         good: list[int] = []
         refused: list[tuple[int, ContractError]] = []
         for row in rows:
-            start, end = lines[row]
             try:
-                value, extra = self._one(text[start:end])
+                value, extra = self._one(line(row))
             except ContractError as error:
                 # Without what it was raised in: there may be as many of them as there are lines.
                 refused.append((row, error.with_traceback(None)))
