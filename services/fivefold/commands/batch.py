@@ -124,9 +124,9 @@ def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettin
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from fivefold.batch.run.job import Job
-    from fivefold.batch.run.signals import stopping
     from fivefold.batch.tools import backfill
     from fivefold.delivery.fetch import fetch
+    from fivefold.local.signals import stopping
 
     what = scoring.asked(arguments)
     if what is None:

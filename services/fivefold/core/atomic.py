@@ -1,10 +1,11 @@
-"""Writing to disk all or nothing: a file or a directory appears whole, or not at all.
+"""Writing to disk all or nothing: a file or a directory appears whole, or not at all, and stays after a power cut.
 
 What the files mean, and which directories may be replaced, is left to the caller.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +21,34 @@ def replace_file(path: Path, data: bytes, *, through: Path | None = None, mode: 
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        put_file(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def put_file(finished: Path, path: Path) -> None:
+    """Rename a finished file of the same disk to `path`, in place of an older one: its bytes are there before its name
+    is, and both are when this returns. Raises `OSError`."""
+    with finished.open("rb") as file:
+        os.fsync(file.fileno())
+    finished.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory reach the disk, where its file system can do that. Raises `OSError`."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        # It may be written to and not read.
+        return
+    try:
+        os.fsync(handle)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
@@ -44,6 +68,8 @@ def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        for directory in {part / parent for path in files for parent in Path(path).parents}:
+            sync_directory(directory)
         if target.exists():
             target.rename(old)
         try:
@@ -52,6 +78,7 @@ def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
             if old.exists():
                 old.rename(target)
             raise
+        sync_directory(target.parent)
     finally:
         _remove(part)
         _remove(old)

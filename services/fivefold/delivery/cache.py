@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from fivefold.core.atomic import put_file
 from fivefold.core.errors import BundleInvalid, Unavailable
 
 POLL_SECONDS = 0.05
@@ -71,8 +72,7 @@ class Part:
     def keep(self, entry: Path) -> None:
         """Make it the entry, in place of an older one."""
         self.file.flush()
-        os.fsync(self.file.fileno())
-        self.path.replace(entry)
+        put_file(self.path, entry)
         self.kept = True
 
 

@@ -1,4 +1,10 @@
-"""Ray on one machine: starting it small and on loopback, and who dies with whom.
+"""A process on one machine: its signals, its health, its directories, and a Ray of its own.
 
-Shared by the patterns that run on a local Ray; what they run there is theirs.
+    signals     how a run hears that it is to end
+    health      probes and metrics of a process that answers no requests
+    scratch     private directories
+    processes   who dies with whom
+    ray_start   a small Ray on loopback
+
+Shared by the patterns; what they run is theirs.
 """

@@ -18,6 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,7 +33,6 @@ from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.breaker import Breaker
 from fivefold.batch.run.losses import Losses
 from fivefold.batch.run.progress import Progress
-from fivefold.batch.run.signals import Stop, stopping
 from fivefold.batch.storage import sources as inputs
 from fivefold.batch.storage.names import undecodable
 from fivefold.batch.storage.storage import place
@@ -44,6 +44,7 @@ from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFai
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
+from fivefold.local.signals import Stop, stopping
 
 if TYPE_CHECKING:
     from fivefold.batch.engine.actors import Crew
@@ -156,7 +157,7 @@ def score(
     """
     settings, delivery = settings or BatchSettings(), delivery or DeliverySettings()
     with stopping() as stop:
-        ledger, plan, bundle = prepare(order, settings, delivery, stop.check, expected=expected)
+        ledger, plan, bundle = prepare(order, settings, delivery, partial(_go_on, stop), expected=expected)
         if ledger.published:
             return Result(_standing_report(ledger, plan), 0)
         progress = Progress(plan, out, metrics)
@@ -170,6 +171,12 @@ def score(
             raise
         finally:
             progress.end()
+
+
+def _go_on(stop: Stop) -> None:
+    """Raise `Interrupted` before anything is scored."""
+    if stop.asked:
+        raise Interrupted("cancelled", "stopped while the input was looked through")
 
 
 class _Run:

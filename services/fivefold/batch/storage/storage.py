@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from fivefold.core.atomic import put_file, sync_directory
 from fivefold.core.errors import RunFailed
 from fivefold.local.scratch import Scratch
 from fivefold.stores import object_store
@@ -86,7 +87,7 @@ class Directory:
                 return False
             finally:
                 part.unlink(missing_ok=True)
-            _sync(target.parent)
+            sync_directory(target.parent)
         return True
 
     def names(self, folder: str) -> list[str]:
@@ -102,10 +103,7 @@ class Directory:
         target = self.path / name
         with storing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with finished.open("rb") as file:
-                os.fsync(file.fileno())
-            finished.replace(target)
-            _sync(target.parent)
+            put_file(finished, target)
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read."""
@@ -206,11 +204,3 @@ def storing(path: Path | str) -> Iterator[Any]:
             path=str(path),
             help="make room, then run the same command again: it goes on where it stopped" if full else None,
         ) from err
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -34,10 +34,10 @@ from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
+from fivefold.local.signals import Stop, stopping
 from fivefold.online.local import banner, opening, ports, watch
 from fivefold.online.local.child import Child, Ended
 from fivefold.online.local.ray_process import Order
-from fivefold.online.local.signals import Stop, signals
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def serve(
     this: it sets signal handlers, and it kills and collects every child of the process.
     """
     out, err = out or sys.stdout, err or sys.stderr
-    with signals() as stop, contextlib.ExitStack() as stack:
+    with stopping(under_nohup=False) as stop, contextlib.ExitStack() as stack:
         try:
             run = Run(models, settings, delivery or DeliverySettings(), dict(defaults or {}), out, err, stop)
             stack.callback(run.end)
@@ -202,7 +202,7 @@ class Run:
         self._let_go()
         self._engine.dismiss()
         deadline = time.monotonic() + self._settings.drain_seconds + 10
-        while self._engine.process.poll() is None and time.monotonic() < deadline and self._stop.count < 2:
+        while self._engine.process.poll() is None and time.monotonic() < deadline and not self._stop.now:
             self._stop.wait(0.05, count=2)
             self._pass_log_on()
 
@@ -303,7 +303,7 @@ class Run:
 
     def _turn(self) -> None:
         self._pass_log_on()
-        if self._stop.count:
+        if self._stop.asked:
             raise Stopped
 
     def _starting(self) -> None:

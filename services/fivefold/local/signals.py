@@ -1,6 +1,6 @@
-"""How a local run hears that it is to end: by signals, which wake whoever waits.
+"""How a run hears that it is to end: by SIGINT, SIGTERM or SIGHUP, counted, and waking whoever waits.
 
-What the first and the second one mean is left to `lifecycle`.
+One signal asks for the end, a second one for the end now. How a run ends is left to the run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,16 @@ class Stop:
         self.fileno, self._write = os.pipe()
         os.set_blocking(self.fileno, False)
         os.set_blocking(self._write, False)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run is to end."""
+        return self.count > 0
+
+    @property
+    def now(self) -> bool:
+        """Whether it is to end without finishing what it has begun."""
+        return self.count > 1
 
     def __call__(self, signum: int = signal.SIGINT, _: object = None) -> None:
         """Count one more; a signal handler."""
@@ -50,10 +60,18 @@ class Stop:
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[Stop]:
-    """Count the signals of `STOP_SIGNALS`, for the length of a `with`; only the main thread may."""
+def stopping(*, under_nohup: bool = True) -> Iterator[Stop]:
+    """Count `STOP_SIGNALS` for the length of a `with`, and restore their handlers; only the main thread may.
+
+    Where hangups were ignored before, as under nohup, they stay so; without `under_nohup` they count all the same.
+    """
+    wanted = [
+        signum
+        for signum in STOP_SIGNALS
+        if not (under_nohup and signum == signal.SIGHUP and signal.getsignal(signum) == signal.SIG_IGN)
+    ]
     stop = Stop()
-    before = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
+    before = {signum: signal.signal(signum, stop) for signum in wanted}
     try:
         yield stop
     finally:

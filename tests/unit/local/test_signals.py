@@ -1,0 +1,62 @@
+"""Signals that ask for the end: counted, told apart, and given back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fivefold.local.signals import STOP_SIGNALS, stopping
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[dict[int, object]]:
+    """Those of the test run, which have to stand again afterwards."""
+    before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+    yield before
+    after = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+    assert after == before
+
+
+@pytest.mark.parametrize("signum", STOP_SIGNALS)
+def test_each_signal_asks_for_the_end(signum: signal.Signals) -> None:
+    """Once for the end, twice for the end now; the first one is remembered."""
+    with stopping() as stop:
+        assert (stop.asked, stop.now) == (False, False)
+        signal.raise_signal(signum)
+        assert (stop.asked, stop.now) == (True, False)
+        signal.raise_signal(signal.SIGTERM)
+        assert (stop.asked, stop.now, stop.count, stop.signum) == (True, True, 2, signum)
+
+
+def test_a_signal_wakes_who_waits() -> None:
+    """Long before the time is up."""
+    with stopping() as stop:
+        assert not stop.wait(0)
+        threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM)).start()
+
+        assert stop.wait(60)
+        assert not stop.wait(0, count=2)
+
+
+def test_a_hangup_that_was_ignored_stays_ignored(handlers: dict[int, object]) -> None:
+    """As under nohup; a run that wants to hear it all the same does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stopping() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stop.asked
+    with stopping(under_nohup=False) as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.asked
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    signal.signal(signal.SIGHUP, handlers[signal.SIGHUP])  # type: ignore[arg-type]  # as it was
+
+
+def test_handlers_are_restored_where_the_run_fails() -> None:
+    """Whatever it raises."""
+    with pytest.raises(KeyError), stopping():
+        raise KeyError
