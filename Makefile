@@ -147,6 +147,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	  dir=$$(cd / && GOFLAGS=-mod=mod go mod download -json github.com/prometheus/prometheus@v0.307.3 | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
 	  echo "Building promtool with Go, several minutes …" && cd "$$dir" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -o $(abspath $@) ./cmd/promtool; fi
 
+# A Kafka in memory, for tests.
+.cache/bin/kfake: $(wildcard tests/support/kfake/*)
+	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.26 or newer" >&2; exit 1; }; \
+	  echo "Building kfake with Go, a minute …"; cd tests/support/kfake && CGO_ENABLED=0 go build -o $(abspath $@) .
+
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \
