@@ -154,6 +154,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	  elif command -v go >/dev/null; then GOBIN=$(abspath $(@D)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; \
 	  else echo "left out: .github/workflows (neither actionlint nor Go is on PATH)"; [ "$$CI" != true ]; fi
 
+# A Kafka in memory, for tests.
+.cache/bin/kfake: $(wildcard tests/support/kfake/*)
+	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.26 or newer" >&2; exit 1; }; \
+	  echo "Building kfake with Go, a minute …"; cd tests/support/kfake && CGO_ENABLED=0 go build -o $(abspath $@) .
+
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \

@@ -24,6 +24,7 @@ from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_export, add_serve
+from fivefold.commands.stream import add_dead_letters, add_log, add_stream
 from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 from fivefold.core.settings import SettingsError
@@ -119,6 +120,9 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_serve(commands)
     add_score(commands)
     add_batch(commands)
+    add_stream(commands)
+    add_log(commands)
+    add_dead_letters(commands)
     add_export(commands)
     add_contract(commands)
     add_bundle(commands)

@@ -1,0 +1,75 @@
+"""What every user of a Kafka cluster needs: a topic's size, a message as an event, an error as ours."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka.admin import AdminClient
+
+from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable
+from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.events import Event, Headers
+
+CALL_SECONDS = 30.0
+"""How long one call to the cluster may take before its outcome counts as unknown."""
+
+FENCED_CODES = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # its own names
+)
+NOT_READ = frozenset({KafkaError._STATE, KafkaError._UNKNOWN_PARTITION})
+ACCESS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+
+
+def partitions_of(admin: AdminClient, address: TopicAddress, topic: str = "") -> int:
+    """The partitions of a topic of the cluster, 0 where there is none. Raises as `refusal` says."""
+    topic = topic or address.topic
+    until = time.monotonic() + CALL_SECONDS
+    while True:
+        try:
+            # All of them: a broker may make a topic that is asked for by its name.
+            found = admin.list_topics(timeout=CALL_SECONDS).topics.get(topic)
+        except KafkaException as err:
+            raise refusal(err.args[0], address) from err
+        if found is None:
+            return 0
+        if found.error is None:
+            return len(found.partitions)
+        if found.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            return 0
+        if found.error.code() != KafkaError.LEADER_NOT_AVAILABLE or time.monotonic() >= until:
+            raise refusal(found.error, address)
+        time.sleep(0.1)
+
+
+def event_of(message: Message, topic: str) -> Event:
+    """A message as an event."""
+    kind, stamp = message.timestamp()
+    found: Any = message.headers() or ()
+    headers: Headers = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in found)
+    partition, offset = message.partition(), message.offset()
+    # It was read, not made.
+    assert partition is not None
+    assert offset is not None
+    return Event(topic, partition, offset, stamp if kind else -1, message.key(), message.value(), headers)
+
+
+def refusal(error: KafkaError, address: TopicAddress) -> FivefoldError:
+    """An error that will not mend itself, as ours: access, no broker, or anything else."""
+    where = ",".join(address.servers)
+    if error.code() in ACCESS:
+        code = "forbidden" if "AUTHORIZATION" in error.name() else "unauthenticated"
+        return AccessError(code, f"{where}: {error.str()}")
+    if error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+        return Unavailable("not_ready", f"no broker answers at {where}: {error.str()}", retry_after=5.0)
+    return RunFailed("storage_failed", f"{where}: {error.str()}")

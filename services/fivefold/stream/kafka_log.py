@@ -1,0 +1,400 @@
+"""The log of a cluster: a group's member on a Kafka topic, whose results and progress are one transaction.
+
+A batch is polled, scored, and only then a transaction is opened, so that it is short and no rebalance ever meets an
+open one: callbacks run inside of poll. The transaction carries the generation of the group under which its events were
+polled (KIP-447), so a member that has lost them is refused by the broker. After every failure whose outcome is not
+known, a new producer with the same transactional id is made, whose first act makes the broker end whatever the old one
+had begun; only then it is read how far the group has come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from fivefold.core.errors import FivefoldError, NotFound, RunFailed
+from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.events import Event, Outgoing, Place
+from fivefold.stream.kafka_cluster import ACCESS, CALL_SECONDS, FENCED_CODES, NOT_READ, event_of, partitions_of, refusal
+from fivefold.stream.kafka_settings import KafkaSettings
+from fivefold.stream.log import Rewound
+
+FENCED = (3, 60.0)
+"""So many times within so many seconds another producer may have come with our id: once it may be our own."""
+
+
+class KafkaLog:
+    """See `fivefold.stream.log.EventLog`."""
+
+    def __init__(
+        self,
+        address: TopicAddress,
+        group: str,
+        slot: str,
+        settings: KafkaSettings,
+        *,
+        to: Sequence[str] = (),
+        start: str = "earliest",
+        same_partition: bool = True,
+        longest: float = 300.0,
+    ) -> None:
+        """Join `group` on a topic. `to` are the topics that are written, made where there are none; `longest` is how
+        many seconds may pass between two polls.
+
+        Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
+        """
+        self._address, self._topic, self._group, self._slot = address, address.topic, group, slot
+        self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
+        shared: dict[str, Any] = settings.connection() | {
+            "bootstrap.servers": ",".join(address.servers),
+            "client.id": f"fivefold.{slot}",
+            "log_level": "3",
+        }
+        self._error: FivefoldError | None = None
+        self._partitions = self._prepare(shared, to, same_partition)
+        self._producing = shared | {
+            "transactional.id": f"{group}.{slot}",
+            "transaction.timeout.ms": str(round(settings.kafka_transaction_seconds * 1000)),
+            "partitioner": "murmur2_random",
+            "compression.type": "zstd",
+            "linger.ms": "5",
+            # Right after a commit the broker is not ready for the next transaction: the default back-off of 100 ms
+            # would make each batch wait for it. It doubles from here where there is an outage.
+            "retry.backoff.ms": "1",
+        }
+        self._producer = self._new_producer()
+        consuming = shared | {
+            "group.id": group,
+            "enable.auto.commit": "false",
+            "enable.auto.offset.store": "false",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": start,
+            "enable.partition.eof": "true",
+            "queued.max.messages.kbytes": "16384",
+            "max.poll.interval.ms": str(round(longest * 1000)),
+        }
+        if settings.kafka_group_protocol == "consumer":
+            consuming["group.protocol"] = "consumer"
+        else:
+            consuming |= {
+                "partition.assignment.strategy": "cooperative-sticky",
+                "group.instance.id": f"{group}.{slot}",
+                "session.timeout.ms": "10000",
+            }
+        self._consumer = Consumer(consuming | {"error_cb": self._noticed})
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+        self._owned: set[int] = set()
+        self._next: dict[int, int] = {}
+        """Behind the last polled event, in each partition that has events polled and not committed."""
+        self._ends: dict[int, int] = {}
+        """Where a partition's end was seen; behind the last event, where that belongs to a transaction."""
+        self._done: dict[int, int] = {}
+        """How far the group is known to have come."""
+        self._origin: dict[int, int] = {}
+        """The first polled event of each partition: where a group that has committed nothing begins again."""
+        self._lost = False
+        self._metadata: Any = None
+        self._fenced: deque[float] = deque(maxlen=FENCED[0])
+        self._goal = self._high()
+
+    # -- what is there before anything is polled ------------------------------------------------------------------
+
+    def _prepare(self, shared: Mapping[str, Any], to: Sequence[str], same_partition: bool) -> int:
+        """The number of partitions of the topic that is read; topics that are written are made where there are none."""
+        settings: dict[str, Any] = {**shared, "error_cb": self._noticed}
+        admin = AdminClient(settings)
+        try:
+            partitions = partitions_of(admin, self._address)
+        except FivefoldError:
+            self._raise_noticed()
+            raise
+        if not partitions:
+            raise NotFound("not_found", f"no topic {self._topic!r} at {','.join(self._address.servers)}")
+        for topic in to:
+            size = partitions_of(admin, self._address, topic)
+            if not size:
+                self._create(admin, topic, partitions)
+            elif same_partition and size < partitions:
+                raise RunFailed(
+                    "run_conflict",
+                    f"the topic {topic!r} has {size} partitions, and {self._topic!r} has {partitions}",
+                    help="give it as many, or let the key choose (FIVEFOLD_SAME_PARTITION=false)",
+                )
+        return partitions
+
+    def _create(self, admin: AdminClient, topic: str, partitions: int) -> None:
+        try:
+            admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(CALL_SECONDS)
+        except KafkaException as err:
+            if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise RunFailed(
+                    "storage_failed",
+                    f"the topic {topic!r} is not there and cannot be made: {err.args[0].str()}",
+                    help=f"make it, with {partitions} partitions",
+                ) from err
+
+    def _new_producer(self) -> Producer:
+        """A producer with our transactional id; whatever one before it has begun is ended by the broker."""
+        producer = Producer(self._producing | {"error_cb": self._noticed})
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            try:
+                producer.init_transactions(CALL_SECONDS)
+                return producer
+            except KafkaException as err:
+                self._raise_noticed()
+                if not err.args[0].retriable() or time.monotonic() >= until:
+                    raise self._refusal(err.args[0]) from err
+
+    # -- the group ------------------------------------------------------------------------------------------------
+
+    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._owned |= {each.partition for each in partitions}
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            self._owned.discard(each.partition)
+            self._ends.pop(each.partition, None)
+            self._done.pop(each.partition, None)
+            self._origin.pop(each.partition, None)
+            self._lost |= each.partition in self._next
+
+    def _noticed(self, error: KafkaError) -> None:
+        """Errors that no call gives back: what will not mend itself is raised by the next call."""
+        if error.code() in ACCESS or error.fatal():
+            self._error = self._refusal(error)
+
+    def _raise_noticed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _refusal(self, error: KafkaError) -> FivefoldError:
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or error.code() in FENCED_CODES:
+            return self._conflict()
+        return refusal(error, self._address)
+
+    def _conflict(self) -> RunFailed:
+        return RunFailed(
+            "run_conflict",
+            f"another worker has the slot {self._slot!r} of the group {self._group!r}",
+            help="give each worker a slot of its own (FIVEFOLD_SLOT), or leave it out",
+        )
+
+    def poll(self, most: int, seconds: float) -> list[Event]:
+        """See `EventLog.poll`."""
+        messages = []
+        first = self._consumer.poll(seconds)
+        if first is not None:
+            messages.append(first)
+            # consume() waits until it has all that it was asked for, or its time is up: none of it, here.
+            if most > 1:
+                messages += self._consumer.consume(most - 1, 0)
+        if self._error is not None:
+            raise self._error
+        if self._lost:
+            self._rewind()
+            raise Rewound("the group took partitions whose events were in work")
+        events = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                events.append(self._event(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                place, end = message.partition(), message.offset()
+                assert place is not None
+                assert end is not None
+                self._ends[place] = end
+            elif error.fatal() or error.code() in ACCESS:
+                raise self._refusal(error)
+            elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise NotFound("not_found", f"the topic {self._topic!r} is gone")
+        self._metadata = self._consumer.consumer_group_metadata()
+        if not events and not self._next:
+            self._pass_markers()
+        return events
+
+    def _event(self, message: Message) -> Event:
+        event = event_of(message, self._topic)
+        self._origin.setdefault(event.partition, event.offset)
+        self._next[event.partition] = event.offset + 1
+        return event
+
+    def _pass_markers(self) -> None:
+        """Take the ends of transactions behind the last event for done, so that a topic can be read to its end.
+
+        They stand there like events, so what counts a group's lag by offsets (KEDA, `kafka-consumer-groups`) would
+        never see it at zero.
+        """
+        behind = {
+            partition: end
+            for partition, end in self._ends.items()
+            if partition in self._owned and end > self._done.get(partition, -1)
+        }
+        if behind:
+            self._transact((), behind)
+
+    # -- the transaction ------------------------------------------------------------------------------------------
+
+    def commit(self, outgoing: Sequence[Outgoing]) -> None:
+        """See `EventLog.commit`."""
+        self._transact(outgoing, dict(self._next))
+        self._next.clear()
+
+    def _transact(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
+        try:
+            self._producer.begin_transaction()
+            for each in outgoing:
+                self._produce(each)
+            self._again(lambda: self._producer.send_offsets_to_transaction(offsets, self._metadata, CALL_SECONDS))
+            self._again(lambda: self._producer.commit_transaction(CALL_SECONDS))
+        except KafkaException as err:
+            self._failed(err.args[0])
+        except BaseException:
+            with contextlib.suppress(KafkaException):
+                self._producer.abort_transaction(CALL_SECONDS)
+            raise
+        self._done.update(positions)
+
+    def _produce(self, each: Outgoing) -> None:
+        named: dict[str, Any] = {} if each.partition is None else {"partition": each.partition}
+        if each.timestamp is not None and each.timestamp >= 0:
+            named["timestamp"] = each.timestamp
+        while True:
+            try:
+                self._producer.produce(each.topic, each.value, each.key, headers=list(each.headers), **named)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+            except KafkaException as err:
+                if err.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise
+                raise RunFailed(
+                    "storage_failed",
+                    f"an event for {each.topic!r} is {len(each.value or b''):,} bytes long, more than a message may be",
+                    help="allow larger ones (message.max.bytes in FIVEFOLD_KAFKA_OPTIONS_FILE, and at the broker)",
+                ) from err
+
+    def _again(self, call: Callable[[], object]) -> None:
+        """A call that may be repeated where it says so. A timeout is no such case: its outcome is unknown."""
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as err:
+                error = err.args[0]
+                timeout = error.code() == KafkaError._TIMED_OUT
+                if timeout or not error.retriable() or error.txn_requires_abort() or time.monotonic() >= until:
+                    raise
+                time.sleep(0.01)
+
+    def _failed(self, error: KafkaError) -> None:
+        """A transaction that does not count, or of which nobody knows; always raises."""
+        aborted = False
+        if error.txn_requires_abort():
+            with contextlib.suppress(KafkaException):
+                self._producer.abort_transaction(CALL_SECONDS)
+                aborted = True
+        if not aborted:
+            if error.code() in ACCESS:
+                raise self._refusal(error)
+            if error.code() in FENCED_CODES:
+                most, within = FENCED
+                self._fenced.append(time.monotonic())
+                if len(self._fenced) == most and self._fenced[-1] - self._fenced[0] <= within:
+                    raise self._conflict()
+            # What the old one has begun ends here, for good: only now it can be asked what counts.
+            self._producer = self._new_producer()
+        self._rewind()
+        raise Rewound(error.str())
+
+    def _rewind(self) -> None:
+        """Poll goes on at what the group has done."""
+        self._lost = False
+        self._next.clear()
+        self._ends.clear()
+        owned = [TopicPartition(self._topic, partition) for partition in sorted(self._owned)]
+        if not owned:
+            return
+        for each in self._committed(owned):
+            begun = each.offset if each.offset >= 0 else self._origin.get(each.partition, self._start)
+            try:
+                self._consumer.seek(TopicPartition(self._topic, each.partition, begun))
+            except KafkaException as err:
+                # Not ours any more, or not read yet: whoever has it begins at what is done.
+                if err.args[0].code() not in NOT_READ:
+                    raise self._refusal(err.args[0]) from err
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            try:
+                found = self._consumer.committed(partitions, CALL_SECONDS)
+                failed = next((each.error for each in found if each.error is not None), None)
+                if failed is None:
+                    return found
+            except KafkaException as err:
+                failed = err.args[0]
+                if failed.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return partitions
+            self._raise_noticed()
+            if time.monotonic() >= until:
+                raise self._refusal(failed)
+            time.sleep(0.05)
+
+    # -- what is told -----------------------------------------------------------------------------------------------
+
+    def lag(self) -> Mapping[Place, int]:
+        """See `EventLog.lag`. Offsets behind what is done: the ends of transactions count among them."""
+        out = {}
+        for partition in sorted(self._owned):
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if high >= 0 and partition in self._done:
+                out[Place(self._topic, partition)] = max(high - self._done[partition], 0)
+        return out
+
+    def finished(self) -> bool:
+        """See `EventLog.finished`."""
+        found = self._committed([TopicPartition(self._topic, partition) for partition in self._goal])
+        done = {each.partition: each.offset for each in found}
+        return all(high <= 0 or done[partition] >= high for partition, high in self._goal.items())
+
+    def _high(self) -> dict[int, int]:
+        """Where each partition ends now; 0 for one that has nothing to read."""
+        out = {}
+        for partition in range(self._partitions):
+            try:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), CALL_SECONDS)
+            except KafkaException as err:
+                self._raise_noticed()
+                raise self._refusal(err.args[0]) from err
+            out[partition] = high if high > low else 0
+        return out
+
+    def close(self) -> None:
+        """See `EventLog.close`."""
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
+        with contextlib.suppress(KafkaException):
+            self._producer.flush(1)
+        # Its threads and connections end with the last reference to it.
+        del self._producer

@@ -1,0 +1,128 @@
+"""One worker process from its start to its end: the bundle, the log, health, progress, and signals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from fivefold.core.runtime.scorer import Scorer
+from fivefold.core.settings import address, read
+from fivefold.delivery.fetch import fetch
+from fivefold.delivery.settings import DeliverySettings
+from fivefold.local.health import HealthServer
+from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.metrics import StreamMetrics
+from fivefold.stream.opening import open_log
+from fivefold.stream.scoring import EventScorer
+from fivefold.stream.settings import StreamSettings
+from fivefold.stream.worker import Counts, StreamWorker
+
+LINE_SECONDS = 1.0
+"""How often progress is shown, and how far the log is ahead looked at."""
+
+
+def run(
+    model: str,
+    source: TopicAddress,
+    to: TopicAddress,
+    dead_letter: TopicAddress,
+    settings: StreamSettings,
+    *,
+    directory: str | Path,
+    once: bool,
+    out: IO[str],
+    stopped: Callable[[float], bool],
+) -> Counts:
+    """Score events until `stopped`, or until all are done that are there now; raises what its parts raise."""
+
+    def check() -> None:
+        if stopped(0):
+            raise KeyboardInterrupt
+
+    bundle = fetch(model, read(DeliverySettings), check=check)
+    with ExitStack() as stack:
+        scorer = Scorer.open(bundle)
+        stack.callback(scorer.close)
+        log = stack.enter_context(
+            open_log(
+                source,
+                (to, dead_letter),
+                settings.group,
+                directory=directory,
+                slot=settings.slot,
+                start=settings.start,
+                same_partition=settings.same_partition,
+                longest=settings.stall_seconds,
+            )
+        )
+        events = EventScorer(
+            scorer,
+            to=to.topic,
+            dead_letter=dead_letter.topic,
+            group=settings.group,
+            same_partition=settings.same_partition,
+        )
+        line = stack.enter_context(_progress(out))
+        metrics = StreamMetrics(bundle)
+        looked = 0.0
+
+        def seen(counts: Counts) -> None:
+            nonlocal looked
+            line(counts)
+            if settings.health and time.monotonic() - looked >= LINE_SECONDS:
+                metrics.update(counts, log.lag())
+                looked = time.monotonic()
+
+        def rewound(reason: str) -> None:
+            out.write(f"read again: {reason}\n")
+
+        worker = StreamWorker(log, events, settings, stopped=stopped, seen=seen, rewound=rewound)
+        if settings.health:
+            stack.enter_context(_health(worker, metrics, settings))
+        return worker.run(once=once)
+
+
+def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:
+    host, port = address(settings.health, "health")
+    return HealthServer(
+        host,
+        port,
+        ready=lambda: worker.steps > 0,
+        live=lambda: worker.idle_seconds() < settings.stall_seconds,
+        registry=metrics.registry,
+    )
+
+
+@contextmanager
+def _progress(out: IO[str]) -> Iterator[Callable[[Counts], None]]:
+    """A line of progress on a terminal, once a second; one at the end everywhere."""
+    begun = told = time.monotonic()
+    last = Counts()
+
+    def tell(counts: Counts) -> None:
+        nonlocal told, last
+        last = counts
+        now = time.monotonic()
+        if out.isatty() and now - told >= LINE_SECONDS:
+            told = now
+            out.write(f"\r\x1b[K{_said(counts, now - begun)}")
+            out.flush()
+
+    try:
+        yield tell
+    finally:
+        if out.isatty():
+            out.write("\r\x1b[K")
+        out.write(f"{_said(last, time.monotonic() - begun)}\n")
+
+
+def _said(counts: Counts, seconds: float) -> str:
+    rate = counts.events / seconds if seconds > 0 else 0.0
+    codes = ", ".join(f"{code} {count:,}" for code, count in counts.codes.most_common(3))
+    return (
+        f"{counts.events:,} events: {counts.results:,} results, {counts.dead:,} dead letters"
+        f"{f' ({codes})' if codes else ''}, {rate:,.0f} events/s"
+    )

@@ -1,0 +1,36 @@
+"""The logs that this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support import programs
+from tests.support.bundles import write_sum
+from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
+
+from fivefold.core.bundle.bundle import Bundle
+
+KFAKE = programs.needed("kfake", "the log of Kafka")
+collect_ignore = [] if KFAKE else ["test_killed_on_kafka.py"]
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a Kafka."""
+    assert KFAKE is not None
+    with kfake(KFAKE) as address:
+        yield address
+
+
+@pytest.fixture(params=["local", *(["kafka"] if KFAKE else [])])
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
+    """Each log in turn."""
+    return LocalLogs(tmp_path) if request.param == "local" else KafkaLogs(request.getfixturevalue("kafka"))
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """total = a + b."""
+    return write_sum(tmp_path_factory.mktemp("stream") / "sum")

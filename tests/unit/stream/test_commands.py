@@ -1,0 +1,213 @@
+"""`fivefold stream`, `log` and `dead-letters`, as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tests.support.score_commands import environment, until
+from tests.support.stream_processes import line, start
+
+from fivefold.cli import main
+from fivefold.core.bundle.bundle import Bundle
+
+LINES = '{"key": "k", "value": {"a": 1, "b": 2}, "headers": {"trace": "7"}}\n{"value": {"a": 1}}\n{"value": null}\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a topic of three events, two of them bad; the commands run in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("events.jsonl").write_text(LINES)
+    assert main(["log", "append", "events", "events.jsonl"]) == 0
+    return tmp_path
+
+
+def scored(bundle: Bundle, *more: str) -> int:
+    """Score until all is read."""
+    words = ["--from", "local://events", "--to", "local://scores", "--once"]
+    return main(["stream", "--model", str(bundle.path), *words, *more])
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, object]]:
+    """The lines that a command prints."""
+    capsys.readouterr()
+    assert main(list(words)) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_events_in_and_results_out(home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once: a second run finds nothing to do."""
+    capsys.readouterr()
+    assert scored(bundle, "--json") == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert scored(bundle) == 0
+    assert capsys.readouterr().err.startswith("0 events: 0 results, 0 dead letters")
+
+    assert counts == {
+        "events": 3,
+        "results": 1,
+        "dead_letters": 2,
+        "codes": {"malformed": 1, "missing_field": 1},
+        "batches": 1,
+        "rewinds": 0,
+    }
+    (result,) = printed(capsys, "log", "read", "scores")
+    assert (result["key"], result["value"]) == ("k", {"total": 3.0, "label": 1})
+    assert result["headers"].items() >= {"trace": "7", "fivefold-model": "demo"}.items()  # type: ignore[attr-defined]
+
+
+def test_dead_letters_are_listed_shown_and_sent_again(
+    home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each once, as the event that it was."""
+    scored(bundle)
+    capsys.readouterr()
+    assert main(["dead-letters", "list", "local://events.dead-letter", "--code", "missing_field", "--json"]) == 0
+    (letter,) = json.loads(capsys.readouterr().out)
+    assert (letter["code"], letter["path"]) == ("missing_field", "inputs.b")
+    place = f"{letter['partition']}/{letter['offset']}"
+    (shown,) = printed(capsys, "dead-letters", "show", "local://events.dead-letter", place)
+    assert shown["value"] == {"a": 1}
+    assert main(["dead-letters", "show", "local://events.dead-letter", "7/7"]) == 3
+
+    replay = [
+        "dead-letters",
+        "replay",
+        "local://events.dead-letter",
+        "--to",
+        "local://events",
+        "--code",
+        "missing_field",
+    ]
+    assert main(replay) == 0
+    assert main(replay) == 0
+
+    said = capsys.readouterr().err
+    assert "sent 1 events to local://events, 1 passed over" in said
+    assert "sent 0 events to local://events, 0 passed over" in said
+    again = [each for each in printed(capsys, "log", "read", "events") if each["value"] == {"a": 1}]
+    assert len(again) == 2
+    assert [each.get("headers") for each in again] == [None, None]
+
+
+def test_too_many_dead_letters_end_a_worker(home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it has done stays."""
+    Path("bad.jsonl").write_text('{"value": 7}\n' * 1200)
+    main(["log", "append", "events", "bad.jsonl"])
+
+    assert scored(bundle) == 3
+
+    said = capsys.readouterr().err
+    assert "are dead letters (malformed" in said
+    assert "help: " in said
+    assert len(printed(capsys, "log", "read", "scores")) == 1
+
+
+def test_what_is_in_the_log(home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """Topics, and how far groups are."""
+    scored(bundle)
+    capsys.readouterr()
+
+    assert main(["log", "info", "--json"]) == 0
+
+    found = {each["topic"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["events"]["events"] == sum(found["events"]["groups"]["fivefold"]) == 3
+    assert found["scores"]["events"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["log", "read", "none"], 3, "no topic 'none'"),
+        (["log", "read", "events", "--data", "nowhere"], 3, "no log in nowhere"),
+        (["log", "append", "a/b", "events.jsonl"], 2, "expected a topic"),
+        (["log", "append", "events", "none.jsonl"], 1, "none.jsonl"),
+        (["log", "append", "events", "bad.jsonl"], 3, "line 2"),
+        (["dead-letters", "list", "events"], 2, "expected local://TOPIC or kafka://"),
+        (["dead-letters", "replay", "local://events", "--to", "local://events"], 2, "expected another topic"),
+        (["stream", "--model", "x", "--from", "local://events", "--to", "scores"], 2, "--to: expected local://"),
+        (["stream", "--model", "x", "--from", "local://events", "--to", "local://s"], 3, "x"),
+        (["stream", "--model", "MODEL", "--from", "local://none", "--to", "local://s"], 3, "no topic 'none'"),
+        (["stream", "--model", "MODEL", "--from", "local://events", "--to", "local://events"], 2, "expected another"),
+        (["stream", "--model", "MODEL", "--from", "local://events", "--to", "kafka://h:1/s"], 2, "one transaction"),
+        (["stream", "--model", "x", "--from", "kafka://u:p@h:1/t", "--to", "kafka://h:1/s"], 2, "no credentials"),
+        (["stream", "--model", "x", "--from", "local://e", "--to", "local://s", "--max-batch", "0"], 2, "max_batch"),
+    ],
+)
+def test_a_wrong_command_line(
+    home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str], words: list[str], status: int, said: str
+) -> None:
+    """One line of error, and the status of its kind."""
+    Path("bad.jsonl").write_text('{"value": 1}\nnonsense\n')
+
+    assert main([str(bundle.path) if word == "MODEL" else word for word in words]) == status
+
+    error = capsys.readouterr().err
+    assert error.splitlines()[0].startswith("error: ")
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["stream"],
+        *(["log", name] for name in ("append", "read", "info")),
+        *(["dead-letters", name] for name in ("list", "show", "replay")),
+    ],
+)
+def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command has examples."""
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+
+    assert ended.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_a_worker_is_watched_and_stopped(home: Path, bundle: Bundle) -> None:
+    """It answers health and metrics, and Ctrl-C ends it when its batch is done."""
+    words = line(bundle.path, "local://events", "local://scores", "--health", "127.0.0.1:18471")
+    process = start(words)
+    try:
+        until(lambda: b'outcome="scored",version="1"} 1.0' in asked("metrics"), 60)
+        assert asked("livez") == b'{"live":true}'
+        assert asked("readyz") == b'{"ready":true}'
+        assert b'fivefold_stream_dead_letters_total{code="malformed"' in asked("metrics")
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert said.startswith("3 events: 1 results, 2 dead letters")
+
+
+def asked(path: str) -> bytes:
+    """What health says, nothing before it listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:18471/{path}", timeout=5) as answer:
+            return answer.read()
+    except OSError:
+        return b""
+
+
+def test_a_pipe_of_events(home: Path, bundle: Bundle) -> None:
+    """Standard input is read, and a reader that goes away is no failure of ours."""
+    words = [sys.executable, "-m", "fivefold.cli", "log"]
+    subprocess.run(
+        [*words, "append", "piped"], input=LINES.encode(), check=True, env=environment(), capture_output=True
+    )
+    begun = time.monotonic()
+    done = subprocess.run([*words, "read", "piped"], check=True, env=environment(), capture_output=True)
+
+    assert len(done.stdout.splitlines()) == 3
+    assert time.monotonic() - begun < 60
