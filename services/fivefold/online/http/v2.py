@@ -21,7 +21,7 @@ from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, Json
 from fivefold.online.http.exchange import Decode, Encode, Headers
 from fivefold.online.http.problems import JSON, Reply, identity
 from fivefold.online.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
-from fivefold.online.oip import NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.online.oip import DATATYPES, NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.online.serving import Answer, Call, Model
 from fivefold.online.settings import OnlineSettings
 
@@ -32,7 +32,7 @@ BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
 
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
-_NULL = memoryview(b"null")
+_NULL = b"null"
 
 _Asked = tuple[str | None, list[tuple[Field, bool]]]
 """The id of a request, and the outputs it wants with whether each goes raw."""
@@ -96,11 +96,16 @@ class V2:
         at = 0
         tensors = []
         for item in request.inputs:
+            dtype = DATATYPES.get(item.datatype, "")
+            if dtype and not item.parameters and item.datatype not in RAW_ONLY and not _absent(item.data):
+                tensors.append(_json_tensor(item, dtype))
+                continue
             path = f"inputs.{shown_name(item.name)}"
             dtype = dtype_of(item.datatype, path)
             size = _given(item.parameters, "binary_data_size")
             if size is None:
-                tensors.append(_json_tensor(item, dtype, path))
+                _refuse_json(item, path)
+                tensors.append(_json_tensor(item, dtype))
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
                 raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
@@ -145,11 +150,15 @@ def _raw_only(model: Model, whole: bytes) -> tuple[Request, list[Tensor]]:
     return Request(inputs=[], parameters={"binary_data_output": True}), [tensor]
 
 
-def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
+def _refuse_json(item: Input, path: str) -> None:
+    """Raise for a tensor that must have its data in the JSON, and cannot."""
     if _absent(item.data):
         raise ContractError("malformed", "expected data, or a binary_data_size, got neither", path=path)
     if item.datatype in RAW_ONLY:
         raise ContractError("malformed", f"{item.datatype} has no form in JSON", path=path, help="send it as FP32")
+
+
+def _json_tensor(item: Input, dtype: str) -> Tensor:
     data: Any = item.data
     if isinstance(data, msgspec.Raw):
         data = JsonText(memoryview(data))
@@ -158,7 +167,7 @@ def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
 
 def _absent(data: Any) -> bool:
     """Whether a tensor has no data in the JSON: none was given, or null."""
-    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == _NULL)
+    return data is NOTHING or (isinstance(data, msgspec.Raw) and len(data) == len(_NULL) and bytes(data) == _NULL)
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:
@@ -171,7 +180,9 @@ def _refuse_foreign(request: Request | Plain) -> None:
     """Other servers' extensions that change what an answer means must not be passed over in silence."""
     for side, parts in (("inputs", request.inputs), ("outputs", request.outputs)):
         for part in parts or ():
-            for name in _ELSEWHERE if part.parameters else ():
+            if not part.parameters:
+                continue
+            for name in _ELSEWHERE:
                 if _given(part.parameters, name) is not None:
                     path = f"{side}.{shown_name(part.name)}"
                     raise ProtocolError("not_implemented", f"{name} is not served here", path=path)
