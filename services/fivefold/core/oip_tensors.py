@@ -60,6 +60,9 @@ ITEM_BYTES: Final[dict[str, int]] = {
 """Bytes of one element in raw form; BYTES elements carry their own length."""
 
 
+_LITTLE: Final = {name: np.dtype(DATATYPES[name]).newbyteorder("<") for name in ITEM_BYTES if name != "BF16"}
+
+
 def dtype_of(datatype: object, path: str) -> str:
     """fivefold's dtype of a datatype; raises `ContractError(malformed)` at `path` for one that does not exist.
 
@@ -99,7 +102,7 @@ def unpack(datatype: str, raw: bytes | memoryview, count: int, path: str) -> np.
         if values.size and values.max() > 1:
             raise ContractError("malformed", "expected a BOOL byte of 0 or 1", path=path)
         return values.view(np.bool_)
-    return np.frombuffer(raw, np.dtype(DATATYPES[datatype]).newbyteorder("<"))
+    return np.frombuffer(raw, _LITTLE[datatype])
 
 
 def _unpack_bytes(raw: memoryview, count: int, path: str) -> np.ndarray[Any, Any]:

@@ -292,12 +292,23 @@ def log(level: int, line: dict[str, Any]) -> None:
     if LOGGER.isEnabledFor(level):
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         head = {"time": now.replace("+00:00", "Z"), "level": logging.getLevelName(level).lower()}
-        shown = {name: _cut(value, name) if isinstance(value, str) else value for name, value in line.items()}
-        LOGGER.log(level, "%s", msgspec.json.encode(head | shown).decode())
+        LOGGER.log(level, "%s", _text(head | line))
 
 
 LONGEST = 2048
 """Characters of one value of a log line; an exception's traceback may have four times as many."""
+
+
+def _text(line: dict[str, Any]) -> str:
+    """A line as JSON, its texts cut where that is needed: not where all of it is short, and valid UTF-8."""
+    try:
+        text = msgspec.json.encode(line)
+    except UnicodeEncodeError:
+        text = b""
+    if not 0 < len(text) <= LONGEST:
+        shown = {name: _cut(value, name) if isinstance(value, str) else value for name, value in line.items()}
+        text = msgspec.json.encode(shown)
+    return text.decode()
 
 
 def _cut(text: str, name: str) -> str:

@@ -151,7 +151,11 @@ class Findings:
         field = self.fields[index]
         where = f"{self.side}.{field.name}[{row}]"
         if element is not None and field.shape:
-            where += "".join(f"[{i}]" for i in np.unravel_index(element, field.shape))
+            at = ""
+            for size in reversed(field.shape):
+                element, i = divmod(element, size)
+                at = f"[{i}]{at}"
+            where += at
         return where
 
     def ordered(self) -> tuple[Violation, ...]:

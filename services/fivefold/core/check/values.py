@@ -54,10 +54,9 @@ def numbers(findings: Findings, index: int, source: Array, skip: Mask | None, *,
     binary64.
     """
     field = findings.fields[index]
-    if skip is None:
-        values = plain_numbers(field, source)
-        if values is not None:
-            return values
+    values = plain_numbers(field, source) if skip is None else _plain_others(field, source, skip)
+    if values is not None:
+        return values
     if field.kind == "float":
         return _floats(findings, index, field, source, skip, json_source)
     return _integers(findings, index, field, source, skip, json_source)
@@ -69,19 +68,35 @@ def plain_numbers(field: Field, source: Array) -> Array | None:
     It only accepts; what it leaves, the full check tells apart. A reduction in numpy costs more than a walk through a
     few dozen Python numbers.
     """
-    interval = field.interval
-    if (
-        interval is None
-        or not 0 < source.size <= FEW
-        or source.dtype.kind not in ("f" if field.kind == "float" else "iu")
-    ):
-        return None
-    values = source.ravel().tolist()
-    # The sum of finite numbers that is not finite itself is left to the full check, like NaN and the infinities.
-    if field.kind == "float" and not isfinite(sum(values)):
+    interval, size, came = field.interval, source.size, source.dtype
+    if interval is None or not 0 < size <= FEW or came.kind not in ("f" if field.kind == "float" else "iu"):
         return None
     low, high = interval
-    return source.astype(field.dtype, copy=False) if min(values) >= low and max(values) <= high else None
+    if size == 1:
+        # NaN is in no interval.
+        if not low <= source.item() <= high:
+            return None
+    else:
+        values = source.ravel().tolist()
+        # The sum of finite numbers that is not finite itself is left to the full check, like NaN and the infinities.
+        if field.kind == "float" and not isfinite(sum(values)):
+            return None
+        if min(values) < low or max(values) > high:
+            return None
+    dtype = field.numpy_dtype
+    return source if came == dtype else source.astype(dtype)
+
+
+def _plain_others(field: Field, source: Array, skip: Mask) -> Array | None:
+    """`plain_numbers` for floats of which some are skipped."""
+    interval = field.interval
+    if interval is None or field.kind != "float" or source.size > FEW or source.dtype.kind != "f":
+        return None
+    values = [value for value, hide in zip(source.ravel().tolist(), skip.ravel().tolist(), strict=True) if not hide]
+    low, high = interval
+    if values and not (isfinite(sum(values)) and min(values) >= low and max(values) <= high):
+        return None
+    return narrow(source, np.dtype(field.dtype))
 
 
 def _floats(findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool) -> Array:
@@ -275,8 +290,9 @@ def plain_text(field: Field, array: Array) -> Array | None:
     if field.kind != "string" or array.dtype.kind != "O" or field.limits.pattern is not None or field.nullable:
         return None
     values = array.ravel().tolist()
-    if not all(type(value) is str and value.isascii() for value in values):
-        return None
+    for value in values:
+        if type(value) is not str or not value.isascii():
+            return None
     if field.enum is not None:
         return array if field.limits.known.issuperset(values) else None
     return array if field.min_length is None and field.max_length is None else None

@@ -46,6 +46,8 @@ _LEGAL = {
     "string": (_TEXT,),
     "bytes": (_TEXT,),
 }
+_IS_LEGAL = {kind: np.isin(np.arange(_OTHER + 1), codes) for kind, codes in _LEGAL.items()}
+"""The same as a table: kind -> whether each code is legal."""
 
 
 def rows_of_cells(findings: Findings, index: int, values: Sequence[Any], skip: Sequence[bool]) -> Array:
@@ -67,7 +69,7 @@ def rows_of_cells(findings: Findings, index: int, values: Sequence[Any], skip: S
             flat.extend(nothing)
         else:
             flat.extend(found)
-    return flat_cells(findings, index, flat, np.repeat(hidden, size))
+    return flat_cells(findings, index, flat, np.repeat(hidden, size) if True in hidden else None)
 
 
 def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | None = None) -> Array:
@@ -81,21 +83,26 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
         few = _few(kind, flat)
         if few is not None:
             return column(findings, index, few.reshape(shape), json_source=True)
+        if kind == "float":
+            mask = _tell_few_apart(findings, index, flat)
+            return _float_column(findings, index, flat, mask.reshape(shape))
     codes = np.fromiter(map(_CODES.__getitem__, map(type, flat)), np.uint8, len(flat))
     mask = np.zeros(len(flat), np.bool_) if hidden is None else hidden
-    legal = np.isin(codes, _LEGAL[kind])
+    legal = _IS_LEGAL[kind][codes]
     if not legal.all() or mask.any():
         live = ~mask
         null = live & (codes == _NULL)
         lists = live & (codes == _LIST)
         wrong = live & ~(legal | null | lists)
         if not field.nullable:
-            _refuse(findings, index, "null_not_allowed", null, lambda _: f"expected {expected(field)}, got null")
-        _refuse(findings, index, "wrong_shape", lists, lambda at: f"expected {expected(field)}, got {say(flat[at])}")
+            _refuse(findings, index, "null_not_allowed", null, lambda at: _refusal(field, flat[at]))
+        _refuse(findings, index, "wrong_shape", lists, lambda at: _refusal(field, flat[at]))
         _refuse_type(findings, index, wrong, flat)
         mask = mask | ~legal
-    if kind in ("int", "float"):
-        return _number_column(findings, index, field, flat, codes, mask.reshape(shape))
+    if kind == "float":
+        return _float_column(findings, index, flat, mask.reshape(shape))
+    if kind == "int":
+        return _integer_column(findings, index, field, flat, codes, mask.reshape(shape))
     filler = _PLACEHOLDER[kind]
     filled = [filler if hide else value for value, hide in zip(flat, mask.tolist(), strict=True)]
     if kind == "bytes":
@@ -128,6 +135,33 @@ def _few(kind: str, flat: list[Any]) -> Array | None:
         return None
 
 
+def _tell_few_apart(findings: Findings, index: int, flat: list[Any]) -> Mask:
+    """Report those of a few values that are not of the field's kind, sooner walked through than told apart in arrays;
+    where they are."""
+    field = findings.fields[index]
+    legal = _LEGAL[field.kind]
+    codes = [_CODES[type(value)] for value in flat]
+    mask = [code not in legal for code in codes]
+    for place, wrong in enumerate(mask):
+        if not wrong:
+            continue
+        code = codes[place]
+        if code == _NULL and field.nullable:
+            continue
+        row, element = divmod(place, field.size)
+        message = partial(_refusal, field, flat[place])
+        findings.cell(_CODE.get(code, "wrong_type"), index, row, element if field.shape else None, message)
+    return np.array(mask, np.bool_)
+
+
+_CODE = {_NULL: "null_not_allowed", _LIST: "wrong_shape"}
+
+
+def _refusal(field: Field, value: Any) -> str:
+    """What is wrong with a value that is not of the field's kind."""
+    return f"expected {expected(field)}, got {_got(field.kind, value)}"
+
+
 def _refuse(findings: Findings, index: int, code: str, mask: Mask, message: Callable[[int], str]) -> None:
     """Report the cells under a flat mask."""
     if not mask.any():
@@ -141,24 +175,25 @@ def _refuse(findings: Findings, index: int, code: str, mask: Mask, message: Call
 
 def _refuse_type(findings: Findings, index: int, mask: Mask, flat: list[Any]) -> None:
     field = findings.fields[index]
-    _refuse(
-        findings, index, "wrong_type", mask, lambda at: f"expected {expected(field)}, got {_got(field.kind, flat[at])}"
-    )
+    _refuse(findings, index, "wrong_type", mask, lambda at: _refusal(field, flat[at]))
 
 
-def _number_column(
+def _float_column(findings: Findings, index: int, flat: list[Any], mask: Mask) -> Array:
+    hidden = mask.reshape(-1).tolist() if mask.any() else None
+    # NaN where nothing is: in a nullable field that is what null looks like.
+    filled = flat if hidden is None else [math.nan if h else v for v, h in zip(flat, hidden, strict=True)]
+    try:
+        wide = np.fromiter(filled, np.float64, len(filled))
+    except OverflowError:
+        wide = np.fromiter(map(_wide, filled), np.float64, len(filled))
+    return column(findings, index, wide.reshape(mask.shape), mask if hidden is not None else None, json_source=True)
+
+
+def _integer_column(
     findings: Findings, index: int, field: Field, flat: list[Any], codes: npt.NDArray[np.uint8], mask: Mask
 ) -> Array:
     shape = mask.shape
     hidden = mask.reshape(-1).tolist() if mask.any() else None
-    if field.kind == "float":
-        # NaN where nothing is: in a nullable field that is what null looks like.
-        filled = flat if hidden is None else [math.nan if h else v for v, h in zip(flat, hidden, strict=True)]
-        try:
-            wide = np.fromiter(filled, np.float64, len(filled))
-        except OverflowError:
-            wide = np.fromiter(map(_wide, filled), np.float64, len(filled))
-        return column(findings, index, wide.reshape(shape), mask if hidden is not None else None, json_source=True)
     if hidden is not None:
         flat = [0 if h else v for v, h in zip(flat, hidden, strict=True)]
     live = ~mask.reshape(-1)

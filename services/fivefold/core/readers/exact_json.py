@@ -52,6 +52,9 @@ def _constant(token: str) -> Any:
     raise ValueError(f"{token} is not JSON")
 
 
+_DECODER = json.JSONDecoder(parse_float=Literal.parse, parse_int=_integer, parse_constant=_constant)
+
+
 class Watch(Protocol):
     """Who waits for a reading: asked where it may become long, and again and again while it is."""
 
@@ -101,7 +104,9 @@ def loads(
     if watch is not None:
         watch.begin(len(raw) * SECONDS_PER_BYTE)
     # Few brackets and commas, wherever they stand, are not too many.
-    if raw.count(b"[") + raw.count(b"{") > max_depth or (max_rows is not None and raw.count(b",") >= max_rows):
+    if raw.count(b"[") + raw.count(b"{") > max_depth or (
+        max_rows is not None and len(raw) > max_rows and raw.count(b",") >= max_rows
+    ):
         _refuse(measure(raw), len(raw), max_depth, max_rows, per_row, containers)
     if raw.startswith(b"\xef\xbb\xbf"):
         raise ContractError("malformed", "expected JSON, got a byte order mark first")
@@ -114,7 +119,7 @@ def loads(
     if not text or text.isspace():
         raise ContractError("malformed", "expected JSON, got an empty body")
     try:
-        return json.loads(text, parse_float=Literal.parse, parse_int=_integer, parse_constant=_constant)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as err:
         raise ContractError("malformed", f"not JSON: {err.msg} at line {err.lineno}, column {err.colno}") from None
     except ValueError as err:

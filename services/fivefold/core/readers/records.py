@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from fivefold.core.check.findings import Findings, Reading, say
-from fivefold.core.check.values import column
+from fivefold.core.check.values import FEW, column
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field, indices
@@ -234,8 +235,14 @@ def typed_rows(fields: tuple[Field, ...], extra: Sequence[str] = ()) -> TypedRow
             column(findings, index, wide[:, index], nulls if nulls.any() else None, json_source=True)
         return findings.reading(Columns.of_block(fields, names, block))
 
+    plain = _plain_fields(fields)
+
     def read_columns(instances: list[Any]) -> Reading | None:
         rows = len(instances)
+        if rows == 1 and plain is not None:
+            few = _plain_row(plain, astuple(instances[0]))
+            if few is not None:
+                return Reading(Columns(fields, few, 1), 1, (), np.zeros(1, np.bool_))
         findings = Findings(fields, rows)
         arrays = {}
         for index, (field, values) in enumerate(zip(fields, zip(*map(astuple, instances), strict=True), strict=True)):
@@ -246,6 +253,33 @@ def typed_rows(fields: tuple[Field, ...], extra: Sequence[str] = ()) -> TypedRow
         return findings.reading(Columns(fields, arrays, rows))
 
     return TypedRows(row_type, read_block if blocked else read_columns, lambda row: whole(row)[width:])
+
+
+_PlainField = tuple[str, int, float, float, npt.DTypeLike]
+"""Name, elements (0: a scalar), both ends of its interval, dtype."""
+
+
+def _plain_fields(fields: Sequence[Field]) -> list[_PlainField] | None:
+    """What `_plain_row` has to know of fields that are a few numbers with nothing but bounds; None for others."""
+    out: list[_PlainField] = []
+    for field in fields:
+        if field.interval is None or len(field.shape) > 1 or not field.required:
+            return None
+        out.append((field.name, field.size if field.shape else 0, *field.interval, field.numpy_dtype))
+    return out if sum(field.size for field in fields) <= FEW else None
+
+
+def _plain_row(plain: Sequence[_PlainField], values: Sequence[Any]) -> dict[str, Array] | None:
+    """The short way for one row: it accepts, or leaves the row to the full check. JSON has no NaN to slip through."""
+    out: dict[str, Array] = {}
+    for (name, size, low, high, dtype), value in zip(plain, values, strict=True):
+        if size:
+            if len(value) != size or min(value) < low or max(value) > high:
+                return None
+        elif not low <= value <= high:
+            return None
+        out[name] = np.array((value,), dtype)
+    return out
 
 
 def _block_limits(fields: Sequence[Field], dtype: np.dtype[Any]) -> tuple[Array, Array]:

@@ -7,7 +7,6 @@ or parsed JSON values alone). Declared numeric dtypes do not bind: values decide
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -36,16 +35,20 @@ MANY_TENSORS = 256
 SECONDS_PER_TENSOR = 5e-6
 """What telling one tensor from the others takes; of more than `MANY_TENSORS` whoever waits is asked first."""
 
+LOOK_FIELDS = 16
+"""Short columns between two looks whether anybody waits."""
 
-@dataclass(frozen=True, slots=True)
-class JsonText:
+_SHORT = 32 * FEW
+"""Bytes of JSON that a few numbers take at most, spaces included."""
+
+
+class JsonText(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A tensor's data as the JSON text that came, not yet decoded."""
 
     text: bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A named tensor as it came.
 
     `dtype` is one of the contract's dtypes, "bytes" for elements that may be text or bytes. `data` is a flat or shaped
@@ -114,14 +117,18 @@ class Tensors:
         arrays: dict[str, Array] = {}
         twice = frozenset(doubled)
         for index, field in enumerate(self.fields):
-            if watch is not None:
+            item = given.get(index)
+            few = None if item is None or index in twice else _few(field, item, rows)
+            if watch is not None and (few is None or not index % LOOK_FIELDS):
                 watch.look()
-            if index in given and index not in twice:
-                found = self._column(findings, index, given[index], max_depth, watch)
+            if few is not None:
+                arrays[field.name] = few
+            elif item is not None and index not in twice:
+                found = self._column(findings, index, item, max_depth, watch)
                 arrays[field.name] = _blank(field, rows) if found is None else found
-            elif index in given or field.required:
+            elif item is not None or field.required:
                 arrays[field.name] = _blank(field, rows)
-                if index not in given:
+                if item is None:
                     findings.name("missing_field", index, field.name, range(rows), "expected a tensor, got nothing")
         for index, field in enumerate(self.fields):
             if field.name not in arrays:
@@ -277,6 +284,28 @@ class _Plain:
         rows = shape[0]
         columns = Columns(self._fields, {self._field.name: values.reshape(shape)}, rows)
         return Reading(columns, rows, (), np.zeros(rows, np.bool_))
+
+
+def _few(field: Field, tensor: Tensor, rows: int) -> Array | None:
+    """The short way for a scalar's column, a few plain numbers in flat JSON: it accepts, or leaves it to `read`."""
+    data, interval, shape = tensor.data, field.interval, tensor.shape
+    if (
+        interval is None
+        or field.shape
+        or (shape != (rows,) and shape != (rows, 1))
+        or type(data) is not JsonText
+        or len(data.text) > _SHORT
+        or tensor.dtype not in _NUMBERS
+    ):
+        return None
+    try:
+        values: list[Any] = (_FLOAT_LIST if field.kind == "float" else _INT_LIST).decode(data.text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    low, high = interval
+    if not values or len(values) != rows or min(values) < low or max(values) > high:
+        return None
+    return np.array(values, field.numpy_dtype)
 
 
 def _plain_numbers(text: bytes | memoryview, shape: tuple[int, ...]) -> list[float] | None:

@@ -123,6 +123,9 @@ class Scorer:
         cost = self._cost
         if rows <= 0:
             return 0.0
+        if rows == 1:
+            # Always measured, and the usual request.
+            return cost[0][1]
         for (low, fast), (high, slow) in itertools.pairwise(cost):
             if rows <= high:
                 return fast + (slow - fast) * (rows - low) / (high - low)

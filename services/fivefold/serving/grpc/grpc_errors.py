@@ -66,8 +66,10 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 def sentence(error: FivefoldError) -> str:
     """The error's sentence as a status message: valid UTF-8, and cut where it would be too long to travel."""
-    text = _utf8(str(error))
-    if len(quote(text)) <= MAX_MESSAGE:
+    data = str(error).encode("utf-8", "backslashreplace")
+    text = data.decode()
+    # A byte is at most three, percent-encoded.
+    if 3 * len(data) <= MAX_MESSAGE or len(quote(text)) <= MAX_MESSAGE:
         return text
     # One character is at most twelve bytes, percent-encoded.
     while len(quote(text)) > MAX_MESSAGE - 3:

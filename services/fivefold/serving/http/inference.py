@@ -159,12 +159,14 @@ def check_headers(scope: Scope, settings: ServingLimits) -> None:
 def check_media_types(headers: Headers, consumes: tuple[str, ...], produces: tuple[str, ...]) -> None:
     """Raise `unsupported_media_type` or `not_acceptable` for a request that this route cannot read or answer."""
     sent = headers.get(b"content-type")
-    if sent is not None and sent != b"application/json" and not _readable(sent.decode("latin-1"), consumes):
-        raise ProtocolError(
-            "unsupported_media_type",
-            f"expected content-type {' or '.join(consumes)}, got {sent.decode('latin-1')[:128]!r}",
-            help=f"send the header content-type: {consumes[0]}",
-        )
+    if sent is not None and sent != b"application/json":
+        text = sent.decode("latin-1")
+        if text not in consumes and not _readable(text, consumes):
+            raise ProtocolError(
+                "unsupported_media_type",
+                f"expected content-type {' or '.join(consumes)}, got {text[:128]!r}",
+                help=f"send the header content-type: {consumes[0]}",
+            )
     check_accept(headers, produces)
 
 
@@ -257,6 +259,9 @@ class Begun(Generic[T]):
 async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
     message = await receive()
     whole: bytes | bytearray = message.get("body", b"")
+    size = len(whole)
+    if size <= limit and size <= FREE and message["type"] == "http.request" and not message.get("more_body", False):
+        return bytes(whole)
     size = held = 0
     try:
         while True:

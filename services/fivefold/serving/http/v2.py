@@ -21,7 +21,7 @@ from fivefold.serving.http.http_errors import JSON, HttpReply
 from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
-from fivefold.serving.oip.metadata import NAMES, RAW_ONLY, dtype_of, pack, unpack
+from fivefold.serving.oip.metadata import DATATYPES, NAMES, RAW_ONLY, dtype_of, pack, unpack
 from fivefold.serving.oip.selection import refuse_elsewhere, select
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
 
-_NULL = memoryview(b"null")
+_NULL = b"null"
 
 
 class V2:
@@ -117,11 +117,16 @@ class V2:
         at = 0
         tensors = []
         for item in request.inputs:
+            dtype = DATATYPES.get(item.datatype, "")
+            if dtype and not item.parameters and item.datatype not in RAW_ONLY and not _absent(item.data):
+                tensors.append(_json_tensor(item, dtype))
+                continue
             path = f"inputs.{shown_name(item.name)}"
             dtype = dtype_of(item.datatype, path)
             size = _given(item.parameters, "binary_data_size")
             if size is None:
-                tensors.append(_json_tensor(item, dtype, path))
+                _refuse_json(item, path)
+                tensors.append(_json_tensor(item, dtype))
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
                 raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
@@ -164,11 +169,15 @@ def _raw_only(view: View, whole: bytes) -> tuple[Request, list[Tensor]]:
     return Request(inputs=[], parameters={"binary_data_output": True}), [tensor]
 
 
-def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
+def _refuse_json(item: Input, path: str) -> None:
+    """Raise for a tensor that must have its data in the JSON, and cannot."""
     if _absent(item.data):
         raise ContractError("malformed", "expected data, or a binary_data_size, got neither", path=path)
     if item.datatype in RAW_ONLY:
         raise ContractError("malformed", f"{item.datatype} has no form in JSON", path=path, help="send it as FP32")
+
+
+def _json_tensor(item: Input, dtype: str) -> Tensor:
     data: Any = item.data
     if isinstance(data, msgspec.Raw):
         data = JsonText(memoryview(data))
@@ -177,7 +186,7 @@ def _json_tensor(item: Input, dtype: str, path: str) -> Tensor:
 
 def _absent(data: Any) -> bool:
     """Whether a tensor has no data in the JSON: none was given, or null."""
-    return data is NOTHING or (isinstance(data, msgspec.Raw) and memoryview(data) == _NULL)
+    return data is NOTHING or (isinstance(data, msgspec.Raw) and len(data) == len(_NULL) and bytes(data) == _NULL)
 
 
 def _elements(shape: tuple[int, ...], path: str) -> int:

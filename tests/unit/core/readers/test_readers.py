@@ -91,6 +91,54 @@ def test_block_path_agrees_with_the_exact_reader(rows):
     assert np.array_equal(block.columns.block(["a", "b", "c"], "float64"), np.array(good).reshape(-1, 3))
 
 
+PLAIN = fields(
+    {"name": "x", "dtype": "float32", "minimum": 0, "maximum": 0.1},
+    {"name": "y", "dtype": "float32"},
+    {"name": "n", "dtype": "int32", "minimum": -2},
+    {"name": "u", "dtype": "uint64"},
+    {"name": "v", "dtype": "float64", "shape": [2], "maximum": 3},
+)
+_edge = st.one_of(
+    st.sampled_from([0, 0.0, 0.1, 0.1 + 1e-9, 1.0, -2, -3, 3, 2**31, 2**53 + 1, 2**64 - 1, 2**64, 3.4028235e38, 1e39]),
+    st.sampled_from(["1", None, True, [1]]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"x": _edge, "y": _edge, "n": _edge, "u": _edge, "v": st.lists(_edge, min_size=2, max_size=2)}
+    )
+)
+@settings(max_examples=300)
+def test_a_few_values_get_the_same_verdict_as_many(row):
+    """One row has short ways of its own: codes, paths, sentences and bits are those that it has among others."""
+    good = {"x": 0.05, "y": 1.5, "n": 1, "u": 2**60, "v": [1.5, 2]}
+    parsed = loads(json.dumps(row).encode())
+    many = Records(PLAIN).read([parsed, *[good] * 80])
+    bodies = Records(PLAIN).read_json(json.dumps({"instances": [row]}).encode())
+
+    def tensors(rows):
+        def tensor(field):
+            values = [r[field.name] for r in rows]
+            flat = [value for cell in values for value in cell] if field.shape else values
+            shape = (len(rows), *field.shape)
+            return Tensor(field.name, field.dtype, shape, JsonText(json.dumps(flat).encode()))
+
+        return Tensors(PLAIN).read([tensor(field) for field in PLAIN])
+
+    for alone in (Records(PLAIN).read([parsed]), bodies):
+        assert alone.violations == many.violations
+        assert alone.bad[0] == many.bad[0]
+        assert alone.columns.equals(many.columns.slice(0, alone.columns.rows))
+    if [1] in (row["x"], row["y"], row["n"], row["u"], *row["v"]):
+        # An array among flat values is another way to nest them.
+        return
+    alone, among = tensors([row]), tensors([row, *[good] * 80])
+    assert alone.violations == among.violations == many.violations
+    assert alone.columns.equals(among.columns.slice(0, alone.columns.rows))
+
+
 @given(
     st.lists(
         st.fixed_dictionaries(
