@@ -37,8 +37,8 @@ def stream(arguments: argparse.Namespace) -> int | None:
     """Work until it is stopped, or until the input is read with `--once`."""
     from fivefold.core.settings import read
     from fivefold.local.signals import stopping
-    from fivefold.stream.run import run
     from fivefold.stream.settings import StreamSettings
+    from fivefold.stream.worker_process import run
 
     names = ("group", "start", "max_batch", "max_bad_fraction", "health", "slot")
     source, to, dead = _addresses(arguments)
@@ -72,7 +72,7 @@ def stream(arguments: argparse.Namespace) -> int | None:
 
 def append(arguments: argparse.Namespace) -> None:
     """Append the lines of a file, or of standard input."""
-    from fivefold.stream import lines
+    from fivefold.stream import event_lines
     from fivefold.stream.addresses import TopicAddress
     from fivefold.stream.sqlite_store import SqliteStore
 
@@ -80,7 +80,7 @@ def append(arguments: argparse.Namespace) -> None:
     with sys.stdin.buffer if arguments.file == "-" else Path(arguments.file).open("rb") as source:
         store = SqliteStore(arguments.data)
         try:
-            count = store.append(arguments.topic, lines.parse(source, arguments.topic), arguments.partitions)
+            count = store.append(arguments.topic, event_lines.parse(source, arguments.topic), arguments.partitions)
         finally:
             store.close()
     print(f"appended {count:,} events to local://{arguments.topic}", file=sys.stderr)
@@ -88,7 +88,7 @@ def append(arguments: argparse.Namespace) -> None:
 
 def read_log(arguments: argparse.Namespace) -> None:
     """Print a topic's events."""
-    from fivefold.stream import lines
+    from fivefold.stream import event_lines
     from fivefold.stream.sqlite_store import SqliteStore
 
     store = SqliteStore(arguments.data, create=False)
@@ -98,7 +98,7 @@ def read_log(arguments: argparse.Namespace) -> None:
             if left == 0:
                 break
             left = None if left is None else left - 1
-            sys.stdout.buffer.write(lines.format(event) + b"\n")
+            sys.stdout.buffer.write(event_lines.format(event) + b"\n")
         sys.stdout.buffer.flush()
     finally:
         store.close()
@@ -164,11 +164,11 @@ def list_letters(arguments: argparse.Namespace) -> None:
 
 def show(arguments: argparse.Namespace) -> int | None:
     """Print one dead letter as a line that `log append` reads."""
-    from fivefold.stream import lines
+    from fivefold.stream import event_lines
 
     for letter in _letters(arguments):
         if f"{letter.event.partition}/{letter.event.offset}" == arguments.place:
-            sys.stdout.buffer.write(lines.format(letter.event) + b"\n")
+            sys.stdout.buffer.write(event_lines.format(letter.event) + b"\n")
             sys.stdout.buffer.flush()
             return None
     complain(f"no dead letter {arguments.place!r}", "fivefold dead-letters list prints PARTITION/OFFSET of each")
@@ -180,7 +180,7 @@ def replay(arguments: argparse.Namespace) -> int | None:
     from fivefold.local.signals import stopping
     from fivefold.stream.addresses import TopicAddress
     from fivefold.stream.dead_letters import replay
-    from fivefold.stream.opening import open_log
+    from fivefold.stream.log_opening import open_log
 
     source = TopicAddress.parse(arguments.address, "ADDRESS")
     to = TopicAddress.parse(arguments.to, "--to")

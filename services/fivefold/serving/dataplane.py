@@ -23,7 +23,7 @@ from fivefold.serving.admission import Room
 from fivefold.serving.messages import Call, Codec
 from fivefold.serving.repository import Model, Repository, Statistics
 from fivefold.serving.scheduler import Scheduler
-from fivefold.serving.steps import Inference
+from fivefold.serving.steps import InferenceSteps
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -122,14 +122,14 @@ class Dataplane:
         Raises `FivefoldError` only, and `asyncio.CancelledError`. Every way out is counted, timed and logged here.
         """
         model: Model | None = None
-        inference: Inference[Given, T] | None = None
+        inference: InferenceSteps[Given, T] | None = None
         code, error = vocabulary.HEALTHY, None
         span = self.telemetry.span(call.traceparent, call.started, request_id=call.request_id)
         call.traceparent = vocabulary.traceparent(span) if span else clean_traceparent(call.traceparent)
         try:
             model = self.models.find(name, version)
             self._set_deadline(call)
-            inference = Inference(model, call, codec, given)
+            inference = InferenceSteps(model, call, codec, given)
             return await self._schedulers[model].run(inference)
         except asyncio.CancelledError:
             code = "cancelled"
@@ -161,7 +161,7 @@ class Dataplane:
     def _finish(
         self,
         model: Model | None,
-        inference: Inference[Any, Any] | None,
+        inference: InferenceSteps[Any, Any] | None,
         call: Call,
         code: str,
         error: FivefoldError | None,
@@ -211,7 +211,7 @@ def _outcome(error: FivefoldError | None) -> str:
     return "refused" if isinstance(error, ContractError) else "failed"
 
 
-def _count(statistics: Statistics, inference: Inference[Any, Any] | None, code: str, started: float) -> None:
+def _count(statistics: Statistics, inference: InferenceSteps[Any, Any] | None, code: str, started: float) -> None:
     now = time.perf_counter()
     spent = round((now - started) * 1e9)
     if code != vocabulary.HEALTHY or inference is None:

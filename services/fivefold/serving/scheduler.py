@@ -19,7 +19,7 @@ from fivefold.core.errors import Interrupted, Unavailable
 from fivefold.serving.admission import Admission
 from fivefold.serving.batching import Batcher, Gatherer, pays
 from fivefold.serving.messages import Lengthy, expired
-from fivefold.serving.steps import Inference
+from fivefold.serving.steps import InferenceSteps
 
 if TYPE_CHECKING:
     from fivefold.serving.limits import ServingLimits
@@ -67,7 +67,7 @@ class Scheduler:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._scorer.close()
 
-    async def run(self, inference: Inference[Any, T]) -> T:
+    async def run(self, inference: InferenceSteps[Any, T]) -> T:
         """Take a request through all its steps; raises `Unavailable` where too many are in work already."""
         if self.inflight >= self._settings.max_inflight:
             raise self._overloaded(f"{self.inflight} requests are in work already")
@@ -77,7 +77,7 @@ class Scheduler:
         finally:
             self.inflight -= 1
 
-    async def _run(self, inference: Inference[Any, T]) -> T:
+    async def _run(self, inference: InferenceSteps[Any, T]) -> T:
         settings = self._settings
         if inference.call.size > settings.inline_bytes:
             await self._check_elsewhere(inference)
@@ -94,11 +94,11 @@ class Scheduler:
             return answer
         return inference.score()
 
-    async def _check_elsewhere(self, inference: Inference[Any, T]) -> None:
+    async def _check_elsewhere(self, inference: InferenceSteps[Any, T]) -> None:
         inference.call.patience = math.inf
         await self._elsewhere(inference, lambda: self._thread(self._readers, inference.check))
 
-    async def _away(self, inference: Inference[Any, T], seconds: float) -> T:
+    async def _away(self, inference: InferenceSteps[Any, T], seconds: float) -> T:
         """Score in a thread of the model's; raises `Unavailable` where that would take too long to begin."""
         if not self._admission.admits(seconds):
             raise self._overloaded(f"a request waits {self._admission.wait:.2g} s for the model at present")
@@ -121,7 +121,7 @@ class Scheduler:
 
         return await self._elsewhere(inference, begin)
 
-    async def _elsewhere(self, inference: Inference[Any, Any], begin: Callable[[], Begun[U]]) -> U:
+    async def _elsewhere(self, inference: InferenceSteps[Any, Any], begin: Callable[[], Begun[U]]) -> U:
         """Begin a step that runs in a thread, and wait for it until the time is up or the caller has gone."""
         call = inference.call
         gone = asyncio.ensure_future(call.gone()) if call.gone else None
@@ -141,7 +141,7 @@ class Scheduler:
                 gone.cancel()
 
     async def _wait(
-        self, inference: Inference[Any, Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None
+        self, inference: InferenceSteps[Any, Any], job: asyncio.Future[U], gone: asyncio.Future[None] | None
     ) -> U:
         deadline = inference.call.deadline
         left = None if deadline is None else deadline - time.monotonic()

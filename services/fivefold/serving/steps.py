@@ -22,7 +22,7 @@ Given = TypeVar("Given")
 T = TypeVar("T")
 
 
-class Inference(Generic[Given, T]):
+class InferenceSteps(Generic[Given, T]):
     """One request's steps, and when each ended (`time.perf_counter`, 0.0 = not reached). A step may run in a thread."""
 
     __slots__ = (

@@ -52,5 +52,6 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave the group; what is polled and not committed is somebody else's at once."""
+        """Leave the group; what is polled and not committed is somebody else's: at once on the local log, and with Kafka
+        once the slot's session is over, unless the same slot comes back before."""
         ...

@@ -17,7 +17,7 @@ from fivefold.core.readers.lines import Lines
 from fivefold.core.runtime.rows import score_rows
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.view import View
-from fivefold.stream import formats, identity
+from fivefold.stream import event_formats, identity
 from fivefold.stream.events import Event, Outgoing, header
 
 
@@ -55,10 +55,10 @@ class EventScorer:
     def score(self, events: Sequence[Event]) -> Scored:
         """A result or a dead letter for each event. Raises what is no event's fault."""
         errors: dict[int, FivefoldError] = {}
-        found: dict[int, formats.Found] = {}
+        found: dict[int, event_formats.FoundRecord] = {}
         for at, event in enumerate(events):
             unknown = self._unknown_version(event)
-            each = formats.find(event) if unknown is None else unknown
+            each = event_formats.find(event) if unknown is None else unknown
             if isinstance(each, FivefoldError):
                 errors[at] = each
             else:
@@ -94,9 +94,9 @@ class EventScorer:
             "contract_unsupported", f"expected {identity.VERSION} {self._version}, got {shown!r}", path=identity.VERSION
         )
 
-    def _result(self, event: Event, found: formats.Found, record: bytes) -> Outgoing:
+    def _result(self, event: Event, found: event_formats.FoundRecord, record: bytes) -> Outgoing:
         made = identity.event_id(event, self._digest)
-        value, headers = formats.write(
+        value, headers = event_formats.write(
             found, record, identity.for_result(event.headers), made, self._source, self._kind
         )
         return Outgoing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -173,13 +174,15 @@ def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_worker_is_watched_and_stopped(home: Path, bundle: Bundle) -> None:
     """It answers health and metrics, and Ctrl-C ends it when its batch is done."""
-    words = line(bundle.path, "local://events", "local://scores", "--health", "127.0.0.1:18471")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+    words = line(bundle.path, "local://events", "local://scores", "--health", place)
     process = start(words)
     try:
-        until(lambda: b'outcome="scored",version="1"} 1.0' in asked("metrics"), 60)
-        assert asked("livez") == b'{"live":true}'
-        assert asked("readyz") == b'{"ready":true}'
-        assert b'fivefold_stream_dead_letters_total{code="malformed"' in asked("metrics")
+        until(lambda: b'outcome="scored",version="1"} 1.0' in asked(place, "metrics"), 60)
+        assert asked(place, "livez") == b'{"live":true}'
+        assert asked(place, "readyz") == b'{"ready":true}'
+        assert b'fivefold_stream_dead_letters_total{code="malformed"' in asked(place, "metrics")
         process.send_signal(signal.SIGINT)
         process.wait(60)
         assert process.stderr is not None
@@ -191,10 +194,10 @@ def test_a_worker_is_watched_and_stopped(home: Path, bundle: Bundle) -> None:
     assert said.startswith("3 events: 1 results, 2 dead letters")
 
 
-def asked(path: str) -> bytes:
+def asked(place: str, path: str) -> bytes:
     """What health says, nothing before it listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:18471/{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{place}/{path}", timeout=5) as answer:
             return answer.read()
     except OSError:
         return b""

@@ -17,8 +17,7 @@ from tests.support.bundles import write_sum
 from tests.support.live_servers import serving
 
 from fivefold.core.errors import CODES
-from fivefold.local import health
-from fivefold.local.health import CONNECTIONS, MAX_HEAD, HealthServer
+from fivefold.local.health_server import CONNECTIONS, MAX_HEAD, HealthServer
 
 
 class Process:
@@ -170,7 +169,7 @@ def test_slow_clients_keep_no_probe_out(server: HealthServer) -> None:
 
 def test_a_slow_client_has_its_time_and_no_more(monkeypatch: pytest.MonkeyPatch, server: HealthServer) -> None:
     """However often it sends a byte."""
-    monkeypatch.setattr(health, "SECONDS", 0.2)
+    monkeypatch.setattr(health_server, "SECONDS", 0.2)
     ended = False
     with socket.create_connection(server.address, 30) as client:
         client.settimeout(0.01)
@@ -216,7 +215,7 @@ def test_it_listens_where_it_is_told_and_leaves_nothing(process: Process) -> Non
 
 def test_a_probe_that_hangs_does_not_keep_the_server_open(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing waits for it a while and goes on."""
-    monkeypatch.setattr(health, "SECONDS", 0.2)
+    monkeypatch.setattr(health_server, "SECONDS", 0.2)
     entered, go_on = threading.Event(), threading.Event()
 
     def hangs() -> bool:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fivefold.core.errors import ContractError
-from fivefold.stream import lines
+from fivefold.stream import event_lines
 from fivefold.stream.events import Event, Outgoing
 
 VALUES = (
@@ -38,21 +38,21 @@ HEADERS = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size
 @example(key=None, value=b'{"a":1,"a":2}', headers=(), timestamp=0)
 def test_every_event_comes_back(key: bytes | None, value: bytes | None, headers: tuple, timestamp: int) -> None:
     """Byte for byte, from one line."""
-    line = lines.format(Event("t", 3, 7, timestamp, key, value, headers))
+    line = event_lines.format(Event("t", 3, 7, timestamp, key, value, headers))
 
     assert b"\n" not in line
     stamp = None if timestamp < 0 else timestamp
-    assert list(lines.parse([line], "t")) == [Outgoing("t", key, value, headers, stamp)]
+    assert list(event_lines.parse([line], "t")) == [Outgoing("t", key, value, headers, stamp)]
 
 
 def test_a_plain_event_is_a_plain_line() -> None:
     """As a person would write it."""
     line = b'{"key": "k1", "value": {"amount": 3.10}, "headers": {"trace": "7"}}'
 
-    (event,) = lines.parse([b"\n", line], "t")
+    (event,) = event_lines.parse([b"\n", line], "t")
 
     assert event == Outgoing("t", b"k1", b'{"amount": 3.10}', (("trace", b"7"),))
-    assert lines.format(Event("t", 0, 0, -1, event.key, event.value, event.headers)) == (
+    assert event_lines.format(Event("t", 0, 0, -1, event.key, event.value, event.headers)) == (
         b'{"key":"k1","value":{"amount": 3.10},"headers":{"trace":"7"},"partition":0,"offset":0}'
     )
 
@@ -82,7 +82,7 @@ def test_a_plain_event_is_a_plain_line() -> None:
 )
 def test_what_is_no_line_is_refused_with_its_number(line: bytes) -> None:
     """And the lines before it are events."""
-    found = lines.parse([b'{"value": 1}', line], "t")
+    found = event_lines.parse([b'{"value": 1}', line], "t")
 
     assert next(found).value == b"1"
     with pytest.raises(ContractError) as raised:

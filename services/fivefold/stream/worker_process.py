@@ -12,10 +12,10 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import address, read
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.local.health import HealthServer
+from fivefold.local.health_server import HealthServer
 from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.log_opening import open_log
 from fivefold.stream.metrics import StreamMetrics
-from fivefold.stream.opening import open_log
 from fivefold.stream.scoring import EventScorer
 from fivefold.stream.settings import StreamSettings
 from fivefold.stream.worker import Counts, StreamWorker

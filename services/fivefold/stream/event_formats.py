@@ -32,7 +32,7 @@ _GONE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecord:
     """The record of an event, as JSON text, and how the event was written; `extensions` are an envelope's other
     members."""
 
@@ -44,7 +44,7 @@ class Found:
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def find(event: Event) -> Found | FivefoldError:
+def find(event: Event) -> FoundRecord | FivefoldError:
     """The event's record, or why there is none."""
     if event.value is None:
         return ContractError("malformed", "expected a record, got an event without a value (a tombstone)")
@@ -58,17 +58,17 @@ def find(event: Event) -> Found | FivefoldError:
     if media_type and not _is_json(media_type):
         return ProtocolError("unsupported_media_type", f"expected application/json, got {media_type[:128]!r}")
     if header(event.headers, "ce_specversion") is None:
-        return Found(event.value)
+        return FoundRecord(event.value)
     for name in _ATTRIBUTES:
         value = header(event.headers, f"ce_{name}")
         if not value:
             return ContractError("malformed", f"a CloudEvent without the header ce_{name}")
         if name == "specversion" and value != b"1.0":
             return ContractError("malformed", f"expected ce_specversion 1.0, got {_shown(value)}")
-    return Found(event.value, BINARY)
+    return FoundRecord(event.value, BINARY)
 
 
-def _structured(value: bytes) -> Found | FivefoldError:
+def _structured(value: bytes) -> FoundRecord | FivefoldError:
     try:
         double = duplicate(value)
         members = _members.decode(value)
@@ -92,17 +92,17 @@ def _structured(value: bytes) -> Found | FivefoldError:
     if raw is not None:
         if "data_base64" in whole:
             return ContractError("malformed", "expected either data or data_base64, got both")
-        return Found(bytes(raw), ENVELOPE, extensions)
+        return FoundRecord(bytes(raw), ENVELOPE, extensions)
     if "data_base64" not in whole:
         return ContractError("malformed", "a CloudEvent without data")
     try:
-        return Found(base64.b64decode(whole["data_base64"], validate=True), ENVELOPE, extensions)
+        return FoundRecord(base64.b64decode(whole["data_base64"], validate=True), ENVELOPE, extensions)
     except (TypeError, ValueError, binascii.Error):
         return ContractError("malformed", "expected base64 as data_base64")
 
 
 def write(
-    found: Found, record: bytes, headers: Headers, identity: str, source: str, kind: str
+    found: FoundRecord, record: bytes, headers: Headers, identity: str, source: str, kind: str
 ) -> tuple[bytes, Headers]:
     """A result's value and headers, in the manner in which its event came; `headers` are the event's own.
 
