@@ -17,7 +17,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import fivefold
-from fivefold.batch.engine.inline import Alone
+from fivefold.batch.engine.inline import Inline
 from fivefold.batch.run.execute import score
 from fivefold.cli import _parser
 from fivefold.commands import score as scoring
@@ -156,7 +156,7 @@ def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypa
     asked = scoring.asked(_parser().parse_args(words))
     assert asked is not None
 
-    report = score(*asked, out=io.StringIO(), crew=Alone).report
+    report = score(*asked, out=io.StringIO(), actors=Inline).report
 
     assert report["scored"] == len(rows)
     assert (tmp_path / "scores" / "_SUCCESS").exists()

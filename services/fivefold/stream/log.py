@@ -52,6 +52,8 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave the group; what is polled and not committed is somebody else's: at once on the local log, and with Kafka
-        once the slot's session is over, unless the same slot comes back before."""
+        """Leave the group; what is polled and not committed is somebody else's.
+
+        At once on the local log; with Kafka once the slot's session is over, unless the same slot is back before.
+        """
         ...

@@ -50,7 +50,7 @@ def batch(path: Path, contract: Contract) -> dict[str, list[int]]:
     reader = formats.of(source.format, ReadRequest(contract.inputs))
     reader.check_layout(source)
     chunks = [chunk for part in reader.ranges(source, 1 << 30) for chunk in reader.read(source, part)]
-    assert not [fault for chunk in chunks for fault in chunk.faults]
+    assert not [refused for chunk in chunks for refused in chunk.refusals]
     return {
         field.name: [value for chunk in chunks for value in chunk.columns[field.name].tolist()]
         for field in contract.inputs

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from fivefold.serving.http.problems import HTTP_STATUS
 from prometheus_client import CollectorRegistry, Counter
 from tests.support.bundles import write_sum
 from tests.support.live_servers import serving
 
 from fivefold.core.errors import CODES
+from fivefold.local import health_server
 from fivefold.local.health_server import CONNECTIONS, MAX_HEAD, HealthServer
+from fivefold.serving.http.http_errors import HTTP_STATUS
 
 
 class Process:

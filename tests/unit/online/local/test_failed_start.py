@@ -110,7 +110,7 @@ import io, json, os, resource, sys, threading
 from fivefold.core.errors import FivefoldError
 from fivefold.local import processes
 from fivefold.online.local import lifecycle as local
-from fivefold.serving.settings import OnlineSettings
+from fivefold.online.settings import OnlineSettings
 
 made, short = [], local.short
 local.short = lambda: (made.append(short()), made[-1])[1]

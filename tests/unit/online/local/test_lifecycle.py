@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fivefold.online.local.signals import StopSignals
 from tests.support.serve_process import launch
 
 from fivefold.local import processes
+from fivefold.local.signals import StopSignals
 from fivefold.online.local import lifecycle
 from fivefold.online.local.child import Child, Ended
 from fivefold.online.local.lifecycle import RayFailed, Run
