@@ -1,21 +1,59 @@
 """Dead letters: what they say, and how they are sent again to where they came from.
 
 A dead letter is the event as it was, key, value and headers, with headers of ours beside them that say why
-(`fivefold.stream.identity`). Sending one again is a read and a write in one transaction, as scoring is: whoever stops
+(`of_dead_letter`). Sending one again is a read and a write in one transaction, as scoring is: whoever stops
 in between has neither lost nor doubled one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from fivefold.stream.events import Event, Outgoing
-from fivefold.stream.identity import death, without_death
+import msgspec
+
+from fivefold.core.errors import FivefoldError
+from fivefold.stream.events import Event, Headers, Outgoing
+from fivefold.stream.identity import described
 from fivefold.stream.log import EventLog, Rewound
+
+DEAD: Final = "fivefold-dead-"
+"""How they begin on a dead letter: a name that a result never has, so the event's own headers all stay."""
 
 BATCH = 1000
 POLL_SECONDS = 0.25
+
+
+def of_dead_letter(
+    event: Event, identity: str, model: Mapping[str, bytes], error: FivefoldError, group: str
+) -> Headers:
+    """What a dead letter carries beside the event's own headers: why, where it came from, and who gave it up."""
+    said = error.to_json()
+    return (
+        *described(DEAD, event, identity, model),
+        (f"{DEAD}code", error.code.encode()),
+        (f"{DEAD}path", str(said["path"]).encode("utf-8", "backslashreplace")),
+        (f"{DEAD}error", str(said["error"]).encode("utf-8", "backslashreplace")),
+        # The first violation speaks; of several, all are named.
+        *(((f"{DEAD}details", msgspec.json.encode(said["details"])),) if len(error.details) > 1 else ()),
+        (f"{DEAD}timestamp", str(event.timestamp).encode()),
+        (f"{DEAD}group", group.encode()),
+    )
+
+
+def without_death(headers: Headers) -> Headers:
+    """The headers of the event that became a dead letter, all of them."""
+    return tuple(each for each in headers if not each[0].startswith(DEAD))
+
+
+def death(headers: Headers) -> dict[str, str]:
+    """What a dead letter says of itself, by the names without their prefix; empty where it is none."""
+    return {
+        name.removeprefix(DEAD): (value or b"").decode("utf-8", "replace")
+        for name, value in headers
+        if name.startswith(DEAD)
+    }
 
 
 @dataclass(frozen=True, slots=True)

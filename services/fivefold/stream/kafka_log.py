@@ -68,35 +68,9 @@ class KafkaLog:
         }
         self._error: FivefoldError | None = None
         self._partitions = self._prepare(shared, to, same_partition)
-        self._producing = shared | {
-            "transactional.id": f"{group}.{slot}",
-            "transaction.timeout.ms": str(round(settings.kafka_transaction_seconds * 1000)),
-            "partitioner": "murmur2_random",
-            "compression.type": "zstd",
-            "linger.ms": "5",
-            # Right after a commit the broker is not ready for the next transaction: the default back-off of 100 ms
-            # would make each batch wait for it. It doubles from here where there is an outage.
-            "retry.backoff.ms": "1",
-        }
+        self._producing = shared | settings.producer(group, slot)
         self._producer = self._new_producer()
-        consuming = shared | {
-            "group.id": group,
-            "enable.auto.commit": "false",
-            "enable.auto.offset.store": "false",
-            "isolation.level": "read_committed",
-            "auto.offset.reset": start,
-            "enable.partition.eof": "true",
-            "queued.max.messages.kbytes": "16384",
-            "max.poll.interval.ms": str(round(longest * 1000)),
-        }
-        if settings.kafka_group_protocol == "consumer":
-            consuming["group.protocol"] = "consumer"
-        else:
-            consuming |= {
-                "partition.assignment.strategy": "cooperative-sticky",
-                "group.instance.id": f"{group}.{slot}",
-                "session.timeout.ms": "10000",
-            }
+        consuming = shared | settings.consumer(group, slot, start, longest)
         self._consumer = Consumer(consuming | {"error_cb": self._noticed})
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked

@@ -131,6 +131,41 @@ class KafkaSettings:
                 out |= {"sasl.username": self.kafka_username, "sasl.password": secret}
         return out | self._options()
 
+    def producer(self, group: str, slot: str) -> dict[str, str]:
+        """The settings of a transactional producer, beside `connection`."""
+        return {
+            "transactional.id": f"{group}.{slot}",
+            "transaction.timeout.ms": str(round(self.kafka_transaction_seconds * 1000)),
+            "partitioner": "murmur2_random",
+            "compression.type": "zstd",
+            "linger.ms": "5",
+            # Right after a commit the broker is not ready for the next transaction: the default back-off of 100 ms
+            # would make each batch wait for it. It doubles from here where there is an outage.
+            "retry.backoff.ms": "1",
+        }
+
+    def consumer(self, group: str, slot: str, start: str, longest: float) -> dict[str, str]:
+        """The settings of a member of a group, beside `connection`; `longest` seconds may pass between two polls."""
+        out = {
+            "group.id": group,
+            "enable.auto.commit": "false",
+            "enable.auto.offset.store": "false",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": start,
+            "enable.partition.eof": "true",
+            "queued.max.messages.kbytes": "16384",
+            "max.poll.interval.ms": str(round(longest * 1000)),
+        }
+        if self.kafka_group_protocol == "consumer":
+            out["group.protocol"] = "consumer"
+        else:
+            out |= {
+                "partition.assignment.strategy": "cooperative-sticky",
+                "group.instance.id": f"{group}.{slot}",
+                "session.timeout.ms": "10000",
+            }
+        return out
+
     def _options(self) -> dict[str, str]:
         out: dict[str, str] = {}
         if not self.kafka_options_file:

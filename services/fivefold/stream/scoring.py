@@ -17,7 +17,7 @@ from fivefold.core.readers.lines import Lines
 from fivefold.core.runtime.rows import score_rows
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.view import View
-from fivefold.stream import event_formats, identity
+from fivefold.stream import dead_letters, event_formats, identity
 from fivefold.stream.events import Event, Outgoing, header
 
 
@@ -109,11 +109,11 @@ class EventScorer:
 
     def _dead(self, event: Event, error: FivefoldError) -> Outgoing:
         made = identity.event_id(event, self._digest)
-        headers = identity.of_dead_letter(event, made, self._model, error, self._group)
+        headers = dead_letters.of_dead_letter(event, made, self._model, error, self._group)
         return Outgoing(
             self._dead_letter,
             event.key,
             event.value,
-            identity.without_death(event.headers) + headers,
+            dead_letters.without_death(event.headers) + headers,
             partition=event.partition if self._same else None,
         )

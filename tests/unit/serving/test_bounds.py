@@ -23,7 +23,7 @@ from fivefold.serving.admission import FREE, Room
 from fivefold.serving.grpc.call import parse
 from fivefold.serving.grpc.grpc_server import _ping_milliseconds
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.http.inference import _inflate
+from fivefold.serving.http.request_body import inflate
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import INLINE_SECONDS, Call, Lengthy
 
@@ -157,13 +157,13 @@ def test_gzip_members_are_read_in_linear_time() -> None:
         best = float("inf")
         for _ in range(3):
             start = time.thread_time()
-            assert _inflate(raw, 31, LIMIT) == b"[]"
+            assert inflate(raw, 31, LIMIT) == b"[]"
             best = min(best, time.thread_time() - start)
         return best
 
     assert seconds(4096) < 20 * seconds(512)
     with pytest.raises(ContractError, match="at most 4096 gzip members"):
-        _inflate(gzip.compress(b"") * 100_000, 31, LIMIT)
+        inflate(gzip.compress(b"") * 100_000, 31, LIMIT)
 
 
 @pytest.mark.parametrize("sizes", [(1,), (0, 1), (0, 5000, 0), (70_000, 1), (1, 200_000), (513, 511, 512, 1024)])
@@ -171,7 +171,7 @@ def test_members_are_joined(sizes: tuple[int, ...]) -> None:
     """Whatever their lengths, and whether or not they compress."""
     parts = [bytes((at * 7919 >> 3) & 255 for at in range(size)) for size in sizes]
 
-    assert _inflate(b"".join(map(gzip.compress, parts)), 31, LIMIT) == b"".join(parts)
+    assert inflate(b"".join(map(gzip.compress, parts)), 31, LIMIT) == b"".join(parts)
 
 
 @pytest.mark.parametrize(

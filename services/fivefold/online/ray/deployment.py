@@ -206,7 +206,7 @@ class Online:
         from fivefold.core import telemetry as vocabulary
         from fivefold.core.settings import read
         from fivefold.guard import Guard
-        from fivefold.online.ray.replica_count import Replicas, running
+        from fivefold.online.ray.limit_share import Replicas, running
         from fivefold.serving.dataplane import Dataplane
         from fivefold.serving.repository import Repository
         from fivefold.serving.suspects import Suspects

@@ -17,7 +17,8 @@ from fivefold.serving.http.asgi import Receive, Scope
 from fivefold.serving.http.dispatch import Dispatch, Target, route_path
 from fivefold.serving.http.framing import Framed
 from fivefold.serving.http.http_errors import HttpReply
-from fivefold.serving.http.inference import Begun, infer
+from fivefold.serving.http.inference import infer
+from fivefold.serving.http.request_body import Begun
 
 
 class Protocol(Framed):

@@ -17,7 +17,7 @@ from fivefold.serving.messages import Answer, Call, InferRequest
 if TYPE_CHECKING:
     from fivefold.core.columns import Columns
     from fivefold.core.view import View
-    from fivefold.serving.http.inference import Body
+    from fivefold.serving.http.request_body import Body
 
 
 class V1:

@@ -27,7 +27,7 @@ from fivefold.serving.oip.selection import refuse_elsewhere, select
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
     from fivefold.core.view import View
-    from fivefold.serving.http.inference import Body
+    from fivefold.serving.http.request_body import Body
 
 BINARY = (b"content-type", b"application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"

@@ -9,7 +9,7 @@ from ray.serve._private import deployment_state, replica
 from ray.serve.schema import DeploymentStatusOverview
 from tests.support.http_calls import SECONDS
 
-from fivefold.online.ray.replica_count import Replicas
+from fivefold.online.ray.limit_share import Replicas
 
 
 def test_the_number_is_what_was_heard_last() -> None:
