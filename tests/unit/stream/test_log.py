@@ -101,6 +101,7 @@ def test_groups_do_not_know_each_other(logs: Logs) -> None:
     assert logs.read("out") == []
 
 
+@pytest.mark.parametrize("logs", ["local", pytest.param("kafka", marks=pytest.mark.full)], indirect=True)
 def test_two_members_share_and_hand_over(logs: Logs) -> None:
     """Each event is one member's, and one that leaves leaves its part to the other."""
     logs.append("in", [])

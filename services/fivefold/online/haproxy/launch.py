@@ -35,8 +35,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fivefold.core.atomic import put_file
-
 
 def _error(status: str, code: str, sentence: str, help: str = "", header: str = "") -> tuple[str, str, str]:
     told = f', "help": "{help}"' if help else ""
@@ -271,7 +269,7 @@ def _in_our_words(binary: str, directory: Path) -> str:
         trial.write_bytes(reworded(Path(binary).read_bytes()))
         trial.chmod(0o700)
         if subprocess.run([str(trial), "-v"], capture_output=True).returncode == 0:  # noqa: S603  # HAProxy
-            put_file(trial, program)
+            trial.replace(program)
             return str(program)
     except OSError:
         # A directory that is full, or from which nothing may be run.
