@@ -61,7 +61,8 @@ def test_a_request_that_ends_its_replica_does_not_end_all_of_them_for_ever(host:
 
     answers = []
     for _ in range(3):
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        # While both replicas are gone, Ray's fallback proxy may answer, in words of its own.
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
             answers.append(told(host, rogue.ENDS))
         until(lambda: answered(host), 60)
     killed = before - set(replicas(host))
