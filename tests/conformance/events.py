@@ -14,8 +14,8 @@ from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import loads
 from fivefold.core.readers.records import Records
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.stream.dead_letters import death
 from fivefold.stream.events import Event, Headers, Outgoing, header
-from fivefold.stream.identity import death
 from fivefold.stream.scoring import EventScorer
 from tests.conformance.cases import Case, load_contract
 from tests.conformance.drivers import Outcome, Refusal, lists
