@@ -22,6 +22,15 @@ def handlers() -> Iterator[dict[int, object]]:
     assert after == before
 
 
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Whoever runs the tests under nohup, or in the background of a script, has some of them ignored."""
+    before = {signum: signal.signal(signum, signal.SIG_DFL) for signum in STOP_SIGNALS}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_each_signal_asks_for_the_end(signum: signal.Signals) -> None:
     """Once for the end, twice for the end now; the first one is remembered."""
