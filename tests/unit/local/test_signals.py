@@ -13,22 +13,17 @@ from fivefold.local.signals import STOP_SIGNALS, stopping
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[dict[int, object]]:
-    """Those of the test run, which have to stand again afterwards."""
+    """Those before a test, which have to stand again after it.
+
+    Whoever runs the tests under nohup, or in the background of a script, has some ignored: here none is.
+    """
+    outside = {signum: signal.signal(signum, signal.SIG_DFL) for signum in STOP_SIGNALS}
     before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
     yield before
     after = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
-    for signum, handler in before.items():
+    for signum, handler in outside.items():
         signal.signal(signum, handler)
     assert after == before
-
-
-@pytest.fixture(autouse=True)
-def _heard() -> Iterator[None]:
-    """Whoever runs the tests under nohup, or in the background of a script, has some of them ignored."""
-    before = {signum: signal.signal(signum, signal.SIG_DFL) for signum in STOP_SIGNALS}
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
