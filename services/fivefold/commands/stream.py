@@ -255,7 +255,7 @@ def add_log(commands: Any) -> None:
         commands,
         "log",
         "the log of this machine: topics in a directory",
-        "fivefold log append events --data DIR < events.jsonl",
+        "fivefold log append events events.jsonl --data DIR",
         "fivefold log read scores --data DIR",
         "fivefold log info --data DIR",
     )
@@ -264,7 +264,7 @@ def add_log(commands: Any) -> None:
         "append",
         append,
         'append lines {"key": …, "value": …, "headers": {…}} to a topic',
-        "fivefold log append events --data DIR < events.jsonl",
+        "fivefold log append events events.jsonl --data DIR",
     )
     parser.add_argument("topic", metavar="TOPIC")
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="the lines (default: standard input)")
