@@ -249,7 +249,7 @@ class Online:
 
     async def __del__(self) -> None:
         """Ray awaits this once, when nothing is ongoing by its own count."""
-        endpoints = self.__dict__.get("_door")
+        endpoints = self.__dict__.get("_endpoints")
         if endpoints is not None:
             await endpoints.close()
 
