@@ -205,13 +205,15 @@ _PROBABILITIES = '''
         return self.predict_proba(rows).argmax(axis=1)
 '''
 
-_XGBOOST = '''
+_CLASS = '''
 class Booster:
-    """A booster that takes rows as they come."""
+    """A booster with the methods of an estimator, which takes rows as they come."""
 
     def __init__(self, booster):
         self.booster = booster
+'''
 
+_XGBOOST = '''
     def ask(self, rows):
         """The booster's own answer, of all its trees."""
         matrix = xgboost.DMatrix(rows, feature_names=self.booster.feature_names, enable_categorical=True)
@@ -219,12 +221,6 @@ class Booster:
 '''
 
 _LIGHTGBM = '''
-class Booster:
-    """A booster with a classifier's methods."""
-
-    def __init__(self, booster):
-        self.booster = booster
-
     def ask(self, rows):
         """The booster's own answer."""
         return self.booster.predict(rows)
@@ -237,8 +233,8 @@ _PREDICT = '''
 '''
 
 _BOOSTER = {
-    "xgboost classes": _XGBOOST + _PROBABILITIES,
-    "xgboost": _XGBOOST + _PREDICT,
-    "lightgbm classes": _LIGHTGBM + _PROBABILITIES,
-    "lightgbm": _LIGHTGBM + _PREDICT,
+    "xgboost classes": _CLASS + _XGBOOST + _PROBABILITIES,
+    "xgboost": _CLASS + _XGBOOST + _PREDICT,
+    "lightgbm classes": _CLASS + _LIGHTGBM + _PROBABILITIES,
+    "lightgbm": _CLASS + _LIGHTGBM + _PREDICT,
 }
