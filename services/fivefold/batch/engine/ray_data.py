@@ -2,9 +2,9 @@
 
     fragments ─> read (tasks) ─> score (actors) ─> this process writes, in the fragments' order
 
-Rows travel as Arrow blocks through the object store, under `_rid`, which is made of fragment and row. Chunks keep their
-bounds, so models get the same batches as from the other engine and the files have the same bytes. The ledger, the
-breaker and publishing are the run's own; a fragment that is finished is not read again.
+Rows travel as Arrow blocks through the object store, under their fragment and row. Chunks keep their bounds, so models
+get the same batches as from the other engine and the files have the same bytes. The ledger, the breaker and publishing
+are the run's own; a fragment that is finished is not read again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.view import View
 
-RID, FRAGMENT, ROW, HEAD = "_rid", "_fragment", "_row", "_head"
+FRAGMENT, ROW, HEAD = "_fragment", "_row", "_head"
 """A chunk is its rows behind one that has only a head, which holds what has no column."""
 
 GIVEN, ANSWER = "in.", "out."
@@ -256,7 +256,6 @@ def _chunk_table(index: int, numbers: Any, head: _ChunkHead, columns: dict[str, 
     """A chunk as rows behind its head's."""
     count = len(numbers)
     table = {
-        RID: pa.array([None, *(f"{head.fragment}-{row}" for row in numbers.tolist())], pa.string()),
         FRAGMENT: pa.array(np.full(count + 1, index), pa.int64()),
         ROW: pa.array(np.concatenate([[-1], numbers]), pa.int64()),
         HEAD: pa.array([pickle.dumps(head), *[None] * count], pa.binary()),
