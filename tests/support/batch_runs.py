@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from fivefold.batch.engine.inline import Inline
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import Result, RunOrder, score
+from fivefold.batch.run.execute import Result, score
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
 from tests.support.bundles import contract, field, graph, node
 

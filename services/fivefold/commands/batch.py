@@ -86,7 +86,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> None:
-    from fivefold.batch.run.execute import RunOrder, score
+    from fivefold.batch.run.execute import score
+    from fivefold.batch.run.preparation import RunOrder
     from fivefold.batch.tools.status import status
     from fivefold.core.errors import RunFailed
     from fivefold.core.settings import read

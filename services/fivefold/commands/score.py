@@ -10,7 +10,8 @@ from fivefold.commands.words import USAGE, Parser, add, add_json, complain, prin
 
 if TYPE_CHECKING:
     from fivefold.batch.plan.settings import BatchSettings
-    from fivefold.batch.run.execute import Result, RunOrder
+    from fivefold.batch.run.execute import Result
+    from fivefold.batch.run.preparation import RunOrder
     from fivefold.delivery.settings import DeliverySettings
 
 PASSED = 10
@@ -36,7 +37,7 @@ _SETTINGS = (
 def asked(arguments: argparse.Namespace) -> tuple[RunOrder, BatchSettings, DeliverySettings] | None:
     """What a command line asks for, None after saying what is wrong with it."""
     from fivefold.batch.plan.settings import BatchSettings
-    from fivefold.batch.run.execute import RunOrder
+    from fivefold.batch.run.preparation import RunOrder
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 

@@ -13,36 +13,29 @@ the same share it. What is done to a fragment is `fragment_scorer`'s matter, who
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fivefold.batch.formats.chunk import Check, nothing
 from fivefold.batch.output import table_commit
-from fivefold.batch.output.ledger import OTHER_OUTPUT, QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
+from fivefold.batch.output.ledger import QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
 from fivefold.batch.output.publish import publish, report, totals
 from fivefold.batch.output.sinks import Layout
-from fivefold.batch.plan import planning
 from fivefold.batch.plan.planning import Fragment, Plan
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.breaker import Breaker
 from fivefold.batch.run.losses import Losses
+from fivefold.batch.run.preparation import RunOrder, prepare, table_url
 from fivefold.batch.run.progress import Progress
-from fivefold.batch.storage import sources as inputs
-from fivefold.batch.storage.names import undecodable
-from fivefold.batch.storage.output_storage import open_storage
 from fivefold.batch.work.fragment_scorer import TOO_MANY
 from fivefold.batch.work.task import FragmentOutcome, RunTask
-from fivefold.core import redact
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
 from fivefold.core.view import View
-from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local.signals import StopSignals, stopping
@@ -57,85 +50,11 @@ POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class RunOrder:
-    """What is to be scored, and where to: a bundle's reference, patterns of files, an output directory or URL."""
-
-    model: str
-    inputs: tuple[str, ...]
-    output: str
-
-    def absolute(self) -> RunOrder:
-        """The same order for a process with another working directory."""
-        model = str(Reference.parse(self.model).absolute())
-        return RunOrder(model, tuple(map(_absolute, self.inputs)), _absolute(self.output))
-
-
-def _kept(order: RunOrder) -> dict[str, Any]:
-    """The order as the plan keeps it, for people to read: a model's address without what may be secret in it."""
-    absolute = order.absolute()
-    return asdict(absolute) | {"model": redact.text(absolute.model)}
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """A finished run: the report that stands, and the rows that this start has scored (0 for one that was finished)."""
 
     report: dict[str, Any]
     scored_now: int
-
-
-def prepare(
-    order: RunOrder, settings: BatchSettings, delivery: DeliverySettings, check: Check = nothing, *, expected: str = ""
-) -> tuple[Ledger, Plan, Bundle]:
-    """The plan of a run, kept beside its output; nothing is scored and nothing is started. `expected` is what
-    `plan.asked` has to give for it, if anything.
-
-    Raises `RunFailed` `run_conflict` where another run stands in the output, and what `fetch`, `sources.find` and
-    the formats raise for a bundle, patterns and files that are no good.
-    """
-    for path in (order.model, order.output, *order.inputs):
-        undecodable(path)
-    bundle = fetch(order.model, delivery, check=check)
-    view = View.of(bundle.contract)
-    Layout.of(view, bundle.name, settings.columns)
-    found = inputs.search(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
-    files = found.sources
-    ledger = Ledger(open_storage(order.output, allow_http=settings.store_http))
-    table_commit.check(settings.format, ledger.storage.url, table_url(settings.delta), settings.iceberg)
-    inside = next((source.url for source in files if source.url.startswith(f"{ledger.storage.url}/")), None)
-    if inside is not None:
-        raise RunFailed("run_conflict", "the output would be among the input", path=inside)
-    if expected and planning.asked(bundle, files) != expected:
-        raise RunFailed(
-            "run_conflict",
-            "the bundle or the input is not what it was when the run was submitted",
-            path=ledger.storage.url,
-            help="submit it again: it is another run now",
-        )
-    facts = planning.facts(bundle, settings)
-    standing = ledger.plan()
-    if standing is None:
-        foreign = ledger.foreign()
-        if foreign is not None:
-            raise RunFailed(
-                "run_conflict",
-                f"there is no plan, but {foreign}, which a reader would take for the run's",
-                path=ledger.storage.url,
-                help=OTHER_OUTPUT,
-            )
-        made = replace(
-            planning.make(files, facts, planning.read_request(view, settings), check),
-            passed_over=found.passed_over,
-            order=_kept(order) | {"settings": asdict(settings)},
-        )
-        if ledger.keep(made):
-            return ledger, made, bundle
-        standing = ledger.plan()
-        assert standing is not None
-    other = planning.difference(standing, files, facts)
-    if other is not None:
-        raise RunFailed("run_conflict", f"another run stands here: {other}", path=ledger.storage.url, help=OTHER_OUTPUT)
-    return ledger, standing, bundle
 
 
 def score(
@@ -380,15 +299,6 @@ class _RunStart:
                 f"stopped with {len(self._records)} of {len(self._plan.fragments)} fragments finished",
                 help="run the same command again: it goes on from there",
             )
-
-
-def table_url(delta: str) -> str:
-    """A Delta table's directory as an absolute path, a URL as it is."""
-    return _absolute(delta.removeprefix("file://")) if delta else ""
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100  # a pattern is no path yet
 
 
 def _standing_report(ledger: Ledger, plan: Plan) -> dict[str, Any]:

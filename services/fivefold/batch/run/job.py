@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import RunOrder
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.core.errors import RunFailed, first_line
 
 FORMAT = 1

@@ -18,8 +18,8 @@ from typing import Any
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import RunOrder
 from fivefold.batch.run.job import Job
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.batch.storage import sources as inputs
 from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable, first_line
 from fivefold.core.view import View

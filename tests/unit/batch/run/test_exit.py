@@ -180,13 +180,13 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
     "no run to verify": (nothing, "batch verify out", 3, "there is no run"),
     "no run to compare": (nothing, "batch diff out out", 3, "no published run"),
     "not allowed": (
-        patch("fivefold.batch.run.execute.fetch", raising(AccessError("forbidden", "not yours"))),
+        patch("fivefold.batch.run.preparation.fetch", raising(AccessError("forbidden", "not yours"))),
         SCORE,
         4,
         "not yours",
     ),
     "try again": (
-        patch("fivefold.batch.run.execute.fetch", raising(Unavailable("not_ready", "later"))),
+        patch("fivefold.batch.run.preparation.fetch", raising(Unavailable("not_ready", "later"))),
         SCORE,
         5,
         "later",

@@ -23,7 +23,8 @@ from fivefold.batch.formats.jsonl import JsonLines
 from fivefold.batch.formats.parquet import Parquet
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import RunOrder, score
+from fivefold.batch.run.execute import score
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.batch.work.task import FragmentOutcome
 from fivefold.cli import EXIT
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed

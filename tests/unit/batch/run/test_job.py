@@ -15,8 +15,8 @@ from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run import submit
-from fivefold.batch.run.execute import RunOrder
 from fivefold.batch.run.job import Job
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.batch.storage.sources import SourceFile, find
 from fivefold.cli import _parser, main
 from fivefold.commands.score import asked

@@ -21,7 +21,8 @@ from fivefold.batch.engine.inline import Inline
 from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import RunOrder, score
+from fivefold.batch.run.execute import score
+from fivefold.batch.run.preparation import RunOrder
 from fivefold.batch.tools.status import status
 from fivefold.batch.work import fragment_scorer as scoring
 from fivefold.batch.work.task import FragmentOutcome

@@ -16,7 +16,8 @@ from loadtest.batch.finding import Comparison
 
 from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan.settings import BatchSettings
-from fivefold.batch.run.execute import RunOrder, score
+from fivefold.batch.run.execute import score
+from fivefold.batch.run.preparation import RunOrder
 
 FORMATS = ("jsonl", "csv", "parquet")
 
