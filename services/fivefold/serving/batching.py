@@ -3,7 +3,7 @@
 Nothing ever waits for company: an idle model starts at once on what there is. While it works, requests gather, and the
 next call takes as many of them as fit. So there is no window to choose and nothing is lost at low load. `Batcher` does
 so for models that run in threads, `Gatherer` for those that run on the event loop. Whether a request may run at all,
-and what its answer becomes, is left to `Serving`.
+and what its answer becomes, is left to `Dataplane`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every model has threads and limits of its own, so that one which is slow, or stuck, takes nothing from the others; large
 bodies are read in threads that no model needs. What would wait too long is refused at once (`admission`); what waits at
 the same time is scored together (`batching`). The steps themselves are `steps`'s; counting and logging is left to
-`Serving`.
+`Dataplane`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The sentence is the status message. The rest is in `grpc-status-details-bin`, as google.rpc messages: `ErrorInfo`
 (domain `fivefold`, the code as reason, and `code`, `path`, `help` as metadata), `BadRequest` with the violations,
 `RequestInfo`, and `RetryInfo` where waiting helps. The code stands once more in the ASCII trailer `fivefold-code`. What
-went wrong, and in which words, is decided where it went wrong; logging and counting it is left to `Serving`.
+went wrong, and in which words, is decided where it went wrong; logging and counting it is left to `Dataplane`.
 """
 
 from __future__ import annotations

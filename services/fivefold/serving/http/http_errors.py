@@ -1,6 +1,6 @@
 """Errors on HTTP: which status each code has, and the one body that all of them have.
 
-What went wrong, and in which words, is decided where it went wrong; logging and counting it is left to `Serving`.
+What went wrong, and in which words, is decided where it went wrong; logging and counting it is left to `Dataplane`.
 """
 
 from __future__ import annotations
