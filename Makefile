@@ -9,6 +9,9 @@ ENVS   := .cache/envs
 FOREIGN := triton kserve bentoml torch
 PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
+# In how many processes tests run; JOBS=0 is one that --pdb works in.
+JOBS   ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 
@@ -75,12 +78,12 @@ kind-down: ## Delete the cluster on this machine
 	@k8s/down.sh
 
 ##@ Change it
-test: $(VENV)/.dev ## Set up and run the tests that need Python alone
-	$(BIN)/python -m pytest -m "not full and not e2e" $(ARGS)
+test: $(VENV)/.dev ## Set up and run the tests that need Python alone [JOBS=2 ARGS=]
+	$(PYTEST) -m "not full and not e2e" $(ARGS)
 
 test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long ones and those with environments of their own too
 	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
-	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
+	$(PYTEST) -m "not e2e" $(ARGS)
 
 check: $(VENV)/.dev .cache/bin/actionlint ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -3,10 +3,14 @@
 A test that needs a program which the machine lacks is left out when tests are collected, never skipped: see
 `tests/support/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails
 the run.
+
+`make test` runs them in two processes (pytest-xdist): the tests of one module stay together, and all that start a real
+host are one group, begun first, because two hosts at once are more than two cores do in time.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,6 +37,23 @@ def pytest_configure(config: pytest.Config) -> None:
     programs.QUICK = "not full" in config.option.markexpr
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say what stays together where several processes share the tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        host = item.get_closest_marker("host") is not None
+        item.add_marker(pytest.mark.xdist_group("host" if host else item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("host") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Hear from a process what it has left out; the one that reports collects nothing itself."""
+    programs.LEFT_OUT.extend(getattr(node, "workeroutput", {}).get("left_out", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out and why."""
     for sentence in dict.fromkeys(programs.LEFT_OUT):
@@ -41,6 +62,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A green run on CI has run everything."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = programs.LEFT_OUT
+        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") == "true" and (skipped or programs.LEFT_OUT) and exitstatus == pytest.ExitCode.OK:
