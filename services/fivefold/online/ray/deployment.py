@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivefold.delivery.settings import DeliverySettings
+from fivefold.online.haproxy.haproxy_settings import HAPROXY
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
 from fivefold.online.ray.utilisation import Utilisation
@@ -51,15 +52,7 @@ ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "fivefold.online.ray.deployment.middlewares",
-    # A datagram for every request, parsed by a Python process, would cost as much as the request.
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-    # Room for all the headers that we take, so that it is we who refuse more, and for a request to be asked again.
-    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
-    # Scoring has no side effect: a request whose replica died before it answered is asked again of another one.
-    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-    # More often than a dead replica may fail before HAProxy leaves it out (3): a request that runs out of retries on a
-    # connection that was used before is dropped without an answer.
-    "RAY_SERVE_HAPROXY_RETRIES": "8",
+    **HAPROXY,
     # Ray gives its workers, replicas among them, the lowest priority but four: every other process of a busy machine
     # then goes before an answer.
     "RAY_worker_niceness": "0",
