@@ -18,7 +18,18 @@ from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import SECONDS_PER_TEXT
 from fivefold.core.readers.tensors import MANY_TENSORS, SECONDS_PER_TENSOR, JsonText, Tensor
 from fivefold.serving.http.http_errors import JSON, HttpReply
-from fivefold.serving.http.v2_request import NOTHING, Input, Parameter, Parameters, Plain, Request, parse, parse_plain
+from fivefold.serving.http.v2_request import (
+    HEADER_LENGTH,
+    NOTHING,
+    Input,
+    Parameter,
+    Parameters,
+    Plain,
+    Request,
+    header_length,
+    parse,
+    parse_plain,
+)
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
 from fivefold.serving.oip.metadata import DATATYPES, NAMES, RAW_ONLY, dtype_of, pack, unpack
@@ -30,7 +41,6 @@ if TYPE_CHECKING:
     from fivefold.serving.http.request_body import Body
 
 BINARY = (b"content-type", b"application/octet-stream")
-HEADER_LENGTH = b"inference-header-content-length"
 
 _NULL = b"null"
 
@@ -47,7 +57,7 @@ class V2:
 
     def decode(self, body: Body, view: View, call: Call) -> InferRequest:
         """See `Codec`."""
-        length = _header_length(body.headers.get(HEADER_LENGTH))
+        length = header_length(body.headers.get(HEADER_LENGTH))
         whole = body.whole()
         if length is None and view.tensors.plain:
             plain = self._plain(whole, view)
@@ -144,16 +154,6 @@ class V2:
         if at != len(raw):
             raise ContractError("malformed", f"{len(raw) - at} bytes follow the last tensor")
         return request, tensors
-
-
-def _header_length(value: bytes | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > 18:
-        raise ContractError(
-            "malformed", f"Inference-Header-Content-Length: expected bytes, got {value.decode('latin-1')[:64]!r}"
-        )
-    return int(value)
 
 
 def _raw_only(view: View, whole: bytes) -> tuple[Request, list[Tensor]]:

@@ -1,7 +1,7 @@
-"""The JSON of an Open Inference Protocol request: a typed decoder, and an exact one that explains.
+"""The JSON of an Open Inference Protocol request and the header that says its length: a typed decoder, an exact one.
 
 As everywhere, the typed decoder may only accept; what it refuses is read again. What the tensors hold is not looked at
-here: their data stays JSON text, or parsed values where the exact reader had to parse it.
+here: their data stays JSON text, or parsed values where the exact reader, which explains, had to parse it.
 
 A member that may be left out may as well be null, and a parameter likewise: clients that write down all members of
 their types, as pydantic's, Java's and Go's do, mean nothing else by it.
@@ -24,6 +24,9 @@ Parameter = str | int | float | bool
 
 Parameters = dict[str, Parameter | None] | None
 """As they come: null is as good as absent, of one parameter or of all."""
+
+HEADER_LENGTH = b"inference-header-content-length"
+"""The header with the bytes of the JSON, where binary data follows it."""
 
 NOTHING = msgspec.Raw(b"")
 """The data of a tensor that has none."""
@@ -79,6 +82,17 @@ class Plain(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(Request).decode
 _decode_plain = msgspec.json.Decoder(Plain).decode
+
+
+def header_length(value: bytes | None) -> int | None:
+    """The bytes of the JSON by the header's value, None without the header. Raises `ContractError`."""
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise ContractError(
+            "malformed", f"Inference-Header-Content-Length: expected bytes, got {value.decode('latin-1')[:64]!r}"
+        )
+    return int(value)
 
 
 def parse_plain(text: bytes) -> Plain | None:
