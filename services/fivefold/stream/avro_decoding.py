@@ -38,6 +38,9 @@ class AvroType:
     container: bool = False
     """Whether it is read into a list or a dict."""
 
+    depth: int = 0
+    """Lists and dicts inside of one another."""
+
     code: str = ""
     """The letter that `struct` has for it."""
 
@@ -162,6 +165,7 @@ def union(branches: Sequence[AvroType]) -> AvroType:
         1 + min(each.least for each in branches),
         max(each.weight for each in branches),
         any(each.container for each in branches),
+        max(each.depth for each in branches),
     )
 
 
@@ -197,7 +201,11 @@ def record(members: Sequence[tuple[str, AvroType]]) -> AvroType:
         return out, at
 
     return AvroType(
-        read, sum(each.least for _, each in members), 1 + sum(each.weight for _, each in members), container=True
+        read,
+        sum(each.least for _, each in members),
+        1 + sum(each.weight for _, each in members),
+        container=True,
+        depth=1 + max((each.depth for _, each in members), default=0),
     )
 
 
@@ -241,7 +249,7 @@ def array(item: AvroType) -> AvroType:
                     out.append(value)
             _ended(at, end)
 
-    return AvroType(read, 1, container=True)
+    return AvroType(read, 1, container=True, depth=item.depth + 1)
 
 
 def mapping(item: AvroType) -> AvroType:
@@ -259,7 +267,7 @@ def mapping(item: AvroType) -> AvroType:
                 out[name], at = one(data, at, left)
             _ended(at, end)
 
-    return AvroType(read, 1, container=True)
+    return AvroType(read, 1, container=True, depth=item.depth + 1)
 
 
 def decimal(raw: AvroType, scale: int) -> AvroType:

@@ -1,10 +1,9 @@
 """A schema of Avro's, from the text that a registry has of it to a reader of values.
 
 https://avro.apache.org/docs/1.12.0/specification/#schema-declaration. A schema comes from whoever may register one, so
-it is bounded: in its text, in how deep values nest, in how many values one holds before an array begins, and in how
-many of them a byte of an array may stand for. A schema that refers to itself is refused, as no contract has such a
-value. Defaults and aliases are of no use here: a value is read by the schema that it was written by, and what it holds
-is judged by the contract.
+it is bounded: in its text, in how deep values nest, and in how many of them a byte may stand for. A schema that refers
+to itself is refused, as no contract has such a value. Defaults and aliases are of no use here: a value is read by the
+schema that it was written by, and what it holds is judged by the contract.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ MAX_CHARACTERS: Final = 1 << 20
 MAX_NESTING: Final = 4 * MAX_DEPTH
 """Of its JSON, where a record takes several levels."""
 
-MAX_VALUES: Final = 65_536
-"""That one value holds without those in its arrays and maps."""
-
 MAX_PER_BYTE: Final = 4
-"""Values that a byte of an array or a map stands for."""
+"""Values that a byte stands for, at most: a null takes none, nor does a record that holds nothing else."""
+
+FREE_VALUES: Final = 64
+"""Values of one event that no byte is needed for."""
 
 MAX_DIGITS: Final = 1000
 """Of a decimal."""
@@ -58,8 +57,10 @@ class AvroSchema:
         except ContractError as error:
             raise refused(error.message) from None
         self._type = _Compiler(names or {}).compile(schema, "", 0)
-        if self._type.weight > MAX_VALUES:
-            raise refused(f"expected at most {MAX_VALUES:,} values in one, got {self._type.weight:,}")
+        if self._type.depth > MAX_DEPTH:
+            raise refused(f"expected values nested at most {MAX_DEPTH} deep, got {self._type.depth}")
+        if self._type.weight > FREE_VALUES + MAX_PER_BYTE * self._type.least:
+            raise refused(f"its value takes {self._type.least:,} bytes and holds {self._type.weight:,} values")
 
     def decode(self, data: bytes, begin: int = 0) -> Any:
         """The value of the bytes from `begin` on, all of them (see `fivefold.core.readers.binary_rows`).

@@ -77,7 +77,12 @@ def find(event: Event, *, avro: bool = False) -> FoundRecord | FivefoldError:
             f"expected application/json{f' or {_AVRO_TYPES[0]}' if avro else ''}, got {media_type[:128]!r}",
             help="name the schema registry (--registry)" if named else None,
         )
-    in_avro = avro and (named or (not media_type and event.value[:1] == b"\0"))
+    framed = not media_type and event.value[:1] == b"\0"
+    if framed and not avro:
+        return ContractError(
+            "malformed", "expected JSON, got a byte 0 first", help="for Avro name the schema registry (--registry)"
+        )
+    in_avro = avro and (named or framed)
     if header(event.headers, "ce_specversion") is None:
         return FoundRecord(event.value, avro=in_avro)
     for name in _ATTRIBUTES:

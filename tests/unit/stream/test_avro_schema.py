@@ -247,6 +247,17 @@ def laughing(levels: int) -> Any:
     return kind
 
 
+def chained(links: int) -> Any:
+    """Records, each in arrays of its own and around the one before: deep, though no declaration is."""
+    kinds: list[Any] = [{"type": "enum", "name": "R0", "symbols": ["a"]}]
+    for at in range(links):
+        kind: Any = f"R{at}"
+        for _ in range(20):
+            kind = {"type": "array", "items": kind}
+        kinds.append(record([kind], f"R{at + 1}"))
+    return record(kinds, "All")
+
+
 def nested(levels: int) -> Any:
     """Arrays in arrays."""
     kind: Any = "long"
@@ -286,9 +297,12 @@ def nested(levels: int) -> Any:
         {"type": "bytes", "logicalType": "decimal", "precision": 10**9, "scale": 10**9},
         laughing(40),
         nested(65),
+        chained(4),
+        chained(200),
+        record(["null"] * 100),
         record(["null"] * 70_000),
     ],
-    ids=range(29),
+    ids=range(32),
 )
 def test_a_schema_that_is_wrong_or_costs_too_much_is_refused(schema: Any) -> None:
     """At once, whatever its values may be."""
@@ -315,5 +329,6 @@ def test_the_deepest_and_widest_are_read() -> None:
         deep = [deep]
 
     assert decode(nested(64), varint(1) * 64 + varint(5) + b"\0" * 64) == deep
+    assert len(decode(chained(2), varint(0) * 3)) == 3
     wide = decode(record(["double"] * 5000), struct.pack("<5000d", *range(5000)))
     assert list(wide.values()) == list(range(5000))
