@@ -167,7 +167,7 @@ APICURIO := apicurio-registry-app-2.6.13.Final
 	  echo "Fetching a schema registry with Maven, a minute …"; \
 	  mvn -B -q dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory=$(abspath .cache/apicurio) && \
 	  tar -xzf .cache/apicurio/$(APICURIO)-all.tar.gz -C .cache/apicurio && \
-	  printf '#!/bin/sh\nexec java -Xmx512m -jar "%s"\n' "$(abspath .cache/apicurio/$(APICURIO)-runner.jar)" > $@ && chmod +x $@
+	  printf '#!/bin/sh\nexec java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "%s"\n' "$(abspath .cache/apicurio/$(APICURIO)-runner.jar)" > $@ && chmod +x $@
 
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \

@@ -81,6 +81,7 @@ def refusal(schema: Any, data: bytes) -> str:
     return caught.value.code
 
 
+@settings(max_examples=50)
 @given(rows())
 def test_what_another_writes_is_read(row: tuple[Any, dict[str, Any]]) -> None:
     """Value by value, types included."""

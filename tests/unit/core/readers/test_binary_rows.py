@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.avro_values import Unsayable, as_held
 from tests.support.bundles import contract, field
@@ -54,6 +54,7 @@ def equal(one: Columns, other: Columns) -> bool:
     return one.rows == other.rows and (not one.rows or one.equals(other))
 
 
+@settings(max_examples=60)
 @given(cases())
 @example((CONTRACTS[0].inputs, [None, [], {}, 7, "x", True, [[]], {"b64": "YQ=="}]))
 def test_what_json_says_too_is_judged_as_there(case: tuple[tuple[Field, ...], list[Any]]) -> None:
