@@ -31,8 +31,8 @@ class Registry:
     """The answers by id."""
     subjects: dict[str, dict[str, int]] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
-    """A status, or `page` (a 404 of somebody else's), `text`, `list`, `empty`, `break`, `long`, `elsewhere` (it sends
-    on), `stall` (until `go_on`)."""
+    """A status, or `page` (a 404 of somebody else's), `subject` (a 404 of another thing), `text`, `list`, `empty`,
+    `break`, `long` (a schema), `wide` (a page), `elsewhere` (it sends on), `stall` (until `go_on`)."""
     authorization: str = ""
     """What a request has to say to be answered."""
     refuses: int = 0
@@ -76,6 +76,10 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Registry]:
                 self.end_headers()
             elif trouble == "page":
                 self._send(404, b"<html>not here</html>")
+            elif trouble == "wide":
+                self._send(200, b"<html>" + b" " * (5 << 20), "text/html")
+            elif trouble == "subject":
+                self._send(404, b'{"error_code": 40401, "message": "Subject not found"}')
             elif trouble in ("text", "list", "empty", "long"):
                 bodies = {"text": b"\xff{", "list": b"[]", "empty": b"{}", "long": b'{"schema": "' + b"x" * (5 << 20)}
                 self._send(200, bodies[trouble])
@@ -87,8 +91,9 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Registry]:
                 status, said = answer(registry, self.command, unquote(self.path), body)
                 self._send(status, json.dumps(said).encode())
 
-        def _send(self, status: int, body: bytes) -> None:
+        def _send(self, status: int, body: bytes, kind: str = "application/vnd.schemaregistry.v1+json") -> None:
             self.send_response(status)
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             with contextlib.suppress(OSError):

@@ -30,7 +30,8 @@ MAX_BYTES: Final = 4 << 20
 """Of an answer; a schema is shorter (`avro_schema.MAX_CHARACTERS`)."""
 
 _JSON: Final = "application/vnd.schemaregistry.v1+json"
-_NOT_THERE: Final = (40401, 40402, 40403)
+_NO_SCHEMA: Final = 40403
+_NOT_THERE: Final = (40401, 40402, _NO_SCHEMA)
 """Subject, version and schema. A 404 without one of them says that the address is not a registry's."""
 _CHUNK: Final = 65_536
 
@@ -83,7 +84,7 @@ class SchemaRegistry:
     def schema(self, number: int) -> RegisteredSchema | None:
         """The schema of that id, None where there is none. Raises `Unavailable` and `AccessError`."""
         status, found = self._ask("GET", f"/schemas/ids/{number}")
-        if status == 404:
+        if status == 404 and found is not None and found.error_code == _NO_SCHEMA:
             return None
         if status != 200:
             raise self._away(f"it answers {status}")
@@ -133,8 +134,11 @@ class SchemaRegistry:
                 answer = error
             with answer:
                 text = _whole(answer, until)
+                is_json = answer.headers.get_content_type().endswith("json")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._away(_reason(error)) from None
+        if text is None and not is_json:
+            self._no_registry(f"{answer.status}, and a long page")
         return self._understood(answer.status, text)
 
     def _understood(self, status: int, text: bytes | None) -> tuple[int, _Answer | None]:

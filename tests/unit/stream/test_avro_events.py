@@ -247,7 +247,25 @@ def test_any_bytes_are_a_result_or_a_dead_letter(opened: Scorer, server: Registr
     ]
 
 
-TROUBLES = [500, 502, 503, 429, 400, 409, 422, 301, "page", "text", "list", "empty", "break", "elsewhere", 204]
+TROUBLES = [
+    500,
+    502,
+    503,
+    429,
+    400,
+    409,
+    422,
+    301,
+    "page",
+    "wide",
+    "subject",
+    "text",
+    "list",
+    "empty",
+    "break",
+    "elsewhere",
+    204,
+]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
