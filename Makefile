@@ -162,6 +162,16 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.26 or newer" >&2; exit 1; }; \
 	  echo "Building kfake with Go, a minute …"; cd tests/support/kfake && CGO_ENABLED=0 go build -o $(abspath $@) .
 
+# A schema registry, for tests: Maven brings 142 MB.
+APICURIO := apicurio-registry-app-2.6.13.Final
+.cache/bin/apicurio:
+	@mkdir -p $(@D) .cache/apicurio; for each in java mvn; do command -v $$each >/dev/null || { echo "error: no $$each on PATH" >&2; \
+	  echo "help: install Java 17 or newer, and Maven" >&2; exit 1; }; done; \
+	  echo "Fetching a schema registry with Maven, a minute …"; \
+	  mvn -B -q dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory=$(abspath .cache/apicurio) && \
+	  tar -xzf .cache/apicurio/$(APICURIO)-all.tar.gz -C .cache/apicurio && \
+	  printf '#!/bin/sh\nexec java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "%s"\n' "$(abspath .cache/apicurio/$(APICURIO)-runner.jar)" > $@ && chmod +x $@
+
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \

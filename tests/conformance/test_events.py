@@ -10,7 +10,7 @@ import pytest
 from fivefold.core.runtime.scorer import Scorer
 from tests.conformance.asking import check
 from tests.conformance.cases import Case, load
-from tests.conformance.events import Events
+from tests.conformance.events import AvroRecords, Events
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,22 @@ def test_stream_answers_every_case(case: Case, driver: Events) -> None:
     check(driver, case)
 
 
-def test_most_cases_can_be_asked(driver: Events) -> None:
+@pytest.fixture(scope="module")
+def avro(scorers: Callable[[str], Scorer]) -> AvroRecords:
+    """With schemas of a registry."""
+    return AvroRecords(scorers)
+
+
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+def test_stream_answers_every_case_in_avro(case: Case, avro: AvroRecords) -> None:
+    """Neither does the format make a difference."""
+    check(avro, case)
+
+
+@pytest.mark.parametrize("kind", ["driver", "avro"])
+def test_most_cases_can_be_asked(kind: str, request: pytest.FixtureRequest) -> None:
     """So that a mistake in what is left out cannot leave out everything."""
+    driver = request.getfixturevalue(kind)
     asked = Counter(spelling for case in load() for spelling in driver.asks(case))
     refused = Counter(spelling for case in load() if case.refused for spelling in driver.asks(case))
 

@@ -37,12 +37,14 @@ def stream(arguments: argparse.Namespace) -> int | None:
     """Work until it is stopped, or until the input is read with `--once`."""
     from fivefold.core.settings import read
     from fivefold.local.signals import stopping
+    from fivefold.stream.registry_settings import RegistrySettings
     from fivefold.stream.settings import StreamSettings
     from fivefold.stream.worker_process import run
 
-    names = ("group", "start", "max_batch", "max_bad_fraction", "health", "slot")
+    names = ("group", "start", "max_batch", "max_bad_fraction", "health", "slot", "result_format")
     source, to, dead = _addresses(arguments)
     settings = read(StreamSettings, **{name: getattr(arguments, name) for name in names})
+    registry = read(RegistrySettings, registry_url=arguments.registry)
     with stopping() as stop:
         counts = run(
             arguments.model,
@@ -50,6 +52,7 @@ def stream(arguments: argparse.Namespace) -> int | None:
             to,
             dead,
             settings,
+            registry,
             directory=arguments.data,
             once=arguments.once,
             out=sys.stderr,
@@ -65,6 +68,7 @@ def stream(arguments: argparse.Namespace) -> int | None:
                 "codes": dict(counts.codes),
                 "batches": counts.batches,
                 "rewinds": counts.rewinds,
+                "waits": counts.waits,
             }
         )
     return INTERRUPTED if interrupted else None
@@ -222,6 +226,7 @@ def add_stream(commands: Any) -> None:
         "fivefold stream --model bundles/demo --from local://events --to local://scores",
         "fivefold stream --model bundles/demo --from local://events --to local://scores --once      until all is read",
         "fivefold stream --model bundles/demo --from kafka://broker:9092/events --to kafka://broker:9092/scores",
+        "fivefold stream --model bundles/demo --from local://events --to local://scores --registry http://localhost:8081",
     )
     parser.add_argument(
         "--model", metavar="REFERENCE", required=True, help="a bundle: a directory, a .tar, or a URL with its digest"
@@ -243,6 +248,16 @@ def add_stream(commands: Any) -> None:
         metavar="SHARE",
         type=float,
         help="stop where more of the last 1000 events are dead letters (default 0.05)",
+    )
+    parser.add_argument(
+        "--registry",
+        metavar="URL",
+        help="schema registry of events in Avro, by Confluent's protocol; who asks is said by FIVEFOLD_REGISTRY_*",
+    )
+    parser.add_argument(
+        "--result-format",
+        choices=("same", "json", "cloudevents", "avro"),
+        help="how results are written (default same: as their events)",
     )
     parser.add_argument("--health", metavar="HOST:PORT", help="serve /livez, /readyz and /metrics there")
     parser.add_argument("--once", action="store_true", help="end when everything is done that is there now")

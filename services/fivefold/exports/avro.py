@@ -92,14 +92,15 @@ def _nullable(branch: Any, default: Any) -> list[Any]:
 
 
 def _scalar(field: Field, name: str) -> Any:
-    if _decimal(field):
+    if is_decimal(field):
         return {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 0}
     if field.kind == "string" and field.enum is not None and all(map(_NAME.match, field.enum)):
         return {"type": "enum", "name": f"{name}_value", "symbols": list(field.enum)}
     return _TYPES.get(field.dtype, "long")
 
 
-def _decimal(field: Field) -> bool:
+def is_decimal(field: Field) -> bool:
+    """Whether the field's integers are more than a long of Avro's holds."""
     return field.dtype == "uint64" and (field.maximum is None or field.maximum >= _LONG)
 
 
@@ -120,6 +121,6 @@ def _spell(field: Field, value: Any) -> Any:
         return None
     if field.kind == "bytes":
         return base64.b64decode(value).decode("latin-1")
-    if _decimal(field):
+    if is_decimal(field):
         return int(value).to_bytes(int(value).bit_length() // 8 + 1, "big").decode("latin-1")
     return value

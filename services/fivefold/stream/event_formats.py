@@ -1,16 +1,17 @@
-"""Where the record of an event is, and how a result is written in the same manner: plain JSON, and CloudEvents.
+"""Where the record of an event is, and how a result is written in the same manner: plain, and CloudEvents.
 
 Plain: the value is the record. CloudEvents 1.0 by the Kafka protocol binding: in binary mode the value is the record
 and the attributes are headers (`ce_id`, …), in structured mode the value is the envelope and the record its `data`.
-What the record holds is left to the core's readers.
+A record is JSON, or Avro where it begins with a byte 0, which no JSON does, or its content type says so. What it holds
+is left to the readers.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
@@ -21,8 +22,13 @@ from fivefold.stream.members import duplicate
 CONTENT_TYPE = "content-type"
 JSON = b"application/json"
 STRUCTURED = b"application/cloudevents+json"
+AVRO = b"application/avro"
+_AVRO_TYPES: Final = (AVRO.decode(), "avro/binary")
 
 PLAIN, BINARY, ENVELOPE = "plain", "binary", "structured"
+
+RESULT_FORMATS: Final = ("same", "json", "cloudevents", "avro")
+"""How results are written: as their events, as JSON, as CloudEvents with JSON, or in Avro."""
 
 _ATTRIBUTES = ("specversion", "id", "source", "type")
 _GONE = frozenset(
@@ -33,19 +39,28 @@ _GONE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FoundRecord:
-    """The record of an event, as JSON text, and how the event was written; `extensions` are an envelope's other
-    members."""
+    """The record of an event, as JSON text or in Avro with its schema's id, and how the event was written;
+    `extensions` are an envelope's other members."""
 
     record: bytes
     manner: str = PLAIN
     extensions: dict[str, Any] | None = None
+    avro: bool = False
+
+    def answered(self, form: str) -> FoundRecord:
+        """The manner of its result where results are written in one of `RESULT_FORMATS`."""
+        if form == "same":
+            return self
+        if form == "cloudevents":
+            return replace(self, manner=BINARY if self.manner == PLAIN else self.manner, avro=False)
+        return replace(self, manner=PLAIN, avro=form == "avro")
 
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def find(event: Event) -> FoundRecord | FivefoldError:
-    """The event's record, or why there is none."""
+def find(event: Event, *, avro: bool = False) -> FoundRecord | FivefoldError:
+    """The event's record, or why there is none; `avro` says whether it may be Avro."""
     if event.value is None:
         return ContractError("malformed", "expected a record, got an event without a value (a tombstone)")
     media_type = _media_type(header(event.headers, CONTENT_TYPE))
@@ -55,17 +70,28 @@ def find(event: Event) -> FoundRecord | FivefoldError:
                 "unsupported_media_type", f"expected application/cloudevents+json, got {media_type[:128]!r}"
             )
         return _structured(event.value)
-    if media_type and not _is_json(media_type):
-        return ProtocolError("unsupported_media_type", f"expected application/json, got {media_type[:128]!r}")
+    named = media_type in _AVRO_TYPES
+    if media_type and not _is_json(media_type) and not (avro and named):
+        return ProtocolError(
+            "unsupported_media_type",
+            f"expected application/json{f' or {_AVRO_TYPES[0]}' if avro else ''}, got {media_type[:128]!r}",
+            help="name the schema registry (--registry)" if named else None,
+        )
+    framed = not media_type and event.value[:1] == b"\0"
+    if framed and not avro:
+        return ContractError(
+            "malformed", "expected JSON, got a byte 0 first", help="for Avro name the schema registry (--registry)"
+        )
+    in_avro = avro and (named or framed)
     if header(event.headers, "ce_specversion") is None:
-        return FoundRecord(event.value)
+        return FoundRecord(event.value, avro=in_avro)
     for name in _ATTRIBUTES:
         value = header(event.headers, f"ce_{name}")
         if not value:
             return ContractError("malformed", f"a CloudEvent without the header ce_{name}")
         if name == "specversion" and value != b"1.0":
             return ContractError("malformed", f"expected ce_specversion 1.0, got {_shown(value)}")
-    return FoundRecord(event.value, BINARY)
+    return FoundRecord(event.value, BINARY, avro=in_avro)
 
 
 def _structured(value: bytes) -> FoundRecord | FivefoldError:
@@ -104,16 +130,21 @@ def _structured(value: bytes) -> FoundRecord | FivefoldError:
 def write(
     found: FoundRecord, record: bytes, headers: Headers, identity: str, source: str, kind: str
 ) -> tuple[bytes, Headers]:
-    """A result's value and headers, in the manner in which its event came; `headers` are the event's own.
+    """A result's value and headers, in the manner of `found`; `headers` are the event's own.
 
-    `identity`, `source` and `kind` become the CloudEvent's `id`, `source` and `type`.
+    `record` is Avro where `found` is. `identity`, `source` and `kind` become the CloudEvent's `id`, `source` and
+    `type`.
     """
+    content_type = AVRO if found.avro else JSON
     if found.manner == PLAIN:
-        return record, (*without(headers, (CONTENT_TYPE,)), (CONTENT_TYPE, JSON))
+        if header(headers, "ce_specversion") is not None:
+            # They would call the result the event that it came from.
+            headers = tuple(each for each in headers if not each[0].startswith("ce_"))
+        return record, (*without(headers, (CONTENT_TYPE,)), (CONTENT_TYPE, content_type))
     if found.manner == BINARY:
         kept = without(headers, (CONTENT_TYPE, "ce_time", "ce_dataschema", *(f"ce_{name}" for name in _ATTRIBUTES)))
         made = zip(_ATTRIBUTES, ("1.0", identity, source, kind), strict=True)
-        return record, (*kept, *((f"ce_{name}", text.encode()) for name, text in made), (CONTENT_TYPE, JSON))
+        return record, (*kept, *((f"ce_{name}", text.encode()) for name, text in made), (CONTENT_TYPE, content_type))
     envelope = dict(zip(_ATTRIBUTES, ("1.0", identity, source, kind), strict=True))
     whole = envelope | {"datacontenttype": JSON.decode()} | (found.extensions or {}) | {"data": msgspec.Raw(record)}
     return msgspec.json.encode(whole), (*without(headers, (CONTENT_TYPE,)), (CONTENT_TYPE, STRUCTURED))

@@ -2,7 +2,7 @@
 
     fivefold_stream_events_total{model,version,outcome}           outcome: scored, dead_letter
     fivefold_stream_dead_letters_total{model,version,code}
-    fivefold_stream_batches_total{model,version}, fivefold_stream_rewinds_total{model,version}
+    fivefold_stream_batches_total, fivefold_stream_rewinds_total, fivefold_stream_waits_total {model,version}
     fivefold_stream_score_seconds_total, fivefold_stream_commit_seconds_total {model,version}
     fivefold_stream_oldest_seconds{model,version}                 age of the oldest event of the last batch
     fivefold_stream_lag{topic,partition}                          events that are in the log and not done
@@ -64,6 +64,7 @@ class StreamMetrics(Collector):
         for name, about, value in (
             ("batches", "Transactions that were committed with events.", counts.batches),
             ("rewinds", "Batches that were read again, because their transaction did not count.", counts.rewinds),
+            ("waits", "Batches that had to wait for the schema registry.", counts.waits),
             ("score_seconds", "Time spent reading, scoring and writing events.", counts.score_seconds),
             ("commit_seconds", "Time spent in transactions.", counts.commit_seconds),
         ):

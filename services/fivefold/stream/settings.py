@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from fivefold.core.settings import SettingsError, address
+from fivefold.stream.event_formats import RESULT_FORMATS
 
 STARTS = ("earliest", "latest")
 
@@ -41,6 +42,9 @@ class StreamSettings:
     same_partition: bool = True
     """Write a result to the partition that its event had; otherwise its key chooses."""
 
+    result_format: str = "same"
+    """How results are written: `same` as their events, `json`, `cloudevents` (with JSON), `avro`."""
+
     health: str = ""
     """HOST:PORT of health and metrics; empty: none."""
 
@@ -52,6 +56,10 @@ class StreamSettings:
             raise SettingsError(f"group: expected 1 to 200 printable characters, got {self.group!r}")
         if self.start not in STARTS:
             raise SettingsError(f"start: expected one of {', '.join(STARTS)}, got {self.start!r}")
+        if self.result_format not in RESULT_FORMATS:
+            raise SettingsError(
+                f"result_format: expected one of {', '.join(RESULT_FORMATS)}, got {self.result_format!r}"
+            )
         if self.health:
             address(self.health, "health")
         if not isfinite(self.max_bad_fraction) or not 0 <= self.max_bad_fraction <= 1:

@@ -8,14 +8,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from fivefold.core.contract.contract import Contract
 from fivefold.core.runtime.scorer import Scorer
-from fivefold.core.settings import address, read
+from fivefold.core.settings import SettingsError, address, read
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local.health_server import HealthServer
 from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.avro_events import AvroEvents
+from fivefold.stream.avro_results import AvroResults, record_names
 from fivefold.stream.log_opening import open_log
 from fivefold.stream.metrics import StreamMetrics
+from fivefold.stream.registry_client import SchemaRegistry
+from fivefold.stream.registry_settings import RegistrySettings
 from fivefold.stream.scoring import EventScorer
 from fivefold.stream.settings import StreamSettings
 from fivefold.stream.worker import Counts, StreamWorker
@@ -30,6 +35,7 @@ def run(
     to: TopicAddress,
     dead_letter: TopicAddress,
     settings: StreamSettings,
+    registry: RegistrySettings,
     *,
     directory: str | Path,
     once: bool,
@@ -42,10 +48,15 @@ def run(
         if stopped(0):
             raise KeyboardInterrupt
 
+    if settings.result_format == "avro" and not registry.registry_url:
+        raise SettingsError("result_format: avro needs a schema registry (--registry, FIVEFOLD_REGISTRY_URL)")
     bundle = fetch(model, read(DeliverySettings), check=check)
     with ExitStack() as stack:
         scorer = Scorer.open(bundle)
         stack.callback(scorer.close)
+        avro = _avro(registry, bundle.contract, to.topic) if registry.registry_url else None
+        if avro is not None and settings.result_format == "avro":
+            avro[1].prepare()
         log = stack.enter_context(
             open_log(
                 source,
@@ -64,6 +75,8 @@ def run(
             dead_letter=dead_letter.topic,
             group=settings.group,
             same_partition=settings.same_partition,
+            avro=avro,
+            result_format=settings.result_format,
         )
         line = stack.enter_context(_progress(out))
         metrics = StreamMetrics(bundle)
@@ -79,10 +92,19 @@ def run(
         def rewound(reason: str) -> None:
             out.write(f"read again: {reason}\n")
 
-        worker = StreamWorker(log, events, settings, stopped=stopped, seen=seen, rewound=rewound)
+        def waiting(reason: str) -> None:
+            out.write(f"events wait: {reason}\n")
+            out.flush()
+
+        worker = StreamWorker(log, events, settings, stopped=stopped, seen=seen, rewound=rewound, waiting=waiting)
         if settings.health:
             stack.enter_context(_health(worker, metrics, settings))
         return worker.run(once=once)
+
+
+def _avro(settings: RegistrySettings, contract: Contract, topic: str) -> tuple[AvroEvents, AvroResults]:
+    registry = SchemaRegistry(settings)
+    return AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic)
 
 
 def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:

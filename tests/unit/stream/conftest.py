@@ -13,7 +13,11 @@ from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
 from fivefold.core.bundle.bundle import Bundle
 
 KFAKE = programs.needed("kfake", "the log of Kafka")
-collect_ignore = [] if KFAKE else ["test_killed_on_kafka.py"]
+APICURIO = None if programs.QUICK else programs.needed("apicurio", "a schema registry of others")
+collect_ignore = [
+    *([] if KFAKE else ["test_killed_on_kafka.py"]),
+    *([] if APICURIO else ["test_real_registry.py"]),
+]
 
 
 @pytest.fixture(scope="session")

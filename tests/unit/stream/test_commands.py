@@ -58,6 +58,7 @@ def test_events_in_and_results_out(home: Path, bundle: Bundle, capsys: pytest.Ca
         "codes": {"malformed": 1, "missing_field": 1},
         "batches": 1,
         "rewinds": 0,
+        "waits": 0,
     }
     (result,) = printed(capsys, "log", "read", "scores")
     assert (result["key"], result["value"]) == ("k", {"total": 3.0, "label": 1})

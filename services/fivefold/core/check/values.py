@@ -46,12 +46,14 @@ def _limit(field: Field, word: str, value: Any) -> str:
     return f"expected {expected(field)} of {word} {say(value)}{f' {field.unit}' if field.unit else ''}"
 
 
-def numbers(findings: Findings, index: int, source: Array, skip: Mask | None, *, json_source: bool = False) -> Array:
+def numbers(
+    findings: Findings, index: int, source: Array, skip: Mask | None, *, json_source: bool | Mask = False
+) -> Array:
     """Check a numeric source against a numeric field; returns the column in the field's dtype.
 
     `source` has shape [rows, *field.shape] and any integer or float dtype. Cells under `skip` are null or already
-    refused and hold whatever stands for null. JSON has no infinities, so an infinite `json_source` is a number beyond
-    binary64.
+    refused and hold whatever stands for null. JSON has no infinities, so what is infinite in a `json_source`, or in the
+    cells that are one, is a number beyond binary64.
     """
     field = findings.fields[index]
     values = plain_numbers(field, source) if skip is None else _plain_others(field, source, skip)
@@ -99,7 +101,9 @@ def _plain_others(field: Field, source: Array, skip: Mask) -> Array | None:
     return narrow(source, np.dtype(field.dtype))
 
 
-def _floats(findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool) -> Array:
+def _floats(
+    findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool | Mask
+) -> Array:
     values = narrow(source, np.dtype(field.dtype))
     finite = np.isfinite(values)
     limits = field.limits
@@ -117,7 +121,7 @@ def _floats(findings: Findings, index: int, field: Field, source: Array, skip: M
     live = ~skipped if skipped is not None else np.ones(values.shape, np.bool_)
     wide = source.astype(np.float64, copy=False)
     came_finite = np.isfinite(wide)
-    beyond = live & ~finite & (came_finite | np.isinf(wide) if json_source else came_finite)
+    beyond = live & ~finite & (came_finite | np.isinf(wide) & json_source)
     _report(
         findings,
         "out_of_range",
@@ -139,7 +143,7 @@ def _floats(findings: Findings, index: int, field: Field, source: Array, skip: M
 
 
 def _integers(
-    findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool
+    findings: Findings, index: int, field: Field, source: Array, skip: Mask | None, json_source: bool | Mask
 ) -> Array:
     info = np.iinfo(field.dtype)
     if skip is None and not field.nullable and field.enum is None and source.dtype.kind in "iu" and source.size:
@@ -152,15 +156,10 @@ def _integers(
     if source.dtype.kind == "f":
         wide = source.astype(np.float64, copy=False)
         finite = np.isfinite(wide)
-        if json_source:
-            huge = live & ~finite
-            _report(
-                findings, "out_of_range", index, huge, lambda _: "expected an integer, got a number beyond binary64"
-            )
-        else:
-            _report(
-                findings, "not_finite", index, live & ~finite, lambda at: f"expected an integer, got {say(wide[at])}"
-            )
+        huge = live & ~finite & json_source
+        _report(findings, "out_of_range", index, huge, lambda _: "expected an integer, got a number beyond binary64")
+        unfinite = live & ~finite & ~huge
+        _report(findings, "not_finite", index, unfinite, lambda at: f"expected an integer, got {say(wide[at])}")
         live = live & finite
         whole = np.zeros(wide.shape, np.bool_)
         whole[finite] = np.floor(wide[finite]) == wide[finite]
@@ -316,7 +315,7 @@ def _text_refusal(field: Field, limits: FieldLimits, value: Any) -> tuple[str, S
 
 
 def column(
-    findings: Findings, index: int, source: Array, skip: Mask | None = None, *, json_source: bool = False
+    findings: Findings, index: int, source: Array, skip: Mask | None = None, *, json_source: bool | Mask = False
 ) -> Array:
     """Check a typed source of the field's own family; returns the column in the field's dtype.
 

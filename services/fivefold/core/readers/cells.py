@@ -1,7 +1,8 @@
 """Parsed JSON values to columns, one cell at a time: the slow path of the record, tensor and text readers.
 
-Values are Python's (`None bool int float str list dict`, and `Literal` numbers). What is wrong with a value is decided
-here for its type and shape, and by `fivefold.core.check.values` for everything else.
+Values are Python's (`None bool int float str list dict`, and `Literal` numbers), and what only binary formats hold:
+`bytes`, floats that are not finite, and the values of `fivefold.core.readers.binary_rows`. What is wrong with a value
+is decided here for its type and shape, and by `fivefold.core.check.values` for everything else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +27,14 @@ from fivefold.core.readers.exact_json import Literal
 _PLACEHOLDER: dict[str, Any] = {"bool": False, "int": 0, "float": 0.0, "string": "", "bytes": b""}
 _WRONG = object()
 
-_NULL, _BOOL, _INT, _FLOAT, _LITERAL, _TEXT, _LIST, _OTHER = range(8)
+_NULL, _BOOL, _INT, _FLOAT, _LITERAL, _TEXT, _LIST, _BYTES, _OTHER = range(9)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherValue:
+    """A value of a kind that no field has, by the name that a message gives it."""
+
+    name: str
 
 
 class _Codes(dict[type, int]):
@@ -37,14 +46,24 @@ class _Codes(dict[type, int]):
 
 
 _CODES = _Codes(
-    {type(None): _NULL, bool: _BOOL, int: _INT, Literal: _LITERAL, float: _FLOAT, str: _TEXT, list: _LIST, dict: _OTHER}
+    {
+        type(None): _NULL,
+        bool: _BOOL,
+        int: _INT,
+        Literal: _LITERAL,
+        float: _FLOAT,
+        str: _TEXT,
+        list: _LIST,
+        bytes: _BYTES,
+        dict: _OTHER,
+    }
 )
 _LEGAL = {
     "bool": (_BOOL,),
     "int": (_INT, _FLOAT, _LITERAL),
     "float": (_INT, _FLOAT, _LITERAL),
     "string": (_TEXT,),
-    "bytes": (_TEXT,),
+    "bytes": (_TEXT, _BYTES),
 }
 _IS_LEGAL = {kind: np.isin(np.arange(_OTHER + 1), codes) for kind, codes in _LEGAL.items()}
 """The same as a table: kind -> whether each code is legal."""
@@ -82,7 +101,7 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
     if hidden is None and len(flat) <= FEW:
         few = _few(kind, flat)
         if few is not None:
-            return column(findings, index, few.reshape(shape), json_source=True)
+            return column(findings, index, few.reshape(shape))
         if kind == "float":
             mask = _tell_few_apart(findings, index, flat)
             return _float_column(findings, index, flat, mask.reshape(shape))
@@ -106,7 +125,7 @@ def flat_cells(findings: Findings, index: int, flat: list[Any], hidden: Mask | N
     filler = _PLACEHOLDER[kind]
     filled = [filler if hide else value for value, hide in zip(flat, mask.tolist(), strict=True)]
     if kind == "bytes":
-        filled = [value if value == b"" else decode_base64(value) for value in filled]
+        filled = [value if isinstance(value, bytes) else decode_base64(value) for value in filled]
         torn = np.fromiter((value is _WRONG for value in filled), np.bool_, len(filled))
         if torn.any():
             _refuse_type(findings, index, torn, flat)
@@ -186,7 +205,11 @@ def _float_column(findings: Findings, index: int, flat: list[Any], mask: Mask) -
         wide = np.fromiter(filled, np.float64, len(filled))
     except OverflowError:
         wide = np.fromiter(map(_wide, filled), np.float64, len(filled))
-    return column(findings, index, wide.reshape(mask.shape), mask if hidden is not None else None, json_source=True)
+    finite: bool | Mask = True
+    if np.isinf(wide).any():
+        # A float of Python's own that is infinite came as one; any other number was finite where it was written.
+        finite = np.fromiter((type(value) is not float for value in filled), np.bool_, len(filled)).reshape(mask.shape)
+    return column(findings, index, wide.reshape(mask.shape), mask if hidden is not None else None, json_source=finite)
 
 
 def _integer_column(
@@ -200,11 +223,17 @@ def _integer_column(
     fractions = live & (codes != _INT)
     if fractions.any():
         flat = list(flat)
-        exact = {at: _whole(flat[at]) for at in np.flatnonzero(fractions).tolist()}
+        odd = np.zeros(len(flat), np.bool_)
+        odd[[at for at in np.flatnonzero(fractions).tolist() if _is_unfinite(flat[at])]] = True
+        _refuse(findings, index, "not_finite", odd, lambda at: f"expected an integer, got {say(flat[at])}")
+        live &= ~odd
+        exact = {at: _whole(flat[at]) for at in np.flatnonzero(fractions & ~odd).tolist()}
         torn = np.zeros(len(flat), np.bool_)
         torn[[at for at, value in exact.items() if value is _WRONG]] = True
         _refuse_type(findings, index, torn, flat)
         live &= ~torn
+        for at in np.flatnonzero(odd).tolist():
+            flat[at] = 0
         for at, value in exact.items():
             flat[at] = 0 if value is _WRONG else value
     low, high = int(np.iinfo(field.dtype).min), int(np.iinfo(field.dtype).max)
@@ -223,6 +252,11 @@ def _integer_column(
     out = np.full(len(flat), field.null_value if field.nullable else 0, np.dtype(field.dtype))
     out[live] = exact_values[live].astype(field.dtype)
     return column(findings, index, out.reshape(shape), ~live.reshape(shape))
+
+
+def _is_unfinite(value: float) -> bool:
+    """Whether a number came as NaN or an infinity: JSON has none, and what is beyond binary64 there is a `Literal`."""
+    return type(value) is float and not math.isfinite(value)
 
 
 def _whole(value: float) -> Any:
@@ -251,7 +285,7 @@ def _right(kind: str, value: Any) -> bool:
         return False
     if kind == "int" and isinstance(value, float):
         return _whole(value) is not _WRONG
-    return kind != "bytes" or decode_base64(value) is not _WRONG
+    return kind != "bytes" or isinstance(value, bytes) or decode_base64(value) is not _WRONG
 
 
 def is_wrapped(value: Any) -> bool:
@@ -271,6 +305,8 @@ def decode_base64(value: str) -> Any:
 
 
 def _got(kind: str, value: Any) -> str:
+    if isinstance(value, OtherValue):
+        return value.name
     if kind == "bytes" and isinstance(value, str):
         return f"other text: {say(value)}"
     return f"the string {say(value)}" if isinstance(value, str) else say(value)

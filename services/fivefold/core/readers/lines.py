@@ -80,7 +80,7 @@ class Lines:
         rest = self._exactly(line, np.flatnonzero(left).tolist())
         if len(parts) == 1 and not len(rest.rows):
             return ReadLines(parts[0].columns, parts[0].rows, parts[0].carried, rest.refused)
-        return _merged([*parts, rest])
+        return merged([*parts, rest])
 
     def _accepted(self, rows: Array, instances: list[Any]) -> Iterator[ReadLines]:
         """The good ones of decoded lines; what the typed reader cannot tell is left out, with a few around it."""
@@ -163,8 +163,8 @@ def _digits(number: Literal) -> msgspec.Raw:
     return msgspec.Raw(number.text.encode())
 
 
-def _merged(parts: Sequence[ReadLines]) -> ReadLines:
-    """All good lines of some readings in the lines' order."""
+def merged(parts: Sequence[ReadLines]) -> ReadLines:
+    """All lines of some readings, whose rows count among the same lines, in the lines' order."""
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     carried = [[value for values in column for value in values] for column in zip(*(part.carried for part in parts))]
