@@ -22,7 +22,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo load images kind-up deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
+.PHONY: help setup run run-stream demo load images kind-up deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -31,6 +31,9 @@ help: ## Print this help
 
 run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
 	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
+
+run-stream: setup demo ## Set up, and show a stream on this machine's log: patients in, results out, a dead letter and back
+	@BUNDLE=$(BUNDLE) BIN=$(BIN) services/run-stream.sh
 
 setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
 
