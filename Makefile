@@ -51,7 +51,7 @@ load: $(VENV)/.run .cache/bin/k6 ## Load-test TARGET=http://host:8000 [GRPC= PRO
 kind-up: ## Make a cluster on this machine with Docker: kind, a Gateway, KubeRay
 	@k8s/up.sh
 
-images: ## Build the image and write what is in it to dist/
+images: ## Build the images and write what is in them to dist/
 	@k8s/images.sh
 
 deploy: export BUNDLES = $(BUNDLE)
@@ -100,6 +100,7 @@ generate: $(VENV)/.dev ## Write the generated files anew
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
 	$(LOCK) --extra image -c requirements/run.txt -o requirements/ray.txt
+	$(LOCK) --extra stream -c requirements/run.txt -o requirements/stream.txt
 	$(LOCK_ALONE) requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt
