@@ -22,7 +22,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream demo load images kind-up deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
+.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -64,6 +64,9 @@ upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling 
 
 e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="-f k8s/kind/stream.yaml"
+	@k8s/kafka.sh
 
 status: ## What runs in the cluster, and what is wrong with it
 	@k8s/status.sh

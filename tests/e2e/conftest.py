@@ -28,6 +28,7 @@ ORDER = (
     "test_chart",
     "test_examples",
     "test_batch",
+    "test_stream",
     "test_conformance",
     "test_upgrades",
     "test_faults",
