@@ -15,7 +15,7 @@ from fivefold.core.settings import read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.kafka_settings import REFUSED, KafkaSettings
 from fivefold.stream.settings import StreamSettings
-from tests.chart.rendering import CHART, KUBERNETES, Release, helm, objects, template, typed
+from tests.chart.rendering import CHART, KUBERNETES, ROOT, Release, helm, objects, template, typed
 
 DIGEST = "a" * 64
 NAME = "fivefold-stream"
@@ -262,6 +262,23 @@ def test_names_are_short_enough_whatever_the_release_is_called(name: str) -> Non
     assert len(workers["metadata"]["name"]) <= 52
     assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", workers["metadata"]["name"])
     assert typed(workers["spec"]["template"]["spec"], "V1PodSpec").service_account_name == workers["metadata"]["name"]
+
+
+def test_the_documents_values_are_taken() -> None:
+    """As they stand in docs/stream.md, beside what has to be given; what scales, on top of the others."""
+    text = (ROOT / "docs" / "stream.md").read_text()
+    first, scaled = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    given = (CHART / "ci" / "default.yaml").read_text() + first
+    done = template(given)
+    scaling = template(given.replace("stream:\n", scaled, 1))
+    assert done.returncode == 0, done.stderr
+    assert scaling.returncode == 0, scaling.stderr
+
+    kinds = {item["kind"] for item in objects(done.stdout)}
+    assert "StatefulSet" in kinds
+    assert "ScaledObject" not in kinds
+    (scaled_object,) = [item for item in objects(scaling.stdout) if item["kind"] == "ScaledObject"]
+    assert scaled_object["spec"]["maxReplicaCount"] == 12
 
 
 @pytest.mark.parametrize(
