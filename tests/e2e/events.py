@@ -12,16 +12,12 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.core.errors import NotFound
-from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, header
-from fivefold.stream.kafka_browsing import browse_kafka
-from fivefold.stream.kafka_settings import KafkaSettings
+from fivefold.stream.kafka_cluster import event_of
 
 KEYS = 40
 """Patients whose events have to stay in their order."""
@@ -29,9 +25,16 @@ KEYS = 40
 BAD_EVERY = 100
 """One event of so many is refused by the contract."""
 
+TOGETHER = 25
+"""Events of one transaction: each leaves a marker behind them, which is no event and counts in nobody's lag."""
+
+SILENCE = 1.0
+"""Seconds without another event after which a reader takes what it has for all that there is."""
+
 
 class Patients:
-    """Golden rows of a bundle, over and over, as events of a topic from a thread of its own, from `with` to its end."""
+    """Golden rows of a bundle, over and over, as events of a topic, some in each transaction, from a thread of its own
+    and for the length of a `with`."""
 
     def __init__(self, bundle: Bundle, server: str, topic: str, rate: float) -> None:
         given, answers = bundle.golden()
@@ -39,38 +42,45 @@ class Patients:
         self._topic, self._rate = topic, rate
         self.run = uuid.uuid4().hex
         self.count = 0
-        self._failed: list[str] = []
+        self._failed: list[Exception] = []
         self._stop = threading.Event()
-        self._producer = Producer({"bootstrap.servers": server, "enable.idempotence": "true", "linger.ms": "0"})
+        self._producer = Producer({"bootstrap.servers": server, "transactional.id": self.run, "linger.ms": "0"})
         self._thread = threading.Thread(target=self._work, name="patients")
 
     def __enter__(self) -> Patients:
+        self._producer.init_transactions(60)
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Produce no more; fails where something was not taken."""
         self._stop.set()
         self._thread.join()
-        assert self._producer.flush(60) == 0, "events were not taken by the broker"
-        assert not self._failed, self._failed[:3]
+        assert not self._failed, self._failed
 
     def _work(self) -> None:
         begun = time.monotonic()
-        while not self._stop.wait(max(begun + self.count / self._rate - time.monotonic(), 0)):
-            row = dict(self._rows[self.count % len(self._rows)])
-            if self.count % BAD_EVERY == BAD_EVERY - 1:
-                row["mean_radius"] = -1.0
-            key = f"patient-{self.count % KEYS}"
-            headers: list[tuple[str, str | bytes | None]] = [("run", self.run), ("number", str(self.count))]
-            self._producer.produce(self._topic, json.dumps(row), key, headers=headers, on_delivery=self._delivered)
-            self._producer.poll(0)
-            self.count += 1
+        try:
+            while not self._stop.wait(max(begun + self.count / self._rate - time.monotonic(), 0)):
+                self._producer.begin_transaction()
+                for number in range(self.count, self.count + TOGETHER):
+                    self._produce(number)
+                self._producer.commit_transaction(60)
+                self.count += TOGETHER
+        except KafkaException as error:
+            self._failed.append(error)
 
-    def _delivered(self, error: Any, _: Any) -> None:
-        if error is not None:
-            self._failed.append(str(error))
+    def _produce(self, number: int) -> None:
+        row = dict(self._rows[number % len(self._rows)])
+        if number % BAD_EVERY == BAD_EVERY - 1:
+            row["mean_radius"] = -1.0
+        headers: list[tuple[str, str | bytes | None]] = [("run", self.run), ("number", str(number))]
+        self._producer.produce(self._topic, json.dumps(row), f"patient-{number % KEYS}", headers=headers)
 
     def label(self, number: int) -> str:
         """What the model says of an event that is not refused."""
@@ -88,11 +98,6 @@ class Outcome:
 
     results: list[Event]
     dead: list[Event]
-
-    @classmethod
-    def read(cls, server: str, to: str, dead_letter: str, run: str) -> Outcome:
-        """Of a run alone, as a reader of committed events finds them."""
-        return cls(*(_committed(server, topic, run) for topic in (to, dead_letter)))
 
     @property
     def count(self) -> int:
@@ -127,10 +132,45 @@ def number_of(event: Event) -> int:
     return int(header(event.headers, "number") or b"")
 
 
-def _committed(server: str, topic: str, run: str) -> list[Event]:
-    try:
-        found = list(browse_kafka(TopicAddress(topic, (server,)), KafkaSettings()))
-    except NotFound:
-        # Workers make the topics that they write to.
-        return []
-    return [event for event in found if header(event.headers, "run") == run.encode()]
+class Reader:
+    """What is committed in topics, of a run alone, read on from call to call; a topic may come later."""
+
+    def __init__(self, server: str, run: str) -> None:
+        self._run = run.encode()
+        self._events: dict[str, list[Event]] = {}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": server,
+                # Never joined: without a subscription there is no member.
+                "group.id": f"reader-{run}",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": "false",
+                "auto.offset.reset": "earliest",
+                "topic.metadata.refresh.interval.ms": "1000",
+            }
+        )
+
+    def read(self, *topics: str, seconds: float = 3.0) -> list[list[Event]]:
+        """The events of each topic, until none has come for `SILENCE` seconds, or so many are over."""
+        for topic in topics:
+            self._begin(topic)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and (messages := self._consumer.consume(1000, SILENCE)):
+            for message in messages:
+                assert message.error() is None, message.error()
+                event = event_of(message, message.topic() or "")
+                if header(event.headers, "run") == self._run:
+                    self._events[event.topic].append(event)
+        return [self._events.get(topic, []) for topic in topics]
+
+    def _begin(self, topic: str) -> None:
+        if topic in self._events:
+            return
+        # All of them: a broker may make a topic that is asked for by its name.
+        found = self._consumer.list_topics(timeout=30).topics.get(topic)
+        if found is not None and found.partitions:
+            self._events[topic] = []
+            self._consumer.incremental_assign([TopicPartition(topic, each, 0) for each in found.partitions])
+
+    def close(self) -> None:
+        self._consumer.close()
