@@ -44,8 +44,9 @@ defaults={}
 before=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}' 2>/dev/null || true)
 options=(-f "$VALUES" --set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-json "online.models=$list"
   --set-json "online.defaults=$defaults" ${ARGS:-})
-# Workers of a stream are there where values or ARGS say so.
-rendered=$(helm template "$release" helm/fivefold "${options[@]}") || die "the chart cannot be rendered" "what Helm says above"
+# Workers of a stream are there where values or ARGS say so. The version is any that the chart takes: a helm that Go has built
+# supposes an older one.
+rendered=$(helm template "$release" helm/fivefold "${options[@]}" --kube-version 1.34.0) || die "the chart cannot be rendered" "what Helm says above"
 if grep -q "fivefold/stream:" <<<"$rendered"; then load "fivefold/stream:$stream"; fi
 
 say "installing the chart"
