@@ -25,7 +25,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo load images kind-up deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
+.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -34,6 +34,9 @@ help: ## Print this help
 
 run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
 	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
+
+run-stream: setup demo ## Set up, and show a stream on this machine's log: patients in, results out, a dead letter and back
+	@BUNDLE=$(BUNDLE) BIN=$(BIN) services/run-stream.sh
 
 setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
 
@@ -51,7 +54,7 @@ load: $(VENV)/.run .cache/bin/k6 ## Load-test TARGET=http://host:8000 [GRPC= PRO
 kind-up: ## Make a cluster on this machine with Docker: kind, a Gateway, KubeRay
 	@k8s/up.sh
 
-images: ## Build the image and write what is in it to dist/
+images: ## Build the images and write what is in them to dist/
 	@k8s/images.sh
 
 deploy: export BUNDLES = $(BUNDLE)
@@ -64,6 +67,9 @@ upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling 
 
 e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="-f k8s/kind/stream.yaml"
+	@k8s/kafka.sh
 
 status: ## What runs in the cluster, and what is wrong with it
 	@k8s/status.sh
@@ -100,6 +106,7 @@ generate: $(VENV)/.dev ## Write the generated files anew
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
 	$(LOCK) --extra image -c requirements/run.txt -o requirements/ray.txt
+	$(LOCK) --extra stream -c requirements/run.txt -o requirements/stream.txt
 	$(LOCK_ALONE) requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 
 def main() -> None:
-    """Write the document to standard output."""
+    """Write the document of the image that is named to standard output."""
     components = sorted(python_packages() + debian_packages(), key=lambda item: item["purl"])
     document = {
         "bomFormat": "CycloneDX",
@@ -27,7 +27,7 @@ def main() -> None:
         "version": 1,
         "metadata": {
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-            "component": {"type": "container", "name": "fivefold/ray", "version": metadata.version("fivefold")},
+            "component": {"type": "container", "name": sys.argv[1], "version": metadata.version("fivefold")},
         },
         "components": components,
     }

@@ -45,6 +45,7 @@ def stale_locks() -> list[str]:
 
     wanted = {
         "run.txt": direct("run"),
+        "stream.txt": direct("stream"),
         "dev.txt": direct("all") + [Requirement(line) for line in project["dependency-groups"]["dev"]],
     }
     wrong = []

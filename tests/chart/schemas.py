@@ -24,12 +24,14 @@ MODULES = {
     "sigs.k8s.io/gateway-api": "v1.6.1",
     "github.com/prometheus-operator/prometheus-operator": "v0.85.0",
     "github.com/cert-manager/cert-manager": "v1.21.2",
+    "github.com/kedacore/keda/v2": "v2.18.1",
 }
 CRDS = {
     "github.com/ray-project/kuberay/ray-operator": "config/crd/bases",
     "sigs.k8s.io/gateway-api": "config/crd/standard",
     "github.com/prometheus-operator/prometheus-operator": "example/prometheus-operator-crd",
     "github.com/cert-manager/cert-manager": "deploy/crds",
+    "github.com/kedacore/keda/v2": "config/crd/bases",
 }
 
 

@@ -148,7 +148,7 @@ def test_a_base_by_tag_is_said_and_written_down(tmp_path: Path, known: str) -> N
     assert done.returncode == 0, done.stderr
 
     assert "--build-arg BASE_IMAGE=python:3.11-slim " in asked
-    assert "its base is a tag, which moves" in done.stdout
+    assert "their base is a tag, which moves" in done.stdout
     assert (known or "not known here") in done.stdout
     assert json.loads((tmp_path / "dist" / "base.json").read_text()) == {
         "image": "fivefold/ray:0123456789ab",
@@ -165,7 +165,7 @@ def test_a_base_by_digest_is_built_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
     assert f"--build-arg BASE_IMAGE={base} " in asked
-    assert "its base is pinned" in done.stdout
+    assert "their base is pinned" in done.stdout
     written = json.loads((tmp_path / "dist" / "base.json").read_text())
     assert (written["base"], written["pinned"], written["digests"]) == (base, True, [base])
 

@@ -16,6 +16,8 @@ ONLINE = {
     "app.kubernetes.io/instance": "fivefold",
     "app.kubernetes.io/component": "online",
 }
+GUARDED = [name for name in SCENARIOS if name not in {"open", "stream-image"}]
+"""Scenarios with policies."""
 BATCH = ONLINE | {"app.kubernetes.io/component": "batch"}
 START = ONLINE | {"app.kubernetes.io/component": "batch-start"}
 
@@ -41,7 +43,7 @@ def told(groups: dict[str, dict[str, Any]]) -> tuple[set[tuple[int, int]], set[t
     return everywhere, heads
 
 
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
+@pytest.mark.parametrize("scenario", GUARDED)
 def test_ray_pods_reach_each_other_on_every_port_of_ray_and_on_no_other(scenario: str) -> None:
     """The ports are those that `ray start` is told and those that Serve takes by itself, for both directions, each
     where it is listened on."""
@@ -118,7 +120,7 @@ def selects(policy: client.V1NetworkPolicy, labels: dict[str, str]) -> bool:
     return flows.selects(client.ApiClient().sanitize_for_serialization(policy.spec.pod_selector), labels)
 
 
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "open"])
+@pytest.mark.parametrize("scenario", GUARDED)
 def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     """One policy names every pod and allows nothing; nobody but Ray's pods and the operator reaches the job API."""
     release = Release(scenario)
@@ -162,13 +164,17 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
 
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
     assert ("egress" in policies) == (scenario == "batch")
-    assert ("stores" in policies) == (scenario == "two-models")
-    assert ("issuer" in policies) == (scenario == "oidc")
+    assert ("stores" in policies) == (scenario in {"two-models", "stream-scaled"})
+    assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
     assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
     assert ("api" in policies) == (scenario == "autoscale")
-    assert ("metrics" in policies) == (scenario == "monitoring")
+    assert ("metrics" in policies) == (scenario in {"monitoring", "stream"})
+    assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled"})
+    assert ("stream-stores" in policies) == (scenario == "stream-scaled")
+    assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
+    assert ("stream-metrics" in policies) == (scenario == "stream")
 
 
 def test_no_policy_is_made_where_none_is_wanted() -> None:

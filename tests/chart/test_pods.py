@@ -119,6 +119,6 @@ def test_a_budget_leaves_replicas_standing_and_lets_a_node_be_drained(scenario: 
     replicas = release.serve()["applications"][0]
     settings, per = replicas["args"]["settings"], replicas["deployments"][0]["max_replicas_per_node"]
     filled = -(-settings["min_replicas"] // per)
-    budgets = release.of("PodDisruptionBudget")
+    budgets = [item for item in release.of("PodDisruptionBudget") if item["metadata"]["name"] == "fivefold-workers"]
 
     assert [item["spec"]["minAvailable"] for item in budgets] == ([filled - 1] if filled > 1 else [])

@@ -14,11 +14,27 @@ from tests.support import programs
 
 HERE = 'namespace="scores",job="scores/fivefold",pattern="online",model="demo",version="1",transport="http"'
 
+WORKER = 'namespace="scores",job="scores/fivefold-stream",pod="fivefold-stream-0"'
+STREAMS = {
+    "FivefoldStreamIsBehind": {"severity": "warning", "namespace": "scores", "topic": "patients"},
+    "FivefoldStreamStandsStill": {"severity": "critical", "namespace": "scores", "topic": "patients"},
+    "FivefoldStreamHasDeadLetters": {"severity": "warning", "namespace": "scores", "model": "demo"},
+    "FivefoldStreamHasNoWorker": {"severity": "critical", "namespace": "scores", "job": "scores/fivefold-stream"},
+}
+"""The labels of the stream's alerts."""
 
-def checked(directory: Path, series: dict[str, str], expected: dict[str, list[tuple[str, list[str]]]]) -> None:
+
+def checked(
+    directory: Path,
+    series: dict[str, str],
+    expected: dict[str, list[tuple[str, list[str]]]],
+    *,
+    scenario: str = "default",
+    name: str = "fivefold",
+) -> None:
     """Run promtool: `series` by minute; `expected` has alerts with the windows that fire, by the time asked for."""
     rules = directory / "rules.yaml"
-    spec = yaml.safe_load(yaml.safe_dump(Release("default").one("PrometheusRule")["spec"]))
+    spec = yaml.safe_load(yaml.safe_dump(Release(scenario).one("PrometheusRule", name)["spec"]))
     for group in spec["groups"]:
         for rule in group["rules"]:
             # Only which alerts fire is compared: their words are read by people.
@@ -27,13 +43,13 @@ def checked(directory: Path, series: dict[str, str], expected: dict[str, list[tu
     asked = [
         {
             "eval_time": time,
-            "alertname": name,
-            "exp_alerts": [{"exp_labels": _labels(name, window)} for window in windows],
+            "alertname": alert,
+            "exp_alerts": [{"exp_labels": _labels(alert, window)} for window in windows],
         }
         for time, alerts in expected.items()
-        for name, windows in alerts
+        for alert, windows in alerts
     ]
-    given = [{"series": name, "values": values} for name, values in series.items()]
+    given = [{"series": each, "values": values} for each, values in series.items()]
     test = {"interval": "1m", "input_series": given, "alert_rule_test": asked}
     document: dict[str, Any] = {"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}
     (directory / "test.yaml").write_text(yaml.safe_dump(document))
@@ -50,6 +66,8 @@ def checked(directory: Path, series: dict[str, str], expected: dict[str, list[tu
 def _labels(name: str, window: str) -> dict[str, str]:
     if name == "FivefoldHasNoReplica":
         return {"severity": "critical", "namespace": "scores", "job": "scores/fivefold"}
+    if name in STREAMS:
+        return STREAMS[name]
     severity = "warning" if window == "3d" else "critical"
     return {"severity": severity, "window": window, "namespace": "scores", "model": "demo"}
 
@@ -109,3 +127,62 @@ def test_a_service_without_replicas_is_noticed(tmp_path: Path) -> None:
     series = {f'ray_fivefold_bundle_info{{{HERE},bundle="a"}}': "1x10 stale"}
 
     checked(tmp_path, series, {"9m": [("FivefoldHasNoReplica", [])], "20m": [("FivefoldHasNoReplica", [""])]})
+
+
+def worked(scored: str, dead: str, lag: str) -> dict[str, str]:
+    """A worker's events by what became of them, and how many of one partition wait."""
+    events = f'fivefold_stream_events_total{{{WORKER},model="demo",version="1"'
+    return {
+        f'{events},outcome="scored"}}': scored,
+        f'{events},outcome="dead_letter"}}': dead,
+        f'fivefold_stream_lag{{{WORKER},topic="patients",partition="0"}}': lag,
+        f'fivefold_bundle_info{{{WORKER},pattern="stream",bundle="a"}}': "1x200",
+    }
+
+
+def fires(directory: Path, series: dict[str, str], time: str, *alerts: str) -> None:
+    """Of the stream's alerts, these and no others fire at a time."""
+    expected = [(name, [""] if name in alerts else []) for name in STREAMS]
+    checked(directory, series, {time: expected}, scenario="stream", name="fivefold-stream")
+
+
+def test_a_stream_that_keeps_up_is_silent(tmp_path: Path) -> None:
+    """A thousand events a second, a few of them in work, one in a thousand refused."""
+    fires(tmp_path, worked("0+59940x200", "0+60x200", "500x200"), "3h")
+
+
+def test_a_stream_with_nothing_to_do_is_silent(tmp_path: Path) -> None:
+    """No event for hours, and none that waits."""
+    fires(tmp_path, worked("60000x200", "0x200", "0x200"), "3h")
+
+
+def test_a_stream_that_falls_behind_is_noticed(tmp_path: Path) -> None:
+    """Ten minutes' worth of events wait."""
+    fires(tmp_path, worked("0+60000x200", "0x200", "600000x200"), "30m", "FivefoldStreamIsBehind")
+
+
+def test_a_partition_that_two_workers_tell_of_counts_once(tmp_path: Path) -> None:
+    """It has just changed hands: 50 s' worth are not 100."""
+    series = worked("0+60000x200", "0x200", "50000x200")
+    other = WORKER.replace("stream-0", "stream-1")
+    series[f'fivefold_stream_lag{{{other},topic="patients",partition="0"}}'] = "50000x200"
+
+    fires(tmp_path, series, "30m")
+
+
+def test_a_stream_that_stands_still_wakes_somebody(tmp_path: Path) -> None:
+    """Events wait, and nothing is committed any more; how long they would take nobody can say."""
+    series = worked("0+60000x30 1800000x170", "0x200", "0x30 0+60000x170")
+
+    fires(tmp_path, series, "50m", "FivefoldStreamStandsStill")
+
+
+@pytest.mark.parametrize(("dead", "alerts"), [("0+300x200", []), ("0+3000x200", ["FivefoldStreamHasDeadLetters"])])
+def test_dead_letters_are_noticed_where_they_are_many(tmp_path: Path, dead: str, alerts: list[str]) -> None:
+    """One event in two hundred is within the objective of one in a hundred, one in twenty is not."""
+    fires(tmp_path, worked("0+57000x200", dead, "0x200"), "1h", *alerts)
+
+
+def test_a_stream_without_workers_is_noticed(tmp_path: Path) -> None:
+    """Nothing counts events where nothing runs."""
+    fires(tmp_path, {f'fivefold_bundle_info{{{WORKER},bundle="a"}}': "1x10 stale"}, "20m", "FivefoldStreamHasNoWorker")

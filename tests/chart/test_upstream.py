@@ -95,7 +95,10 @@ def test_nothing_of_it_is_there_unless_it_is_asked_for(scenario: str) -> None:
 
     assert not release.of("BackendTLSPolicy")
     assert "FIVEFOLD_TLS_CERT" not in {item.name for item in worker(release).containers[0].env}
-    assert {port["appProtocol"] for port in release.one("Service")["spec"]["ports"]} == {"http", "kubernetes.io/h2c"}
+    assert {port["appProtocol"] for port in release.one("Service", "fivefold")["spec"]["ports"]} == {
+        "http",
+        "kubernetes.io/h2c",
+    }
     assert "http://localhost:8000/-/healthz" in worker(release).containers[0].readiness_probe._exec.command[-1]
 
 

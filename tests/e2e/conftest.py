@@ -28,6 +28,7 @@ ORDER = (
     "test_chart",
     "test_examples",
     "test_batch",
+    "test_stream",
     "test_conformance",
     "test_upgrades",
     "test_faults",
@@ -53,10 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kind-down", action="store_true", help="delete the cluster after the tests")
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what cannot run here; say so only where it was asked for."""
     wanted = "e2e" in config.option.markexpr and "not e2e" not in config.option.markexpr
     missing = [name for name in NEEDS if programs.needed(name, "the cluster's tests") is None] if wanted else []
+    # Maven has the jars of the broker.
+    if wanted and collection_path.name == "test_stream.py":
+        missing += ["mvn"] * (programs.needed("mvn", "the stream on the cluster") is None)
     return True if missing else None
 
 

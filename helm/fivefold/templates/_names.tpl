@@ -16,27 +16,32 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. The schema
-     says the same of a digest; this is for those who render without it. */}}
-{{- define "fivefold.image" -}}
-{{- with .Values.image }}
-{{- if .digest }}
-{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .digest) }}
-{{- fail (printf "image.digest: expected sha256: and 64 hexadecimal digits, got %q; docker image inspect prints it among RepoDigests" .digest) }}
+     says the same of a digest; this is for those who render without it. `of`: repository, tag and digest; `key`: of the
+     values. */}}
+{{- define "fivefold.imageOf" -}}
+{{- if .of.digest }}
+{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .of.digest) }}
+{{- fail (printf "%s.digest: expected sha256: and 64 hexadecimal digits, got %q; docker image inspect prints it among RepoDigests" .key .of.digest) }}
 {{- end }}
-{{- .repository }}@{{ .digest }}
+{{- .of.repository }}@{{ .of.digest }}
 {{- else }}
-{{- .repository }}:{{ .tag | default $.Chart.AppVersion }}
-{{- end }}
+{{- .of.repository }}:{{ .of.tag | default .root.Chart.AppVersion }}
 {{- end }}
 {{- end }}
 
+{{/* The image of Ray, which hooks and our own jobs have as well. */}}
+{{- define "fivefold.image" -}}
+{{ include "fivefold.imageOf" (dict "root" . "of" .Values.image "key" "image") }}
+{{- end }}
+
 {{/* The tag that a digest stands in for, as an annotation. */}}
-{{- define "fivefold.imageNote" -}}
-{{- with .Values.image }}
+{{- define "fivefold.imageNoteOf" -}}
 {{- if and .digest .tag }}
 fivefold.dev/image-tag: {{ .tag | quote }}
 {{- end }}
 {{- end }}
+{{- define "fivefold.imageNote" -}}
+{{ include "fivefold.imageNoteOf" .Values.image }}
 {{- end }}
 
 {{- define "fivefold.keysSecret" -}}

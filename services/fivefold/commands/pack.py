@@ -111,9 +111,11 @@ def _bytes(text: str) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from fivefold.packing.demo import demo
+    from fivefold.packing.demo import demo, events
 
     demo(arguments.directory, force=arguments.force, say=print)
+    if arguments.events:
+        print(f"{events(arguments.events)} patients as events in {arguments.events}")
 
 
 def add_pack(commands: Any) -> None:
@@ -204,6 +206,8 @@ def add_demo(commands: Any) -> None:
         "train and pack the demo model on scikit-learn's breast cancer set",
         "fivefold demo bundles/demo",
         "fivefold demo bundles/demo --force",
+        "fivefold demo bundles/demo --events patients.jsonl      for fivefold log append",
     )
     demo.add_argument("directory", metavar="DIR")
     demo.add_argument("--force", action="store_true", help="train anew although the bundle is there")
+    demo.add_argument("--events", metavar="FILE", help="write the data set as events, too")

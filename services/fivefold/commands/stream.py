@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,22 +91,28 @@ def append(arguments: argparse.Namespace) -> None:
     print(f"appended {count:,} events to local://{arguments.topic}", file=sys.stderr)
 
 
-def read_log(arguments: argparse.Namespace) -> None:
-    """Print a topic's events."""
+def read_log(arguments: argparse.Namespace) -> int | None:
+    """Print a topic's events, with `--follow` those too that come."""
+    from itertools import islice
+
+    from fivefold.local.signals import stopping
     from fivefold.stream import event_lines
+    from fivefold.stream.following import follow
     from fivefold.stream.sqlite_store import SqliteStore
 
-    store = SqliteStore(arguments.data, create=False)
-    try:
-        left = arguments.limit
-        for event in store.read(arguments.topic, start=arguments.offset):
-            if left == 0:
-                break
-            left = None if left is None else left - 1
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(SqliteStore(arguments.data, create=False)))
+        if arguments.follow:
+            stop = stack.enter_context(stopping())
+            events = follow(store, arguments.topic, start=arguments.offset, stopped=stop.wait)
+        else:
+            events = store.read(arguments.topic, start=arguments.offset)
+        for event in islice(events, arguments.limit):
             sys.stdout.buffer.write(event_lines.format(event) + b"\n")
+            if arguments.follow:
+                sys.stdout.buffer.flush()
         sys.stdout.buffer.flush()
-    finally:
-        store.close()
+        return INTERRUPTED if arguments.follow and stop.asked else None
 
 
 def info(arguments: argparse.Namespace) -> None:
@@ -285,11 +292,19 @@ def add_log(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="the lines (default: standard input)")
     _data(parser)
     parser.add_argument("--partitions", metavar="N", type=_count, default=8, help="of a new topic (default 8)")
-    parser = add(group, "read", read_log, "print a topic's events as lines", "fivefold log read scores --data DIR")
+    parser = add(
+        group,
+        "read",
+        read_log,
+        "print a topic's events as lines",
+        "fivefold log read scores --data DIR",
+        "fivefold log read scores --data DIR --follow      and those that come, until Ctrl-C",
+    )
     parser.add_argument("topic", metavar="TOPIC")
     _data(parser)
     parser.add_argument("--offset", metavar="N", type=_from_zero, default=0, help="begin there, in each partition")
     parser.add_argument("--limit", metavar="N", type=_from_zero, help="print so many at most")
+    parser.add_argument("--follow", action="store_true", help="go on with what comes, until there were --limit")
     parser = add(group, "info", info, "what topics there are, and how far groups have come", "fivefold log info --json")
     _data(parser)
     add_json(parser)

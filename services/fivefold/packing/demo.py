@@ -7,6 +7,7 @@ and O. L. Mangasarian, 1993). It shows the product and diagnoses nobody.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def demo(directory: str | Path, *, force: bool = False, say: Callable[[str], Non
     for line in report.lines():
         say(line)
     return target
+
+
+def events(file: str | Path) -> int:
+    """Write every patient of the data set as a line that `fivefold log append` reads, and give their number.
+
+    The key is `patient-N`, by the row, and the value the record that the demo's contract takes.
+    """
+    names = [field.name for field in contract().inputs]
+    data = require("sklearn.datasets").load_breast_cancer().data
+    lines = (
+        json.dumps({"key": f"patient-{number}", "value": dict(zip(names, row, strict=True))})
+        for number, row in enumerate(data.tolist())
+    )
+    Path(file).write_text("".join(f"{line}\n" for line in lines))
+    return len(data)
 
 
 def _standing(target: Path, wanted: Contract) -> Bundle | None:

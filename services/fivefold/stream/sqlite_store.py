@@ -217,8 +217,9 @@ class SqliteStore:
             for offset, timestamp, key, value, headers in rows
         ]
 
-    def read(self, topic: str, *, start: int = 0, ends: Sequence[int] | None = None) -> Iterator[Event]:
-        """Every event of a topic, partition by partition, from an offset on; only before `ends`, where given.
+    def read(self, topic: str, *, start: int | Sequence[int] = 0, ends: Sequence[int] | None = None) -> Iterator[Event]:
+        """Every event of a topic, partition by partition, from an offset on, of all or of each; only before `ends`,
+        where given.
 
         Raises `NotFound`.
         """
@@ -228,7 +229,7 @@ class SqliteStore:
         with self._failing():
             ends = self.ends(found) if ends is None else ends
         for partition, end in enumerate(ends):
-            at = start
+            at = start if isinstance(start, int) else start[partition]
             while at < end:
                 with self._failing():
                     some = self.select(found, topic, partition, at, min(1000, end - at))

@@ -1,0 +1,149 @@
+{{/* What the objects of the stream share. */}}
+
+{{- define "fivefold.streamName" -}}
+{{ include "fivefold.name" . }}-stream
+{{- end }}
+
+{{- define "fivefold.streamSelector" -}}
+{{ include "fivefold.selector" . }}
+app.kubernetes.io/component: stream
+{{- end }}
+
+{{/* Where a worker answers health and metrics. */}}
+{{- define "fivefold.streamPort" -}}
+8080
+{{- end }}
+
+{{/* The image that the bundle comes in, where it is one: its own, or the first of online.models. */}}
+{{- define "fivefold.streamImages" -}}
+{{- $stream := .Values.stream }}
+{{- $image := $stream.model.image }}
+{{- if not (or $stream.model.url $image) }}{{ $image = (index .Values.online.models 0).image }}{{ end }}
+{{- $images := list }}
+{{- with $image }}{{ $images = append $images (dict "index" 0 "image" .) }}{{ end }}
+{{- $images | toJson }}
+{{- end }}
+
+{{/* The reference of the bundle that scores. */}}
+{{- define "fivefold.streamModel" -}}
+{{- if include "fivefold.streamImages" . | fromJsonArray }}/bundles/images/0
+{{- else }}{{ .Values.stream.model.url | default (index .Values.online.models 0).url }}
+{{- end }}
+{{- end }}
+
+{{/* HOST:PORT,… of an address, and its topic. */}}
+{{- define "fivefold.streamServers" -}}
+{{ trimPrefix "kafka://" . | splitList "/" | first }}
+{{- end }}
+{{- define "fivefold.streamTopic" -}}
+{{ trimPrefix "kafka://" . | splitList "/" | last }}
+{{- end }}
+
+{{- define "fivefold.streamDeadLetter" -}}
+{{ .Values.stream.deadLetter | default (printf "%s.dead-letter" .Values.stream.from) }}
+{{- end }}
+
+{{/* What values say one by one and cannot mean together. */}}
+{{- define "fivefold.streamChecked" -}}
+{{- $stream := .Values.stream }}
+{{- $servers := include "fivefold.streamServers" $stream.from }}
+{{- range $key, $address := dict "to" $stream.to "deadLetter" (include "fivefold.streamDeadLetter" .) }}
+{{- if ne (include "fivefold.streamServers" $address) $servers }}
+{{- fail (printf "stream.%s: expected the brokers of stream.from, %s, got %s: one transaction holds one cluster" $key $servers (include "fivefold.streamServers" $address)) }}
+{{- end }}
+{{- if eq $address $stream.from }}
+{{- fail (printf "stream.%s: expected another topic than that of stream.from" $key) }}
+{{- end }}
+{{- end }}
+{{- if and $stream.kafka.username (not $stream.kafka.password.secret) }}
+{{- fail "stream.kafka.password.secret: expected the Secret with the password of stream.kafka.username" }}
+{{- end }}
+{{- with $stream.autoscaling }}
+{{- if .enabled }}
+{{- if gt (int .max) (int .partitions) }}
+{{- fail (printf "stream.autoscaling.max: expected at most the %d partitions of the topic, got %d: more workers would have nothing to read" (int .partitions) (int .max)) }}
+{{- end }}
+{{- if gt (int .min) (int .max) }}
+{{- fail (printf "stream.autoscaling.min: expected at most stream.autoscaling.max, %d, got %d" (int .max) (int .min)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Of the worker: the pod's name is its slot, so that a pod that comes again ends at once what it had begun. */}}
+{{- define "fivefold.streamEnvironment" -}}
+{{- $stream := .Values.stream }}
+{{- $kafka := $stream.kafka }}
+- name: FIVEFOLD_SLOT
+  valueFrom:
+    fieldRef: {fieldPath: metadata.name}
+- {name: FIVEFOLD_GROUP, value: {{ $stream.group | quote }}}
+{{- range $name, $value := $stream.settings }}
+- {name: FIVEFOLD_{{ upper $name }}, value: {{ $value | toJson | trimAll "\"" | quote }}}
+{{- end }}
+- {name: FIVEFOLD_KAFKA_GROUP_PROTOCOL, value: {{ $kafka.groupProtocol }}}
+- {name: FIVEFOLD_KAFKA_TRANSACTION_SECONDS, value: {{ $kafka.transactionSeconds | quote }}}
+{{- with $kafka.protocol }}
+- {name: FIVEFOLD_KAFKA_PROTOCOL, value: {{ . }}}
+{{- end }}
+{{- if $kafka.ca.secret }}
+- {name: FIVEFOLD_KAFKA_CA_FILE, value: /etc/fivefold/kafka-ca/ca.crt}
+{{- end }}
+{{- if $kafka.certificate.secret }}
+- {name: FIVEFOLD_KAFKA_CERTIFICATE_FILE, value: /etc/fivefold/kafka-certificate/tls.crt}
+- {name: FIVEFOLD_KAFKA_KEY_FILE, value: /etc/fivefold/kafka-certificate/tls.key}
+{{- end }}
+{{- with $kafka.mechanism }}
+- {name: FIVEFOLD_KAFKA_MECHANISM, value: {{ . }}}
+{{- end }}
+{{- with $kafka.username }}
+- {name: FIVEFOLD_KAFKA_USERNAME, value: {{ . | quote }}}
+{{- end }}
+{{- if $kafka.password.secret }}
+- {name: FIVEFOLD_KAFKA_PASSWORD_FILE, value: /etc/fivefold/kafka-password/password}
+{{- end }}
+{{- with $kafka.tokenUrl }}
+- {name: FIVEFOLD_KAFKA_TOKEN_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with $kafka.tokenScope }}
+- {name: FIVEFOLD_KAFKA_TOKEN_SCOPE, value: {{ . | quote }}}
+{{- end }}
+{{- if $kafka.options }}
+- {name: FIVEFOLD_KAFKA_OPTIONS_FILE, value: /etc/fivefold/kafka-options/kafka.properties}
+{{- end }}
+{{ include "fivefold.bundleEnvironment" . }}
+{{- range $name, $value := $stream.environment }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+- {name: HOME, value: /tmp}
+{{- end }}
+
+{{/* What of a worker's reaching Kafka is a Secret, or a file: by directory, with the volume's source. */}}
+{{- define "fivefold.streamFiles" -}}
+{{- $kafka := .Values.stream.kafka }}
+{{- with $kafka.ca }}
+{{- if .secret }}
+kafka-ca: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: ca.crt}]}}
+{{- end }}
+{{- end }}
+{{- with $kafka.certificate }}
+{{- if .secret }}
+kafka-certificate: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .certificate | quote }}, path: tls.crt}, {key: {{ .key | quote }}, path: tls.key}]}}
+{{- end }}
+{{- end }}
+{{- with $kafka.password }}
+{{- if .secret }}
+kafka-password: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: password}]}}
+{{- end }}
+{{- end }}
+{{- if $kafka.options }}
+kafka-options: {configMap: {name: {{ include "fivefold.streamName" . }}, defaultMode: 0440}}
+{{- end }}
+{{- end }}
+
+{{/* Whether KEDA's triggers have to say who they are to the brokers. */}}
+{{- define "fivefold.streamSecured" -}}
+{{- with .Values.stream.kafka }}
+{{- if or .ca.secret .certificate.secret .username }}true{{ end }}
+{{- end }}
+{{- end }}
