@@ -13,7 +13,7 @@ from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
 from fivefold.core.bundle.bundle import Bundle
 
 KFAKE = programs.needed("kfake", "the log of Kafka")
-collect_ignore = [] if KFAKE else ["test_killed_on_kafka.py"]
+collect_ignore = [] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]
 
 
 @pytest.fixture(scope="session")
