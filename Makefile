@@ -159,6 +159,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.26 or newer" >&2; exit 1; }; \
 	  echo "Building kfake with Go, a minute …"; cd tests/support/kfake && CGO_ENABLED=0 go build -o $(abspath $@) .
 
+# A real Kafka and its tools, as jars: of this version, or 3.9.2 for clusters that are older.
+.cache/kafka-%: tests/support/kafka/pom.xml
+	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a Java of 17 or newer" >&2; exit 1; }
+	@echo "Copying the jars of Kafka $* with Maven, a minute …"; rm -rf $@ $@.unfinished; mvn -B -q -f $< -Dkafka=$* \
+	  dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $@.unfinished) && mv $@.unfinished $@ && touch $@
+
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither ghz nor Go is on PATH" >&2; \
