@@ -56,10 +56,10 @@ class KafkaLog:
         same_partition: bool = True,
         longest: float = 300.0,
     ) -> None:
-        """Join `group` on a topic. `to` are the topics that are written, made where there are none; `longest` is how
-        many seconds may pass between two polls.
+        """Be a member of `group` on a topic, which joins with its first poll.
 
-        Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
+        `to` are the topics that are written, made where there are none; `longest` is how many seconds may pass between
+        two polls. Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
         """
         self._address, self._topic, self._group, self._slot = address, address.topic, group, slot
         self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
@@ -76,9 +76,7 @@ class KafkaLog:
         self._consumer = Consumer(consuming | {"error_cb": self._noticed})
         self._outside = self._consumer.consumer_group_metadata()
         """What the consumer says of its membership while it has none."""
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        self._joined = False
         self._owned: set[int] = set()
         self._next: dict[int, int] = {}
         """Behind the last polled event, in each partition that has events polled and not committed."""
@@ -159,6 +157,12 @@ class KafkaLog:
     def poll(self, most: int, seconds: float) -> list[Event]:
         """See `EventLog.poll`."""
         messages = []
+        if not self._joined:
+            # No sooner: partitions of a member that is not at work yet would wait for it.
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
+            self._joined = True
         self._taken.clear()
         first = self._consumer.poll(seconds)
         if first is not None:
@@ -187,13 +191,13 @@ class KafkaLog:
                 raise self._refusal(error)
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise NotFound("not_found", f"the topic {self._topic!r} is gone")
-        self._join()
+        self._remember()
         if not events and not self._next:
             self._pass_markers()
         return events
 
-    def _join(self) -> None:
-        """Remember the generation under which events are polled.
+    def _remember(self) -> None:
+        """Keep the generation under which events are polled.
 
         A member that was put out a moment ago, and has not been told yet, has none: a commit without one would count
         where the group is empty, whoever was there meanwhile. Its last generation is refused.

@@ -6,19 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import address, read
-from fivefold.delivery.fetch import fetch
-from fivefold.delivery.settings import DeliverySettings
-from fivefold.local.health_server import HealthServer
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.log_opening import open_log
-from fivefold.stream.metrics import StreamMetrics
-from fivefold.stream.scoring import EventScorer
 from fivefold.stream.settings import StreamSettings
-from fivefold.stream.worker import Counts, StreamWorker
+
+if TYPE_CHECKING:
+    from fivefold.local.health_server import HealthServer
+    from fivefold.stream.metrics import StreamMetrics
+    from fivefold.stream.worker import Counts, StreamWorker
 
 LINE_SECONDS = 1.0
 """How often progress is shown, and how far the log is ahead looked at."""
@@ -42,10 +40,9 @@ def run(
         if stopped(0):
             raise KeyboardInterrupt
 
-    bundle = fetch(model, read(DeliverySettings), check=check)
     with ExitStack() as stack:
-        scorer = Scorer.open(bundle)
-        stack.callback(scorer.close)
+        # The log first, and before anything is imported that takes a second: a broker then ends what this slot's dead
+        # worker has begun, and readers of committed events wait for that. It joins its group with the first poll.
         log = stack.enter_context(
             open_log(
                 source,
@@ -58,6 +55,16 @@ def run(
                 longest=settings.stall_seconds,
             )
         )
+        from fivefold.core.runtime.scorer import Scorer
+        from fivefold.delivery.fetch import fetch
+        from fivefold.delivery.settings import DeliverySettings
+        from fivefold.stream.metrics import StreamMetrics
+        from fivefold.stream.scoring import EventScorer
+        from fivefold.stream.worker import StreamWorker
+
+        bundle = fetch(model, read(DeliverySettings), check=check)
+        scorer = Scorer.open(bundle)
+        stack.callback(scorer.close)
         events = EventScorer(
             scorer,
             to=to.topic,
@@ -86,6 +93,8 @@ def run(
 
 
 def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:
+    from fivefold.local.health_server import HealthServer
+
     host, port = address(settings.health, "health")
     return HealthServer(
         host,
@@ -99,6 +108,8 @@ def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettin
 @contextmanager
 def _progress(out: IO[str]) -> Iterator[Callable[[Counts], None]]:
     """A line of progress on a terminal, once a second; one at the end everywhere."""
+    from fivefold.stream.worker import Counts
+
     begun = told = time.monotonic()
     last = Counts()
 
