@@ -1,6 +1,8 @@
 """Streams under faults and under load, each event accounted for by a checker that uses nothing of the product.
 
     python -m loadtest.stream chaos --log local|kfake|kafka    exactly one result for each event, whatever dies
+    python -m loadtest.stream recovery                         how long readers stand still after a kill
+    python -m loadtest.stream throughput                       events a second, beside other programs
     python -m loadtest.stream selftest                         the checker sees what it is there for
 
 Whatever a command has started is ended when it is: workers, brokers, their data. The logs of a run stay with --keep.
@@ -16,10 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from loadtest import document
-from loadtest.batch import command
+from loadtest.batch import command, data
 from loadtest.batch.command import Failed, positive, say
+from loadtest.machine import host
 from loadtest.machine.programs import ROOT, ToolMissing
-from loadtest.stream import chaos_report, selftest
+from loadtest.stream import chaos_report, recovery, selftest, throughput
 from loadtest.stream.chaos import Chaos, ChaosSettings
 from loadtest.stream.fault_plan import BROKER, WEIGHTS
 from loadtest.stream.kafka_broker import VERSION, KafkaBroker, KfakeBroker
@@ -78,6 +81,49 @@ def chaos(given: argparse.Namespace) -> int:
         say(f"  {line}")
     say("exactly one of each" if result.holds else "not exactly one of each, or not as it has to be: above")
     return 0 if result.holds else 1
+
+
+def recovered(given: argparse.Namespace) -> int:
+    """Kill, print the table."""
+    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    with command.scratch(CACHE, "recovery-") as scratch:
+        model = bundle(scratch)
+        broker = KafkaBroker(scratch / "kafka", given.kafka)
+        broker.start()
+        log = KafkaStreamLog(broker, recovery.PARTITIONS)
+        try:
+            found = recovery.measure(broker.address, log, model, given.kills, seed, scratch)
+        finally:
+            log.close()
+    print(found.markdown())
+    if given.write:
+        document.put(given.write, "stream-recovery", found.markdown())
+    return 0 if found.met else 1
+
+
+def compared(given: argparse.Namespace) -> int:
+    """Measure, print the table."""
+    chosen = [each for each in throughput.PROGRAMS if not given.only or each.name in ("fivefold", *given.only)]
+    throughput.demand(chosen)
+    with command.scratch(CACHE, "throughput-") as scratch:
+        model = data.bundle(data.FOREST, CACHE / "bundles")
+        broker = KafkaBroker(scratch / "kafka", given.kafka, java=("-Xmx1g",))
+        with host.pinned(host.halves()[1]):
+            broker.start()
+        try:
+            found = throughput.measure(
+                chosen, broker.address, model, given.events, given.rounds, given.seconds, scratch
+            )
+        finally:
+            broker.stop()
+            if given.keep:
+                keep(scratch, given.keep)
+    print(found.markdown())
+    if given.write:
+        document.put(given.write, "stream-throughput", found.markdown())
+    missed = found.missed()
+    say(f"missed: {', '.join(missed)}" if missed else "every goal is met")
+    return 1 if missed else 0
 
 
 def keep(scratch: Path, target: Path) -> None:
@@ -155,6 +201,36 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--keep", type=Path, metavar="DIR", help="copy there what workers and broker have said")
     each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
     each.set_defaults(run=chaos)
+    assert recovery.__doc__ is not None
+    each = commands.add_parser(
+        "recovery",
+        help="how long readers stand still after a kill",
+        description=recovery.__doc__,
+        epilog="example:\n  python -m loadtest.stream recovery --kills 20 --write docs/measurements.md",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    each.add_argument("--kills", type=positive, default=20, metavar="K", help="20 if left out")
+    each.add_argument("--kafka", default=VERSION, metavar="VERSION", help=f"of the broker; {VERSION} if left out")
+    each.add_argument("--seed", type=int, metavar="S", help="of the moments")
+    each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
+    each.set_defaults(run=recovered)
+    assert throughput.__doc__ is not None
+    each = commands.add_parser(
+        "throughput",
+        help="events a second, beside other programs",
+        description=throughput.__doc__,
+        epilog="examples:\n  python -m loadtest.stream throughput --write docs/measurements.md\n"
+        "  python -m loadtest.stream throughput --events 20_000 --rounds 1 --only at-least-once",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    each.add_argument("--events", type=positive, default=300_000, metavar="N", help="300,000 if left out")
+    each.add_argument("--rounds", type=positive, default=5, metavar="R")
+    each.add_argument("--seconds", type=float, default=30.0, metavar="S", help="at half load; 0: none")
+    each.add_argument("--only", nargs="+", choices=[each.name for each in throughput.PROGRAMS], metavar="NAME")
+    each.add_argument("--kafka", default=VERSION, metavar="VERSION", help=f"of the broker; {VERSION} if left out")
+    each.add_argument("--keep", type=Path, metavar="DIR", help="copy there what the programs have said")
+    each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
+    each.set_defaults(run=compared)
     each = commands.add_parser("selftest", help="whether the checker sees what it is there for")
     each.set_defaults(run=checked)
     return parser
