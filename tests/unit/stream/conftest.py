@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loadtest.stream import kafka_broker
+from loadtest.stream.kafka_broker import KafkaBroker
 from tests.support import programs
 from tests.support.bundles import write_sum
 from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
@@ -13,7 +15,9 @@ from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
 from fivefold.core.bundle.bundle import Bundle
 
 KFAKE = programs.needed("kfake", "the log of Kafka")
+KAFKA = programs.jars(f"kafka-{kafka_broker.VERSION}", "the real Kafka")
 collect_ignore = [] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]
+collect_ignore += [] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_tools.py"]
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,15 @@ def kafka() -> Iterator[str]:
     assert KFAKE is not None
     with kfake(KFAKE) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real Kafka, which tests leave running."""
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(params=["local", *(["kafka"] if KFAKE else [])])
