@@ -211,8 +211,9 @@ def answers(address: str, seconds: float = START_SECONDS) -> None:
             raise TimeoutError(f"no broker answers at {address}")
 
 
-def make_topics(address: str, partitions: int, *names: str) -> None:
-    """Make topics; raises `KafkaException` for one that is there."""
+def make_topics(address: str, partitions: int, *names: str, options: Mapping[str, str] | None = None) -> None:
+    """Make topics; `options` are settings of theirs. Raises `KafkaException` for one that is there."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-    for made in admin.create_topics([NewTopic(name, num_partitions=partitions) for name in names]).values():
+    wanted = [NewTopic(name, num_partitions=partitions, config=dict(options or {})) for name in names]
+    for made in admin.create_topics(wanted).values():
         made.result(30)
