@@ -25,6 +25,7 @@ from loadtest.batch.command import Failed, say
 from loadtest.stream import checker
 from loadtest.stream.checker import Verdict
 from loadtest.stream.fault_plan import BROKER, JOIN, KILL, LEAVE, STOP, TWIN, Fault, FaultPlan
+from loadtest.stream.kafka_broker import KafkaBroker
 from loadtest.stream.planned_events import planned
 from loadtest.stream.stream_logs import DEAD, EVENTS, GROUP, RESULTS, StreamLog
 from loadtest.stream.worker_fleet import FleetWorker, WorkerFleet, last_line
@@ -211,9 +212,12 @@ class Chaos:
         if broker is None or not broker.runs or self._done <= self._done_before:
             return
         self._faults[BROKER] += 1
-        self._done_before = self._done
         broker.kill()
-        self._in(fault.seconds, lambda: broker.start(wait=False))
+        self._in(fault.seconds, lambda: self._back(broker))
+
+    def _back(self, broker: KafkaBroker) -> None:
+        self._done_before = self._done
+        broker.start(wait=False)
 
     def _tell(self, seconds: float, done: int) -> None:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self._faults.items()))

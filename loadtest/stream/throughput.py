@@ -4,7 +4,7 @@
 
 A forest of fifty trees over twenty numbers. Every program gets the same topic, which is full before it starts, a group
 of its own and one core; the broker has the other ones. What counts is when the broker got the records that come out,
-the first fifth left out, so that nobody's start counts. Each round goes through all of them, every second one backwards.
+the first fifth left out, so that nobody's start counts. Each round goes through all, every second one backwards.
 
 Then events come at half of Fivefold's own rate: how long from an event's time until a reader of committed records has
 the result.
