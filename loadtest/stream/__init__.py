@@ -7,5 +7,7 @@ stream_logs      the three logs that a run can be over
 kafka_broker     a Kafka of this machine, real or not
 worker_fleet     worker processes, and what is done to them
 fault_plan       which fault comes when
-chaos            a run: all of these together
+chaos            a run: all of these together; `chaos_report` its table
+recovery         how long readers stand still after a kill
+throughput       events a second, beside other programs and beside `at_least_once`, our loop without the transaction
 """

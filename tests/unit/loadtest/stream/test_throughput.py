@@ -18,12 +18,12 @@ def test_ratios_are_those_of_one_round() -> None:
 
     assert found.ratio("at-least-once") == (pytest.approx(0.9375), pytest.approx(10 / 11), 1.0)
     assert found.missed() == ["faststream"]
-    assert "| Fivefold without the transaction | 32 | 0.94 (0.91 to 1.00) | 0.9 |" in found.markdown()
+    assert "| Fivefold without the transaction | 32 | 0.94 (0.91 to 1.00) | 0.9 |  |" in found.markdown()
 
 
 def test_the_slowest_of_a_hundred_counts() -> None:
     """The 99th percentile of the latencies, in milliseconds."""
-    found = Rates({"fivefold": [1000.0]}, [0.01] * 97 + [0.5] * 3, 500.0)
+    found = Rates({"fivefold": [1000.0]}, latencies=[0.01] * 97 + [0.5] * 3, offered=500.0)
 
     assert found.missed() == ["p99"]
     assert "500 ms at the 99th percentile" in found.markdown()
