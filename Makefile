@@ -25,12 +25,12 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch gate clean
+.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
 	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
@@ -117,12 +117,20 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK_ALONE) requirements/litserve.in -o requirements/litserve.txt
 	$(LOCK_ALONE) requirements/mosec.in -o requirements/mosec.txt
 	$(LOCK_ALONE) requirements/pyspark.in -o requirements/pyspark.txt
+	$(LOCK_ALONE) requirements/faststream.in -o requirements/faststream.txt
+	$(LOCK_ALONE) requirements/quixstreams.in -o requirements/quixstreams.txt
 
 bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, each in its own environment (needs wrk); QUICK=1 for a trial
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-batch: $(VENV)/.dev $(ENVS)/pyspark/.done ## Measure batch beside Ray Data, PySpark and pandas (needs Java); QUICK=1 for a trial
 	@$(BIN)/python -m loadtest.batch $(if $(QUICK),--quick) $(ARGS)
+
+bench-stream: $(VENV)/.dev .cache/kafka-4.3.1 $(ENVS)/faststream/.done $(ENVS)/quixstreams/.done ## Measure streams on a real Kafka beside FastStream and Quix Streams (needs Java); QUICK=1 for a trial
+	@$(BIN)/python -m loadtest.stream throughput $(if $(QUICK),--events 20_000 --rounds 1 --seconds 10) $(ARGS)
+
+chaos: $(VENV)/.dev $(if $(filter local,$(LOG)),,$(if $(filter kfake,$(LOG)),.cache/bin/kfake,.cache/kafka-4.3.1)) ## Kill workers and brokers, LOG=local, kfake or kafka, and count: one result for each event [ARGS="--events N"]
+	@$(BIN)/python -m loadtest.stream chaos --log $(or $(LOG),kafka) $(ARGS)
 
 gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; FULL=1 for long (needs valgrind)
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
@@ -178,6 +186,12 @@ APICURIO := apicurio-registry-app-2.6.13.Final
 	  mvn -B -q dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory=$(abspath .cache/apicurio) && \
 	  tar -xzf .cache/apicurio/$(APICURIO)-all.tar.gz -C .cache/apicurio && \
 	  printf '#!/bin/sh\nexec java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "%s"\n' "$(abspath .cache/apicurio/$(APICURIO)-runner.jar)" > $@ && chmod +x $@
+
+# A real Kafka and its tools, as jars: of this version, or 3.9.2 for clusters that are older.
+.cache/kafka-%: tests/support/kafka/pom.xml
+	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a Java of 17 or newer" >&2; exit 1; }
+	@echo "Copying the jars of Kafka $* with Maven, a minute …"; rm -rf $@ $@.unfinished; mvn -B -q -f $< -Dkafka=$* \
+	  dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $@.unfinished) && mv $@.unfinished $@ && touch $@
 
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \

@@ -3,6 +3,7 @@
 load           a deployment under load: `make load`
 bench          beside other servers: `make bench`
 batch          batch scoring, beside other programs and killed at random: `make bench-batch`
+stream         streams, while workers and brokers die
 gate           a commit's hot path beside that of another one: `make gate`
 endure         overload, and an hour of load
 machine        the machine that all of them measure on

@@ -35,3 +35,17 @@ def environment(name: str, what: str) -> Path | None:
             LEFT_OUT.append(f"{what}: `make .cache/envs/{name}/.done` has not been run")
         return None
     return home / "bin"
+
+
+def jars(name: str, what: str) -> Path | None:
+    """The directory of jars `.cache/NAME`, or None after noting that `what` is left out of this run.
+
+    `make .cache/NAME` copies them; only tests that are marked `full` run Java.
+    """
+    home = Path(__file__).resolve().parents[2] / ".cache" / name
+    missing = "no java on this machine" if shutil.which("java") is None else f"`make .cache/{name}` has not been run"
+    if home.is_dir() and shutil.which("java"):
+        return home
+    if not QUICK:
+        LEFT_OUT.append(f"{what}: {missing}")
+    return None

@@ -7,7 +7,7 @@ in between has neither lost nor doubled one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,10 +25,11 @@ BATCH = 1000
 POLL_SECONDS = 0.25
 
 
-def of_dead_letter(
-    event: Event, identity: str, model: Mapping[str, bytes], error: FivefoldError, group: str
-) -> Headers:
-    """What a dead letter carries beside the event's own headers: why, where it came from, and who gave it up."""
+def of_dead_letter(event: Event, identity: str, model: Headers, error: FivefoldError, group: str) -> Headers:
+    """What a dead letter carries beside the event's own headers: why, where it came from, and who gave it up.
+
+    `model` is what `identity.named` gives for the prefix `DEAD`.
+    """
     said = error.to_json()
     return (
         *described(DEAD, event, identity, model),

@@ -57,5 +57,7 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 def without(headers: Headers, names: Iterable[str]) -> Headers:
     """The headers but for those names."""
+    if not headers:
+        return headers
     dropped = frozenset(names)
     return tuple(each for each in headers if each[0] not in dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from typing import Final
@@ -14,12 +15,18 @@ PREFIX: Final = "fivefold-"
 VERSION: Final = "contract-version"
 """The header of an event that says which version of the contract it follows; without it, the model's own."""
 
-_SPACE: Final = uuid.UUID("6f0f7f4e-2f0e-5b5b-9d0a-8b5ac3b7a1de")
+_SPACE: Final = uuid.UUID("6f0f7f4e-2f0e-5b5b-9d0a-8b5ac3b7a1de").bytes
 
 
 def event_id(event: Event, bundle: str) -> str:
-    """The id of what becomes of an event under a bundle: the same whoever scores it, how often (UUID 5, RFC 9562)."""
-    return str(uuid.uuid5(_SPACE, f"{event.topic}/{event.partition}/{event.offset}/{bundle}"))
+    """The id of what becomes of an event under a bundle: the same whoever scores it, how often (UUID 5, RFC 9562).
+
+    Written out: objects of `uuid` for each event take a quarter of all the time that a small model's worker has.
+    """
+    name = f"{event.topic}/{event.partition}/{event.offset}/{bundle}"
+    digest = hashlib.sha1(_SPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def source_of(event: Event) -> str:
@@ -27,18 +34,19 @@ def source_of(event: Event) -> str:
     return f"{event.topic}/{event.partition}/{event.offset}"
 
 
-def of_result(event: Event, identity: str, model: Mapping[str, bytes]) -> Headers:
-    """What a result carries beside its event's own headers."""
+def of_result(event: Event, identity: str, model: Headers) -> Headers:
+    """What a result carries beside its event's own headers; `model` as `named` gives it."""
     return described(PREFIX, event, identity, model)
 
 
-def described(prefix: str, event: Event, identity: str, model: Mapping[str, bytes]) -> Headers:
-    """What became of which event, and by which model; names begin with `prefix`."""
-    return (
-        (f"{prefix}id", identity.encode()),
-        (f"{prefix}source", source_of(event).encode()),
-        *((f"{prefix}{name}", value) for name, value in model.items()),
-    )
+def named(prefix: str, model: Mapping[str, bytes]) -> Headers:
+    """What is to be said of a model, as headers: the same for all that it scores."""
+    return tuple((f"{prefix}{name}", value) for name, value in model.items())
+
+
+def described(prefix: str, event: Event, identity: str, model: Headers) -> Headers:
+    """What became of which event, and by which model; names begin with `prefix`, those of `model` already do."""
+    return ((f"{prefix}id", identity.encode()), (f"{prefix}source", source_of(event).encode()), *model)
 
 
 def for_result(headers: Headers) -> Headers:

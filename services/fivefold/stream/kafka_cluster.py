@@ -1,14 +1,16 @@
-"""What every user of a Kafka cluster needs: a topic's size, a message as an event, an error as ours."""
+"""What every user of a Kafka cluster needs: topics and their size, a message as an event, an error as ours."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError, NotFound, RunFailed, Unavailable
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Headers
 
@@ -50,6 +52,40 @@ def partitions_of(admin: AdminClient, address: TopicAddress, topic: str = "") ->
         if found.error.code() != KafkaError.LEADER_NOT_AVAILABLE or time.monotonic() >= until:
             raise refusal(found.error, address)
         time.sleep(0.1)
+
+
+def prepare(admin: AdminClient, address: TopicAddress, to: Sequence[str], *, same_partition: bool) -> int:
+    """The partitions of the topic that is read; the topics `to` are made where there are none, with as many.
+
+    Raises `NotFound` where there is nothing to read, `RunFailed(run_conflict)` for one of `to` that has too few, and as
+    `refusal` says.
+    """
+    partitions = partitions_of(admin, address)
+    if not partitions:
+        raise NotFound("not_found", f"no topic {address.topic!r} at {','.join(address.servers)}")
+    for topic in to:
+        size = partitions_of(admin, address, topic)
+        if not size:
+            _create(admin, topic, partitions)
+        elif same_partition and size < partitions:
+            raise RunFailed(
+                "run_conflict",
+                f"the topic {topic!r} has {size} partitions, and {address.topic!r} has {partitions}",
+                help="give it as many, or let the key choose (FIVEFOLD_SAME_PARTITION=false)",
+            )
+    return partitions
+
+
+def _create(admin: AdminClient, topic: str, partitions: int) -> None:
+    try:
+        admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(CALL_SECONDS)
+    except KafkaException as err:
+        if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise RunFailed(
+                "storage_failed",
+                f"the topic {topic!r} is not there and cannot be made: {err.args[0].str()}",
+                help=f"make it, with {partitions} partitions",
+            ) from err
 
 
 def event_of(message: Message, topic: str) -> Event:

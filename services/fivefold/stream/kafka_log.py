@@ -26,17 +26,19 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from fivefold.core.errors import FivefoldError, NotFound, RunFailed
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
-from fivefold.stream.kafka_cluster import ACCESS, CALL_SECONDS, FENCED_CODES, NOT_READ, event_of, partitions_of, refusal
+from fivefold.stream.kafka_cluster import ACCESS, CALL_SECONDS, FENCED_CODES, NOT_READ, event_of, prepare, refusal
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
 
 FENCED = (3, 60.0)
 """So many times within so many seconds another producer may have come with our id: once it may be our own."""
+
+LISTEN_SECONDS = 7.0
+"""Two heartbeats and their answers (librdkafka's `heartbeat.interval.ms`, 3 s), and less than a session."""
 
 
 class KafkaLog:
@@ -54,10 +56,10 @@ class KafkaLog:
         same_partition: bool = True,
         longest: float = 300.0,
     ) -> None:
-        """Join `group` on a topic. `to` are the topics that are written, made where there are none; `longest` is how
-        many seconds may pass between two polls.
+        """Be a member of `group` on a topic, which joins with its first poll.
 
-        Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
+        `to` are the topics that are written, made where there are none; `longest` is how many seconds may pass between
+        two polls. Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
         """
         self._address, self._topic, self._group, self._slot = address, address.topic, group, slot
         self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
@@ -72,9 +74,9 @@ class KafkaLog:
         self._producer = self._new_producer()
         consuming = shared | settings.consumer(group, slot, start, longest)
         self._consumer = Consumer(consuming | {"error_cb": self._noticed})
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        self._outside = self._consumer.consumer_group_metadata()
+        """What the consumer says of its membership while it has none."""
+        self._joined = False
         self._owned: set[int] = set()
         self._next: dict[int, int] = {}
         """Behind the last polled event, in each partition that has events polled and not committed."""
@@ -84,8 +86,9 @@ class KafkaLog:
         """How far the group is known to have come."""
         self._origin: dict[int, int] = {}
         """The first polled event of each partition: where a group that has committed nothing begins again."""
-        self._lost = False
-        self._metadata: Any = None
+        self._taken: set[int] = set()
+        """What the group has taken during this poll."""
+        self._metadata: Any = self._outside
         self._fenced: deque[float] = deque(maxlen=FENCED[0])
         self._goal = self._high()
 
@@ -94,36 +97,11 @@ class KafkaLog:
     def _prepare(self, shared: Mapping[str, Any], to: Sequence[str], same_partition: bool) -> int:
         """The number of partitions of the topic that is read; topics that are written are made where there are none."""
         settings: dict[str, Any] = {**shared, "error_cb": self._noticed}
-        admin = AdminClient(settings)
         try:
-            partitions = partitions_of(admin, self._address)
+            return prepare(AdminClient(settings), self._address, to, same_partition=same_partition)
         except FivefoldError:
             self._raise_noticed()
             raise
-        if not partitions:
-            raise NotFound("not_found", f"no topic {self._topic!r} at {','.join(self._address.servers)}")
-        for topic in to:
-            size = partitions_of(admin, self._address, topic)
-            if not size:
-                self._create(admin, topic, partitions)
-            elif same_partition and size < partitions:
-                raise RunFailed(
-                    "run_conflict",
-                    f"the topic {topic!r} has {size} partitions, and {self._topic!r} has {partitions}",
-                    help="give it as many, or let the key choose (FIVEFOLD_SAME_PARTITION=false)",
-                )
-        return partitions
-
-    def _create(self, admin: AdminClient, topic: str, partitions: int) -> None:
-        try:
-            admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(CALL_SECONDS)
-        except KafkaException as err:
-            if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise RunFailed(
-                    "storage_failed",
-                    f"the topic {topic!r} is not there and cannot be made: {err.args[0].str()}",
-                    help=f"make it, with {partitions} partitions",
-                ) from err
 
     def _new_producer(self) -> Producer:
         """A producer with our transactional id; whatever one before it has begun is ended by the broker."""
@@ -149,11 +127,14 @@ class KafkaLog:
             self._ends.pop(each.partition, None)
             self._done.pop(each.partition, None)
             self._origin.pop(each.partition, None)
-            self._lost |= each.partition in self._next
+            self._taken.add(each.partition)
 
     def _noticed(self, error: KafkaError) -> None:
-        """Errors that no call gives back: what will not mend itself is raised by the next call."""
-        if error.code() in ACCESS or error.fatal():
+        """Errors that no call gives back: what will not mend itself is raised by the next call.
+
+        A producer's fatal errors are none of these: its calls give them back, and a new producer mends them.
+        """
+        if error.code() in ACCESS:
             self._error = self._refusal(error)
 
     def _raise_noticed(self) -> None:
@@ -161,7 +142,8 @@ class KafkaLog:
             raise self._error
 
     def _refusal(self, error: KafkaError) -> FivefoldError:
-        if error.code() == KafkaError.FENCED_INSTANCE_ID or error.code() in FENCED_CODES:
+        fenced = error.code() == KafkaError._FATAL and "group.instance.id" in error.str()
+        if fenced or error.code() == KafkaError.FENCED_INSTANCE_ID or error.code() in FENCED_CODES:
             return self._conflict()
         return refusal(error, self._address)
 
@@ -175,6 +157,13 @@ class KafkaLog:
     def poll(self, most: int, seconds: float) -> list[Event]:
         """See `EventLog.poll`."""
         messages = []
+        if not self._joined:
+            # No sooner: partitions of a member that is not at work yet would wait for it.
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
+            self._joined = True
+        self._taken.clear()
         first = self._consumer.poll(seconds)
         if first is not None:
             messages.append(first)
@@ -183,7 +172,8 @@ class KafkaLog:
                 messages += self._consumer.consume(most - 1, 0)
         if self._error is not None:
             raise self._error
-        if self._lost:
+        # Also those of this very poll: between its first event and the others the group may have taken what that is of.
+        if not self._taken.isdisjoint((*self._next, *(each.partition() for each in messages if each.error() is None))):
             self._rewind()
             raise Rewound("the group took partitions whose events were in work")
         events = []
@@ -196,14 +186,25 @@ class KafkaLog:
                 assert place is not None
                 assert end is not None
                 self._ends[place] = end
-            elif error.fatal() or error.code() in ACCESS:
+            elif error.fatal() or error.code() == KafkaError._FATAL or error.code() in ACCESS:
+                # A member that was put out for good says so once, and is silent from then on.
                 raise self._refusal(error)
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise NotFound("not_found", f"the topic {self._topic!r} is gone")
-        self._metadata = self._consumer.consumer_group_metadata()
+        self._remember()
         if not events and not self._next:
             self._pass_markers()
         return events
+
+    def _remember(self) -> None:
+        """Keep the generation under which events are polled.
+
+        A member that was put out a moment ago, and has not been told yet, has none: a commit without one would count
+        where the group is empty, whoever was there meanwhile. Its last generation is refused.
+        """
+        found = self._consumer.consumer_group_metadata()
+        if found != self._outside:
+            self._metadata = found
 
     def _event(self, message: Message) -> Event:
         event = event_of(message, self._topic)
@@ -283,27 +284,46 @@ class KafkaLog:
 
     def _failed(self, error: KafkaError) -> None:
         """A transaction that does not count, or of which nobody knows; always raises."""
-        aborted = False
-        if error.txn_requires_abort():
+        aborted, fenced = False, error.code() in FENCED_CODES
+        if error.txn_requires_abort() and not fenced:
             with contextlib.suppress(KafkaException):
                 self._producer.abort_transaction(CALL_SECONDS)
                 aborted = True
+        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+            raise self._conflict()
         if not aborted:
             if error.code() in ACCESS:
                 raise self._refusal(error)
-            if error.code() in FENCED_CODES:
+            if fenced:
                 most, within = FENCED
                 self._fenced.append(time.monotonic())
                 if len(self._fenced) == most and self._fenced[-1] - self._fenced[0] <= within:
                     raise self._conflict()
+                self._listen()
             # What the old one has begun ends here, for good: only now it can be asked what counts.
             self._producer = self._new_producer()
         self._rewind()
         raise Rewound(error.str())
 
+    def _listen(self) -> None:
+        """Whether the group still counts on this member, before it takes its transactional id back from whoever has it.
+
+        One that was away so long that another worker has come in its slot hears that with its next heartbeat, and ends.
+        Otherwise both would end each other's transactions, and it may be the newer one that gives up. What is polled
+        meanwhile is read again.
+        """
+        until = time.monotonic() + LISTEN_SECONDS
+        while time.monotonic() < until:
+            message = self._consumer.poll(0.1)
+            error = None if message is None else message.error()
+            if error is not None and error.code() == KafkaError._FATAL:
+                raise self._refusal(error)
+            self._raise_noticed()
+            if message is not None:
+                time.sleep(0.1)
+
     def _rewind(self) -> None:
         """Poll goes on at what the group has done."""
-        self._lost = False
         self._next.clear()
         self._ends.clear()
         owned = [TopicPartition(self._topic, partition) for partition in sorted(self._owned)]

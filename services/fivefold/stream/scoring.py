@@ -62,12 +62,14 @@ class EventScorer:
         self._same = same_partition
         self._digest = bundle.digest
         self._version = bundle.contract.version
-        self._model = {
+        model = {
             "model": bundle.name.encode(),
             "version": bundle.version.encode(),
             "bundle": bundle.digest.encode(),
             "contract": self._view.name.encode(),
         }
+        self._of_results = identity.named(identity.PREFIX, model)
+        self._of_dead = identity.named(dead_letters.DEAD, model)
         self._source = f"/models/{bundle.name}/versions/{bundle.version}"
         self._kind = f"fivefold.{bundle.contract.name}.scored"
         self._encoder = msgspec.json.Encoder()
@@ -150,13 +152,13 @@ class EventScorer:
             self._to,
             event.key,
             value,
-            headers + identity.of_result(event, made, self._model),
+            headers + identity.of_result(event, made, self._of_results),
             partition=event.partition if self._same else None,
         )
 
     def _dead(self, event: Event, error: FivefoldError) -> Outgoing:
         made = identity.event_id(event, self._digest)
-        headers = dead_letters.of_dead_letter(event, made, self._model, error, self._group)
+        headers = dead_letters.of_dead_letter(event, made, self._of_dead, error, self._group)
         return Outgoing(
             self._dead_letter,
             event.key,

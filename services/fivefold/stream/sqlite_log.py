@@ -87,7 +87,14 @@ class SqliteLog:
             while True:
                 now = time.monotonic()
                 if not self._polled and (now - self._looked >= LOOK_SECONDS or not self._owned):
-                    self._share()
+                    try:
+                        self._share()
+                    except sqlite3.Error as err:
+                        if not _is_busy(err):
+                            raise
+                        # Somebody stands still in the middle of a write: that is no fault of the log.
+                        self._forget()
+                        raise Rewound(f"the log is busy: {err}") from err
                     self._looked = now
                 events = self._some(most)
                 if events or time.monotonic() >= until:
@@ -179,7 +186,7 @@ class SqliteLog:
             raise
         except sqlite3.Error as err:
             self._forget()
-            if getattr(err, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if _is_busy(err):
                 raise Rewound(f"the log is busy: {err}") from err
             raise storage_failed(err, self._store.path) from err
         self._polled.clear()
@@ -256,3 +263,8 @@ class SqliteLog:
             yield
         except sqlite3.Error as err:
             raise storage_failed(err, self._store.path) from err
+
+
+def _is_busy(err: sqlite3.Error) -> bool:
+    """Whether somebody else has held the file for longer than one waits for it."""
+    return getattr(err, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -6,24 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from fivefold.core.contract.contract import Contract
-from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import SettingsError, address, read
-from fivefold.delivery.fetch import fetch
-from fivefold.delivery.settings import DeliverySettings
-from fivefold.local.health_server import HealthServer
 from fivefold.stream.addresses import TopicAddress
-from fivefold.stream.avro_events import AvroEvents
-from fivefold.stream.avro_results import AvroResults, record_names
 from fivefold.stream.log_opening import open_log
-from fivefold.stream.metrics import StreamMetrics
-from fivefold.stream.registry_client import SchemaRegistry
 from fivefold.stream.registry_settings import RegistrySettings
-from fivefold.stream.scoring import EventScorer
 from fivefold.stream.settings import StreamSettings
-from fivefold.stream.worker import Counts, StreamWorker
+
+if TYPE_CHECKING:
+    from fivefold.core.contract.contract import Contract
+    from fivefold.local.health_server import HealthServer
+    from fivefold.stream.avro_events import AvroEvents
+    from fivefold.stream.avro_results import AvroResults
+    from fivefold.stream.metrics import StreamMetrics
+    from fivefold.stream.worker import Counts, StreamWorker
 
 LINE_SECONDS = 1.0
 """How often progress is shown, and how far the log is ahead looked at."""
@@ -50,13 +47,9 @@ def run(
 
     if settings.result_format == "avro" and not registry.registry_url:
         raise SettingsError("result_format: avro needs a schema registry (--registry, FIVEFOLD_REGISTRY_URL)")
-    bundle = fetch(model, read(DeliverySettings), check=check)
     with ExitStack() as stack:
-        scorer = Scorer.open(bundle)
-        stack.callback(scorer.close)
-        avro = _avro(registry, bundle.contract, to.topic) if registry.registry_url else None
-        if avro is not None and settings.result_format == "avro":
-            avro[1].prepare()
+        # The log first, and before anything is imported that takes a second: a broker then ends what this slot's dead
+        # worker has begun, and readers of committed events wait for that. It joins its group with the first poll.
         log = stack.enter_context(
             open_log(
                 source,
@@ -69,6 +62,19 @@ def run(
                 longest=settings.stall_seconds,
             )
         )
+        from fivefold.core.runtime.scorer import Scorer
+        from fivefold.delivery.fetch import fetch
+        from fivefold.delivery.settings import DeliverySettings
+        from fivefold.stream.metrics import StreamMetrics
+        from fivefold.stream.scoring import EventScorer
+        from fivefold.stream.worker import StreamWorker
+
+        bundle = fetch(model, read(DeliverySettings), check=check)
+        scorer = Scorer.open(bundle)
+        stack.callback(scorer.close)
+        avro = _avro(registry, bundle.contract, to.topic) if registry.registry_url else None
+        if avro is not None and settings.result_format == "avro":
+            avro[1].prepare()
         events = EventScorer(
             scorer,
             to=to.topic,
@@ -103,11 +109,17 @@ def run(
 
 
 def _avro(settings: RegistrySettings, contract: Contract, topic: str) -> tuple[AvroEvents, AvroResults]:
+    from fivefold.stream.avro_events import AvroEvents
+    from fivefold.stream.avro_results import AvroResults, record_names
+    from fivefold.stream.registry_client import SchemaRegistry
+
     registry = SchemaRegistry(settings)
     return AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic)
 
 
 def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:
+    from fivefold.local.health_server import HealthServer
+
     host, port = address(settings.health, "health")
     return HealthServer(
         host,
@@ -121,6 +133,8 @@ def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettin
 @contextmanager
 def _progress(out: IO[str]) -> Iterator[Callable[[Counts], None]]:
     """A line of progress on a terminal, once a second; one at the end everywhere."""
+    from fivefold.stream.worker import Counts
+
     begun = told = time.monotonic()
     last = Counts()
 

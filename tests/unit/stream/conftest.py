@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loadtest.stream import kafka_broker
+from loadtest.stream.kafka_broker import KafkaBroker
 from tests.support import programs
 from tests.support.bundles import write_sum
 from tests.support.event_logs import KafkaLogs, LocalLogs, Logs, kfake
@@ -14,9 +16,11 @@ from fivefold.core.bundle.bundle import Bundle
 
 KFAKE = programs.needed("kfake", "the log of Kafka")
 APICURIO = None if programs.QUICK else programs.needed("apicurio", "a schema registry of others")
+KAFKA = programs.jars(f"kafka-{kafka_broker.VERSION}", "the real Kafka")
 collect_ignore = [
-    *([] if KFAKE else ["test_killed_on_kafka.py"]),
+    *([] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]),
     *([] if APICURIO else ["test_real_registry.py"]),
+    *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_tools.py"]),
 ]
 
 
@@ -26,6 +30,15 @@ def kafka() -> Iterator[str]:
     assert KFAKE is not None
     with kfake(KFAKE) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real Kafka, which tests leave running."""
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(params=["local", *(["kafka"] if KFAKE else [])])

@@ -1,0 +1,160 @@
+"""The three logs that a run can be over, each with the topics of one run: where workers read and write, how events
+come in, and who reads what came out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from fivefold.stream.events import Outgoing
+from fivefold.stream.sqlite_store import SqliteStore
+from loadtest.stream.kafka_broker import KafkaBroker, KfakeBroker, make_topics
+from loadtest.stream.log_readers import KafkaReader, LocalReader, Reader
+from loadtest.stream.planned_events import NUMBER, PlannedEvent
+
+EVENTS, RESULTS, DEAD = "events", "results", "events.dead-letter"
+GROUP: Final = "chaos"
+FLUSH_SECONDS: Final = 180.0
+
+
+class StreamLog(Protocol):
+    """Where a run's events come from and go to."""
+
+    broker: KafkaBroker | None
+    """What can be killed and comes back; None where nothing can."""
+
+    def words(self) -> list[str]:
+        """The arguments of `fivefold stream` that name the topics."""
+        ...
+
+    def append(self, events: Iterable[PlannedEvent]) -> None:
+        """Append events in their order. They need not be in the log before `flush`."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until all events are in the log."""
+        ...
+
+    def reader(self) -> Reader:
+        """A reader of its own."""
+        ...
+
+    def rebalances(self) -> int | None:
+        """How often the group has been put together anew, by the log's own account; None where it keeps none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LocalLog:
+    """The log of a directory."""
+
+    def __init__(self, directory: Path, partitions: int) -> None:
+        self.broker: KafkaBroker | None = None
+        self._directory = directory
+        self._store = SqliteStore(directory)
+        for topic in (EVENTS, RESULTS, DEAD):
+            self._store.make(topic, partitions)
+
+    def words(self) -> list[str]:
+        return ["--from", f"local://{EVENTS}", "--to", f"local://{RESULTS}", "--data", str(self._directory)]
+
+    def append(self, events: Iterable[PlannedEvent]) -> None:
+        self._store.append(
+            EVENTS, (Outgoing(EVENTS, each.key, each.value, ((NUMBER, b"%d" % each.number),)) for each in events)
+        )
+
+    def flush(self) -> None:
+        """An append is on the disk."""
+
+    def reader(self) -> Reader:
+        return LocalReader(self._directory)
+
+    def rebalances(self) -> int | None:
+        reader = LocalReader(self._directory)
+        try:
+            return reader.epochs()
+        finally:
+            reader.close()
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class KafkaStreamLog:
+    """Topics of a Kafka, real or not, which ends with `close`."""
+
+    def __init__(self, broker: KafkaBroker | KfakeBroker, partitions: int) -> None:
+        self.broker = broker if isinstance(broker, KafkaBroker) else None
+        self._running = broker
+        self._address = broker.address
+        make_topics(self._address, partitions, EVENTS, RESULTS, DEAD)
+        self._failed: list[str] = []
+        # Idempotent: it sends again what a killed broker has not answered, and nothing twice.
+        self._producer = Producer(
+            {
+                "bootstrap.servers": self._address,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "log_level": 2,
+                "reconnect.backoff.max.ms": 1000,
+                "queue.buffering.max.messages": 2_000_000,
+            }
+        )
+
+    def words(self) -> list[str]:
+        at = f"kafka://{self._address}"
+        return ["--from", f"{at}/{EVENTS}", "--to", f"{at}/{RESULTS}"]
+
+    def append(self, events: Iterable[PlannedEvent]) -> None:
+        for each in events:
+            headers: list[tuple[str, str | bytes | None]] = [(NUMBER, b"%d" % each.number)]
+            self._producer.produce(EVENTS, each.value, each.key, headers=headers, on_delivery=self._delivered)
+        self._producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            self._failed.append(error.str())
+
+    def flush(self) -> None:
+        left = self._producer.flush(FLUSH_SECONDS)
+        if left or self._failed:
+            raise RuntimeError(f"{left} events could not be produced, {len(self._failed)} failed: {self._failed[:1]}")
+
+    def reader(self) -> Reader:
+        return KafkaReader(self._address)
+
+    def rebalances(self) -> int | None:
+        return None if self.broker is None else generations(self._address, GROUP)
+
+    def close(self) -> None:
+        self._producer.purge()
+        self._running.stop()
+
+
+def generations(address: str, group: str) -> int | None:
+    """The highest generation that the broker has written down for a group of the classic protocol.
+
+    Keys of the topic `__consumer_offsets` with version 2 are groups' metadata: a name; in the value, behind its version
+    and the kind of the protocol, stands the generation.
+    https://github.com/apache/kafka/blob/4.3.1/group-coordinator/src/main/resources/common/message/GroupMetadataValue.json
+    """
+    consumer: Consumer = KafkaReader(address).consumer(**{"isolation.level": "read_uncommitted"})
+    highest: int | None = None
+    try:
+        consumer.assign([TopicPartition("__consumer_offsets", 0, 0)])
+        while (message := consumer.poll(10)) is not None and message.error() is None:
+            key, value = message.key(), message.value()
+            if key is None or value is None or key[:2] != b"\x00\x02" or key[4:] != group.encode():
+                continue
+            (length,) = struct.unpack_from(">h", value, 2)
+            (generation,) = struct.unpack_from(">i", value, 4 + max(length, 0))
+            highest = max(highest or 0, generation)
+    finally:
+        consumer.close()
+    return highest

@@ -1,0 +1,32 @@
+"""The checker of a stream's outcome sees every fault that is planted, and nothing where none is."""
+
+from __future__ import annotations
+
+import pytest
+from loadtest.stream import selftest
+
+
+def test_a_right_outcome_holds() -> None:
+    """Nothing is wrong, and every record is counted."""
+    verdict = selftest.judged(selftest.right())
+
+    assert verdict.holds
+    assert verdict.words == []
+    assert verdict.records == {
+        "input": selftest.EVENTS,
+        "result": selftest.EVENTS * 99 // 100,
+        "dead letter": selftest.EVENTS // 100,
+    }
+
+
+@pytest.mark.parametrize(("what", "kind", "plant"), selftest.PLANTED, ids=[each[0] for each in selftest.PLANTED])
+def test_a_planted_fault_is_named(what: str, kind: str, plant: selftest.Plant) -> None:
+    """By what it is, whatever else comes of it."""
+    outcome = selftest.right()
+    plant(outcome)
+
+    verdict = selftest.judged(outcome)
+
+    assert not verdict.holds, what
+    assert verdict.counts[kind]
+    assert any(words.startswith(f"{kind}: ") for words in verdict.words)

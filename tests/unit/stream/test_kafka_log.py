@@ -1,0 +1,148 @@
+"""What only a cluster's log can meet: members that were put out, and a group that changes within a poll."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from confluent_kafka import Message, TopicPartition
+from tests.support.event_logs import KafkaLogs, polled
+
+from fivefold.core.errors import RunFailed
+from fivefold.stream.events import Event, Outgoing
+from fivefold.stream.kafka_log import KafkaLog
+from fivefold.stream.log import EventLog, Rewound
+
+
+def events(count: int) -> list[Outgoing]:
+    """Numbered events, all in one partition."""
+    return [Outgoing("in", None, b"%d" % at, partition=1) for at in range(count)]
+
+
+def answers(found: list[Event]) -> list[Outgoing]:
+    """An answer to each."""
+    return [Outgoing("out", each.key, each.value, partition=each.partition) for each in found]
+
+
+def values(found: list[Event]) -> list[int]:
+    """The numbers of events."""
+    return sorted(int(each.value or b"") for each in found)
+
+
+def inner(log: EventLog) -> KafkaLog:
+    """The log behind the prefix of its topics."""
+    found = log.log  # type: ignore[attr-defined]
+    assert isinstance(found, KafkaLog)
+    return found
+
+
+def poll_for_a_minute(log: EventLog) -> None:
+    """Unless something is raised before."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        log.poll(10, 0.1)
+
+
+class Interrupted:
+    """A consumer that loses a partition between the first event of a poll and the others."""
+
+    def __init__(self, log: KafkaLog, partition: int) -> None:
+        self.log, self.partition, self.real = log, partition, log._consumer
+        log._consumer = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+    def poll(self, seconds: float) -> Message | None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = self.real.poll(seconds)
+            # The end of an empty partition may come first.
+            if found is not None and found.error() is None:
+                return found
+        raise AssertionError("no events")
+
+    def consume(self, most: int, seconds: float) -> list[Message]:
+        self.log._revoked(self.real, [TopicPartition(self.log._topic, self.partition)])
+        self.log._consumer = self.real
+        return self.real.consume(most, seconds)
+
+
+def test_who_was_put_out_for_good_says_so(kafka: str) -> None:
+    """Another member came with its slot: it hears that once, and must not wait for events that never come."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(5))
+    late = logs.member("in", ["out"], "0")
+    polled(late, 5)
+    successor = logs.member("in", ["out"], "0")
+    successor.commit(answers(polled(successor, 5)))
+
+    with pytest.raises(RunFailed) as raised:
+        poll_for_a_minute(late)
+
+    assert raised.value.code == "run_conflict"
+    successor.close()
+    late.close()
+
+
+def test_a_late_member_leaves_its_successor_alone(kafka: str) -> None:
+    """It does not take its transactional id back: the successor's next transactions count."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(20))
+    late = logs.member("in", ["out"], "0")
+    held = polled(late, 20)
+    successor = logs.member("in", ["out"], "0")
+    successor.commit(answers(polled(successor, 10)))
+
+    with pytest.raises(RunFailed) as raised:
+        late.commit(answers(held))
+    successor.commit(answers(polled(successor, 10)))
+
+    assert raised.value.code == "run_conflict"
+    assert values(logs.read("out")) == list(range(20))
+    successor.close()
+    late.close()
+
+
+def test_what_is_taken_within_a_poll_is_not_worked_on(kafka: str) -> None:
+    """The group took the partition of the first event while the others were fetched: somebody else has it now."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(10))
+    log = logs.member("in", ["out"])
+    Interrupted(inner(log), 1)
+
+    with pytest.raises(Rewound):
+        log.poll(10, 0.2)
+
+    assert inner(log)._next == {}
+    log.close()
+
+
+def test_a_member_that_is_none_keeps_its_last_generation(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit without a generation would count where the group is empty: the last one is refused instead."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(10))
+    log = logs.member("in", ["out"])
+    polled(log, 5)
+    kafka_log = inner(log)
+    joined = kafka_log._metadata
+
+    class Outside:
+        """A consumer that has been put out and not been told yet."""
+
+        def __init__(self, real: object) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+        def consumer_group_metadata(self) -> bytes:
+            return kafka_log._outside
+
+    monkeypatch.setattr(kafka_log, "_consumer", Outside(kafka_log._consumer))
+    polled(log, 5)
+
+    assert joined != kafka_log._outside
+    assert kafka_log._metadata == joined
+    monkeypatch.undo()
+    log.close()
