@@ -154,7 +154,9 @@ class Rates:
     def missed(self) -> list[str]:
         """Goals that are not met."""
         found = [name for name, goal in GOALS.items() if name in self.rates and self.ratio(name)[0] < goal]
-        return found + (["p99"] if len(self.latencies) and self.p99() > GOAL_P99 else [])
+        # Where none were told although they were asked for, nothing is known, which is not met either.
+        late = self.p99() > GOAL_P99 if len(self.latencies) else self.offered > 0
+        return [*found, *(["p99"] if late else [])]
 
 
 def demand(chosen: Sequence[StreamProgram]) -> None:
