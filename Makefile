@@ -11,7 +11,7 @@ PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
 # In how many processes tests run; JOBS=0 is one that --pdb works in.
 JOBS   ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 

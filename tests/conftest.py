@@ -4,11 +4,12 @@ A test that needs a program which the machine lacks is left out when tests are c
 `tests/support/programs.py`. The run ends by naming what was left out and why; under `CI=true` that, or a skip, fails
 the run.
 
-`make test` runs them in two processes (pytest-xdist): the tests of one module stay together, and all that start a real
-host are one group, begun first, because two hosts at once are more than two cores do in time.
+`make test` runs them in two processes (pytest-xdist): the tests of one module stay together, and so do all modules that
+start real hosts, begun first, because two hosts at once are more than two cores do in time.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support import programs
+
+ROOT = Path(__file__).parents[1]
+HOST = "host"
 
 # CI tries the same examples every time, so that a change is judged by what it changes; elsewhere they are new ones.
 settings.register_profile("house", deadline=None, print_blob=True, derandomize=os.environ.get("CI") == "true")
@@ -37,15 +41,32 @@ def pytest_configure(config: pytest.Config) -> None:
     programs.QUICK = "not full" in config.option.markexpr
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say what stays together where several processes share the tests."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        host = item.get_closest_marker("host") is not None
-        item.add_marker(pytest.mark.xdist_group("host" if host else item.location[0]))
-    items.sort(key=lambda item: item.get_closest_marker("host") is None)
+    """Hosts first, where several processes share the tests: they take longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _group(item.nodeid) != HOST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out whole modules, and all that start a host to one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByModule(config, log)
+
+
+@cache
+def _module_group(path: str) -> str:
+    return HOST if "mark.host" in (ROOT / path).read_text(encoding="utf-8") else path
+
+
+def _group(nodeid: str) -> str:
+    """Which tests stay together. The process that gives them out has their names alone, hence the look at the text."""
+    return _module_group(nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
