@@ -42,9 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hosts first, where several processes share the tests: they take longest."""
+    """Hosts first, where several processes share the tests: they take longest. Those that share one stand together."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _group(item.nodeid) != HOST)
+        rooms = {Path(item.location[0]).parent: None for item in items if _group(item.nodeid) == HOST}
+        order = {room: number for number, room in enumerate(rooms)}
+        items.sort(key=lambda item: order[Path(item.location[0]).parent] if _group(item.nodeid) == HOST else len(order))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,18 +21,15 @@ pytestmark = pytest.mark.host
 CASES = [case for case in load() if case.limits == Limits()]
 
 
-def quick(cases: list[Case]) -> list[Any]:
-    """All cases; but for the first of every contract and set of codes they are left to the full run.
+def representatives(cases: list[Case]) -> list[Any]:
+    """The first case of every contract and set of codes.
 
-    In one process every case is asked over both transports in the quick run, too.
+    All of them are asked in one process over both transports, and of hosts in a cluster by `tests/e2e`.
     """
-    seen: set[tuple[str, frozenset[str]]] = set()
-    out = []
+    first: dict[tuple[str, frozenset[str]], Case] = {}
     for case in cases:
-        kind = case.contract, frozenset(code for code, _ in case.refused or ())
-        out.append(pytest.param(case, id=case.id, marks=[pytest.mark.full] if kind in seen else []))
-        seen.add(kind)
-    return out
+        first.setdefault((case.contract, frozenset(code for code, _ in case.refused or ())), case)
+    return [pytest.param(case, id=case.id) for case in first.values()]
 
 
 class Remote:
@@ -72,14 +69,16 @@ def remote(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory)
         drivers.close()
 
 
-@pytest.mark.parametrize("case", quick(CASES))
+@pytest.mark.parametrize("case", representatives(CASES))
 def test_the_host_answers_over_http(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """What the process alone answers, its host answers too."""
     assert list(remote.http.asks(case)) == list(case.spellings())
     check(remote.http, case, bundles[case.contract])
 
 
-@pytest.mark.parametrize("case", quick([case for case in CASES if case.binary is not None or case.tensors is not None]))
+@pytest.mark.parametrize(
+    "case", representatives([case for case in CASES if case.binary is not None or case.tensors is not None])
+)
 def test_the_host_answers_over_grpc(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """Likewise over gRPC."""
     check(remote.grpc, case, bundles[case.contract])

@@ -24,7 +24,7 @@ def served(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     return questions.bundles(demo_bundle, tmp_path_factory.mktemp("served"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pair(served: list[Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Host]]:
     """Two replicas behind HAProxy, with the models of mixed traffic, a slow one and a gate.
 
