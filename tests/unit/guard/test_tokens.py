@@ -21,6 +21,8 @@ from fivefold.guard import tokens
 from fivefold.guard.settings import GuardSettings
 from fivefold.guard.tokens import FRESH_SECONDS, RETRY_SECONDS, STALE_SECONDS, Tokens
 
+DAY = 24 * 3600
+
 
 class Clock:
     def __init__(self) -> None:
@@ -100,7 +102,7 @@ def test_other_kinds_of_keys(oidc: Issuer, kid: str, private: Any, algorithm: st
         ({"exp": None}, "neither"),
         ({"sub": None}, "neither"),
         ({"sub": 7}, "neither"),
-        ({"nbf": int(time.time()) + 3600}, "neither"),
+        ({"nbf": int(time.time()) + DAY}, "neither"),
         ({"exp": "soon"}, "neither"),
     ],
 )
@@ -112,6 +114,7 @@ def test_a_token_that_is_not_for_here_or_now(oidc: Issuer, claims: dict[str, Any
 
 
 NOW = int(time.time())
+"""When the tests were collected; they may run long after."""
 
 
 @pytest.mark.parametrize(
@@ -130,9 +133,9 @@ NOW = int(time.time())
         ({"exp": float("nan")}, "its exp"),
         ({"exp": float("inf")}, "its exp"),
         ({"exp": NOW - 31}, "expired"),
-        ({"nbf": NOW + 3600}, "not good yet by its nbf"),
+        ({"nbf": NOW + DAY}, "not good yet by its nbf"),
         *(({"nbf": nbf}, "its nbf") for nbf in ("0", [0], True)),
-        ({"iat": NOW + 3600}, "in the future by its iat"),
+        ({"iat": NOW + DAY}, "in the future by its iat"),
         *(({"iat": iat}, "its iat") for iat in ("0", {}, False, 1e300)),
         ({"iss": ["http://127.0.0.1"]}, "expected a token of http"),
     ],
@@ -147,7 +150,7 @@ def test_claims_that_are_not_what_they_should_be(oidc: Issuer, claims: dict[str,
 
 def signed(oidc: Issuer, claims: dict[str, Any]) -> bytes:
     """A token of the issuer's with any claims at all; the library's own encoder would refuse some of them."""
-    payload = {"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + 600, "scope": "infer"} | claims
+    payload = {"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + DAY, "scope": "infer"} | claims
     return jwt.api_jws.encode(json.dumps(payload).encode(), oidc.private["first"], "RS256", {"kid": "first"}).encode()
 
 
@@ -155,7 +158,7 @@ def signed(oidc: Issuer, claims: dict[str, Any]) -> bytes:
     ("claims", "name"),
     [
         ({"aud": ["another", "fivefold"]}, "ada"),
-        ({"exp": NOW + 600.5, "nbf": NOW + 10, "iat": NOW + 10}, "ada"),
+        ({"exp": NOW + DAY + 0.5, "nbf": NOW + 10, "iat": NOW + 10}, "ada"),
         ({"sub": "auth0|ada lovelace"}, "auth0|ada lovelace"),
         ({"sub": "a" * 255}, "a" * 255),
         ({"sub": "Zoë"}, "Zoë"),
@@ -216,7 +219,7 @@ def test_what_is_signed_and_is_no_object(oidc: Issuer, payload: bytes) -> None:
 )
 def test_headers_that_are_not_what_they_should_be(oidc: Issuer, header: bytes) -> None:
     """Read before any signature, so these are anybody's."""
-    body = json.dumps({"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + 600}).encode()
+    body = json.dumps({"iss": oidc.url, "aud": AUDIENCE, "sub": "ada", "exp": NOW + DAY}).encode()
 
     assert refused(ready(oidc), b".".join((part(header), part(body), part(b"s" * 256)))).code == "unauthenticated"
 
