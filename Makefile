@@ -65,8 +65,8 @@ upgrade: export BUNDLES = $(BUNDLE)
 upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
 	@k8s/deploy.sh
 
-e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
-	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [RARE=1 ARGS="--report FILE --kind-down"]
+	$(BIN)/python -m pytest -m "e2e$(if $(RARE),, and not rare)" tests/e2e $(ARGS)
 
 kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="-f k8s/kind/stream.yaml"
 	@k8s/kafka.sh

@@ -9,7 +9,7 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -94,6 +94,14 @@ def load() -> tuple[Case, ...]:
     return tuple(
         _case(item) for path in sorted(ROOT.glob("*.json")) for item in json.loads(path.read_text("utf-8"))["cases"]
     )
+
+
+def representatives(cases: Iterable[Case]) -> list[Case]:
+    """The first case of every contract and set of codes: for servers that every case would keep for minutes."""
+    first: dict[tuple[str, frozenset[str]], Case] = {}
+    for case in cases:
+        first.setdefault((case.contract, frozenset(code for code, _ in case.refused or ())), case)
+    return list(first.values())
 
 
 def _case(item: Mapping[str, Any]) -> Case:

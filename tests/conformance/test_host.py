@@ -1,10 +1,14 @@
-"""The cases through a real Ray Serve host: HTTP by way of HAProxy, gRPC on the replica's own server, real sockets."""
+"""The cases through a real Ray Serve host: HTTP by way of HAProxy, gRPC on the replica's own server, real sockets.
+
+The first of every contract and set of codes; all of them are asked in one process over both transports, and of hosts in
+a cluster by `make e2e RARE=1`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 import httpx
@@ -12,24 +16,14 @@ import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from tests.conformance.asking import check
-from tests.conformance.cases import Case, Limits, load
+from tests.conformance.cases import Case, Limits, load, representatives
 from tests.conformance.transports import Grpc, Http
 from tests.support import serve_process
 
 pytestmark = pytest.mark.host
 
 CASES = [case for case in load() if case.limits == Limits()]
-
-
-def representatives(cases: list[Case]) -> list[Any]:
-    """The first case of every contract and set of codes.
-
-    All of them are asked in one process over both transports, and of hosts in a cluster by `tests/e2e`.
-    """
-    first: dict[tuple[str, frozenset[str]], Case] = {}
-    for case in cases:
-        first.setdefault((case.contract, frozenset(code for code, _ in case.refused or ())), case)
-    return [pytest.param(case, id=case.id) for case in first.values()]
+NAMED = operator.attrgetter("id")
 
 
 class Remote:
@@ -69,7 +63,7 @@ def remote(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory)
         drivers.close()
 
 
-@pytest.mark.parametrize("case", representatives(CASES))
+@pytest.mark.parametrize("case", representatives(CASES), ids=NAMED)
 def test_the_host_answers_over_http(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """What the process alone answers, its host answers too."""
     assert list(remote.http.asks(case)) == list(case.spellings())
@@ -77,7 +71,9 @@ def test_the_host_answers_over_http(case: Case, remote: Remote, bundles: dict[st
 
 
 @pytest.mark.parametrize(
-    "case", representatives([case for case in CASES if case.binary is not None or case.tensors is not None])
+    "case",
+    representatives(case for case in CASES if case.binary is not None or case.tensors is not None),
+    ids=NAMED,
 )
 def test_the_host_answers_over_grpc(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """Likewise over gRPC."""

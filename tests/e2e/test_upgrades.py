@@ -31,6 +31,7 @@ def test_in_place(figures: Report) -> None:
     assert cluster.served() == {bundles.DEMO: new.digest}
 
 
+@pytest.mark.rare
 def test_by_a_second_cluster(figures: Report) -> None:
     """A bundle in an image changes the pods: a second cluster takes over and the first one drains. Nothing is lost."""
     new = bundles.build(3)
