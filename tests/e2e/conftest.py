@@ -1,7 +1,7 @@
 """One cluster for the whole directory: brought up once, broken test by test, left running.
 
     make e2e                                       all but what is rare, in the order of `ORDER`
-    make e2e RARE=1                                everything: an upgrade by a second cluster, every conformance case, too
+    make e2e RARE=1                                everything: the second cluster and every conformance case, too
     make e2e ARGS="-k access"                      a part; the cluster is brought up, or taken as it stands
     make e2e ARGS="--report figures.md"            write the figures as a table
     make e2e ARGS="--kind-down"                    delete the cluster at the end

@@ -28,6 +28,9 @@ TOGETHER = (("ray::ServeController", "haproxy"), ("ray::ServeReplica", "ray::Ser
 SECONDS = 30.0
 """Within so many what is restored answers again."""
 
+FULL = {signal.SIGKILL: [pytest.mark.full], signal.SIGSTOP: [pytest.mark.full, pytest.mark.rare]}
+"""What stands still is noticed by the same looks as what is dead, a minute later."""
+
 SETTINGS = {"min_replicas": 2, "max_replicas": 2, "drain_seconds": 2.0, "log_sample": 0.0}
 
 
@@ -64,7 +67,7 @@ def until_restored(host: Host, before: dict[str, int], dead: list[int]) -> float
     [
         (("haproxy",), signal.SIGKILL),
         *(
-            pytest.param(parts, signum, marks=pytest.mark.full)
+            pytest.param(parts, signum, marks=FULL[signum])
             for signum in (signal.SIGKILL, signal.SIGSTOP)
             for parts in (
                 *((part,) for part in RESTORED),
@@ -94,7 +97,7 @@ def test_what_is_restored_answers_again(parts: tuple[str, ...], signum: int, hos
     [
         ("raylet", signal.SIGKILL),
         *(
-            pytest.param(part, signum, marks=pytest.mark.full)
+            pytest.param(part, signum, marks=FULL[signum])
             for part, signum in (
                 ("gcs_server", signal.SIGKILL),
                 ("raylet", signal.SIGSTOP),
@@ -131,6 +134,7 @@ def command(pid: int) -> bytes:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.parametrize("part", NEEDED)
 @pytest.mark.parametrize("stage", ["starting Ray Serve", "starting replicas"])
 def test_a_part_killed_during_the_start_ends_it(stage: str, part: str, tmp_path: Path) -> None:
