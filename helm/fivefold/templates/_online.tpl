@@ -45,7 +45,13 @@ connection is good for one more answer, which says that it closes (HTTP/1). */}}
 # Serve gives up a proxy that is not up by then; a busy node needs more than its 5 and 30 seconds.
 - {name: RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S, value: "60"}
 - {name: RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S, value: "60"}
+- {name: RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S, value: {{ include "fivefold.proxyDrainSeconds" . | quote }}}
 {{ include "fivefold.rayEnvironment" (dict "drain" (include "fivefold.drainSeconds" .)) }}
+{{- end }}
+
+{{/* How long a proxy goes on answering when no replica is left beside it; the probe of readiness takes half of it. */}}
+{{- define "fivefold.proxyDrainSeconds" -}}
+60
 {{- end }}
 
 {{/* How long a node may drain: its replicas' own time, and as much for their replacements to start. */}}
