@@ -31,7 +31,9 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class _Set:
+class CharacterSet:
+    """One character out of some ranges of code points, or out of all others."""
+
     ranges: Ranges
     negated: bool = False
 
@@ -43,7 +45,9 @@ class _Set:
 
 
 @dataclass(frozen=True)
-class _Char:
+class Character:
+    """One code point."""
+
     code: int
 
     def write(self, js: bool) -> str:
@@ -51,7 +55,9 @@ class _Char:
 
 
 @dataclass(frozen=True)
-class _Anchor:
+class Anchor:
+    """The start of the text, or its end."""
+
     end: bool
 
     def write(self, js: bool) -> str:
@@ -60,7 +66,9 @@ class _Anchor:
 
 
 @dataclass(frozen=True)
-class _Sequence:
+class Series:
+    """One part after another."""
+
     parts: tuple[Any, ...]
 
     def write(self, js: bool) -> str:
@@ -68,15 +76,19 @@ class _Sequence:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    options: tuple[_Sequence, ...]
+class Alternatives:
+    """Any one of the options."""
+
+    options: tuple[Series, ...]
 
     def write(self, js: bool) -> str:
         return "(?:" + "|".join(option.write(js) for option in self.options) + ")"
 
 
 @dataclass(frozen=True)
-class _Repeat:
+class Repeat:
+    """The part `low` to `high` times."""
+
     part: Any
     low: int
     high: int
@@ -94,9 +106,9 @@ def _char(code: int, js: bool) -> str:
 
 
 def _example(node: Any, source: Random) -> str:
-    if isinstance(node, _Char):
+    if isinstance(node, Character):
         return chr(node.code)
-    if isinstance(node, _Set):
+    if isinstance(node, CharacterSet):
         if node.negated:
             return source.choice(
                 [chr(code) for code in range(0x20, 0x7F) if not any(a <= code <= b for a, b in node.ranges)]
@@ -104,11 +116,11 @@ def _example(node: Any, source: Random) -> str:
             )
         low, high = source.choice(node.ranges)
         return chr(source.randint(low, high))
-    if isinstance(node, _Sequence):
+    if isinstance(node, Series):
         return "".join(_example(part, source) for part in node.parts)
-    if isinstance(node, _Choice):
+    if isinstance(node, Alternatives):
         return _example(source.choice(node.options), source)
-    if isinstance(node, _Repeat):
+    if isinstance(node, Repeat):
         count = source.randint(node.low, min(node.high, node.low + 16))
         return "".join(_example(node.part, source) for _ in range(count))
     return ""
@@ -119,7 +131,7 @@ class Pattern:
     """A parsed pattern. `Pattern.parse` raises `ContractInvalid` with the offset of what leaves the subset."""
 
     text: str
-    _tree: _Choice = field(repr=False, compare=False)
+    tree: Alternatives = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, *, path: str = "pattern") -> Pattern:
@@ -133,11 +145,11 @@ class Pattern:
 
     def to_re2(self) -> str:
         """The pattern for RE2."""
-        return self._tree.write(js=False)
+        return self.tree.write(js=False)
 
     def to_javascript(self) -> str:
         """The pattern for `new RegExp(…, "u")`."""
-        return self._tree.write(js=True)
+        return self.tree.write(js=True)
 
     def matches(self, value: str) -> bool:
         """Whether the pattern is found anywhere in `value` (valid UTF-8)."""
@@ -145,7 +157,7 @@ class Pattern:
 
     def example(self, source: Random) -> str:
         """Text made by walking the pattern once. An anchor in an odd place may keep it from matching: ask `matches`."""
-        return _example(self._tree, source)
+        return _example(self.tree, source)
 
     @cached_property
     def _compiled(self) -> Any:
@@ -163,7 +175,7 @@ class _Parser:
         self.at = 0
         self.depth = 0
 
-    def parse(self) -> _Choice:
+    def parse(self) -> Alternatives:
         if any(0xD800 <= ord(character) <= 0xDFFF for character in self.text):
             raise self.refuse("a lone surrogate is not a character")
         tree, _ = self.choice()
@@ -182,7 +194,7 @@ class _Parser:
         self.at += 1
         return character
 
-    def choice(self) -> tuple[_Choice, int]:
+    def choice(self) -> tuple[Alternatives, int]:
         options, repeats = [], 1
         while True:
             parts: list[Any] = []
@@ -190,9 +202,9 @@ class _Parser:
                 part, times = self.term()
                 parts.append(part)
                 repeats = max(repeats, times)
-            options.append(_Sequence(tuple(parts)))
+            options.append(Series(tuple(parts)))
             if self.peek() != "|":
-                return _Choice(tuple(options)), repeats
+                return Alternatives(tuple(options)), repeats
             self.at += 1
 
     def term(self) -> tuple[Any, int]:
@@ -210,13 +222,13 @@ class _Parser:
             )
         else:
             return part, inner
-        if isinstance(part, _Anchor):
+        if isinstance(part, Anchor):
             raise self.refuse("a repeated anchor")
         if self.peek() in ("?", "{", "*", "+"):
             raise self.refuse("a repeat of a repeat", help="put the inner one into a group")
         if inner * max(high, 1) > MAX_REPEAT:
             raise self.refuse(f"more than {MAX_REPEAT} repeats")
-        return _Repeat(part, low, high), inner * max(high, 1)
+        return Repeat(part, low, high), inner * max(high, 1)
 
     def counts(self) -> tuple[int, int]:
         end = self.text.find("}", self.at)
@@ -237,15 +249,15 @@ class _Parser:
         if character == "[":
             return self.set(), 1
         if character == ".":
-            return _Set(_NEWLINE, negated=True), 1
+            return CharacterSet(_NEWLINE, negated=True), 1
         if character in "^$":
-            return _Anchor(character == "$"), 1
+            return Anchor(character == "$"), 1
         if character == "\\":
             return self.escape(), 1
         if character in "*+?{}]":
             self.at -= 1
             raise self.refuse(f"{character!r} has nothing to act on", help=f"write a literal one as \\{character}")
-        return _Char(ord(character)), 1
+        return Character(ord(character)), 1
 
     def group(self) -> tuple[Any, int]:
         if self.text.startswith("?:", self.at):
@@ -261,20 +273,20 @@ class _Parser:
         self.depth -= 1
         return inner, repeats
 
-    def escape(self) -> _Set | _Char:
+    def escape(self) -> CharacterSet | Character:
         character = self.take()
         if character == "d":
-            return _Set(_DIGIT)
+            return CharacterSet(_DIGIT)
         if character == "w":
-            return _Set(_WORD)
+            return CharacterSet(_WORD)
         if character in _CONTROL:
-            return _Char(_CONTROL[character])
+            return Character(_CONTROL[character])
         if character and character in _SYNTAX:
-            return _Char(ord(character))
+            return Character(ord(character))
         self.at -= 1
         raise self.refuse(f"the escape \\{character} is outside the subset")
 
-    def set(self) -> _Set:
+    def set(self) -> CharacterSet:
         negated = self.peek() == "^"
         self.at += negated
         ranges: list[tuple[int, int]] = []
@@ -283,19 +295,19 @@ class _Parser:
                 raise self.refuse("a class that is never closed")
             if character == "[":
                 raise self.refuse("[ inside a class", help=r"write it as \[")
-            item = self.escape() if character == "\\" else _Char(ord(character))
-            if isinstance(item, _Set):
+            item = self.escape() if character == "\\" else Character(ord(character))
+            if isinstance(item, CharacterSet):
                 ranges.extend(item.ranges)
                 continue
             high = item.code
             if self.peek() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
                 upper = self.take()
-                end = self.escape() if upper == "\\" else _Char(ord(upper))
-                if isinstance(end, _Set) or end.code < item.code:
+                end = self.escape() if upper == "\\" else Character(ord(upper))
+                if isinstance(end, CharacterSet) or end.code < item.code:
                     raise self.refuse("a range whose end comes before its start")
                 high = end.code
             ranges.append((item.code, high))
         if not ranges:
             raise self.refuse("an empty class")
-        return _Set(tuple(ranges), negated)
+        return CharacterSet(tuple(ranges), negated)
