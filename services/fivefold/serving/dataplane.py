@@ -176,6 +176,11 @@ class Dataplane:
             if rows:
                 counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
             _count(model.statistics, inference, code, call.started)
+            if inference is not None and model.marks:
+                unsupported = code == "contract_unsupported"
+                self.telemetry.under(
+                    model.name, model.version, "unsupported" if unsupported else inference.view.version
+                )
         if inference is not None and inference.scored:
             counters.score_seconds.observe(inference.scored - inference.scoring)
         trace_id = call.traceparent[3:35] if call.traceparent else ""

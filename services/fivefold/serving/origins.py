@@ -27,13 +27,13 @@ METHODS: Final = b"GET, HEAD, POST, OPTIONS"
 
 TAKEN: Final = (
     b"accept, authorization, content-encoding, content-type, if-none-match, inference-header-content-length, "
-    b"traceparent, x-api-key, x-request-id, x-request-timeout"
+    b"traceparent, x-api-key, x-contract-version, x-request-id, x-request-timeout"
 )
 """Headers of requests that mean something here."""
 
 SHOWN: Final = (
-    b"etag, inference-header-content-length, retry-after, traceparent, www-authenticate, x-fivefold-replica, "
-    b"x-request-id"
+    b"deprecation, etag, inference-header-content-length, retry-after, sunset, traceparent, www-authenticate, "
+    b"x-contract-ignored, x-contract-version, x-fivefold-replica, x-request-id"
 )
 """Headers of answers that a page may read beside those that every page may."""
 
