@@ -27,13 +27,13 @@ from typing import Any, Final
 
 from fivefold.local import processes
 from loadtest import document
-from loadtest.batch import answers, command, data, markdown
-from loadtest.batch.answers import Differs
-from loadtest.batch.command import Failed, Ran, positive, say
-from loadtest.batch.data import CACHE, MODELS, Model
-from loadtest.batch.durations import Result
-from loadtest.batch.programs import CONTENDERS, FIVEFOLD, Contender
-from loadtest.machine import hardware
+from loadtest.batch import answers, markdown
+from loadtest.batch.durations import BatchResult
+from loadtest.batch.programs import CONTENDERS, FIVEFOLD, BatchProgram
+from loadtest.machine import command, generated, hardware, measurement
+from loadtest.machine.command import Ran
+from loadtest.machine.generated import CACHE, MODELS, MeasuredModel
+from loadtest.machine.measurement import Differs, Failed, positive, say
 from loadtest.machine.programs import PEERS, ROOT, ToolMissing
 from loadtest.peers import scoring
 from loadtest.peers.batch import tables
@@ -52,34 +52,34 @@ KEPT: Final = ROOT / ".cache" / "bench"
 class Bench:
     """The places of one comparison: inputs and bundles that are kept, outputs that are not."""
 
-    def __init__(self, chosen: Sequence[Contender], rows: int, workers: int, cache: Path, scratch: Path) -> None:
+    def __init__(self, chosen: Sequence[BatchProgram], rows: int, workers: int, cache: Path, scratch: Path) -> None:
         self.chosen, self.workers, self._scratch = chosen, workers, scratch
         say("making rows and models, where they are not there yet")
-        whole = data.rows(cache, rows)
+        whole = generated.rows(cache, rows)
         # As many files as make everybody start all workers.
-        self.nothing = data.rows(cache, NOTHING, files=8)
-        self.inputs = {model.name: data.part(whole, model.share) for model in MODELS}
-        self.bundles = {model.name: data.bundle(model, cache / "bundles") for model in MODELS}
-        self.rows = {name: data.count(path) for name, path in self.inputs.items()}
+        self.nothing = generated.rows(cache, NOTHING, files=8)
+        self.inputs = {model.name: generated.part(whole, model.share) for model in MODELS}
+        self.bundles = {model.name: generated.bundle(model, cache / "bundles") for model in MODELS}
+        self.rows = {name: generated.count(path) for name, path in self.inputs.items()}
         self._truth: dict[str, Any] = {}
 
-    def measure(self, rounds: int) -> Result:
+    def measure(self, rounds: int) -> BatchResult:
         """All rounds, then Fivefold alone with a part of the input."""
-        result = Result(self.chosen, MODELS, rounds, self.workers, self.rows, profile(self.chosen))
+        result = BatchResult(self.chosen, MODELS, rounds, self.workers, self.rows, profile(self.chosen))
         for index in range(rounds):
             for model in MODELS:
-                data.warm(self.inputs[model.name])
+                generated.warm(self.inputs[model.name])
                 first = index * max(1, len(self.chosen) // rounds) % len(self.chosen)
                 for who in (*self.chosen[first:], *self.chosen[:first]):
                     self._turn(result, who, model, index)
         for model in MODELS:
-            part = data.part(self.inputs[model.name], PART)
-            count = data.count(part)
+            part = generated.part(self.inputs[model.name], PART)
+            count = generated.count(part)
             ran = self.run(FIVEFOLD, model, part, count)
             result.small[model.name] = count, ran.peak
         return result
 
-    def _turn(self, result: Result, who: Contender, model: Model, index: int) -> None:
+    def _turn(self, result: BatchResult, who: BatchProgram, model: MeasuredModel, index: int) -> None:
         start = self.run(who, model, self.nothing, NOTHING)
         result.add_empty(who, model, start.seconds)
         ran = self.run(who, model, self.inputs[model.name], self.rows[model.name], compared=index == 0)
@@ -89,7 +89,7 @@ class Bench:
             f"{start.seconds:.1f} s; {ran.peak / 1e6:.0f} MB"
         )
 
-    def run(self, who: Contender, model: Model, rows: Path, count: int, *, compared: bool = False) -> Ran:
+    def run(self, who: BatchProgram, model: MeasuredModel, rows: Path, count: int, *, compared: bool = False) -> Ran:
         """One command; raises `Failed` where it fails or leaves rows out, `Differs` where its answers are others."""
         output = self._scratch / "answers"
         shutil.rmtree(output, ignore_errors=True)
@@ -106,12 +106,12 @@ class Bench:
         if compared:
             found = answers.read(output, count)
             answers.compare(who.title, found, self._truth.setdefault(model.name, found))
-        elif (written := data.count(output)) != count:
+        elif (written := generated.count(output)) != count:
             raise Failed(f"{who.title} wrote {written:,} rows of {count:,}:\n{ran.said}")
         return ran
 
 
-def environment(who: Contender, bundle: Path, rows: Path, output: Path, workers: int) -> dict[str, str]:
+def environment(who: BatchProgram, bundle: Path, rows: Path, output: Path, workers: int) -> dict[str, str]:
     """What a program is told beside its arguments; Fivefold is told nothing."""
     if not who.program:
         return {}
@@ -132,7 +132,7 @@ def environment(who: Contender, bundle: Path, rows: Path, output: Path, workers:
     }
 
 
-def demand(chosen: Sequence[Contender]) -> None:
+def demand(chosen: Sequence[BatchProgram]) -> None:
     """Everything that has to be installed, before anything is made."""
     for who in chosen:
         if not who.python.is_file():
@@ -141,7 +141,7 @@ def demand(chosen: Sequence[Contender]) -> None:
         raise ToolMissing("PySpark needs Java, and there is none on PATH", "install a Java of 17 or newer")
 
 
-def profile(chosen: Sequence[Contender]) -> dict[str, Any]:
+def profile(chosen: Sequence[BatchProgram]) -> dict[str, Any]:
     """The machine and everybody's versions; raises `Differs` where the model runtimes are not the same."""
     found = hardware.profile()
     versions = found["versions"] | {"pyarrow": metadata.version("pyarrow")}
@@ -154,6 +154,7 @@ def profile(chosen: Sequence[Contender]) -> dict[str, Any]:
     return {**found, "versions": versions}
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep."""
     parser = _parser()
@@ -163,20 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in CONTENDERS if not given.only or each is FIVEFOLD or each.name in given.only]
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     rounds = 1 if given.quick else given.rounds
-    command.ready()
-    try:
-        with command.scratch(CACHE, "out-") as scratch:
-            demand(chosen)
-            result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except ToolMissing as error:
-        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
-        return 2
-    except (Differs, Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measurement.ready()
+    with measurement.scratch(CACHE, "out-") as scratch:
+        demand(chosen)
+        result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
     print(markdown.markdown(result))
     say(markdown.verdicts(result))
     KEPT.mkdir(parents=True, exist_ok=True)

@@ -25,10 +25,12 @@ from typing import Final
 
 from fivefold.local import processes
 from loadtest import document
-from loadtest.batch import command, data, kill_plan, outputs
-from loadtest.batch.command import Command, Failed, positive, say
-from loadtest.batch.data import CACHE
-from loadtest.batch.kill_plan import DRIVER, Finding, Kill, Watch
+from loadtest.batch import kill_plan, outputs
+from loadtest.batch.kill_plan import DRIVER, Kill, KillFinding, Watch
+from loadtest.machine import command, generated, measurement
+from loadtest.machine.command import Command
+from loadtest.machine.generated import CACHE
+from loadtest.machine.measurement import Failed, positive, say
 
 ROWS: Final = 10_000_000
 QUICK_ROWS: Final = 400_000
@@ -125,12 +127,12 @@ class Killing:
         return wrong
 
 
-def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scratch: Path) -> Finding:
+def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scratch: Path) -> KillFinding:
     """The whole measurement; says what it does."""
     say("making rows and the model, where they are not there yet")
-    inputs = data.rows(CACHE, rows, files=fragments, bad_every=BAD_EVERY)
-    bundle = data.bundle(data.FOREST, CACHE / "bundles")
-    data.warm(inputs)
+    inputs = generated.rows(CACHE, rows, files=fragments, bad_every=BAD_EVERY)
+    bundle = generated.bundle(generated.FOREST, CACHE / "bundles")
+    generated.warm(inputs)
     killing = Killing(bundle, inputs, scratch, workers)
     alone = scratch / "alone"
     seconds, first = killing.whole(alone)
@@ -167,7 +169,7 @@ def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scra
         shutil.rmtree(output)
     say("two identical runs at once")
     twice = killing.at_once(scratch / "twice", wanted)
-    return Finding(
+    return KillFinding(
         rows=rows,
         fragments=len(outputs.finished(alone)),
         workers=workers,
@@ -198,6 +200,7 @@ def _right(status: int, said: str) -> None:
         raise Failed(f"the run ended with {status}:\n{said}")
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say what was not as it was wanted."""
     parser = _parser()
@@ -207,17 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     count = given.kills or (4 if given.quick else 20)
     seed = given.seed if given.seed is not None else random.randrange(10_000)
-    command.ready()
-    try:
-        with command.scratch(CACHE, "kill-") as scratch:
-            fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
-            found = measure(rows, fragments, count, seed, given.workers, scratch)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except Failed as error:
-        print(f"error: {error}\nhelp: the kills were those of --seed {seed}", file=sys.stderr)
-        return 2
+    measurement.ready()
+    with measurement.hint(f"the kills were those of --seed {seed}"), measurement.scratch(CACHE, "kill-") as scratch:
+        fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
+        found = measure(rows, fragments, count, seed, given.workers, scratch)
     print(found.table())
     if given.write:
         document.put(given.write, "batch-kill", found.table())

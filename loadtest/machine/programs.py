@@ -9,17 +9,15 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from loadtest.machine.measurement import NotMeasured
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = ROOT / "loadtest" / "peers"
 ENVIRONMENTS: Final = ROOT / ".cache" / "envs"
 
 
-class ToolMissing(Exception):
+class ToolMissing(NotMeasured):
     """A load tool is not installed: the sentence says which, `help` how to get it."""
-
-    def __init__(self, message: str, help: str) -> None:
-        super().__init__(message)
-        self.help = help
 
 
 def find(name: str) -> str:

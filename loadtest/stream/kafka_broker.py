@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from loadtest.machine.measurement import Failed
 from loadtest.machine.programs import ROOT, ToolMissing, direct, find
 
 VERSION: Final = "4.3.1"
@@ -198,7 +199,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def answers(address: str, seconds: float = START_SECONDS) -> None:
-    """Wait until a broker answers; raises `TimeoutError`."""
+    """Wait until a broker answers; raises `Failed`."""
     deadline = time.monotonic() + seconds
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.max.ms": 200})
     while True:
@@ -208,7 +209,7 @@ def answers(address: str, seconds: float = START_SECONDS) -> None:
         except KafkaException:
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no broker answers at {address}")
+            raise Failed(f"no broker answers at {address}")
 
 
 def make_topics(address: str, partitions: int, *names: str, options: Mapping[str, str] | None = None) -> None:

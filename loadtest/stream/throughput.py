@@ -30,8 +30,8 @@ from typing import Any, Final
 import numpy as np
 from confluent_kafka import Producer, TopicPartition
 
-from loadtest.batch.command import Failed, say
 from loadtest.machine.host import halves, pinned
+from loadtest.machine.measurement import Failed, say
 from loadtest.machine.programs import ENVIRONMENTS, PEERS, ROOT, ToolMissing, direct
 from loadtest.peers import scoring
 from loadtest.peers.stream import stream_topics

@@ -33,7 +33,7 @@ TRAINED_ON: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Model:
+class MeasuredModel:
     """One model: `share` is its part of the rows, so that the slower one takes about as long."""
 
     name: str
@@ -54,14 +54,14 @@ def _forest(rows: Any, truth: Any) -> Any:
     return RandomForestRegressor(TREES, max_depth=DEPTH, random_state=0, n_jobs=1).fit(rows, truth)
 
 
-LINEAR: Final = Model(
+LINEAR: Final = MeasuredModel(
     "linear", f"A linear model of {len(FEATURES)} features, where reading and writing count", 1.0, _linear
 )
-FOREST: Final = Model("forest", f"A forest of {TREES} trees, where the model counts", 0.25, _forest)
+FOREST: Final = MeasuredModel("forest", f"A forest of {TREES} trees, where the model counts", 0.25, _forest)
 MODELS: Final = (LINEAR, FOREST)
 
 
-def bundle(model: Model, directory: Path) -> Path:
+def bundle(model: MeasuredModel, directory: Path) -> Path:
     """The model packed below `directory`."""
     target = directory / model.name
     if target.is_dir():
