@@ -1,4 +1,4 @@
-"""Addresses as messages, logs and pages may show them: without what opens a door.
+"""Addresses as messages, logs and pages may show them: without credentials.
 
 A presigned URL's query is a credential, as is a user and password before the host. Whoever prints an address that came
 from elsewhere prints it through here; which addresses are taken at all is left to whoever takes them.

@@ -324,7 +324,7 @@ def test_settings_that_would_let_nobody_in_or_too_many(given: dict[str, Any]) ->
 
 
 def test_pages_tell_no_other_site_where_they_were(plain: World) -> None:
-    """An address may hold what opens a door."""
+    """An address may hold credentials."""
     for path in ("/", "/docs", "/page/page.js", "/openapi.json"):
         reply = ask(plain, "GET", path, accept="text/html, */*")
         assert reply.headers["referrer-policy"] == "no-referrer"

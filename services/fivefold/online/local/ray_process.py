@@ -46,7 +46,7 @@ PASS_ON_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class RayOrder:
-    """What to start: `build`'s arguments, Ray's directory and the ports of the two doors."""
+    """What to start: `build`'s arguments, Ray's directory and the ports of the two endpoints."""
 
     arguments: dict[str, Any]
     directory: str

@@ -66,8 +66,8 @@ HEALTH_SECONDS = 1.0
 
 
 _endpoints: Endpoints | None = None
-"""The process's door. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's variable;
-it stays None in the head's fallback proxy, where no scorer lives."""
+"""The process's endpoints. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's
+variable; it stays None in the head's fallback proxy, where no scorer lives."""
 
 
 class ReplicaMiddleware:
@@ -222,7 +222,7 @@ class Online:
             if settings.max_replicas > 1:
                 _endpoints.background.periodic("replicas", replicas.watch)
         # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
-        # with one bundle), in which nobody is answered; so the last one is before the doors open.
+        # with one bundle), in which nobody is answered; so the last one is before the endpoints listen.
         gc.collect()
         gc.freeze()
         if grpc_listen:

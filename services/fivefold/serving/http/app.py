@@ -36,7 +36,7 @@ _JSON_ALONE: Final = ("application/json",)
 _HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
 _CAREFUL: Final[list[Header]] = [
     (b"x-content-type-options", b"nosniff"),
-    # An address that leads here may hold what opens a door, and no other site is to hear of it.
+    # An address that leads here may hold credentials, and no other site is to hear of it.
     (b"referrer-policy", b"no-referrer"),
 ]
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
@@ -56,8 +56,8 @@ def app(dataplane: Dataplane, settings: ServingLimits, *, local: bool = False) -
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
     files = _page(settings, bundles=dataplane.guard is not None or dataplane.settings.serve_bundles)
-    front = files.pop("/", None)
-    _add(framework, "GET", "/", interface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
+    page = files.pop("/", None)
+    _add(framework, "GET", "/", interface.endpoint(_root(page), any_type if page else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
         _add(framework, "GET", path, interface.endpoint(_fixed(body, headers), any_type, scope=None))
     for path, handler in _documentation(dataplane).items():
@@ -135,15 +135,15 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: H
     return answer
 
 
-def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
+def _root(page: tuple[bytes, list[Header]] | None) -> Handler:
     """What stands at `/`: the page for who names HTML, as browsers do; for all others V1's liveness.
 
     KServe's V1 client asks there whether the server lives, and takes any media type.
     """
     alive = _fixed(to_bytes({"status": "alive"}), [JSON, _BY_ACCEPT])
-    if front is None:
+    if page is None:
         return alive
-    body, headers = front
+    body, headers = page
     shown = _fixed(body, [*headers, _BY_ACCEPT])
 
     async def answer(request: Request, call: Call) -> HttpReply:

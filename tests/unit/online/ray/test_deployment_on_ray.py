@@ -123,11 +123,11 @@ def test_the_lines_that_the_launcher_edits_are_there() -> None:
 async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, list[str]]:
     """What an HTTP server answers that is started as a replica's is, and which paths it took through the middleware."""
     through: list[str] = []
-    front = deployment.ReplicaMiddleware.__call__
+    wrapped = deployment.ReplicaMiddleware.__call__
 
     async def seen(self: deployment.ReplicaMiddleware, scope: Any, receive: Any, send: Any) -> None:
         through.append(scope["path"])
-        await front(self, scope, receive, send)
+        await wrapped(self, scope, receive, send)
 
     async def rays(scope: Any, _receive: Any, _send: Any) -> None:
         assert scope["path"] == "/-/healthz", "only the drain's own question is Ray's"
