@@ -78,8 +78,8 @@ def make_bundles(directory: Path) -> None:
         (ONE_FIELD, [{"name": "X", "shape": [30], **limits}], [{"X": row} for row in block[:ROWS].tolist()]),
         (NAMED, [{"name": name, **limits} for name in names], [dict(zip(names, row)) for row in block[:ROWS].tolist()]),
     ):
-        law = {"format": 1, "name": bundle, "version": "1.0.0", "inputs": inputs, "outputs": outputs}
-        pack(model, law, directory / bundle, golden_from=golden)
+        contract = {"format": 1, "name": bundle, "version": "1.0.0", "inputs": inputs, "outputs": outputs}
+        pack(model, contract, directory / bundle, golden_from=golden)
 
 
 def question(directory: Path) -> Question:

@@ -77,7 +77,7 @@ class OverloadFinding:
 def make_bundle(directory: Path, seconds: float = ROW_MILLISECONDS / 1000) -> Path:
     """Pack convolutions over a 16 by 16 grid, as many as take about so many seconds a row on this machine."""
     target = directory / NAME
-    law = {
+    contract = {
         "format": 1,
         "name": NAME,
         "version": "1.0.0",
@@ -86,7 +86,7 @@ def make_bundle(directory: Path, seconds: float = ROW_MILLISECONDS / 1000) -> Pa
     }
     rows = np.random.default_rng(0).uniform(-1, 1, (64, 30)).astype(np.float32)
     model = _model(max(1, round(seconds / _seconds(_model(8), rows[:1]) * 8)))
-    pack(model, law, target, golden_from=[{"X": row} for row in rows.tolist()])
+    pack(model, contract, target, golden_from=[{"X": row} for row in rows.tolist()])
     return target
 
 

@@ -72,7 +72,7 @@ def bundle(model: MeasuredModel, directory: Path) -> Path:
     rows = _features(draw, TRAINED_ON)
     weights = draw.standard_normal(len(FEATURES)).astype(np.float32)
     truth = rows @ weights + np.sin(rows[:, 0] * 2) * rows[:, 1]
-    law = {
+    contract = {
         "format": 1,
         "name": model.name,
         "version": "1.0.0",
@@ -80,7 +80,7 @@ def bundle(model: MeasuredModel, directory: Path) -> Path:
         "outputs": [{"name": ANSWER, "dtype": "float32"}],
     }
     golden = [dict(zip(FEATURES, row)) for row in rows[:64].tolist()]
-    pack(model.make(rows, truth), law, target, golden_from=golden)
+    pack(model.make(rows, truth), contract, target, golden_from=golden)
     return target
 
 

@@ -43,9 +43,9 @@ def address(text: str) -> str:
     return _short(scheme + authority + path)
 
 
-def text(said: str) -> str:
+def text(message: str) -> str:
     """Words with every address in them shown as `address` does; a reference to a bundle keeps its digest."""
-    return _QUERY.sub("", _ADDRESS.sub(_reference, said))
+    return _QUERY.sub("", _ADDRESS.sub(_reference, message))
 
 
 def value(given: Any) -> Any:

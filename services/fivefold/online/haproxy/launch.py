@@ -37,8 +37,8 @@ from pathlib import Path
 
 
 def _error(status: str, code: str, sentence: str, help: str = "", header: str = "") -> tuple[str, str, str]:
-    told = f', "help": "{help}"' if help else ""
-    return status, header, f'{{"error": "{sentence}", "code": "{code}", "path": ""{told}}}'
+    hint = f', "help": "{help}"' if help else ""
+    return status, header, f'{{"error": "{sentence}", "code": "{code}", "path": ""{hint}}}'
 
 
 MALFORMED = _error(

@@ -130,20 +130,20 @@ async def watch_drain(ray: Any, drained: Callable[[], None], seconds: float = DR
         "client": None,
         "server": None,
     }
-    said: list[bytes] = []
+    answered: list[bytes] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        said.append(message.get("body", b""))
+        answered.append(message.get("body", b""))
 
     while True:
-        said.clear()
+        answered.clear()
         # Ray's app refuses everything until the replica is up, which comes after this began.
         with contextlib.suppress(Exception):
             await ray(scope | {"headers": []}, receive, send)
-        if b"DRAINING" in b"".join(said):
+        if b"DRAINING" in b"".join(answered):
             drained()
             return
         await asyncio.sleep(seconds)

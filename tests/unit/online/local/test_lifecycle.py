@@ -133,7 +133,7 @@ def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyP
     """Although all of its processes are there."""
     run = run_of(Silent(*[[{"event": "alive"}]] * 5000), monkeypatch, ready=False)
     monkeypatch.setattr(Child, "said", lambda _: "")
-    run._ray.said = lambda: ""  # type: ignore[union-attr, method-assign]
+    run._ray.output = lambda: ""  # type: ignore[union-attr, method-assign]
 
     with pytest.raises(RayFailed, match="http://here/readyz has not said ready for 65 s"):
         run.wait()
@@ -159,7 +159,7 @@ os.write(int(sys.argv[1]), b'{"event": "a"}\\n{"event": "b"}\\n{"event": ')
     with pytest.raises(Ended):
         child.report(None, stop.fileno, lambda: None)
     assert child.process.wait(20) == 0
-    assert child.said() == ":\nit said hello"
+    assert child.output() == ":\nit said hello"
     child.close()
     stop.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
