@@ -201,6 +201,7 @@ class Online:
         from fivefold.guard import Guard
         from fivefold.online.ray.limit_share import Replicas, running
         from fivefold.serving.dataplane import Dataplane
+        from fivefold.serving.origins import Origins
         from fivefold.serving.repository import Repository
         from fivefold.serving.suspects import Suspects
 
@@ -212,7 +213,9 @@ class Online:
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
         suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
-        dataplane = Dataplane(Repository(opened, defaults=defaults), settings, telemetry, guard, suspects)
+        origins = Origins.of(settings, local=True)
+        repository = Repository(opened, defaults=defaults)
+        dataplane = Dataplane(repository, settings, telemetry, guard, suspects, origins)
         dataplane.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Utilisation(lambda: dataplane.inflight, settings.target_ongoing_requests)
         self._endpoints = _endpoints = Endpoints(dataplane, telemetry)

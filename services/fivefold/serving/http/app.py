@@ -26,7 +26,6 @@ from fivefold.serving.http.inference import admit, begin
 from fivefold.serving.http.routes import Handler, Interface, allow, response
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
-from fivefold.serving.origins import Origins
 
 Files = dict[str, tuple[bytes, list[Header]]]
 """What never changes: path -> body and headers."""
@@ -42,13 +41,8 @@ _CAREFUL: Final[list[Header]] = [
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(dataplane: Dataplane, settings: ServingLimits, *, local: bool = False) -> Dispatch:
-    """The ASGI application of a `Dataplane`; it works below a root path.
-
-    `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
-    addresses of its settings, and at no others.
-    """
-    dataplane.origins = Origins.of(settings, local=local)
+def app(dataplane: Dataplane, settings: ServingLimits) -> Dispatch:
+    """The ASGI application of a `Dataplane`; it works below a root path."""
     interface = Interface(dataplane)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)

@@ -174,7 +174,7 @@ def test_a_replicas_http_server_answers_early(tmp_path: Path, monkeypatch: pytes
     named = "host: localhost:8000\r\nconnection: close"
     head = f"POST {path} HTTP/1.1\r\n{named}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     pieces = [head, body] if cut else [head + body]
-    with world([gate_bundle(tmp_path / "gate")]) as out:
+    with world([gate_bundle(tmp_path / "gate")], local=True) as out:
         answer, through = out.run(asked_of_ray(out, pieces, monkeypatch))
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
