@@ -14,12 +14,9 @@ Exit status: 0 every goal met, 1 one was missed, 2 it could not be measured, 130
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -33,8 +30,8 @@ from loadtest.batch.programs import CONTENDERS, FIVEFOLD, BatchProgram
 from loadtest.machine import command, generated, hardware, measurement
 from loadtest.machine.command import Ran
 from loadtest.machine.generated import CACHE, MODELS, MeasuredModel
-from loadtest.machine.measurement import Differs, Failed, positive, say
-from loadtest.machine.programs import PEERS, ROOT, ToolMissing
+from loadtest.machine.measurement import Failed, positive, say
+from loadtest.machine.programs import PEERS, demand_environment, demand_java, library_version
 from loadtest.peers import scoring
 from loadtest.peers.batch import tables
 
@@ -45,8 +42,6 @@ NOTHING: Final = 1_000
 
 PART: Final = 0.1
 """Of the files, for the memory of a smaller input."""
-
-KEPT: Final = ROOT / ".cache" / "bench"
 
 
 class Bench:
@@ -135,10 +130,9 @@ def environment(who: BatchProgram, bundle: Path, rows: Path, output: Path, worke
 def demand(chosen: Sequence[BatchProgram]) -> None:
     """Everything that has to be installed, before anything is made."""
     for who in chosen:
-        if not who.python.is_file():
-            raise ToolMissing(f"the environment of {who.title} is missing", f"make .cache/envs/{who.environment}/.done")
-    if any(who.name == "pyspark" for who in chosen) and shutil.which("java") is None:
-        raise ToolMissing("PySpark needs Java, and there is none on PATH", "install a Java of 17 or newer")
+        demand_environment(who.title, who.python, who.environment)
+    if any(who.name == "pyspark" for who in chosen):
+        demand_java("PySpark")
 
 
 def profile(chosen: Sequence[BatchProgram]) -> dict[str, Any]:
@@ -146,11 +140,7 @@ def profile(chosen: Sequence[BatchProgram]) -> dict[str, Any]:
     found = hardware.profile()
     versions = found["versions"] | {"pyarrow": metadata.version("pyarrow")}
     for who in chosen:
-        line = f"from importlib.metadata import version; print(version({who.library!r}), version('onnxruntime'))"
-        said = subprocess.run([who.python, "-c", line], capture_output=True, text=True, check=True).stdout.split()
-        versions[who.library] = said[0]
-        if said[1] != versions["onnxruntime"]:
-            raise Differs(f"{who.name} has ONNX Runtime {said[1]}, Fivefold {versions['onnxruntime']}: lock them alike")
+        versions[who.library] = library_version(who.name, who.python, who.library, versions["onnxruntime"])
     return {**found, "versions": versions}
 
 
@@ -170,10 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
     print(markdown.markdown(result))
     say(markdown.verdicts(result))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    kept = KEPT / f"batch-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    kept.write_text(json.dumps(result.json(), indent=2) + "\n")
-    say(f"every figure: {kept.relative_to(ROOT)}")
+    document.keep(result.json(), prefix="batch-")
     if given.write:
         document.put(given.write, "batch", markdown.markdown(result))
     return 0 if all(each.met for each in result.judged()) else 1

@@ -179,13 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     count = given.kills or (1 if given.quick else 2)
     if count >= days:
         parser.error(f"--kills: expected fewer than there are days, got {count} of {days}")
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    seed = measurement.seed(given.seed)
     measurement.ready()
     with measurement.hint(f"the kills were those of --seed {seed}"), measurement.scratch(CACHE, "backfill-") as scratch:
         found = measure(days, given.rows, count, seed, scratch)
-    print(found.table())
-    if given.write:
-        document.put(given.write, "batch-backfill", found.table())
+    document.publish(found.table(), given.write, "batch-backfill")
     for each in found.misses():
         say(f"missed: {each}")
     return 1 if found.misses() else 0

@@ -238,9 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with measurement.scratch(CACHE, "faults-") as scratch:
         found = measure(given.formats, rows, given.seed, given.workers, scratch)
     text = report(found)
-    print(text)
-    if given.write:
-        document.put(given.write, "batch-faults", text)
+    document.publish(text, given.write, "batch-faults")
     missed = [each for one in found for each in one.misses()]
     say(f"missed: {len(missed)} things, above" if missed else "everything as it was wanted")
     return 1 if missed else 0

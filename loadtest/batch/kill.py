@@ -13,7 +13,6 @@ Exit status: 0 everything as it was wanted, 1 something was not, 2 it could not 
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
 import sys
 import time
@@ -209,14 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--write is for a whole measurement, without --quick")
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     count = given.kills or (4 if given.quick else 20)
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    seed = measurement.seed(given.seed)
     measurement.ready()
     with measurement.hint(f"the kills were those of --seed {seed}"), measurement.scratch(CACHE, "kill-") as scratch:
         fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
         found = measure(rows, fragments, count, seed, given.workers, scratch)
-    print(found.table())
-    if given.write:
-        document.put(given.write, "batch-kill", found.table())
+    document.publish(found.table(), given.write, "batch-kill")
     missed = found.misses()
     for name in (*found.differing, *found.untrue, *found.again)[:20]:
         say(f"  {name}")

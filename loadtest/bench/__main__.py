@@ -15,9 +15,6 @@ is in `loadtest.bench.contenders`; the servers themselves are in `loadtest.peers
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,18 +23,17 @@ from importlib import metadata
 from pathlib import Path
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.local import processes
+from loadtest import document
 from loadtest.bench import questions, section, tools
 from loadtest.bench.contenders import BARE_RAY, CONTENDERS, FIVEFOLD, WORKLOADS, Contender, Workload
 from loadtest.bench.rates import BenchResult
 from loadtest.bench.running import END_SECONDS, Running
 from loadtest.machine import hardware, measurement
 from loadtest.machine.measurement import Differs, Failed, positive, say
-from loadtest.machine.programs import ROOT, ToolMissing, find, version
+from loadtest.machine.programs import ROOT, demand_environment, find, library_version, version
 
 WARM_SECONDS = 1
 WHOLE_ROUNDS = 5
-KEPT = ROOT / ".cache" / "bench"
 DOCUMENT = ROOT / "docs" / "measurements.md"
 
 
@@ -48,19 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in CONTENDERS if not given.only or each is FIVEFOLD or each.name in given.only]
     rounds, seconds = (1, 1) if given.quick else (given.rounds, given.seconds)
     measurement.ready()
-    directory = Path(tempfile.mkdtemp(prefix="ff-bench-"))
-    try:
+    with measurement.scratch(Path(tempfile.gettempdir()), "ff-bench-") as directory:
         _demand(chosen)
         result = measure(chosen, rounds, seconds, directory, memory=not given.no_memory)
-    finally:
-        processes.sweep()
-        shutil.rmtree(directory, ignore_errors=True)
     print(section.markdown(result))
     say(section.verdicts(result))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    kept = KEPT / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    kept.write_text(json.dumps(result.json(), indent=2) + "\n")
-    say(f"every figure: {kept.relative_to(ROOT)}")
+    document.keep(result.json())
     if len(chosen) == len(CONTENDERS) and rounds >= WHOLE_ROUNDS and not given.no_memory:
         say("written: " + ", ".join(str(path.relative_to(ROOT)) for path in section.write(result, DOCUMENT)))
     else:
@@ -160,10 +149,7 @@ def _demand(chosen: Sequence[Contender]) -> None:
     if sum(each.grpc for each in chosen) > 1:
         find("ghz")
     for each in chosen:
-        if not each.python.is_file():
-            raise ToolMissing(
-                f"the environment of {each.title} is missing", f"make .cache/envs/{each.environment}/.done"
-            )
+        demand_environment(each.title, each.python, each.environment)
 
 
 def _profile(chosen: Sequence[Contender], bundles: Path) -> dict[str, object]:
@@ -174,11 +160,7 @@ def _profile(chosen: Sequence[Contender], bundles: Path) -> dict[str, object]:
         versions[name] = metadata.version(name)
     for name in dict.fromkeys(each.environment for each in chosen if each.environment):
         python = next(each.python for each in chosen if each.environment == name)
-        line = f"from importlib.metadata import version; print(version({name!r}), version('onnxruntime'))"
-        said = subprocess.run([python, "-c", line], capture_output=True, text=True, check=True).stdout.split()
-        versions[name] = said[0]
-        if said[1] != versions["onnxruntime"]:
-            raise Differs(f"{name} has ONNX Runtime {said[1]}, Fivefold {versions['onnxruntime']}: lock them alike")
+        versions[name] = library_version(name, python, name, versions["onnxruntime"])
     return {**found, "versions": versions}
 
 

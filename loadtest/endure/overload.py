@@ -283,9 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measurement.end_on_sigterm()
     found = measure(given.rounds, given.seconds, given.row_ms / 1000)
     text = table(found)
-    say(text)
-    if given.write:
-        document.put(given.write, "overload", text)
+    document.publish(text, given.write, "overload")
     middle = [_median([each for each in found if each.load == load]) for load in LOADS]
     return 1 if any(each.misses() for each in middle) else 0
 

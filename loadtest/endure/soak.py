@@ -174,9 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("expected at least 4 minutes: quarters are compared")
     measurement.end_on_sigterm()
     found = measure(given.minutes)
-    say(found.table())
-    if given.write:
-        document.put(given.write, "soak", found.table())
+    document.publish(found.table(), given.write, "soak")
     missed = found.misses()
     say(f"grew: {', '.join(missed)}" if missed else "nothing grew")
     return 1 if missed else 0

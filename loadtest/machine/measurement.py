@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import random
 import shutil
 import signal
 import sys
@@ -107,6 +108,11 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
 def say(line: str) -> None:
     """A line to the terminal, beside the tables on standard output."""
     print(line, file=sys.stderr, flush=True)
+
+
+def seed(given: int | None) -> int:
+    """The seed that was asked for, or one that is drawn: whoever prints it can ask for the same again."""
+    return given if given is not None else random.randrange(10_000)
 
 
 def positive(text: str) -> int:

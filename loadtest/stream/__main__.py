@@ -11,7 +11,6 @@ Whatever a command has started is ended when it is: workers, brokers, their data
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +44,7 @@ def opened(given: argparse.Namespace, scratch: Path) -> StreamLog:
 
 def chaos(given: argparse.Namespace) -> int:
     """Run, print the table, say what is wrong."""
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    seed = measurement.seed(given.seed)
     missed = selftest.misses()
     if missed:
         raise Failed("; ".join(missed))
@@ -72,9 +71,7 @@ def chaos(given: argparse.Namespace) -> int:
             if given.keep:
                 keep(scratch, given.keep)
     table = chaos_report.markdown(given.log if given.log != "kafka" else f"Kafka {given.kafka}", result)
-    print(table)
-    if given.write:
-        document.put(given.write, f"stream-chaos-{given.log}", table)
+    document.publish(table, given.write, f"stream-chaos-{given.log}")
     for line in (*result.verdict.words, *result.wrong):
         say(f"  {line}")
     say("exactly one of each" if result.holds else "not exactly one of each, or not as it has to be: above")
@@ -83,7 +80,7 @@ def chaos(given: argparse.Namespace) -> int:
 
 def recovered(given: argparse.Namespace) -> int:
     """Kill, print the table."""
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    seed = measurement.seed(given.seed)
     with measurement.scratch(CACHE, "recovery-") as scratch:
         model = bundle(scratch)
         broker = KafkaBroker(scratch / "kafka", given.kafka)
@@ -93,9 +90,7 @@ def recovered(given: argparse.Namespace) -> int:
             found = recovery.measure(broker.address, log, model, given.kills, seed, scratch)
         finally:
             log.close()
-    print(found.markdown())
-    if given.write:
-        document.put(given.write, "stream-recovery", found.markdown())
+    document.publish(found.markdown(), given.write, "stream-recovery")
     return 0 if found.met else 1
 
 
@@ -116,9 +111,7 @@ def compared(given: argparse.Namespace) -> int:
             broker.stop()
             if given.keep:
                 keep(scratch, given.keep)
-    print(found.markdown())
-    if given.write:
-        document.put(given.write, "stream-throughput", found.markdown())
+    document.publish(found.markdown(), given.write, "stream-throughput")
     missed = found.missed()
     say(f"missed: {', '.join(missed)}" if missed else "every goal is met")
     return 1 if missed else 0

@@ -8,7 +8,6 @@ https://kafka.apache.org/documentation/#brokerconfigs names the settings.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -21,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from loadtest.machine.measurement import Failed
-from loadtest.machine.programs import ROOT, ToolMissing, direct, find
+from loadtest.machine.programs import ROOT, ToolMissing, demand_java, direct, find
 
 VERSION: Final = "4.3.1"
 START_SECONDS: Final = 120.0
@@ -66,8 +65,7 @@ def jars(version: str = VERSION) -> Path:
     found = ROOT / ".cache" / f"kafka-{version}"
     if not found.is_dir():
         raise ToolMissing(f"the jars of Kafka {version} are not there", f"make .cache/kafka-{version}")
-    if shutil.which("java") is None:
-        raise ToolMissing("Kafka needs Java, and there is none on PATH", "install a Java of 17 or newer")
+    demand_java("Kafka")
     return found
 
 

@@ -15,7 +15,7 @@ from loadtest.batch import __main__ as comparison
 from loadtest.batch import answers, markdown
 from loadtest.batch.durations import BatchResult
 from loadtest.batch.programs import CONTENDERS, FIVEFOLD, BatchProgram
-from loadtest.machine import command, generated
+from loadtest.machine import command, generated, programs
 from loadtest.machine.command import Command
 from loadtest.machine.generated import FOREST, LINEAR
 from loadtest.machine.measurement import Differs, Failed
@@ -214,7 +214,7 @@ def test_every_program_that_is_compared_is_there() -> None:
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it() -> None:
-    with pytest.raises(comparison.ToolMissing, match="the environment of Nobody") as raised:
+    with pytest.raises(programs.ToolMissing, match="the environment of Nobody") as raised:
         comparison.demand([BatchProgram("nobody", "Nobody", "nobody_.py", environment="nobody")])
     assert raised.value.help == "make .cache/envs/nobody/.done"
 
