@@ -69,11 +69,11 @@ def score(arguments: argparse.Namespace) -> int | None:
         return USAGE
     order, settings, delivery = what
     result = score(order, settings, delivery, out=sys.stderr, metrics=arguments.metrics or "")
-    tell(result, arguments.json)
+    print_result(result, arguments.json)
     return None
 
 
-def tell(result: Result, json: bool) -> None:
+def print_result(result: Result, json: bool) -> None:
     """A finished run, for a person or a program."""
     report = result.report
     if json:

@@ -52,7 +52,8 @@ class Origins:
     """What one server says of origins. Looks at headers alone, and keeps nothing of a request."""
 
     def __init__(self, settings: ServingLimits, *, local: bool) -> None:
-        """`local` holds the server to its own names: right where its addresses are those of the settings."""
+        """`local` holds a server without a guard on loopback to its own names: right where it is asked at the addresses
+        of its settings, and at no others."""
         host, port = address(settings.http)
         self.local = local and not settings.guarded and is_loopback(host)
         """Whether names and sites are looked at."""

@@ -101,8 +101,8 @@ class Control:
         about = wire.ModelConfigResponse()
         # The JSON form has members that the wire's part of the configuration leaves out.
         view = model.view_of(call)
-        said = metadata.model_config(model, view, self._dataplane.settings.max_rows)
-        json_format.ParseDict(said, about.config, ignore_unknown_fields=True)
+        answer = metadata.model_config(model, view, self._dataplane.settings.max_rows)
+        json_format.ParseDict(answer, about.config, ignore_unknown_fields=True)
         # A client that spells records reads them under this, with the same rules as HTTP.
         about.config.parameters[metadata.CONTRACT].string_value = view.contract.to_bytes().decode()
         return about
@@ -115,14 +115,14 @@ class Control:
                 chosen = [models.find(request.name, version) for version in models.versions(request.name)]
         else:
             chosen = list(models)
-        said = {"model_stats": [metadata.model_statistics(model) for model in chosen]}
-        return json_format.ParseDict(said, wire.ModelStatisticsResponse())
+        answer = {"model_stats": [metadata.model_statistics(model) for model in chosen]}
+        return json_format.ParseDict(answer, wire.ModelStatisticsResponse())
 
     def _index(self, request: wire.RepositoryIndexRequest, _call: Call) -> Message:
         if request.ready and not self._dataplane.ready:
             return wire.RepositoryIndexResponse()
-        said = {"models": metadata.repository_index(self._dataplane)}
-        return json_format.ParseDict(said, wire.RepositoryIndexResponse())
+        answer = {"models": metadata.repository_index(self._dataplane)}
+        return json_format.ParseDict(answer, wire.RepositoryIndexResponse())
 
 
 def _fixed(_request: Any, _call: Call) -> Message:

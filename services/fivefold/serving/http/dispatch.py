@@ -1,4 +1,4 @@
-"""The ASGI callable at the front: inference by one dictionary look-up, everything else to FastAPI.
+"""The ASGI callable that comes first: inference by one dictionary look-up, everything else to FastAPI.
 
 No framework's request, no regular expression and no validation model is between the server and `inference` here. What
 a request means is left to `inference`; what is not in the dictionary (an unknown model, another method) to the rest.

@@ -95,21 +95,21 @@ def _config_tensor(field: Field) -> dict[str, Any]:
 
 def model_statistics(model: Model) -> dict[str, Any]:
     """Triton's statistics of a model in this process; durations in nanoseconds, batch statistics left empty."""
-    said = model.statistics
-    done = said.succeeded
+    counted = model.statistics
+    done = counted.succeeded
     return {
         "name": model.name,
         "version": model.version,
-        "last_inference": said.last,
-        "inference_count": said.rows,
+        "last_inference": counted.last,
+        "inference_count": counted.rows,
         "execution_count": done,
         "inference_stats": {
-            "success": {"count": done, "ns": said.success_ns},
-            "fail": {"count": said.failed, "ns": said.fail_ns},
-            "queue": {"count": done, "ns": said.queue_ns},
-            "compute_input": {"count": done, "ns": said.check_ns},
-            "compute_infer": {"count": done, "ns": said.score_ns},
-            "compute_output": {"count": done, "ns": said.encode_ns},
+            "success": {"count": done, "ns": counted.success_ns},
+            "fail": {"count": counted.failed, "ns": counted.fail_ns},
+            "queue": {"count": done, "ns": counted.queue_ns},
+            "compute_input": {"count": done, "ns": counted.check_ns},
+            "compute_infer": {"count": done, "ns": counted.score_ns},
+            "compute_output": {"count": done, "ns": counted.encode_ns},
             "cache_hit": {"count": 0, "ns": 0},
             "cache_miss": {"count": 0, "ns": 0},
         },
