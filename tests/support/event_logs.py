@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,15 +62,20 @@ class KafkaLogs:
         self.server = server
         self.prefix = f"t{next(self._count)}-{time.time_ns()}-"
 
-    def append(self, topic: str, events: Sequence[Outgoing]) -> None:
-        from confluent_kafka import Producer
+    def make(self, topic: str, options: Mapping[str, str] | None = None) -> None:
+        """Make a topic where there is none; `options` are settings of it."""
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
         admin = AdminClient({"bootstrap.servers": self.server})
         if self.prefix + topic not in admin.list_topics(timeout=10).topics:
-            made = admin.create_topics([NewTopic(self.prefix + topic, num_partitions=PARTITIONS)])
-            made[self.prefix + topic].result(10)
+            wanted = NewTopic(self.prefix + topic, num_partitions=PARTITIONS, config=dict(options or {}))
+            admin.create_topics([wanted])[self.prefix + topic].result(10)
+
+    def append(self, topic: str, events: Sequence[Outgoing]) -> None:
+        from confluent_kafka import Producer
+
+        self.make(topic)
         producer = Producer({"bootstrap.servers": self.server, "linger.ms": 0})
         for each in events:
             named = {} if each.partition is None else {"partition": each.partition}

@@ -33,6 +33,9 @@ def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Eve
             "isolation.level": "read_committed",
             "enable.partition.eof": "true",
             "auto.offset.reset": "earliest",
+            # At an end the broker waits for more, for half a second unless told otherwise: before it says that this is
+            # the end, and before the next partition is asked for.
+            "fetch.wait.max.ms": "10",
         }
     )
     try:

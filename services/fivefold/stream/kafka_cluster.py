@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -91,13 +92,28 @@ def _create(admin: AdminClient, topic: str, partitions: int) -> None:
 def event_of(message: Message, topic: str) -> Event:
     """A message as an event."""
     kind, stamp = message.timestamp()
-    found: Any = message.headers() or ()
+    lost, found = _headers_of(message)
     headers: Headers = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in found)
     partition, offset = message.partition(), message.offset()
     # It was read, not made.
     assert partition is not None
     assert offset is not None
-    return Event(topic, partition, offset, stamp if kind else -1, message.key(), message.value(), headers)
+    return Event(topic, partition, offset, stamp if kind else -1, message.key(), message.value(), headers, lost)
+
+
+def _headers_of(message: Message) -> tuple[bool, Any]:
+    """Whether the headers cannot be read, and what they are."""
+    try:
+        return False, _call_headers(message) or ()
+    except (SystemError, UnicodeError):
+        # Names are bytes to Kafka; the client makes text of them, and fails where one is no UTF-8. Who could not read
+        # an event would meet it again for ever.
+        return True, ()
+
+
+_call_headers = methodcaller("headers")
+"""The client then gives a list together with the error, with a hole in it. This way of calling looks at that; a plain
+call, once the interpreter has made it quick, does not: the error comes up elsewhere, or the hole ends the process."""
 
 
 def refusal(error: KafkaError, address: TopicAddress) -> FivefoldError:

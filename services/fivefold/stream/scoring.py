@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from fivefold.core.columns import Columns
-from fivefold.core.errors import FivefoldError, ProtocolError
+from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
 from fivefold.core.readers.binary_rows import BinaryRows
 from fivefold.core.readers.lines import Lines, ReadLines, merged
 from fivefold.core.runtime.rows import score_rows
@@ -83,8 +83,8 @@ class EventScorer:
         errors: dict[int, FivefoldError] = {}
         found: dict[int, FoundRecord] = {}
         for at, event in enumerate(events):
-            unknown = self._unknown_version(event)
-            each = event_formats.find(event, avro=self._avro is not None) if unknown is None else unknown
+            unfit = self._unfit(event)
+            each = event_formats.find(event, avro=self._avro is not None) if unfit is None else unfit
             if isinstance(each, FivefoldError):
                 errors[at] = each
             else:
@@ -134,7 +134,15 @@ class EventScorer:
         json = iter(map(self._encoder.encode, answers.take(~mask).to_records()))
         return [next(avro if each else json) for each in in_avro]
 
-    def _unknown_version(self, event: Event) -> FivefoldError | None:
+    def _unfit(self, event: Event) -> FivefoldError | None:
+        """Why an event is not for this model, whatever its value is."""
+        if event.headers_lost:
+            return ContractError(
+                "not_utf8",
+                "expected headers whose names are UTF-8; none of them is in this dead letter",
+                path="headers",
+                help="they are in the event where it came from",
+            )
         asked = header(event.headers, identity.VERSION)
         if asked is None or asked.decode("utf-8", "replace") in (self._version, self._view.name):
             return None
