@@ -33,7 +33,7 @@ def work(bundle: Bundle, logs: Logs, registry: Registry, most: int = 5000) -> Co
     client = SchemaRegistry(RegistrySettings(registry_url=registry.url))
     with Scorer.open(bundle) as scorer:
         both = AvroEvents(client), AvroResults(client, bundle.contract, "out")
-        events = EventScorer(scorer, to="out", dead_letter="dead", group="g", avro=both)
+        events = EventScorer(scorer, to="out", dead_letter="dead", group="g", avro=lambda _: both)
         worker = StreamWorker(
             log, events, StreamSettings(max_bad_fraction=1, max_batch=most), stopped=threading.Event().wait
         )

@@ -15,11 +15,9 @@ from fivefold.stream.registry_settings import RegistrySettings
 from fivefold.stream.settings import StreamSettings
 
 if TYPE_CHECKING:
-    from fivefold.core.contract.contract import Contract
     from fivefold.local.health_server import HealthServer
-    from fivefold.stream.avro_events import AvroEvents
-    from fivefold.stream.avro_results import AvroResults
     from fivefold.stream.metrics import StreamMetrics
+    from fivefold.stream.version_reader import Avro
     from fivefold.stream.worker import Counts, StreamWorker
 
 LINE_SECONDS = 1.0
@@ -72,9 +70,7 @@ def run(
         bundle = fetch(model, read(DeliverySettings), check=check)
         scorer = Scorer.open(bundle)
         stack.callback(scorer.close)
-        avro = _avro(registry, bundle.contract, to.topic) if registry.registry_url else None
-        if avro is not None and settings.result_format == "avro":
-            avro[1].prepare()
+        avro = _avro(registry, to.topic) if registry.registry_url else None
         events = EventScorer(
             scorer,
             to=to.topic,
@@ -84,6 +80,8 @@ def run(
             avro=avro,
             result_format=settings.result_format,
         )
+        if settings.result_format == "avro":
+            events.prepare()
         line = stack.enter_context(_progress(out))
         metrics = StreamMetrics(bundle)
         looked = 0.0
@@ -108,13 +106,13 @@ def run(
         return worker.run(once=once)
 
 
-def _avro(settings: RegistrySettings, contract: Contract, topic: str) -> tuple[AvroEvents, AvroResults]:
+def _avro(settings: RegistrySettings, topic: str) -> Avro:
     from fivefold.stream.avro_events import AvroEvents
     from fivefold.stream.avro_results import AvroResults, record_names
     from fivefold.stream.registry_client import SchemaRegistry
 
     registry = SchemaRegistry(settings)
-    return AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic)
+    return lambda contract: (AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic))
 
 
 def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:

@@ -70,7 +70,7 @@ def scorer_of(opened: Scorer, registry: Registry, form: str = "same", now: Any =
     client = SchemaRegistry(RegistrySettings(registry_url=registry.url))
     made = opened.bundle.contract
     both = AvroEvents(client, record_names(made), now=now), AvroResults(client, made, "out")
-    return EventScorer(opened, to="out", dead_letter="dead", group="g", avro=both, result_format=form)
+    return EventScorer(opened, to="out", dead_letter="dead", group="g", avro=lambda _: both, result_format=form)
 
 
 def row(a: float = 1, b: int | None = 2) -> bytes:
