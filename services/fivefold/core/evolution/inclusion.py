@@ -91,6 +91,25 @@ def example(field: Field) -> Any:
     return None if found is ABSENT and field.nullable else found
 
 
+def common(sender: Field, receiver: Field) -> Any:
+    """A legal element of the sender that the receiver keeps as it is, where one is found soon; else any of its own."""
+    mine = example(sender)
+    if sender == receiver:
+        return mine
+    candidates = (mine, example(receiver), *(sender.enum or ()))
+    return next((one for one in candidates if _legal(sender, one) and _legal(receiver, one)), mine)
+
+
+def _legal(field: Field, element: Any) -> bool:
+    if element is None or element is ABSENT:
+        return element is None and field.nullable
+    if isinstance(element, bool):
+        return field.kind == "bool"
+    if isinstance(element, str):
+        return field.kind == "bytes" or (field.kind == "string" and all(fits(element) for _, fits in _rules(field)))
+    return field.numeric and NumberSet(field).holds(element)
+
+
 def _meaning(sender: Field, receiver: Field) -> Iterator[Misfit]:
     for aspect in ("unit", "labels"):
         mine, other = getattr(sender, aspect), getattr(receiver, aspect)
