@@ -94,11 +94,12 @@ def changes(
     inputs that would be ignored. Without `examples` no readers are run.
     """
     out: list[ChangeFinding] = []
+    compared = _Compared()
     for direction in DIRECTIONS:
         kept = old.version in carried if direction == "backward" else new.version in carried_before
         found = list(_contract(old, new, direction))
         for side in ("inputs", "outputs"):
-            comparison = _SideComparison(side, direction, getattr(old, side), getattr(new, side), examples)
+            comparison = _SideComparison(side, direction, getattr(old, side), getattr(new, side), compared, examples)
             found += comparison.findings()
         out += (_adjusted(finding, strict, kept) for finding in found)
     return out
@@ -142,14 +143,33 @@ def _unversioned(contract: Contract) -> tuple[Any, ...]:
     return contract.name, contract.inputs, contract.outputs, contract.description or None
 
 
+class _Compared:
+    """What is known of pairs of fields: each is asked about for both directions."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], list[Misfit]] = {}
+
+    def __call__(self, sender: Field, receiver: Field) -> list[Misfit]:
+        pair = id(sender), id(receiver)  # of two contracts that are held meanwhile
+        if pair not in self._known:
+            self._known[pair] = misfits(sender, receiver)
+        return self._known[pair]
+
+
 class _SideComparison:
     """The inputs or the outputs of both versions in one direction."""
 
     def __init__(
-        self, side: Side, direction: Direction, old: Sequence[Field], new: Sequence[Field], examples: bool
+        self,
+        side: Side,
+        direction: Direction,
+        old: Sequence[Field],
+        new: Sequence[Field],
+        compared: _Compared,
+        examples: bool,
     ) -> None:
         self.side, self.direction, self.old, self.new = side, direction, old, new
-        self.noun = side[:-1]
+        self.noun, self.compared = side[:-1], compared
         self.from_old = (side == "inputs") == (direction == "backward")
         """Whether values go from the old version to the new one."""
         senders, receivers = (old, new) if self.from_old else (new, old)
@@ -247,7 +267,7 @@ class _SideComparison:
     def _values(
         self, sender: Field, receiver: Field, before: Field, after: Field, path: str
     ) -> Iterator[ChangeFinding | None]:
-        there, back = misfits(sender, receiver), misfits(receiver, sender)
+        there, back = self.compared(sender, receiver), self.compared(receiver, sender)
         rules = self._ruled(sender, receiver, there, back, narrowed=self.from_old)
         mirrored = self._ruled(receiver, sender, back, there, narrowed=not self.from_old)
         groups = {group for group, _, _ in rules}

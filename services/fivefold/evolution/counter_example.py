@@ -22,6 +22,10 @@ MOST_FIELDS = 64
 """Fields up to which an example is a whole record; of larger contracts it holds the fields that matter."""
 
 
+MOST_EXAMPLES = 64
+"""Examples that are made for one side of such a contract in one direction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A record of the sending contract, and what the receiving one makes of it."""
@@ -47,9 +51,13 @@ class Prober:
         self._whole = max(len(senders), len(receivers)) <= MOST_FIELDS
         self._senders, self._receivers = tuple(senders), tuple(receivers)
         self._pair: _Pair | None = None
+        self._made = 0
 
     def value(self, sender: Field, receiver: Field, witness: Any) -> Example | None:
         """A record with a value that the receiver refuses or changes, once names are mapped."""
+        self._made += 1
+        if not self._whole and self._made > MOST_EXAMPLES:
+            return None
         pair = self._about((sender,), (receiver,))
         return pair.asked(pair.base | {sender.name: witness}, receiver.name, sender.name, adapted=True)
 

@@ -152,13 +152,13 @@ def _is_base64(text: str) -> bool:
 def _numeric(sender: Field, receiver: Field) -> Iterator[Misfit]:
     mine, other = NumberSet(sender), NumberSet(receiver)
     if not mine.empty:
-        for aspect, refuses in (
-            ("dtype", other.changes),
-            ("minimum", other.is_below),
-            ("maximum", other.is_above),
-            ("enum", other.is_no_member),
+        for aspect, asked, refuses in (
+            ("dtype", sender.dtype != receiver.dtype, other.changes),
+            ("minimum", receiver.minimum is not None, other.is_below),
+            ("maximum", receiver.maximum is not None, other.is_above),
+            ("enum", receiver.enum is not None, other.is_no_member),
         ):
-            if refuses is None:
+            if not asked:
                 continue
             found = mine.find(aspect, refuses, other)
             if found is not None:

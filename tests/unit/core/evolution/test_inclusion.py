@@ -77,9 +77,10 @@ def test_an_example_is_legal(pair) -> None:
     field = pair[0]
     found = legal_example(field)
 
-    for size in reversed(field.shape):
-        found = [found] * size
-    assert found is ABSENT or field.size > 9 or read(field, found) is not ABSENT
+    if found is not ABSENT:
+        for size in reversed(field.shape):
+            found = [found] * size
+        assert read(field, found) is not ABSENT
 
 
 BIG = 2**53
