@@ -1,8 +1,19 @@
-"""Measured text in a document, between markers: what was there before gives way, all else stays."""
+"""Where a measurement's figures go: standard output, a document between markers, and a file that keeps them all.
+
+What stood between the markers before gives way, all else stays.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any, Final
+
+from loadtest.machine.measurement import say
+from loadtest.machine.programs import ROOT
+
+KEPT: Final = ROOT / ".cache" / "bench"
 
 
 def markers(name: str) -> tuple[str, str]:
@@ -18,3 +29,18 @@ def put(document: Path, name: str, text: str) -> None:
     if not found or not closed:
         raise ValueError(f"{document} has no {begin} … {end}")
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def publish(text: str, document: Path | None, name: str) -> None:
+    """Print a table, and put it into the document where there is one; raises `ValueError` as `put` does."""
+    print(text, flush=True)
+    if document:
+        put(document, name, text)
+
+
+def keep(figures: Any, prefix: str = "") -> None:
+    """Write every figure, as JSON, into a file of its own, and say which."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = KEPT / f"{prefix}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    kept.write_text(json.dumps(figures, indent=2) + "\n")
+    say(f"every figure: {kept.relative_to(ROOT)}")

@@ -44,7 +44,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Ask:
+class HotpathRequest:
     """One request. Over HTTP `target` is a path; over gRPC it is empty and `body` is the message."""
 
     name: str
@@ -54,7 +54,7 @@ class Ask:
     good: bool = True
 
 
-def asks(directory: Path) -> list[Ask]:
+def asks(directory: Path) -> list[HotpathRequest]:
     """The requests: each transport, one row and many, one field and thirty, valid and not."""
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.serving.grpc.proto import inference_pb2 as wire
@@ -81,13 +81,13 @@ def asks(directory: Path) -> list[Ask]:
 
         return np.asarray(values, "<f4").tobytes()
 
-    def binary(name: str, values: list[Any]) -> Ask:
+    def binary(name: str, values: list[Any]) -> HotpathRequest:
         block = raw(values)
         size = {"binary_data_size": len(block)}
         described = {"name": "X", "shape": [len(values), 30], "datatype": "FP32", "parameters": size}
         head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
         headers = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(len(head))))
-        return Ask(name, v2, headers, head + block)
+        return HotpathRequest(name, v2, headers, head + block)
 
     def message(values: list[Any], shape: list[int]) -> bytes:
         request = wire.ModelInferRequest(model_name=ONE_FIELD, raw_input_contents=[raw(values)])
@@ -96,18 +96,22 @@ def asks(directory: Path) -> list[Ask]:
 
     apart = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in named.items()]
     return [
-        Ask("V1", v1, json_type, records(rows[:1])),
-        Ask("V1, thirty fields", f"/v1/models/{THIRTY_FIELDS}:predict", json_type, _json({"instances": [named]})),
-        Ask("V1, refused", v1, json_type, records(wrong), good=False),
-        Ask("V2 JSON", v2, json_type, tensors(rows[:1])),
-        Ask("V2 JSON, thirty fields", f"/v2/models/{THIRTY_FIELDS}/infer", json_type, _json({"inputs": apart})),
-        Ask("V2 JSON, 64 rows", v2, json_type, tensors(rows)),
-        Ask("V2 JSON, refused", v2, json_type, tensors(wrong), good=False),
+        HotpathRequest("V1", v1, json_type, records(rows[:1])),
+        HotpathRequest(
+            "V1, thirty fields", f"/v1/models/{THIRTY_FIELDS}:predict", json_type, _json({"instances": [named]})
+        ),
+        HotpathRequest("V1, refused", v1, json_type, records(wrong), good=False),
+        HotpathRequest("V2 JSON", v2, json_type, tensors(rows[:1])),
+        HotpathRequest(
+            "V2 JSON, thirty fields", f"/v2/models/{THIRTY_FIELDS}/infer", json_type, _json({"inputs": apart})
+        ),
+        HotpathRequest("V2 JSON, 64 rows", v2, json_type, tensors(rows)),
+        HotpathRequest("V2 JSON, refused", v2, json_type, tensors(wrong), good=False),
         binary("V2 binary", rows[:1]),
         binary("V2 binary, 64 rows", rows),
-        Ask("gRPC", "", (), message(rows[:1], [1, 30])),
-        Ask("gRPC, 64 rows", "", (), message(rows, [ROWS, 30])),
-        Ask("gRPC, refused", "", (), message(rows[:1], [1, 29]), good=False),
+        HotpathRequest("gRPC", "", (), message(rows[:1], [1, 30])),
+        HotpathRequest("gRPC, 64 rows", "", (), message(rows, [ROWS, 30])),
+        HotpathRequest("gRPC, refused", "", (), message(rows[:1], [1, 29]), good=False),
     ]
 
 
@@ -200,7 +204,9 @@ def open_serving(directory: Path, **settings: Any) -> Any:
     return Dataplane(models, chosen, telemetry.Telemetry("online", log_sample=chosen.log_sample))
 
 
-def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, Callable[[], Awaitable[bool]]]:
+def callables(
+    serving: Any, given: Sequence[HotpathRequest], slowdown: float
+) -> dict[str, Callable[[], Awaitable[bool]]]:
     """Name -> a coroutine function that asks once and tells whether the answer was a good one."""
     from fivefold.serving.grpc.servicer import Servicer
     from fivefold.serving.http import app
@@ -208,7 +214,7 @@ def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, 
     servicer = Servicer(serving)
     plain: Any = app(serving, serving.settings)
 
-    def http(ask: Ask) -> Callable[[], Awaitable[bool]]:
+    def http(ask: HotpathRequest) -> Callable[[], Awaitable[bool]]:
         application = Slowdown(slowdown).app(plain) if slowdown else plain
         headers = [(name.encode(), value.encode()) for name, value in ask.headers]
         headers += [(b"host", b"localhost"), (b"content-length", b"%d" % len(ask.body))]
@@ -242,7 +248,7 @@ def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, 
 
         return once
 
-    def grpc(ask: Ask) -> Callable[[], Awaitable[bool]]:
+    def grpc(ask: HotpathRequest) -> Callable[[], Awaitable[bool]]:
         injected = Slowdown(slowdown)
         context: Any = Context()
 
@@ -263,7 +269,7 @@ def callables(serving: Any, given: Sequence[Ask], slowdown: float) -> dict[str, 
     return {ask.name: http(ask) if ask.target else grpc(ask) for ask in given}
 
 
-class Marks:
+class CallgrindMarks:
     """Callgrind's client requests, made without a compiler: valgrind acts on a sequence of no-ops that it knows.
 
     The sequence is the one that valgrind.h documents for x86-64; `active` is false on other processors and when the
@@ -316,7 +322,7 @@ def count(directory: Path, batches: int, requests: int, slowdown: float) -> None
 
     Everything runs on this thread, whatever valgrind makes of the time it takes.
     """
-    marks = Marks()
+    marks = CallgrindMarks()
     serving = open_serving(directory, inline_seconds=3600.0, inline_bytes=1 << 30, log_sample=0.0)
     given = asks(directory)
     calls = callables(serving, given, slowdown)

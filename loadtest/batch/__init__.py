@@ -1,7 +1,7 @@
 """Batch scoring measured: `python -m loadtest.batch`, and below it `kill`, `backfill` and `faults`.
 
-data           rows and models that are the same on every machine
-command        one command while it runs: its time, its processes, its memory
+Rows, models and one command while it runs are in `loadtest.machine`, as streams need them too.
+
 outputs        an output directory as any reader finds it: digests, ledger, quarantine, report
 programs       who is compared, and the least ratios that are wanted
 answers        what they answer, told apart by the rows' own numbers

@@ -14,12 +14,9 @@ Exit status: 0 every goal met, 1 one was missed, 2 it could not be measured, 130
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -27,14 +24,14 @@ from typing import Any, Final
 
 from fivefold.local import processes
 from loadtest import document
-from loadtest.batch import answers, command, data, markdown
-from loadtest.batch.answers import Differs
-from loadtest.batch.command import Failed, Ran, positive, say
-from loadtest.batch.data import CACHE, MODELS, Model
-from loadtest.batch.durations import Result
-from loadtest.batch.programs import CONTENDERS, FIVEFOLD, Contender
-from loadtest.machine import hardware
-from loadtest.machine.programs import PEERS, ROOT, ToolMissing
+from loadtest.batch import answers, markdown
+from loadtest.batch.durations import BatchResult
+from loadtest.batch.programs import CONTENDERS, FIVEFOLD, BatchProgram
+from loadtest.machine import command, generated, hardware, measurement
+from loadtest.machine.command import Ran
+from loadtest.machine.generated import CACHE, MODELS, MeasuredModel
+from loadtest.machine.measurement import Failed, positive, say
+from loadtest.machine.programs import PEERS, demand_environment, demand_java, library_version
 from loadtest.peers import scoring
 from loadtest.peers.batch import tables
 
@@ -46,40 +43,38 @@ NOTHING: Final = 1_000
 PART: Final = 0.1
 """Of the files, for the memory of a smaller input."""
 
-KEPT: Final = ROOT / ".cache" / "bench"
-
 
 class Bench:
     """The places of one comparison: inputs and bundles that are kept, outputs that are not."""
 
-    def __init__(self, chosen: Sequence[Contender], rows: int, workers: int, cache: Path, scratch: Path) -> None:
+    def __init__(self, chosen: Sequence[BatchProgram], rows: int, workers: int, cache: Path, scratch: Path) -> None:
         self.chosen, self.workers, self._scratch = chosen, workers, scratch
         say("making rows and models, where they are not there yet")
-        whole = data.rows(cache, rows)
+        whole = generated.rows(cache, rows)
         # As many files as make everybody start all workers.
-        self.nothing = data.rows(cache, NOTHING, files=8)
-        self.inputs = {model.name: data.part(whole, model.share) for model in MODELS}
-        self.bundles = {model.name: data.bundle(model, cache / "bundles") for model in MODELS}
-        self.rows = {name: data.count(path) for name, path in self.inputs.items()}
+        self.nothing = generated.rows(cache, NOTHING, files=8)
+        self.inputs = {model.name: generated.part(whole, model.share) for model in MODELS}
+        self.bundles = {model.name: generated.bundle(model, cache / "bundles") for model in MODELS}
+        self.rows = {name: generated.count(path) for name, path in self.inputs.items()}
         self._truth: dict[str, Any] = {}
 
-    def measure(self, rounds: int) -> Result:
+    def measure(self, rounds: int) -> BatchResult:
         """All rounds, then Fivefold alone with a part of the input."""
-        result = Result(self.chosen, MODELS, rounds, self.workers, self.rows, profile(self.chosen))
+        result = BatchResult(self.chosen, MODELS, rounds, self.workers, self.rows, profile(self.chosen))
         for index in range(rounds):
             for model in MODELS:
-                data.warm(self.inputs[model.name])
+                generated.warm(self.inputs[model.name])
                 first = index * max(1, len(self.chosen) // rounds) % len(self.chosen)
                 for who in (*self.chosen[first:], *self.chosen[:first]):
                     self._turn(result, who, model, index)
         for model in MODELS:
-            part = data.part(self.inputs[model.name], PART)
-            count = data.count(part)
+            part = generated.part(self.inputs[model.name], PART)
+            count = generated.count(part)
             ran = self.run(FIVEFOLD, model, part, count)
             result.small[model.name] = count, ran.peak
         return result
 
-    def _turn(self, result: Result, who: Contender, model: Model, index: int) -> None:
+    def _turn(self, result: BatchResult, who: BatchProgram, model: MeasuredModel, index: int) -> None:
         start = self.run(who, model, self.nothing, NOTHING)
         result.add_empty(who, model, start.seconds)
         ran = self.run(who, model, self.inputs[model.name], self.rows[model.name], compared=index == 0)
@@ -89,7 +84,7 @@ class Bench:
             f"{start.seconds:.1f} s; {ran.peak / 1e6:.0f} MB"
         )
 
-    def run(self, who: Contender, model: Model, rows: Path, count: int, *, compared: bool = False) -> Ran:
+    def run(self, who: BatchProgram, model: MeasuredModel, rows: Path, count: int, *, compared: bool = False) -> Ran:
         """One command; raises `Failed` where it fails or leaves rows out, `Differs` where its answers are others."""
         output = self._scratch / "answers"
         shutil.rmtree(output, ignore_errors=True)
@@ -106,12 +101,12 @@ class Bench:
         if compared:
             found = answers.read(output, count)
             answers.compare(who.title, found, self._truth.setdefault(model.name, found))
-        elif (written := data.count(output)) != count:
+        elif (written := generated.count(output)) != count:
             raise Failed(f"{who.title} wrote {written:,} rows of {count:,}:\n{ran.said}")
         return ran
 
 
-def environment(who: Contender, bundle: Path, rows: Path, output: Path, workers: int) -> dict[str, str]:
+def environment(who: BatchProgram, bundle: Path, rows: Path, output: Path, workers: int) -> dict[str, str]:
     """What a program is told beside its arguments; Fivefold is told nothing."""
     if not who.program:
         return {}
@@ -132,28 +127,24 @@ def environment(who: Contender, bundle: Path, rows: Path, output: Path, workers:
     }
 
 
-def demand(chosen: Sequence[Contender]) -> None:
+def demand(chosen: Sequence[BatchProgram]) -> None:
     """Everything that has to be installed, before anything is made."""
     for who in chosen:
-        if not who.python.is_file():
-            raise ToolMissing(f"the environment of {who.title} is missing", f"make .cache/envs/{who.environment}/.done")
-    if any(who.name == "pyspark" for who in chosen) and shutil.which("java") is None:
-        raise ToolMissing("PySpark needs Java, and there is none on PATH", "install a Java of 17 or newer")
+        demand_environment(who.title, who.python, who.environment)
+    if any(who.name == "pyspark" for who in chosen):
+        demand_java("PySpark")
 
 
-def profile(chosen: Sequence[Contender]) -> dict[str, Any]:
+def profile(chosen: Sequence[BatchProgram]) -> dict[str, Any]:
     """The machine and everybody's versions; raises `Differs` where the model runtimes are not the same."""
     found = hardware.profile()
     versions = found["versions"] | {"pyarrow": metadata.version("pyarrow")}
     for who in chosen:
-        line = f"from importlib.metadata import version; print(version({who.library!r}), version('onnxruntime'))"
-        said = subprocess.run([who.python, "-c", line], capture_output=True, text=True, check=True).stdout.split()
-        versions[who.library] = said[0]
-        if said[1] != versions["onnxruntime"]:
-            raise Differs(f"{who.name} has ONNX Runtime {said[1]}, Fivefold {versions['onnxruntime']}: lock them alike")
+        versions[who.library] = library_version(who.name, who.python, who.library, versions["onnxruntime"])
     return {**found, "versions": versions}
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep."""
     parser = _parser()
@@ -163,26 +154,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in CONTENDERS if not given.only or each is FIVEFOLD or each.name in given.only]
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     rounds = 1 if given.quick else given.rounds
-    command.ready()
-    try:
-        with command.scratch(CACHE, "out-") as scratch:
-            demand(chosen)
-            result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except ToolMissing as error:
-        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
-        return 2
-    except (Differs, Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measurement.ready()
+    with measurement.scratch(CACHE, "out-") as scratch:
+        demand(chosen)
+        result = Bench(chosen, rows, given.workers, CACHE, scratch).measure(rounds)
     print(markdown.markdown(result))
     say(markdown.verdicts(result))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    kept = KEPT / f"batch-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    kept.write_text(json.dumps(result.json(), indent=2) + "\n")
-    say(f"every figure: {kept.relative_to(ROOT)}")
+    document.keep(result.json(), prefix="batch-")
     if given.write:
         document.put(given.write, "batch", markdown.markdown(result))
     return 0 if all(each.met for each in result.judged()) else 1

@@ -7,13 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadtest.machine.measurement import Differs
 from loadtest.peers.batch.tables import ANSWER, KEY
 
 TOLERANCE: Final = 1e-5
-
-
-class Differs(Exception):
-    """Two programs that give other answers to the same rows: they cannot be compared."""
 
 
 def read(directory: Path, rows: int) -> Any:

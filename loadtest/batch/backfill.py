@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Final
 
 from loadtest import document
-from loadtest.batch import command, data, outputs
-from loadtest.batch.command import Command, Failed, positive, say
-from loadtest.batch.data import CACHE
+from loadtest.batch import outputs
 from loadtest.batch.kill import BAD_EVERY
+from loadtest.machine import command, generated, measurement
+from loadtest.machine.command import Command
+from loadtest.machine.generated import CACHE
+from loadtest.machine.measurement import Failed, positive, say
 
 FIRST: Final = dt.date(2026, 1, 1)
 PARALLEL: Final = 2
@@ -35,7 +37,7 @@ _TOLD: Final = re.compile(r"^(\d{4}-\d\d-\d\d) +(\w+) +([\d,]+) +([\d,]+) +([\d,
 
 
 @dataclass(frozen=True)
-class Finding:
+class BackfillFinding:
     """One backfill. `published` is how many days were there at each kill; `told` the last table's days that it calls
     published with the right numbers; `wrong` those whose ledger does not hold; `again` files written after they were
     published."""
@@ -82,8 +84,8 @@ class Backfilling:
     def __init__(self, names: Sequence[str], rows: int, scratch: Path) -> None:
         self.names, self._scratch = names, scratch
         self._output = scratch / "scores"
-        self._bundle = data.bundle(data.LINEAR, CACHE / "bundles")
-        made = data.rows(CACHE, rows, files=1, bad_every=BAD_EVERY)
+        self._bundle = generated.bundle(generated.LINEAR, CACHE / "bundles")
+        made = generated.rows(CACHE, rows, files=1, bad_every=BAD_EVERY)
         for name in names:
             day = scratch / "rows" / f"ds={name}"
             day.mkdir(parents=True)
@@ -127,7 +129,7 @@ def told(text: str, names: Sequence[str], rows: int) -> int:
     return sum(last.get(name) == right for name in names)
 
 
-def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Finding:
+def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> BackfillFinding:
     """The whole measurement; says what it does."""
     names = [(FIRST + dt.timedelta(days=index)).isoformat() for index in range(days)]
     work = Backfilling(names, rows, scratch)
@@ -153,7 +155,7 @@ def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Findi
         say(f"  killed, {published[-1]} days are published")
     ran = work.start().wait()
     look()
-    return Finding(
+    return BackfillFinding(
         days=days,
         rows=rows,
         seed=seed,
@@ -166,6 +168,7 @@ def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Findi
     )
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say what was not as it was wanted."""
     parser = _parser()
@@ -176,20 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     count = given.kills or (1 if given.quick else 2)
     if count >= days:
         parser.error(f"--kills: expected fewer than there are days, got {count} of {days}")
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
-    command.ready()
-    try:
-        with command.scratch(CACHE, "backfill-") as scratch:
-            found = measure(days, given.rows, count, seed, scratch)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except Failed as error:
-        print(f"error: {error}\nhelp: the kills were those of --seed {seed}", file=sys.stderr)
-        return 2
-    print(found.table())
-    if given.write:
-        document.put(given.write, "batch-backfill", found.table())
+    seed = measurement.seed(given.seed)
+    measurement.ready()
+    with measurement.hint(f"the kills were those of --seed {seed}"), measurement.scratch(CACHE, "backfill-") as scratch:
+        found = measure(days, given.rows, count, seed, scratch)
+    document.publish(found.table(), given.write, "batch-backfill")
     for each in found.misses():
         say(f"missed: {each}")
     return 1 if found.misses() else 0

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadtest.batch.data import Model
-from loadtest.batch.programs import FIVEFOLD, Contender
+from loadtest.batch.programs import FIVEFOLD, BatchProgram
 from loadtest.bench.rates import Ratio
+from loadtest.machine.generated import MeasuredModel
 
 MOST_BYTES: Final = 600_000_000
 """The most memory that a worker may have."""
@@ -29,7 +29,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedGoal:
     """Something that was wanted: in words, how it came out, whether that is met."""
 
     what: str
@@ -39,11 +39,11 @@ class Judged:
 
 
 @dataclass
-class Result:
+class BatchResult:
     """One run of the comparison; `rows` are by the model's name."""
 
-    who: Sequence[Contender]
-    models: Sequence[Model]
+    who: Sequence[BatchProgram]
+    models: Sequence[MeasuredModel]
     rounds: int
     workers: int
     rows: dict[str, int]
@@ -54,37 +54,37 @@ class Result:
     small: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of Fivefold alone, by model: the rows of a smaller input, and a worker's peak memory in bytes with it."""
 
-    def add(self, who: Contender, model: Model, seconds: float, peak: int) -> None:
+    def add(self, who: BatchProgram, model: MeasuredModel, seconds: float, peak: int) -> None:
         """One command over the whole input, and the peak memory of its largest worker in bytes."""
         key = who.name, model.name
         self.seconds.setdefault(key, []).append(seconds)
         self.peaks[key] = max(peak, self.peaks.get(key, 0))
 
-    def add_empty(self, who: Contender, model: Model, seconds: float) -> None:
+    def add_empty(self, who: BatchProgram, model: MeasuredModel, seconds: float) -> None:
         """One command over next to nothing."""
         self.empty.setdefault((who.name, model.name), []).append(seconds)
 
-    def start(self, who: Contender, model: Model) -> float:
+    def start(self, who: BatchProgram, model: MeasuredModel) -> float:
         """Seconds that the program takes to start and to end: the median."""
         return statistics.median(self.empty[who.name, model.name])
 
-    def rates(self, who: Contender, model: Model, *, started: bool) -> list[float]:
+    def rates(self, who: BatchProgram, model: MeasuredModel, *, started: bool) -> list[float]:
         """Rows a second, round by round; `started`: without start-up."""
         least = self.start(who, model) if started else 0.0
         # Below a trial's noise the start-up may be the whole of it.
         return [self.rows[model.name] / max(took - least, 0.01) for took in self.seconds[who.name, model.name]]
 
-    def rate(self, who: Contender, model: Model, *, started: bool) -> float:
+    def rate(self, who: BatchProgram, model: MeasuredModel, *, started: bool) -> float:
         """Rows a second, the median over the rounds."""
         return statistics.median(self.rates(who, model, started=started))
 
-    def ratio(self, who: Contender, model: Model, *, started: bool) -> Ratio:
+    def ratio(self, who: BatchProgram, model: MeasuredModel, *, started: bool) -> Ratio:
         """Fivefold over the other, round by round."""
         ours, theirs = (self.rates(each, model, started=started) for each in (FIVEFOLD, who))
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
-    def tells(self, who: Contender, model: Model) -> bool:
+    def tells(self, who: BatchProgram, model: MeasuredModel) -> bool:
         """Whether there were rows enough to tell a program's rate from its start-up."""
         return min(self.seconds[who.name, model.name]) >= SHORTEST * self.start(who, model)
 
@@ -92,12 +92,12 @@ class Result:
         """Who was done too soon for that."""
         return [f"{who.title}, {model.name}" for model in self.models for who in self.who if not self.tells(who, model)]
 
-    def growth(self, model: Model) -> float | None:
+    def growth(self, model: MeasuredModel) -> float | None:
         """A worker's peak memory with the whole input over that with the smaller one."""
         small = self.small.get(model.name)
         return self.peaks[FIVEFOLD.name, model.name] / small[1] if small and small[1] else None
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[JudgedGoal]:
         """Every goal that this run can judge; ratios are those without start-up."""
         out = []
         for model in self.models:
@@ -106,15 +106,15 @@ class Result:
                 if goal is not None and self.tells(FIVEFOLD, model) and self.tells(who, model):
                     ratio = self.ratio(who, model, started=True).median
                     out.append(
-                        Judged(f"{model.name} ÷ {who.name}", f"{ratio:.2f}", f"at least {goal:g}", ratio >= goal)
+                        JudgedGoal(f"{model.name} ÷ {who.name}", f"{ratio:.2f}", f"at least {goal:g}", ratio >= goal)
                     )
             peak = self.peaks[FIVEFOLD.name, model.name]
             found, wanted = f"{peak / 1e6:.0f} MB", f"at most {MOST_BYTES / 1e6:.0f} MB"
-            out.append(Judged(f"{model.name}, memory of a worker", found, wanted, 0 < peak <= MOST_BYTES))
+            out.append(JudgedGoal(f"{model.name}, memory of a worker", found, wanted, 0 < peak <= MOST_BYTES))
             growth = self.growth(model)
             if growth is not None:
                 what = f"{model.name}, memory with the whole input ÷ with a part"
-                out.append(Judged(what, f"{growth:.2f}", f"at most {FLAT:g}", growth <= FLAT))
+                out.append(JudgedGoal(what, f"{growth:.2f}", f"at most {FLAT:g}", growth <= FLAT))
         return out
 
     def json(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Fault:
+class RowFault:
     """One fault: `rows` rows from `row` (from 0) of a file on. `line` (from 1) and `offset` (bytes behind the
     compression) are those of the record's beginning, None in Parquet; `field` is empty where it is nobody's."""
 
@@ -75,9 +75,9 @@ class Kind:
     field: str
     apply: Callable[..., Any]
 
-    def fault(self, file: str, row: int, **more: int) -> Fault:
+    def fault(self, file: str, row: int, **more: int) -> RowFault:
         """Its fault in a row of a file."""
-        return Fault(self.name, file, row, self.code, self.field, **more)
+        return RowFault(self.name, file, row, self.code, self.field, **more)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FaultyFiles:
     format: str
     directory: Path
     rows: int
-    injected: Sequence[Fault]
+    injected: Sequence[RowFault]
     answers: Mapping[int, float]
 
     @property

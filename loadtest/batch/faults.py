@@ -25,12 +25,14 @@ from typing import Final
 
 from fivefold.local import processes
 from loadtest import document
-from loadtest.batch import command, finding, injected, outputs
-from loadtest.batch.command import Command, Failed, Ran, positive, say
-from loadtest.batch.data import CACHE
+from loadtest.batch import finding, injected, outputs
 from loadtest.batch.fault_kinds import KEY, SHARE, FaultyFiles
 from loadtest.batch.finding import Comparison
 from loadtest.batch.markdown import table
+from loadtest.machine import command, measurement
+from loadtest.machine.command import Command, Ran
+from loadtest.machine.generated import CACHE
+from loadtest.machine.measurement import Failed, positive, say
 
 FORMATS: Final = {"jsonl": "JSON lines", "csv": "CSV", "parquet": "Parquet"}
 ROWS: Final = 600_000
@@ -50,7 +52,7 @@ LARGE_DISK: Final = 1 << 30
 
 
 @dataclass(frozen=True)
-class Finding:
+class FormatFinding:
     """One format: the comparison, and what went wrong with the limit and with the disk, empty where nothing did.
 
     `kept` is how many fragments the stopped run had finished; `disk` is None where it could not be tried.
@@ -171,7 +173,7 @@ def small_disk(directory: Path, size: int) -> Iterator[Callable[[int], object] |
             subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def measure(formats: Sequence[str], rows: int, seed: int, workers: int, scratch: Path) -> list[Finding]:
+def measure(formats: Sequence[str], rows: int, seed: int, workers: int, scratch: Path) -> list[FormatFinding]:
     """Every format; says what it does."""
     bundle = injected.bundle(scratch)
     found = []
@@ -182,13 +184,13 @@ def measure(formats: Sequence[str], rows: int, seed: int, workers: int, scratch:
         say(f"  found {compared.matched:,} of {compared.injected:,}, made up {len(compared.made_up):,}")
         limit, kept = trial.limited()
         disk = trial.on_a_full_disk()
-        found.append(Finding(compared, limit, kept, disk))
+        found.append(FormatFinding(compared, limit, kept, disk))
         for each in found[-1].misses():
             say(f"  {each}")
     return found
 
 
-def report(found: Sequence[Finding]) -> str:
+def report(found: Sequence[FormatFinding]) -> str:
     """As Markdown: the sums by format, then every kind."""
     head = ["", *(FORMATS[each.compared.format] for each in found)]
     rows = [
@@ -222,6 +224,7 @@ def _outcome(wrong: Sequence[str]) -> str:
     return "yes" if not wrong else f"no ({len(wrong)})"
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and say what was not as it was wanted."""
     parser = _parser()
@@ -231,20 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     if rows % UNIT:
         parser.error(f"--rows: expected a multiple of {UNIT:,}, so that every kind is there equally")
-    command.ready()
-    try:
-        with command.scratch(CACHE, "faults-") as scratch:
-            found = measure(given.formats, rows, given.seed, given.workers, scratch)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except Failed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measurement.ready()
+    with measurement.scratch(CACHE, "faults-") as scratch:
+        found = measure(given.formats, rows, given.seed, given.workers, scratch)
     text = report(found)
-    print(text)
-    if given.write:
-        document.put(given.write, "batch-faults", text)
+    document.publish(text, given.write, "batch-faults")
     missed = [each for one in found for each in one.misses()]
     say(f"missed: {len(missed)} things, above" if missed else "everything as it was wanted")
     return 1 if missed else 0

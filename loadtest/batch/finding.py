@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest.batch import outputs
-from loadtest.batch.fault_kinds import KEY, Fault, FaultyFiles
+from loadtest.batch.fault_kinds import KEY, FaultyFiles, RowFault
 
 _FIELD: Final = re.compile(r"inputs\.([^\[\]]+)")
 
 Key = tuple[Any, ...]
 
 
-def _fault_key(each: Fault) -> Key:
+def _fault_key(each: RowFault) -> Key:
     return each.file, each.row, each.rows, each.code, each.field, each.line, each.offset
 
 

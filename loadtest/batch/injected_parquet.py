@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.batch.fault_kinds import KEY, NAMES, SHARE, Fault, FaultyFiles, Kind, Row
+from loadtest.batch.fault_kinds import KEY, NAMES, SHARE, FaultyFiles, Kind, Row, RowFault
 
 GROUP: Final = 500
 """Rows of a good row group."""
@@ -54,7 +54,7 @@ def write(directory: Path, rows: Sequence[Row], rng: random.Random) -> FaultyFil
     each = len(rows) // SHARE // len(KINDS)
     size = int(len(rows) * CHECKED)
     left = list(rows)
-    injected: list[Fault] = []
+    injected: list[RowFault] = []
     answers: dict[int, float] = {}
 
     def some(count: int) -> list[Row]:
@@ -78,7 +78,7 @@ def write(directory: Path, rows: Sequence[Row], rng: random.Random) -> FaultyFil
     return FaultyFiles("parquet", directory, len(rows), injected, answers)
 
 
-def _torn(path: Path, rows: Sequence[Row], bad: int, injected: list[Fault], answers: dict[int, float]) -> None:
+def _torn(path: Path, rows: Sequence[Row], bad: int, injected: list[RowFault], answers: dict[int, float]) -> None:
     """Row groups between good ones that are damaged in their pages: in a header, or in what a checksum covers."""
     sizes = [TORN_ROWS] * (bad // TORN_ROWS) + [bad % TORN_ROWS] * bool(bad % TORN_ROWS)
     good, more = divmod(len(rows) - bad, len(sizes) + 1)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.batch.fault_kinds import KEY, NAMES, Fault, FaultyFiles, Kind, Row, deal, plain
+from loadtest.batch.fault_kinds import KEY, NAMES, FaultyFiles, Kind, Row, RowFault, deal, plain
 
 BOM: Final = b"\xef\xbb\xbf"
 HEADER: Final = (KEY, *NAMES)
@@ -32,7 +32,7 @@ def _write(
     good: Line,
     head: bytes,
 ) -> FaultyFiles:
-    injected: list[Fault] = []
+    injected: list[RowFault] = []
     answers: dict[int, float] = {}
     broken = deal(len(rows), kinds, rng)
     third = len(rows) // 3

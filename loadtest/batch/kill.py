@@ -13,7 +13,6 @@ Exit status: 0 everything as it was wanted, 1 something was not, 2 it could not 
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
 import sys
 import time
@@ -25,10 +24,12 @@ from typing import Final
 
 from fivefold.local import processes
 from loadtest import document
-from loadtest.batch import command, data, kill_plan, outputs
-from loadtest.batch.command import Command, Failed, positive, say
-from loadtest.batch.data import CACHE
-from loadtest.batch.kill_plan import DRIVER, Finding, Kill, Watch
+from loadtest.batch import kill_plan, outputs
+from loadtest.batch.kill_plan import DRIVER, Kill, KillFinding, Watch
+from loadtest.machine import command, generated, measurement
+from loadtest.machine.command import Command
+from loadtest.machine.generated import CACHE
+from loadtest.machine.measurement import Failed, positive, say
 
 ROWS: Final = 10_000_000
 QUICK_ROWS: Final = 400_000
@@ -125,12 +126,12 @@ class Killing:
         return wrong
 
 
-def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scratch: Path) -> Finding:
+def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scratch: Path) -> KillFinding:
     """The whole measurement; says what it does."""
     say("making rows and the model, where they are not there yet")
-    inputs = data.rows(CACHE, rows, files=fragments, bad_every=BAD_EVERY)
-    bundle = data.bundle(data.FOREST, CACHE / "bundles")
-    data.warm(inputs)
+    inputs = generated.rows(CACHE, rows, files=fragments, bad_every=BAD_EVERY)
+    bundle = generated.bundle(generated.FOREST, CACHE / "bundles")
+    generated.warm(inputs)
     killing = Killing(bundle, inputs, scratch, workers)
     alone = scratch / "alone"
     seconds, first = killing.whole(alone)
@@ -167,7 +168,7 @@ def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scra
         shutil.rmtree(output)
     say("two identical runs at once")
     twice = killing.at_once(scratch / "twice", wanted)
-    return Finding(
+    return KillFinding(
         rows=rows,
         fragments=len(outputs.finished(alone)),
         workers=workers,
@@ -198,6 +199,7 @@ def _right(status: int, said: str) -> None:
         raise Failed(f"the run ended with {status}:\n{said}")
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say what was not as it was wanted."""
     parser = _parser()
@@ -206,21 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--write is for a whole measurement, without --quick")
     rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
     count = given.kills or (4 if given.quick else 20)
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
-    command.ready()
-    try:
-        with command.scratch(CACHE, "kill-") as scratch:
-            fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
-            found = measure(rows, fragments, count, seed, given.workers, scratch)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except Failed as error:
-        print(f"error: {error}\nhelp: the kills were those of --seed {seed}", file=sys.stderr)
-        return 2
-    print(found.table())
-    if given.write:
-        document.put(given.write, "batch-kill", found.table())
+    seed = measurement.seed(given.seed)
+    measurement.ready()
+    with measurement.hint(f"the kills were those of --seed {seed}"), measurement.scratch(CACHE, "kill-") as scratch:
+        fragments = QUICK_FRAGMENTS if given.quick else FRAGMENTS
+        found = measure(rows, fragments, count, seed, given.workers, scratch)
+    document.publish(found.table(), given.write, "batch-kill")
     missed = found.misses()
     for name in (*found.differing, *found.untrue, *found.again)[:20]:
         say(f"  {name}")

@@ -78,7 +78,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Finding:
+class KillFinding:
     """All of the measurement; digests are by name, seconds are wall seconds of whole commands."""
 
     rows: int

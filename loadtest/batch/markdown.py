@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadtest.batch.data import Model
-from loadtest.batch.durations import Result
-from loadtest.batch.programs import FIVEFOLD, Contender
+from loadtest.batch.durations import BatchResult
+from loadtest.batch.programs import FIVEFOLD, BatchProgram
 from loadtest.bench.forest import figure
+from loadtest.machine.generated import MeasuredModel
 
 
-def markdown(result: Result) -> str:
+def markdown(result: BatchResult) -> str:
     """Every table."""
     parts = []
     for model in result.models:
@@ -19,7 +19,7 @@ def markdown(result: Result) -> str:
     return "\n\n".join(parts)
 
 
-def rates(result: Result, model: Model) -> str:
+def rates(result: BatchResult, model: MeasuredModel) -> str:
     """Rows a second with and without start-up, and Fivefold over each."""
     head = ["program", "rows/s", "Fivefold ÷ it", "start-up", "rows/s, start-up included", "Fivefold ÷ it"]
     rows = []
@@ -33,7 +33,7 @@ def rates(result: Result, model: Model) -> str:
     return f"{table(head, rows)}\n\n{result.rows[model.name]:,} rows."
 
 
-def memory(result: Result) -> str:
+def memory(result: BatchResult) -> str:
     """Peak resident memory of the largest process that holds the model."""
     head = ["program", *(f"{model.name}, MB" for model in result.models)]
     rows = [
@@ -50,7 +50,7 @@ def memory(result: Result) -> str:
     return "\n\n".join([table(head, rows), *said])
 
 
-def conditions(result: Result) -> str:
+def conditions(result: BatchResult) -> str:
     """On what it was measured."""
     profile = result.profile
     cores = len(profile["cores"])
@@ -63,7 +63,7 @@ def conditions(result: Result) -> str:
     )
 
 
-def verdicts(result: Result) -> str:
+def verdicts(result: BatchResult) -> str:
     """Each goal and whether this run reaches it, and what makes it doubtful."""
     lines = [
         f"{'met ' if each.met else 'MISS'}  {each.what:48} {each.found:>8}, {each.wanted}" for each in result.judged()
@@ -80,11 +80,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _title(who: Contender) -> str:
+def _title(who: BatchProgram) -> str:
     return f"**{who.title}**" if who is FIVEFOLD else who.title
 
 
-def _cells(result: Result, who: Contender, model: Model, *, started: bool) -> list[str]:
+def _cells(result: BatchResult, who: BatchProgram, model: MeasuredModel, *, started: bool) -> list[str]:
     """A program's rate, and Fivefold's over it."""
     rate = f"{result.rate(who, model, started=started):,.0f}"
     if who is FIVEFOLD:

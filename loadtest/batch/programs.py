@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from loadtest.batch import command
-from loadtest.batch.data import FOREST, LINEAR
+from loadtest.machine import command
+from loadtest.machine.generated import FOREST, LINEAR
 from loadtest.machine.programs import ENVIRONMENTS, PEERS
 from loadtest.peers.batch import tables
 
 
 @dataclass(frozen=True)
-class Contender:
+class BatchProgram:
     """One program. `goals` are by the model's name; `library` is whose version is told."""
 
     name: str
@@ -38,24 +38,24 @@ class Contender:
         return [str(self.python), str(PEERS / "batch" / self.program), *self.arguments]
 
 
-FIVEFOLD: Final = Contender("fivefold", "Fivefold", library="fivefold")
+FIVEFOLD: Final = BatchProgram("fivefold", "Fivefold", library="fivefold")
 CONTENDERS: Final = (
     FIVEFOLD,
-    Contender(
+    BatchProgram(
         "loop",
         "The limit: the model runtime in a bare loop, one process a core",
         "loop_.py",
         library="onnxruntime",
         goals={FOREST.name: 0.8},
     ),
-    Contender(
+    BatchProgram(
         "raydata",
         "Ray Data, `map_batches` with actors",
         "raydata_.py",
         library="ray",
         goals={LINEAR.name: 1.5, FOREST.name: 1.0},
     ),
-    Contender(
+    BatchProgram(
         "raydata-tasks",
         "Ray Data, `map_batches` with tasks that read, score and write",
         "raydata_.py",
@@ -63,7 +63,7 @@ CONTENDERS: Final = (
         library="ray",
         goals={LINEAR.name: 1.5, FOREST.name: 1.0},
     ),
-    Contender(
+    BatchProgram(
         "pyspark",
         "PySpark, `local[2]`, `mapInArrow`",
         "pyspark_.py",
@@ -71,5 +71,5 @@ CONTENDERS: Final = (
         library="pyspark",
         goals={LINEAR.name: 3.0, FOREST.name: 1.0},
     ),
-    Contender("pandas", "pandas, a loop over the files", "pandas_.py", library="pandas"),
+    BatchProgram("pandas", "pandas, a loop over the files", "pandas_.py", library="pandas"),
 )

@@ -15,73 +15,51 @@ is in `loadtest.bench.contenders`; the servers themselves are in `loadtest.peers
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.local import processes
+from loadtest import document
 from loadtest.bench import questions, section, tools
 from loadtest.bench.contenders import BARE_RAY, CONTENDERS, FIVEFOLD, WORKLOADS, Contender, Workload
-from loadtest.bench.questions import Differs
-from loadtest.bench.rates import Result
+from loadtest.bench.rates import BenchResult
 from loadtest.bench.running import END_SECONDS, Running
-from loadtest.machine import hardware
-from loadtest.machine.programs import ROOT, ToolMissing, find, version
+from loadtest.machine import hardware, measurement
+from loadtest.machine.measurement import Differs, Failed, positive, say
+from loadtest.machine.programs import ROOT, demand_environment, find, library_version, version
 
 WARM_SECONDS = 1
 WHOLE_ROUNDS = 5
-KEPT = ROOT / ".cache" / "bench"
 DOCUMENT = ROOT / "docs" / "measurements.md"
 
 
+@measurement.exits(not_measured=1)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep; the exit status is 1 where it could not be done, 130 after Ctrl-C."""
     given = _parser().parse_args(arguments)
     chosen = [each for each in CONTENDERS if not given.only or each is FIVEFOLD or each.name in given.only]
     rounds, seconds = (1, 1) if given.quick else (given.rounds, given.seconds)
-    signal.signal(signal.SIGTERM, _terminated)
-    processes.adopt_orphans()
-    directory = Path(tempfile.mkdtemp(prefix="ff-bench-"))
-    try:
+    measurement.ready()
+    with measurement.scratch(Path(tempfile.gettempdir()), "ff-bench-") as directory:
         _demand(chosen)
         result = measure(chosen, rounds, seconds, directory, memory=not given.no_memory)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except ToolMissing as error:
-        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
-        return 1
-    except (Differs, tools.Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    finally:
-        processes.sweep()
-        shutil.rmtree(directory, ignore_errors=True)
     print(section.markdown(result))
-    _say(section.verdicts(result))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    kept = KEPT / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    kept.write_text(json.dumps(result.json(), indent=2) + "\n")
-    _say(f"every figure: {kept.relative_to(ROOT)}")
+    say(section.verdicts(result))
+    document.keep(result.json())
     if len(chosen) == len(CONTENDERS) and rounds >= WHOLE_ROUNDS and not given.no_memory:
-        _say("written: " + ", ".join(str(path.relative_to(ROOT)) for path in section.write(result, DOCUMENT)))
+        say("written: " + ", ".join(str(path.relative_to(ROOT)) for path in section.write(result, DOCUMENT)))
     else:
-        _say(f"a part of the comparison, or a short one: {DOCUMENT.relative_to(ROOT)} is left as it is")
+        say(f"a part of the comparison, or a short one: {DOCUMENT.relative_to(ROOT)} is left as it is")
     return 0
 
 
-def measure(chosen: Sequence[Contender], rounds: int, seconds: int, directory: Path, *, memory: bool) -> Result:
+def measure(chosen: Sequence[Contender], rounds: int, seconds: int, directory: Path, *, memory: bool) -> BenchResult:
     """Start everybody, measure, weigh, end everybody."""
-    _say("training the model")
+    say("training the model")
     bundles = directory / "bundles"
     bundles.mkdir()
     questions.make_bundles(bundles)
@@ -90,10 +68,10 @@ def measure(chosen: Sequence[Contender], rounds: int, seconds: int, directory: P
     running: list[Running] = []
     try:
         for who in chosen:
-            _say(f"starting {who.title}")
+            say(f"starting {who.title}")
             running.append(Running(who, directory, bundles, asked))
             running[-1].pause()
-        result = Result(chosen, rounds, seconds, _profile(chosen, bundles))
+        result = BenchResult(chosen, rounds, seconds, _profile(chosen, bundles))
         for index in range(rounds):
             for workload in WORKLOADS:
                 for connections in workload.connections:
@@ -106,7 +84,7 @@ def measure(chosen: Sequence[Contender], rounds: int, seconds: int, directory: P
 
 
 def _turn(
-    running: Sequence[Running], workload: Workload, connections: int, index: int, result: Result, directory: Path
+    running: Sequence[Running], workload: Workload, connections: int, index: int, result: BenchResult, directory: Path
 ) -> None:
     """Everybody once, beginning with another one in every round."""
     taking = [each for each in running if each.who.takes(workload)]
@@ -119,11 +97,11 @@ def _turn(
             each.check()
             load(each, workload, connections, WARM_SECONDS, directory)
             rate = load(each, workload, connections, result.seconds, directory)
-        except (tools.Failed, OSError) as error:
-            raise tools.Failed(f"{each.who.title}: {error}\n{each.said()}") from error
+        except (Failed, OSError) as error:
+            raise Failed(f"{each.who.title}: {error}\n{each.said()}") from error
         each.pause()
         result.add(each.who, workload, connections, rate)
-        _say(f"round {index + 1} of {result.rounds}, {workload.name} {connections}: {each.who.name} {rate:,.0f}/s")
+        say(f"round {index + 1} of {result.rounds}, {workload.name} {connections}: {each.who.name} {rate:,.0f}/s")
 
 
 def load(server: Running, workload: Workload, connections: int, seconds: int, directory: Path) -> float:
@@ -135,12 +113,12 @@ def load(server: Running, workload: Workload, connections: int, seconds: int, di
 
 
 def weigh(
-    running: Sequence[Running], directory: Path, bundles: Path, asked: questions.Question, result: Result
+    running: Sequence[Running], directory: Path, bundles: Path, asked: questions.Question, result: BenchResult
 ) -> None:
     """The memory of every model's process after its load, and of a bare Ray Serve replica after some."""
     for each in running:
         result.weights[each.who.name] = each.weight()
-    _say(f"starting {BARE_RAY.title}, for its memory")
+    say(f"starting {BARE_RAY.title}, for its memory")
     bare = Running(BARE_RAY, directory, bundles, asked)
     try:
         for workload in WORKLOADS[:2]:
@@ -171,10 +149,7 @@ def _demand(chosen: Sequence[Contender]) -> None:
     if sum(each.grpc for each in chosen) > 1:
         find("ghz")
     for each in chosen:
-        if not each.python.is_file():
-            raise ToolMissing(
-                f"the environment of {each.title} is missing", f"make .cache/envs/{each.environment}/.done"
-            )
+        demand_environment(each.title, each.python, each.environment)
 
 
 def _profile(chosen: Sequence[Contender], bundles: Path) -> dict[str, object]:
@@ -185,11 +160,7 @@ def _profile(chosen: Sequence[Contender], bundles: Path) -> dict[str, object]:
         versions[name] = metadata.version(name)
     for name in dict.fromkeys(each.environment for each in chosen if each.environment):
         python = next(each.python for each in chosen if each.environment == name)
-        line = f"from importlib.metadata import version; print(version({name!r}), version('onnxruntime'))"
-        said = subprocess.run([python, "-c", line], capture_output=True, text=True, check=True).stdout.split()
-        versions[name] = said[0]
-        if said[1] != versions["onnxruntime"]:
-            raise Differs(f"{name} has ONNX Runtime {said[1]}, Fivefold {versions['onnxruntime']}: lock them alike")
+        versions[name] = library_version(name, python, name, versions["onnxruntime"])
     return {**found, "versions": versions}
 
 
@@ -202,34 +173,17 @@ def _end(running: Sequence[Running]) -> None:
         each.end(deadline)
 
 
-def _terminated(_signum: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [each.name for each in CONTENDERS if each is not FIVEFOLD]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
-    parser.add_argument("--rounds", type=_positive, default=WHOLE_ROUNDS)
-    parser.add_argument(
-        "--seconds", type=_positive, default=3, help="of each measurement, after a second of warming up"
-    )
+    parser.add_argument("--rounds", type=positive, default=WHOLE_ROUNDS)
+    parser.add_argument("--seconds", type=positive, default=3, help="of each measurement, after a second of warming up")
     parser.add_argument("--quick", action="store_true", help="one round of a second: whether it works, not how fast")
     parser.add_argument("--no-memory", action="store_true", help="weigh nobody")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected a number of at least 1")
-    return value
 
 
 if __name__ == "__main__":

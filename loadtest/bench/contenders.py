@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from loadtest.bench import questions
-from loadtest.bench.questions import Ask, Question
+from loadtest.bench.questions import HttpRequest, Question
 from loadtest.machine.programs import ENVIRONMENTS
 
 
@@ -37,7 +37,7 @@ WORKLOADS: Final = (
     Workload("grpc-many", f"{questions.ROWS} rows a request, gRPC", questions.ROWS, grpc=True, connections=(32,)),
 )
 
-Make = Callable[[Question], Mapping[str, Ask]]
+Make = Callable[[Question], Mapping[str, HttpRequest]]
 Goals = Mapping[tuple[str, int], float]
 
 
@@ -85,11 +85,11 @@ def _many(least: float, *workloads: str) -> Goals:
 _EMPTY: Final = Question([[0.0] * 30] * questions.ROWS, np.zeros((questions.ROWS, 2)), ())
 
 
-def _v2(asked: Question) -> dict[str, Ask]:
+def _v2(asked: Question) -> dict[str, HttpRequest]:
     return {"one": questions.v2(asked, 1), "many": questions.v2(asked, questions.ROWS)}
 
 
-def _v2_all(asked: Question) -> dict[str, Ask]:
+def _v2_all(asked: Question) -> dict[str, HttpRequest]:
     return _v2(asked) | {"binary": questions.v2_binary(asked, questions.ROWS)}
 
 
@@ -97,7 +97,7 @@ def _plain(path: str) -> Make:
     return lambda asked: {"one": questions.plain(path, asked, 1), "many": questions.plain(path, asked, questions.ROWS)}
 
 
-def _mosec(asked: Question) -> dict[str, Ask]:
+def _mosec(asked: Question) -> dict[str, HttpRequest]:
     path = "/inference"
     return {**_plain(path)(asked), "binary": questions.raw(path, asked, questions.ROWS)}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from loadtest.bench.contenders import FIVEFOLD, Workload
-from loadtest.bench.rates import Ratio, Result
+from loadtest.bench.rates import BenchResult, Ratio
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, ROW, GAP = 760, 262, 74, 62, 48, 17, 13
 
@@ -33,7 +33,7 @@ class _Line:
     colour: int
 
 
-def plot(result: Result, workload: Workload) -> str | None:
+def plot(result: BenchResult, workload: Workload) -> str | None:
     """The picture of one workload's ratios; None where nobody was measured beside Fivefold."""
     counts = result.connections(workload)
     groups = [

@@ -21,6 +21,7 @@ import numpy as np
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing import demo, pack
 from fivefold.serving.grpc.proto import inference_pb2 as wire
+from loadtest.machine.measurement import Differs
 
 ONE_FIELD, NAMED = "row", "named"
 """The bundles: one field X of shape [30], and the same thirty numbers as named fields; the model is the same file."""
@@ -36,7 +37,7 @@ Read = Callable[[bytes, Mapping[str, str]], Any]
 
 
 @dataclass(frozen=True)
-class Ask:
+class HttpRequest:
     """One request over HTTP, and how the probabilities are read from its answer."""
 
     path: str
@@ -58,10 +59,6 @@ class Question:
         return np.asarray(self.rows[:count], "<f4").tobytes()
 
 
-class Differs(Exception):
-    """A server cannot be measured: it does not answer as the others do."""
-
-
 class Refuses(Differs):
     """It answers with an error, as one does that has not finished starting."""
 
@@ -81,8 +78,8 @@ def make_bundles(directory: Path) -> None:
         (ONE_FIELD, [{"name": "X", "shape": [30], **limits}], [{"X": row} for row in block[:ROWS].tolist()]),
         (NAMED, [{"name": name, **limits} for name in names], [dict(zip(names, row)) for row in block[:ROWS].tolist()]),
     ):
-        law = {"format": 1, "name": bundle, "version": "1.0.0", "inputs": inputs, "outputs": outputs}
-        pack(model, law, directory / bundle, golden_from=golden)
+        contract = {"format": 1, "name": bundle, "version": "1.0.0", "inputs": inputs, "outputs": outputs}
+        pack(model, contract, directory / bundle, golden_from=golden)
 
 
 def question(directory: Path) -> Question:
@@ -97,45 +94,45 @@ def question(directory: Path) -> Question:
     return Question([rows[index] for index in picked], truth, tuple(item.name for item in named.contract.inputs))
 
 
-def plain(path: str, asked: Question, count: int) -> Ask:
+def plain(path: str, asked: Question, count: int) -> HttpRequest:
     """{"X": rows} to {"probability": rows}: the form of the servers that leave it to their user."""
-    return Ask(path, _json({"X": asked.rows[:count]}), lambda body, _: json.loads(body)["probability"])
+    return HttpRequest(path, _json({"X": asked.rows[:count]}), lambda body, _: json.loads(body)["probability"])
 
 
-def v1_named(asked: Question) -> Ask:
+def v1_named(asked: Question) -> HttpRequest:
     """One record of thirty named fields to `fivefold`."""
     record = dict(zip(asked.names, asked.rows[0]))
-    return Ask(
+    return HttpRequest(
         f"/v1/models/{NAMED}:predict",
         _json({"instances": [record]}),
         lambda body, _: [item["probability"] for item in json.loads(body)["predictions"]],
     )
 
 
-def v2(asked: Question, count: int) -> Ask:
+def v2(asked: Question, count: int) -> HttpRequest:
     """V2 in JSON: flat data."""
     flat = [number for row in asked.rows[:count] for number in row]
     tensor = {"name": "X", "shape": [count, 30], "datatype": "FP32", "data": flat}
-    return Ask(
+    return HttpRequest(
         f"/v2/models/{ONE_FIELD}/infer",
         _json({"inputs": [tensor]}),
         lambda body, _: np.reshape(_output(json.loads(body))["data"], (-1, 2)),
     )
 
 
-def v2_binary(asked: Question, count: int) -> Ask:
+def v2_binary(asked: Question, count: int) -> HttpRequest:
     """V2's binary extension: a JSON header, then raw tensors, both ways."""
     block = asked.block(count)
     size = {"binary_data_size": len(block)}
     described = {"name": "X", "shape": [count, 30], "datatype": "FP32", "parameters": size}
     head = _json({"inputs": [described], "parameters": {"binary_data_output": True}})
     headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return Ask(f"/v2/models/{ONE_FIELD}/infer", head + block, _read_v2_binary, headers)
+    return HttpRequest(f"/v2/models/{ONE_FIELD}/infer", head + block, _read_v2_binary, headers)
 
 
-def raw(path: str, asked: Question, count: int) -> Ask:
+def raw(path: str, asked: Question, count: int) -> HttpRequest:
     """Nothing but the numbers, both ways."""
-    return Ask(
+    return HttpRequest(
         path,
         asked.block(count),
         lambda body, _: np.frombuffer(body, "<f4").reshape(-1, 2),
@@ -150,7 +147,7 @@ def message(asked: Question, count: int) -> bytes:
     return request.SerializeToString()
 
 
-def check_http(name: str, port: int, ask: Ask, truth: np.ndarray[Any, Any]) -> None:
+def check_http(name: str, port: int, ask: HttpRequest, truth: np.ndarray[Any, Any]) -> None:
     """Ask once; raises `Differs` on a wrong answer, `Refuses` on an error, `OSError` where nobody answers."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{ask.path}", ask.body, dict(ask.headers))
     try:

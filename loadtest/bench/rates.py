@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtest.bench.contenders import BARE_RAY, FIVEFOLD, WORKLOADS, Contender, Workload
-from loadtest.bench.running import Weight
+from loadtest.bench.running import MemoryWeight
 
 Key = tuple[str, str, int]
 
@@ -26,7 +26,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRatio:
     """A ratio beside the least one that was wanted."""
 
     who: Contender
@@ -42,7 +42,7 @@ class Judged:
 
 
 @dataclass
-class Result:
+class BenchResult:
     """One run."""
 
     who: Sequence[Contender]
@@ -50,7 +50,7 @@ class Result:
     seconds: int
     profile: dict[str, Any]
     rates: dict[Key, list[float]] = field(default_factory=dict)
-    weights: dict[str, Weight] = field(default_factory=dict)
+    weights: dict[str, MemoryWeight] = field(default_factory=dict)
 
     def add(self, who: Contender, workload: Workload, connections: int, rate: float) -> None:
         """One measurement."""
@@ -84,10 +84,10 @@ class Result:
             return None
         return self.weights[FIVEFOLD.name].resident / self.weights[BARE_RAY.name].resident
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[JudgedRatio]:
         """Every goal that this run can judge."""
         return [
-            Judged(who, workload, connections, goal, self.ratio(who, workload, connections))
+            JudgedRatio(who, workload, connections, goal, self.ratio(who, workload, connections))
             for workload in self.workloads()
             for who in self.measured(workload)
             for connections in self.connections(workload)

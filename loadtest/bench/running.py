@@ -24,8 +24,9 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
 from loadtest.bench import questions, tools
 from loadtest.bench.contenders import WORKLOADS, Contender
-from loadtest.bench.questions import Ask, Differs, Question, Refuses
+from loadtest.bench.questions import HttpRequest, Question, Refuses
 from loadtest.machine import programs
+from loadtest.machine.measurement import Differs
 from loadtest.machine.programs import PEERS
 
 START_SECONDS: Final = 120.0
@@ -33,7 +34,7 @@ END_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True)
-class Weight:
+class MemoryWeight:
     """Memory of the process that holds the model, in bytes: resident, and its proportional share."""
 
     resident: int
@@ -55,7 +56,7 @@ class Running:
         self._directory.mkdir(parents=True)
         self._output = self._directory / "output.txt"
         self._stopped: list[int] = []
-        self.asks: Mapping[str, Ask] = who.http(asked)
+        self.asks: Mapping[str, HttpRequest] = who.http(asked)
         self._truth = asked.truth
         self.messages: dict[str, Path] = {}
         self.scripts = {name: tools.script(self._directory / f"{name}.lua", ask) for name, ask in self.asks.items()}
@@ -155,7 +156,7 @@ class Running:
         _signal(self._stopped, signal.SIGCONT)
         self._stopped = []
 
-    def weight(self) -> Weight:
+    def weight(self) -> MemoryWeight:
         """The memory of the process that holds the model."""
         found = [pid for pid in self.pids() if self._holds(pid)]
         if not found:
@@ -209,7 +210,7 @@ def _signal(pids: list[int], signum: signal.Signals) -> None:
             os.kill(pid, signum)
 
 
-def _weigh(pid: int) -> Weight:
+def _weigh(pid: int) -> MemoryWeight:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = {name: int(size) * 1024 for name, size in re.findall(r"^(Rss|Pss):\s+(\d+) kB", text, re.MULTILINE)}
-    return Weight(found["Rss"], found["Pss"])
+    return MemoryWeight(found["Rss"], found["Pss"])

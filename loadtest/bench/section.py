@@ -8,13 +8,13 @@ from typing import Final
 from loadtest.bench import forest
 from loadtest.bench.contenders import BARE_RAY, FIVEFOLD, Workload
 from loadtest.bench.forest import figure
-from loadtest.bench.rates import Result
+from loadtest.bench.rates import BenchResult
 from loadtest.document import put
 
 PLOTS: Final = "plots"
 
 
-def markdown(result: Result, pictures: bool = False) -> str:
+def markdown(result: BenchResult, pictures: bool = False) -> str:
     """Every table, and the pictures where they have been drawn."""
     parts = []
     for workload in result.workloads():
@@ -27,7 +27,7 @@ def markdown(result: Result, pictures: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-def table(result: Result, workload: Workload) -> str:
+def table(result: BenchResult, workload: Workload) -> str:
     """Requests a second and Fivefold over each, for every number of connections."""
     counts = result.connections(workload)
     unit = "in flight" if workload.grpc else "connections"
@@ -46,7 +46,7 @@ def table(result: Result, workload: Workload) -> str:
     return "\n".join(lines)
 
 
-def weights(result: Result) -> str:
+def weights(result: BenchResult) -> str:
     """Memory after the load, of the process that holds the model."""
     titles = {who.name: who.title for who in (*result.who, BARE_RAY)}
     lines = [
@@ -62,7 +62,7 @@ def weights(result: Result) -> str:
     return "\n".join(lines)
 
 
-def conditions(result: Result) -> str:
+def conditions(result: BenchResult) -> str:
     """On what it was measured."""
     profile = result.profile
     cores = len(profile["cores"])
@@ -74,7 +74,7 @@ def conditions(result: Result) -> str:
     )
 
 
-def write(result: Result, document: Path) -> list[Path]:
+def write(result: BenchResult, document: Path) -> list[Path]:
     """Put the section between the document's markers and draw the pictures; raises `ValueError` without markers."""
     put(document, "bench", markdown(result, pictures=True))
     folder = document.parent / PLOTS
@@ -89,7 +89,7 @@ def write(result: Result, document: Path) -> list[Path]:
     return written
 
 
-def verdicts(result: Result) -> str:
+def verdicts(result: BenchResult) -> str:
     """Each goal and whether this run reaches it."""
     lines = [
         f"{'met ' if each.met else 'MISS'}  {each.workload.name:9} {each.connections:3}  {each.who.name:9} "

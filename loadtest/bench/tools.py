@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.questions import Ask
+from loadtest.bench.questions import HttpRequest
+from loadtest.machine.measurement import Failed
 from loadtest.machine.programs import direct, find
 
 CALL = "inference.GRPCInferenceService.ModelInfer"
 
 
-class Failed(Exception):
-    """A server failed under load; the text is the tool's output."""
-
-
-def script(path: Path, ask: Ask) -> Path:
+def script(path: Path, ask: HttpRequest) -> Path:
     """Write the request as a script of wrk's, binary bodies too."""
     body = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03d}" for byte in ask.body)
     headers = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in ask.headers.items())

@@ -26,7 +26,7 @@ from fivefold.packing import pack
 from loadtest import document
 from loadtest.load import deployment, k6, payloads
 from loadtest.load.scenario import GRPC, Scenario
-from loadtest.machine import host
+from loadtest.machine import host, measurement
 
 NAME: Final = "heavy"
 ROW_MILLISECONDS: Final = 20.0
@@ -50,7 +50,7 @@ GOALS: Final = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class OverloadFinding:
     """One overload; milliseconds and seconds where the name says so, shares and ratios elsewhere."""
 
     load: float
@@ -77,7 +77,7 @@ class Finding:
 def make_bundle(directory: Path, seconds: float = ROW_MILLISECONDS / 1000) -> Path:
     """Pack convolutions over a 16 by 16 grid, as many as take about so many seconds a row on this machine."""
     target = directory / NAME
-    law = {
+    contract = {
         "format": 1,
         "name": NAME,
         "version": "1.0.0",
@@ -86,7 +86,7 @@ def make_bundle(directory: Path, seconds: float = ROW_MILLISECONDS / 1000) -> Pa
     }
     rows = np.random.default_rng(0).uniform(-1, 1, (64, 30)).astype(np.float32)
     model = _model(max(1, round(seconds / _seconds(_model(8), rows[:1]) * 8)))
-    pack(model, law, target, golden_from=[{"X": row} for row in rows.tolist()])
+    pack(model, contract, target, golden_from=[{"X": row} for row in rows.tolist()])
     return target
 
 
@@ -170,7 +170,7 @@ class Target:
         outcome = self.run(described(1.0, seconds), closed=CALLERS)
         return outcome.phases[0].right.count / seconds
 
-    def overload(self, load: float, capacity: float, seconds: float) -> Finding:
+    def overload(self, load: float, capacity: float, seconds: float) -> OverloadFinding:
         """50 % of the capacity, `load` times it, 50 % again."""
         scenario = described(
             HALF * capacity, 3 * seconds, profile="spike", spike=load / HALF, warm_seconds=3.0, in_flight=IN_FLIGHT
@@ -186,7 +186,7 @@ def described(rate: float, seconds: float, **rest: Any) -> Scenario:
     return Scenario.of_profile(rest.pop("profile", "steady"), rate=rate, seconds=seconds, mix=MIX, invalid=0.0, **rest)
 
 
-def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) -> Finding:
+def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) -> OverloadFinding:
     """What a run of three phases says."""
     before, during, after = outcome.phases
     usual = before.right.p(99)
@@ -196,7 +196,7 @@ def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) ->
     ]
     length = (before.seconds + during.seconds + after.seconds) / len(outcome.slots)
     told = sum(phase.right.count + phase.overloaded.count for phase in outcome.phases)
-    return Finding(
+    return OverloadFinding(
         load=load,
         answered=during.right.count / (capacity * during.seconds),
         slower=during.right.p(99) / usual,
@@ -207,7 +207,7 @@ def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) ->
     )
 
 
-def table(found: Sequence[Finding]) -> str:
+def table(found: Sequence[OverloadFinding]) -> str:
     """Medians and ranges as Markdown."""
     loads = sorted({each.load for each in found})
     lines = [
@@ -232,9 +232,9 @@ def _say(name: str, value: float) -> str:
     return f"{value:.0f}" + {"refusal": " ms", "recovery": " s"}.get(name, "")
 
 
-def measure(rounds: int, seconds: float, row: float) -> list[Finding]:
+def measure(rounds: int, seconds: float, row: float) -> list[OverloadFinding]:
     """All rounds with a model of `row` seconds a row; says what it does."""
-    found: list[Finding] = []
+    found: list[OverloadFinding] = []
     with tempfile.TemporaryDirectory(prefix="fivefold-overload-") as temporary:
         say(f"packing a model of about {row * 1000:g} ms a row, starting a host …")
         bundle = make_bundle(Path(temporary), row)
@@ -262,6 +262,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say whether the goals are met."""
     parser = argparse.ArgumentParser(
@@ -279,26 +280,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.rounds < 1 or given.seconds < 1 or given.row_ms <= 0:
         parser.error("expected at least one round, one second and some milliseconds")
-    host.end_on_sigterm()
-    try:
-        found = measure(given.rounds, given.seconds, given.row_ms / 1000)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except (host.NotServed, deployment.Unreachable, k6.K6Missing, k6.K6Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measurement.end_on_sigterm()
+    found = measure(given.rounds, given.seconds, given.row_ms / 1000)
     text = table(found)
-    say(text)
-    if given.write:
-        document.put(given.write, "overload", text)
+    document.publish(text, given.write, "overload")
     middle = [_median([each for each in found if each.load == load]) for load in LOADS]
     return 1 if any(each.misses() for each in middle) else 0
 
 
-def _median(found: Sequence[Finding]) -> Finding:
+def _median(found: Sequence[OverloadFinding]) -> OverloadFinding:
     names = [name for name, _, _ in GOALS]
-    return Finding(found[0].load, **{name: statistics.median(getattr(each, name) for each in found) for name in names})
+    return OverloadFinding(
+        found[0].load, **{name: statistics.median(getattr(each, name) for each in found) for name in names}
+    )
 
 
 if __name__ == "__main__":

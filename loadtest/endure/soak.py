@@ -23,9 +23,8 @@ from typing import Final
 from fivefold.packing import demo
 from loadtest import document
 from loadtest.endure.overload import Target, say
-from loadtest.load import deployment, k6
 from loadtest.load.scenario import GRPC, REST, Scenario
-from loadtest.machine import host
+from loadtest.machine import host, measurement
 
 CALLERS: Final = 16
 HALF: Final = 0.5
@@ -74,7 +73,7 @@ MEASURES: Final = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class SoakFinding:
     """The first and the last quarter of a run, as medians."""
 
     rate: float
@@ -135,7 +134,7 @@ def minute(target: Target, rate: float, seconds: float) -> Minute:
     )
 
 
-def measure(minutes: int, seconds: float = MINUTE) -> Finding:
+def measure(minutes: int, seconds: float = MINUTE) -> SoakFinding:
     """The whole soak; says every minute."""
     with tempfile.TemporaryDirectory(prefix="fivefold-soak-") as temporary:
         bundle = Path(temporary) / "demo"
@@ -156,9 +155,10 @@ def measure(minutes: int, seconds: float = MINUTE) -> Finding:
                 say(f"{index + 1:3} {'  '.join(cells)}  {counts}")
                 if seconds == MINUTE:
                     time.sleep(max(0.0, 60.0 - (time.monotonic() - began)))
-            return Finding(rate, out)
+            return SoakFinding(rate, out)
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say whether anything grew."""
     parser = argparse.ArgumentParser(
@@ -172,18 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.minutes < 4:
         parser.error("expected at least 4 minutes: quarters are compared")
-    host.end_on_sigterm()
-    try:
-        found = measure(given.minutes)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except (host.NotServed, deployment.Unreachable, k6.K6Missing, k6.K6Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    say(found.table())
-    if given.write:
-        document.put(given.write, "soak", found.table())
+    measurement.end_on_sigterm()
+    found = measure(given.minutes)
+    document.publish(found.table(), given.write, "soak")
     missed = found.misses()
     say(f"grew: {', '.join(missed)}" if missed else "nothing grew")
     return 1 if missed else 0

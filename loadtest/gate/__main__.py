@@ -30,7 +30,7 @@ from pathlib import Path
 
 from loadtest import hotpath
 from loadtest.gate import bundles, counting, decision, pairing, proof, servers, trees
-from loadtest.gate.decision import INSTRUCTIONS_LIMIT, LIMITS, Verdict
+from loadtest.gate.decision import INSTRUCTIONS_LIMIT, LIMITS, GateVerdict
 from loadtest.gate.generator import Prepared, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ WORDS = {"p50": "p50", "p99": "p99", "cpu": "CPU a request", "seconds": "wall a 
 
 
 @dataclass
-class Outcome:
+class GateOutcome:
     """What a run has found; `slower` and `warnings` hold a sentence each."""
 
     slower: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Outcome:
     def caught_by(self) -> set[str]:
         """The parts that found head slower."""
         by_counts = {"instructions"} if decision.above(self.counts) else set()
-        return by_counts | {name for name, pairs in self.timings.items() if pairs.verdict() is Verdict.SLOWER}
+        return by_counts | {name for name, pairs in self.timings.items() if pairs.verdict() is GateVerdict.SLOWER}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def gate(asked: str | None, full: bool) -> int:
     if not repository.changed(base, trees.PACKAGE, trees.LOCK):
         print("gate: nothing that a server runs differs from base; passes")
         return 0
-    outcome = Outcome()
+    outcome = GateOutcome()
     if repository.changed(base, trees.LOCK):
         outcome.warnings.append(
             f"{trees.LOCK} differs from base, yet both ran with head's libraries: what they cost is not compared"
@@ -121,7 +121,9 @@ def _opened(repository: trees.Repository, base: str | None) -> Iterator[tuple[tu
         yield pair, made
 
 
-def _compare(outcome: Outcome, pair: tuple[trees.Tree, trees.Tree], made: Path, slowdown: float, *, full: bool) -> None:
+def _compare(
+    outcome: GateOutcome, pair: tuple[trees.Tree, trees.Tree], made: Path, slowdown: float, *, full: bool
+) -> None:
     """Both parts; what they find goes into the outcome."""
     base, head = pair
     try:
@@ -152,20 +154,20 @@ def _compare(outcome: Outcome, pair: tuple[trees.Tree, trees.Tree], made: Path, 
         _time(outcome, "fivefold serve", (base, head), made, slowdown, mix, plan, servers.as_a_host)
 
 
-def _not_compared(outcome: Outcome, error: counting.CannotRun, head: trees.Tree) -> None:
+def _not_compared(outcome: GateOutcome, error: counting.CannotRun, head: trees.Tree) -> None:
     if error.tree == head.name:
         outcome.slower.append(f"not compared: {error}")
     else:
         outcome.warnings.append(f"INCONCLUSIVE, nothing was compared: {error}")
 
 
-def _uncounted(outcome: Outcome) -> None:
+def _uncounted(outcome: GateOutcome) -> None:
     sentence = "instructions were not counted: valgrind is not installed"
     # A pipeline that lost its second gate must not look green.
     (outcome.slower if os.environ.get("CI") else outcome.warnings).append(sentence)
 
 
-def _show_counts(outcome: Outcome, before: dict[str, int], after: dict[str, int]) -> None:
+def _show_counts(outcome: GateOutcome, before: dict[str, int], after: dict[str, int]) -> None:
     outcome.counts = decision.more_instructions(before, after)
     for path, ratio in outcome.counts.items():
         mark = "  <-- slower" if ratio > INSTRUCTIONS_LIMIT else ""
@@ -181,7 +183,7 @@ def _show_counts(outcome: Outcome, before: dict[str, int], after: dict[str, int]
 
 
 def _time(
-    outcome: Outcome,
+    outcome: GateOutcome,
     name: str,
     pair: tuple[trees.Tree, trees.Tree],
     made: Path,
@@ -196,16 +198,16 @@ def _time(
     for measure, (found, verdict) in pairs.findings().items():
         limit = LIMITS[measure]
         sentence = f"{name}, {WORDS[measure]}: {found} (limit {limit}), {len(pairs)} pairs"
-        if verdict is Verdict.SLOWER:
+        if verdict is GateVerdict.SLOWER:
             outcome.slower.append(sentence)
-        elif verdict is Verdict.INCONCLUSIVE:
+        elif verdict is GateVerdict.INCONCLUSIVE:
             outcome.warnings.append(f"INCONCLUSIVE: {sentence}")
 
 
-def _injected(slowdown: float, full: bool) -> Outcome:
+def _injected(slowdown: float, full: bool) -> GateOutcome:
     """Head against itself, slowed down or not."""
     print(f"gate: head against itself with {slowdown:.0%} injected", flush=True)
-    outcome = Outcome()
+    outcome = GateOutcome()
     with _opened(trees.Repository(ROOT), None) as (pair, made):
         _compare(outcome, pair, made, slowdown, full=full)
     return outcome

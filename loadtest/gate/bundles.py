@@ -18,11 +18,11 @@ def make(directory: Path) -> None:
     data = load_breast_cancer()
     block = data.data.astype(np.float32)
     model = GradientBoostingClassifier(n_estimators=demo.TREES, random_state=0).fit(block, data.target)
-    law = {
+    contract = {
         "format": 1,
         "name": ONE_FIELD,
         "version": "1.0.0",
         "inputs": [{"name": "X", "dtype": "float32", "shape": [30], "minimum": 0, "maximum": 10_000}],
         "outputs": [{"name": "probability", "dtype": "float32", "shape": [2], "minimum": 0, "maximum": 1}],
     }
-    pack(model, law, directory / ONE_FIELD, golden_from=[{"X": row} for row in block[:ROWS].tolist()])
+    pack(model, contract, directory / ONE_FIELD, golden_from=[{"X": row} for row in block[:ROWS].tolist()])

@@ -35,7 +35,7 @@ FEWEST_PAIRS: Final = 8
 Floats = npt.NDArray[np.float64]
 
 
-class Verdict(Enum):
+class GateVerdict(Enum):
     """What the pairs so far say of one measure."""
 
     PASSES = "passes"
@@ -79,27 +79,27 @@ def estimate(log_ratios: Sequence[float]) -> Estimate:
     return Estimate(math.exp(middle), math.exp(min(low, middle)), math.exp(max(high, middle)))
 
 
-def judge(found: Estimate, limit: float | None, pairs: int) -> Verdict:
+def judge(found: Estimate, limit: float | None, pairs: int) -> GateVerdict:
     """The verdict on one measure.
 
     Slower when the whole interval is beyond the limit; passing when the whole interval is within it; otherwise, or with
     too few pairs, inconclusive: more pairs are needed.
     """
     if limit is None:
-        return Verdict.SHOWN
+        return GateVerdict.SHOWN
     if pairs < FEWEST_PAIRS:
-        return Verdict.INCONCLUSIVE
+        return GateVerdict.INCONCLUSIVE
     if found.low > limit:
-        return Verdict.SLOWER
-    return Verdict.PASSES if found.high <= limit else Verdict.INCONCLUSIVE
+        return GateVerdict.SLOWER
+    return GateVerdict.PASSES if found.high <= limit else GateVerdict.INCONCLUSIVE
 
 
-def overall(verdicts: Sequence[Verdict]) -> Verdict:
+def overall(verdicts: Sequence[GateVerdict]) -> GateVerdict:
     """One verdict for several measures: slower beats inconclusive beats passing."""
-    for verdict in (Verdict.SLOWER, Verdict.INCONCLUSIVE):
+    for verdict in (GateVerdict.SLOWER, GateVerdict.INCONCLUSIVE):
         if verdict in verdicts:
             return verdict
-    return Verdict.PASSES
+    return GateVerdict.PASSES
 
 
 def more_instructions(base: Mapping[str, int], head: Mapping[str, int]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from loadtest.hotpath import Ask
+from loadtest.hotpath import HotpathRequest
 
 CONNECTIONS: Final = 8
 
@@ -50,7 +50,7 @@ class Prepared:
     good: bool
 
 
-def prepare(asks: Sequence[Ask]) -> list[Prepared]:
+def prepare(asks: Sequence[HotpathRequest]) -> list[Prepared]:
     """The mix as bytes for HTTP/1.1."""
     by_name = {ask.name: ask for ask in asks}
     out = []

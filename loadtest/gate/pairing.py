@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtest.gate.decision import LIMITS, Estimate, Verdict, estimate, judge, overall
+from loadtest.gate.decision import LIMITS, Estimate, GateVerdict, estimate, judge, overall
 from loadtest.gate.generator import Prepared, ask_for
 from loadtest.gate.servers import Server, Start, pinned, share_out
 from loadtest.gate.trees import Tree
@@ -44,7 +44,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.ratios["p50"])
 
-    def findings(self) -> dict[str, tuple[Estimate, Verdict]]:
+    def findings(self) -> dict[str, tuple[Estimate, GateVerdict]]:
         """Measure -> its ratio and the verdict."""
         out = {}
         for name, values in self.ratios.items():
@@ -52,10 +52,10 @@ class Pairs:
             out[name] = found, judge(found, LIMITS[name], len(self))
         return out
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> GateVerdict:
         """One verdict; without pairs there is none."""
         if not len(self):
-            return Verdict.INCONCLUSIVE
+            return GateVerdict.INCONCLUSIVE
         return overall([verdict for _, verdict in self.findings().values()])
 
 
@@ -107,7 +107,7 @@ def compare(
         verdict = pairs.verdict()
         shown = ", ".join(f"{name} {found}" for name, (found, _) in pairs.findings().items())
         say(f"  {len(pairs):3} pairs: {shown}: {verdict.value}")
-        if done >= plan.rounds and verdict is not Verdict.INCONCLUSIVE:
+        if done >= plan.rounds and verdict is not GateVerdict.INCONCLUSIVE:
             return pairs
         if time.monotonic() - begun + longest > plan.seconds:
             return pairs

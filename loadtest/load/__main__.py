@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,11 +20,11 @@ from fivefold.core.contract.contract import Contract
 from loadtest.load import calibrate, capacity, deployment, k6, payloads, report
 from loadtest.load.calibrate import Limit
 from loadtest.load.capacity import Capacity, Step
-from loadtest.load.deployment import Deployment, Unreachable
-from loadtest.load.payloads import Rows
+from loadtest.load.deployment import Deployment
+from loadtest.load.payloads import ValidRows
 from loadtest.load.scenario import GRPC, PROFILES, REST, Scenario, ScenarioInvalid
-from loadtest.load.verdict import Verdict, judge
-from loadtest.machine import hardware
+from loadtest.load.verdict import LoadVerdict, judge
+from loadtest.machine import hardware, measurement
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 EXIT: Final = {"met": 0, "missed": 1, "void": 3}
@@ -139,7 +138,7 @@ class Test:
     scenario: Scenario
     target: Deployment
     contract: Contract
-    rows: Rows
+    rows: ValidRows
 
     def __post_init__(self) -> None:
         self.facts: Mapping[str, Any] = payloads.facts(self.contract)
@@ -212,12 +211,14 @@ def sweep(test: Test, limit: Limit) -> tuple[Capacity, Step]:
     return found, max(best, key=lambda step: step.rate) if best else found.steps[-1]
 
 
-def concluded(found: Capacity) -> Verdict:
+def concluded(found: Capacity) -> LoadVerdict:
     """A sweep's verdict: met where some rate meets the service level."""
     if not found.rate:
         last = found.steps[-1].verdict
         voids = all(step.verdict.state == "void" for step in found.steps)
-        return Verdict("void" if voids else "missed", ("no rate that was tried meets the service level", *last.reasons))
+        return LoadVerdict(
+            "void" if voids else "missed", ("no rate that was tried meets the service level", *last.reasons)
+        )
     reasons = [f"capacity is {'at least ' if found.bounded else ''}{found.rate:,.0f} requests a second"]
     if found.bounded:
         reasons.append("the generator gave out before the server: load it from more or larger machines to learn more")
@@ -228,7 +229,7 @@ def concluded(found: Capacity) -> Verdict:
             f"it did not hold when measured again: {failed[0].rate:,.0f}/s was {failed[0].verdict.state} "
             f"({failed[0].verdict.reasons[0]}); count on {safe:,.0f}/s"
         )
-    return Verdict("met", tuple(reasons))
+    return LoadVerdict("met", tuple(reasons))
 
 
 def load(given: argparse.Namespace) -> int:
@@ -266,7 +267,7 @@ def load(given: argparse.Namespace) -> int:
         "bundle": bundle,
         "contract": f"{contract.name}@{contract.version}",
     }
-    result = report.Result(
+    result = report.LoadResult(
         when=f"{now:%Y-%m-%d %H:%M} UTC",
         scenario=scenario,
         target=about,
@@ -284,7 +285,7 @@ def load(given: argparse.Namespace) -> int:
     return EXIT[verdict.state]
 
 
-def _conclude(result: report.Result, outcome: k6.Outcome, path: Path) -> None:
+def _conclude(result: report.LoadResult, outcome: k6.Outcome, path: Path) -> None:
     words = {"met": "MET", "missed": "MISSED", "void": "VOID: no figure of this run can be trusted"}
     say("")
     say(f"{words[result.verdict.state]}")
@@ -301,22 +302,11 @@ def _conclude(result: report.Result, outcome: k6.Outcome, path: Path) -> None:
     say(f"report    {path}")
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None, run: Callable[[argparse.Namespace], int] = load) -> int:
-    """Run, and turn what goes wrong into a sentence and an exit status."""
+    """Run what the command line says."""
     given = parser().parse_args(arguments)
-    began = time.monotonic()
-    try:
-        return run(given)
-    except KeyboardInterrupt:
-        print(f"\nstopped after {time.monotonic() - began:.0f} s; nothing was written", file=sys.stderr)
-        return 130
-    except Unreachable as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.help:
-            print(f"help: {error.help}", file=sys.stderr)
-    except (ScenarioInvalid, k6.K6Missing, k6.K6Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
+    return run(given)
 
 
 if __name__ == "__main__":

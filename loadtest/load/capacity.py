@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from loadtest.load.k6 import Outcome
-from loadtest.load.verdict import Verdict
+from loadtest.load.verdict import LoadVerdict
 
 FRACTIONS: Final = (0.10, 0.25, 0.50, 0.75, 0.90, 1.00, 1.10, 1.20)
 PRECISE: Final = 1.08
@@ -26,7 +26,7 @@ class Step:
 
     rate: float
     outcome: Outcome
-    verdict: Verdict
+    verdict: LoadVerdict
 
 
 @dataclass

@@ -21,19 +21,16 @@ from google.protobuf import json_format
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from loadtest.load.payloads import Record, Requests, Rows, made_rows
+from loadtest.load.payloads import Record, Requests, ValidRows, made_rows
 from loadtest.load.scenario import GRPC
+from loadtest.machine.measurement import NotMeasured
 
 TOLERANCE = 1e-5
 """Where the bundle's own is not given out."""
 
 
-class Unreachable(Exception):
+class Unreachable(NotMeasured):
     """There is nothing to load: the sentence says why, `help` what to do."""
-
-    def __init__(self, message: str, help: str = "") -> None:
-        super().__init__(message)
-        self.help = help
 
 
 @dataclass
@@ -112,7 +109,7 @@ class Deployment:
         except ContractInvalid as error:
             raise Unreachable(f"the contract of {self.model!r} cannot be read: {error}") from error
 
-    def rows(self, contract: Contract) -> Rows:
+    def rows(self, contract: Contract) -> ValidRows:
         """Golden rows and answers where the bundle is given out; else made rows and this deployment's own answers."""
         status, body = self.ask(f"/v1/models/{self.model}/bundle/golden.jsonl")
         if status == 200:
@@ -120,17 +117,17 @@ class Deployment:
             state, manifest = self.ask(f"/v1/models/{self.model}/bundle")
             tolerance = json.loads(manifest).get("tolerance", TOLERANCE) if state == 200 else TOLERANCE
             inputs, outputs = [pair["in"] for pair in pairs], [pair["out"] for pair in pairs]
-            return Rows(inputs, outputs, f"{len(pairs)} golden rows of the bundle", float(tolerance))
+            return ValidRows(inputs, outputs, f"{len(pairs)} golden rows of the bundle", float(tolerance))
         records = made_rows(contract)
         text = json.dumps({"instances": records}).encode()
         status, body = self.ask(f"/v1/models/{self.model}:predict", text, {"content-type": "application/json"})
         if status != 200:
             raise Unreachable(f"rows made from the contract were refused: {body[:300].decode(errors='replace')}")
         source = f"{len(records)} rows made from the contract, compared with the answers before the run"
-        return Rows(records, json.loads(body)["predictions"], source, TOLERANCE)
+        return ValidRows(records, json.loads(body)["predictions"], source, TOLERANCE)
 
     def answers(
-        self, transports: Sequence[str], contract: Contract, rows: Rows, count: int
+        self, transports: Sequence[str], contract: Contract, rows: ValidRows, count: int
     ) -> dict[str, dict[str, str]]:
         """One recorded answer of each transport to the first rows: body as base64, and for REST what it answers to."""
         requests = Requests(contract, self.model)

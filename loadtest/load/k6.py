@@ -24,6 +24,7 @@ from typing import Any, Final
 from fivefold import client
 from fivefold.core.errors import CODES
 from loadtest.load.scenario import Scenario
+from loadtest.machine.measurement import NotMeasured
 
 SCRIPT: Final = Path(__file__).with_name("scenario.js")
 PROTOSET: Final = Path(str(client.__file__)).with_name("inference.binpb")
@@ -51,11 +52,11 @@ OUTCOMES: Final = (
 """What can be wrong with an answer beside the product's own codes."""
 
 
-class K6Missing(Exception):
+class K6Missing(NotMeasured):
     """There is no k6 on this machine."""
 
 
-class K6Failed(Exception):
+class K6Failed(NotMeasured):
     """k6 ended without a measurement; the sentence holds what it said last."""
 
 

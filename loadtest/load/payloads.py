@@ -34,7 +34,7 @@ JSON_HEADERS: Final = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Rows:
+class ValidRows:
     """Valid records, the outputs they must get, and where both are from."""
 
     inputs: list[Record]
@@ -44,7 +44,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Violation:
     """One way to break the contract: a field's value replaced (or taken away), and the code that must come back."""
 
     field: str
@@ -68,9 +68,9 @@ def made_rows(contract: Contract) -> list[Record]:
     return made(contract.inputs, ROWS_MADE, contract.name).columns.to_records()
 
 
-def faults(contract: Contract, record: Record) -> list[Fault]:
+def faults(contract: Contract, record: Record) -> list[Violation]:
     """Ways to break `record`, each proven to be refused with its code by the contract's own reader."""
-    found = [Fault("no_such_field", "unknown_field", value=1, json_only=True)]
+    found = [Violation("no_such_field", "unknown_field", value=1, json_only=True)]
     for field in contract.inputs:
         found += _of_field(field)
     reader = Records(contract.inputs)
@@ -88,26 +88,26 @@ def _shaped(field: Field, value: Any) -> Any:
     return value
 
 
-def _of_field(field: Field) -> list[Fault]:
+def _of_field(field: Field) -> list[Violation]:
     name = field.name
     out = []
     if field.required:
-        out.append(Fault(name, "missing_field", absent=True))
+        out.append(Violation(name, "missing_field", absent=True))
     if not field.nullable:
-        out.append(Fault(name, "null_not_allowed", value=_shaped(field, None), json_only=True))
+        out.append(Violation(name, "null_not_allowed", value=_shaped(field, None), json_only=True))
     wrong: Any = 1 if field.kind in ("string", "bytes") else "no number"
-    out.append(Fault(name, "wrong_type", value=_shaped(field, wrong), json_only=True))
+    out.append(Violation(name, "wrong_type", value=_shaped(field, wrong), json_only=True))
     if field.numeric:
         for bound, sign in ((field.maximum, 1), (field.minimum, -1)):
             if bound is not None:
                 value = bound + sign * max(1, abs(bound))
                 fits = field.kind == "float" or np.iinfo(field.dtype).min <= value <= np.iinfo(field.dtype).max
                 fits = fits and (field.kind != "float" or abs(value) < float(np.finfo(field.dtype).max))
-                out.append(Fault(name, "out_of_range", value=_shaped(field, value), json_only=not fits))
+                out.append(Violation(name, "out_of_range", value=_shaped(field, value), json_only=not fits))
     if field.kind == "string" and field.max_length is not None:
-        out.append(Fault(name, "too_long", value=_shaped(field, "x" * (field.max_length + 1))))
+        out.append(Violation(name, "too_long", value=_shaped(field, "x" * (field.max_length + 1))))
     if field.kind == "string" and field.enum is not None:
-        out.append(Fault(name, "not_in_enum", value=_shaped(field, "no such value")))
+        out.append(Violation(name, "not_in_enum", value=_shaped(field, "no such value")))
     return out
 
 
@@ -216,7 +216,9 @@ class Requests:
     _stream = _grpc
 
 
-def schedule(scenario: Scenario, contract: Contract, model: str, rows: Rows, *, count: int = REQUESTS) -> list[Record]:
+def schedule(
+    scenario: Scenario, contract: Contract, model: str, rows: ValidRows, *, count: int = REQUESTS
+) -> list[Record]:
     """`count` iterations in the scenario's mix and share of invalid requests, in an order that its seed makes.
 
     A `stream` iteration holds a whole conversation; its share is of messages, so fewer iterations are streams.
@@ -262,7 +264,7 @@ def _sayable(contract: Contract, record: Record) -> bool:
     return not any(field.null_is_value and None in _flat(record.get(field.name, 0), []) for field in contract.inputs)
 
 
-def first_only(scenario: Scenario, contract: Contract, model: str, rows: Rows) -> list[Record]:
+def first_only(scenario: Scenario, contract: Contract, model: str, rows: ValidRows) -> list[Record]:
     """The scenario's mix of transports with the first rows alone and nothing invalid: what a null server can answer."""
     few = [i % len(rows.inputs) for i in range(scenario.rows)]
     same = replace(rows, inputs=[rows.inputs[i] for i in few], outputs=[rows.outputs[i] for i in few])

@@ -1,6 +1,6 @@
 """The report: one HTML file that needs nothing else, and the same figures as JSON beside it.
 
-It draws what `Result` holds and computes nothing of its own.
+It draws what `LoadResult` holds and computes nothing of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from loadtest.load.capacity import Capacity, Step
 from loadtest.load.drawing import Band, Chart, Line, Mark, draw, legend
 from loadtest.load.k6 import Latency, Outcome
 from loadtest.load.scenario import NAMES, Scenario
-from loadtest.load.verdict import Verdict
+from loadtest.load.verdict import LoadVerdict
 
 STYLE: Final = Path(__file__).with_name("report.css")
 _WORDS: Final = {"met": "Service level met", "missed": "Service level missed", "void": "Void"}
@@ -25,7 +25,7 @@ _NINES: Final = (0, 50, 90, 99, 99.9, 99.99, 99.999)
 
 
 @dataclass(frozen=True)
-class Result:
+class LoadResult:
     """A finished load test."""
 
     when: str
@@ -33,7 +33,7 @@ class Result:
     target: Mapping[str, str]
     rows: str
     outcome: Outcome
-    verdict: Verdict
+    verdict: LoadVerdict
     limit: Limit
     profile: Mapping[str, Any]
     k6: str
@@ -83,7 +83,7 @@ def _step(step: Step) -> dict[str, Any]:
     }
 
 
-def write(result: Result, path: Path) -> tuple[Path, Path]:
+def write(result: LoadResult, path: Path) -> tuple[Path, Path]:
     """Write `path` (.html) and the JSON beside it; the paths of both."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(result))
@@ -92,7 +92,7 @@ def write(result: Result, path: Path) -> tuple[Path, Path]:
     return path, beside
 
 
-def page(result: Result) -> str:
+def page(result: LoadResult) -> str:
     """The whole page."""
     scenario, model = result.scenario, result.target.get("model", "")
     title = f"{model}: load test, {scenario.profile}"
@@ -130,7 +130,7 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
 
 
-def _summary(result: Result) -> str:
+def _summary(result: LoadResult) -> str:
     outcome, scenario = result.outcome, result.scenario
     tiles = []
     if result.capacity:
@@ -163,7 +163,7 @@ def _curve(name: str, latency: Latency, colour: int, dashed: bool = False) -> Li
     return Line(name, points, colour, dashed=dashed)
 
 
-def _percentiles(result: Result) -> str:
+def _percentiles(result: LoadResult) -> str:
     if result.capacity and result.capacity.curve:
         steps = [step for step in result.capacity.curve if step.verdict.state != "void"] or result.capacity.curve
         lines = [_curve(f"{step.rate:,.0f}/s", step.outcome.latency, i) for i, step in enumerate(steps[:8])]
@@ -186,7 +186,7 @@ def _percentiles(result: Result) -> str:
     return _card("Latency by percentile", draw(chart) + legend(lines), about)
 
 
-def _throughput(result: Result) -> str:
+def _throughput(result: LoadResult) -> str:
     assert result.capacity is not None
     found = result.capacity
     hollow = frozenset(step.rate for step in found.curve if step.verdict.state == "void")
@@ -218,7 +218,7 @@ def _throughput(result: Result) -> str:
     return _card("Latency by throughput", draw(chart) + legend(lines) + table, about)
 
 
-def _over_time(result: Result) -> str:
+def _over_time(result: LoadResult) -> str:
     slots = [slot for slot in result.outcome.slots if slot.latency.count]
     lines = [
         Line("p50", [(slot.second, slot.latency.p(50)) for slot in slots], 0),
@@ -235,7 +235,7 @@ def _over_time(result: Result) -> str:
     return _card("Latency over time", draw(chart) + legend(lines), about)
 
 
-def _answers(result: Result) -> str:
+def _answers(result: LoadResult) -> str:
     outcome = result.outcome
     right = outcome.requests - outcome.errors - outcome.refused
     found = [
@@ -264,7 +264,7 @@ def _answers(result: Result) -> str:
     return _card("Answers", answers + transports, about)
 
 
-def _facts(result: Result) -> str:
+def _facts(result: LoadResult) -> str:
     scenario, limit, profile = result.scenario, result.limit, result.profile
     mix = ", ".join(f"{NAMES[name]} {share:.0%}" for name, share in scenario.shares().items())
     cores, memory = len(profile.get("cores", [])), profile.get("memory_bytes", 0) / 2**30

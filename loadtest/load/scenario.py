@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest.machine.measurement import NotMeasured
+
 REST: Final = ("v1", "v2", "binary")
 GRPC: Final = ("grpc", "stream")
 TRANSPORTS: Final = (*REST, *GRPC)
@@ -26,7 +28,7 @@ NAMES: Final = {
 PROFILES: Final = ("smoke", "steady", "sweep", "spike")
 
 
-class ScenarioInvalid(ValueError):
+class ScenarioInvalid(NotMeasured, ValueError):
     """A description that cannot be run; the sentence names the member."""
 
 

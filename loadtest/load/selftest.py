@@ -22,13 +22,14 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
 from loadtest.load import calibrate, k6, payloads
 from loadtest.load.calibrate import Limit, Null
-from loadtest.load.payloads import Requests, Rows
+from loadtest.load.payloads import Requests, ValidRows
 from loadtest.load.scenario import Scenario
 from loadtest.load.verdict import judge
+from loadtest.machine import measurement
 
 FREEZE: Final = 0.5
 CONTRACT: Final = Contract("frozen", "1.0.0", (Field("x", "float32", minimum=0.0),), (Field("y", "float32"),))
-ROWS: Final = Rows([{"x": 1.0}], [{"y": 2.0}], "one made row", 1e-5)
+ROWS: Final = ValidRows([{"x": 1.0}], [{"y": 2.0}], "one made row", 1e-5)
 _NO_LIMIT: Final = Limit(1e9, k6.NOTHING, {})
 
 
@@ -94,6 +95,7 @@ def problems_seen(outcome: k6.Outcome, scenario: Scenario) -> list[str]:
     return out
 
 
+@measurement.exits()
 def main(arguments: list[str] | None = None) -> int:
     """Run the self-test and say what it saw; 0 where the harness tells the truth."""
     parser = argparse.ArgumentParser(
@@ -102,23 +104,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=6.0)
     given = parser.parse_args(arguments)
-    try:
-        scenario = described(given.rate, given.seconds)
-        outcome = frozen(scenario)
-        found = problems_seen(outcome, scenario)
-        at = outcome.latency.p
-        print(
-            f"frozen {FREEZE * 1000:.0f} ms: p50 {at(50):.1f}, p99 {at(99):.1f}, longest {outcome.latency.most:.1f} ms"
-        )
-        few = described(given.rate, given.seconds, in_flight=5)
-        starved = frozen(few)
-        verdict = judge(few, starved, _NO_LIMIT)
-        print(f"5 virtual users: {starved.dropped} slots dropped, {verdict.state}")
-        if verdict.state != "void":
-            found.append("a run that dropped slots is not void")
-    except (k6.K6Missing, k6.K6Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    scenario = described(given.rate, given.seconds)
+    outcome = frozen(scenario)
+    found = problems_seen(outcome, scenario)
+    at = outcome.latency.p
+    print(f"frozen {FREEZE * 1000:.0f} ms: p50 {at(50):.1f}, p99 {at(99):.1f}, longest {outcome.latency.most:.1f} ms")
+    few = described(given.rate, given.seconds, in_flight=5)
+    starved = frozen(few)
+    verdict = judge(few, starved, _NO_LIMIT)
+    print(f"5 virtual users: {starved.dropped} slots dropped, {verdict.state}")
+    if verdict.state != "void":
+        found.append("a run that dropped slots is not void")
     for problem in found:
         print(f"FAILED: {problem}")
     return 1 if found else 0

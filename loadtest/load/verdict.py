@@ -13,7 +13,7 @@ State = Literal["met", "missed", "void"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LoadVerdict:
     """The state and the sentences that say why."""
 
     state: State
@@ -53,10 +53,10 @@ def void(scenario: Scenario, outcome: Outcome, limit: Limit) -> list[str]:
     return reasons
 
 
-def judge(scenario: Scenario, outcome: Outcome, limit: Limit) -> Verdict:
+def judge(scenario: Scenario, outcome: Outcome, limit: Limit) -> LoadVerdict:
     """The outcome against the scenario's service level."""
     if reasons := void(scenario, outcome, limit):
-        return Verdict("void", tuple(reasons), generator=not outcome.dropped and bool(outcome.requests))
+        return LoadVerdict("void", tuple(reasons), generator=not outcome.dropped and bool(outcome.requests))
     p99 = outcome.latency.p(99)
     missed = []
     if p99 > scenario.slo_p99_ms:
@@ -65,5 +65,5 @@ def judge(scenario: Scenario, outcome: Outcome, limit: Limit) -> Verdict:
         worst = ", ".join(f"{n} {code}" for code, n in sorted(outcome.codes.items(), key=lambda pair: -pair[1])[:3])
         missed.append(f"{outcome.error_share:.2%} of answers are wrong ({worst}), above {scenario.slo_errors:.2%}")
     if missed:
-        return Verdict("missed", tuple(missed))
-    return Verdict("met", (f"p99 {p99:.1f} ms, {outcome.errors} wrong answers of {outcome.requests:,}",))
+        return LoadVerdict("missed", tuple(missed))
+    return LoadVerdict("met", (f"p99 {p99:.1f} ms, {outcome.errors} wrong answers of {outcome.requests:,}",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,22 +12,23 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from fivefold.local import processes
 from loadtest.machine import programs
+from loadtest.machine.measurement import NotMeasured
 
 START_SECONDS: Final = 180.0
 END_SECONDS: Final = 60.0
 _COMMAND: Final = "import sys; from fivefold.cli import main; sys.exit(main())"
 
 
-class NotServed(Exception):
+class NotServed(NotMeasured):
     """The host did not start; the text is what it printed."""
 
 
 @dataclass(frozen=True)
-class Weight:
+class ReplicaWeight:
     """What a replica holds: resident bytes, and open handles."""
 
     resident: int
@@ -51,21 +51,12 @@ class Host:
                     return pid
         raise NotServed("the host has no replica any more")
 
-    def weigh(self) -> Weight:
+    def weigh(self) -> ReplicaWeight:
         """The replica's weight now."""
         pid = self.replica()
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
         assert found is not None
-        return Weight(int(found[1]) * 1024, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def end_on_sigterm() -> None:
-    """Let SIGTERM mean what Ctrl-C does: what was started is ended before this process is."""
-
-    def terminated(_signum: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminated)
+        return ReplicaWeight(int(found[1]) * 1024, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @contextlib.contextmanager

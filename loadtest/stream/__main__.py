@@ -11,22 +11,19 @@ Whatever a command has started is ended when it is: workers, brokers, their data
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from loadtest import document
-from loadtest.batch import command, data
-from loadtest.batch.command import Failed, positive, say
-from loadtest.machine import host
-from loadtest.machine.programs import ROOT, ToolMissing
+from loadtest.machine import generated, host, measurement
+from loadtest.machine.measurement import Failed, positive, say
+from loadtest.machine.programs import ROOT
 from loadtest.stream import chaos_report, recovery, selftest, throughput
 from loadtest.stream.chaos import Chaos, ChaosSettings
 from loadtest.stream.fault_plan import BROKER, WEIGHTS
 from loadtest.stream.kafka_broker import VERSION, KafkaBroker, KfakeBroker
-from loadtest.stream.log_readers import Unreadable
 from loadtest.stream.planned_events import bundle
 from loadtest.stream.stream_logs import KafkaStreamLog, LocalLog, StreamLog
 
@@ -47,7 +44,7 @@ def opened(given: argparse.Namespace, scratch: Path) -> StreamLog:
 
 def chaos(given: argparse.Namespace) -> int:
     """Run, print the table, say what is wrong."""
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
+    seed = measurement.seed(given.seed)
     missed = selftest.misses()
     if missed:
         raise Failed("; ".join(missed))
@@ -63,7 +60,7 @@ def chaos(given: argparse.Namespace) -> int:
         kinds=tuple(kinds),
     )
     options = {"FIVEFOLD_KAFKA_GROUP_PROTOCOL": given.group_protocol}
-    with command.scratch(CACHE, "chaos-") as scratch:
+    with measurement.scratch(CACHE, "chaos-") as scratch:
         model = bundle(scratch)
         say(f"{given.log}: {settings.events:,} events, {settings.seconds:.0f} s of faults, seed {seed}")
         log = opened(given, scratch)
@@ -74,9 +71,7 @@ def chaos(given: argparse.Namespace) -> int:
             if given.keep:
                 keep(scratch, given.keep)
     table = chaos_report.markdown(given.log if given.log != "kafka" else f"Kafka {given.kafka}", result)
-    print(table)
-    if given.write:
-        document.put(given.write, f"stream-chaos-{given.log}", table)
+    document.publish(table, given.write, f"stream-chaos-{given.log}")
     for line in (*result.verdict.words, *result.wrong):
         say(f"  {line}")
     say("exactly one of each" if result.holds else "not exactly one of each, or not as it has to be: above")
@@ -85,8 +80,8 @@ def chaos(given: argparse.Namespace) -> int:
 
 def recovered(given: argparse.Namespace) -> int:
     """Kill, print the table."""
-    seed = given.seed if given.seed is not None else random.randrange(10_000)
-    with command.scratch(CACHE, "recovery-") as scratch:
+    seed = measurement.seed(given.seed)
+    with measurement.scratch(CACHE, "recovery-") as scratch:
         model = bundle(scratch)
         broker = KafkaBroker(scratch / "kafka", given.kafka)
         broker.start()
@@ -95,9 +90,7 @@ def recovered(given: argparse.Namespace) -> int:
             found = recovery.measure(broker.address, log, model, given.kills, seed, scratch)
         finally:
             log.close()
-    print(found.markdown())
-    if given.write:
-        document.put(given.write, "stream-recovery", found.markdown())
+    document.publish(found.markdown(), given.write, "stream-recovery")
     return 0 if found.met else 1
 
 
@@ -105,8 +98,8 @@ def compared(given: argparse.Namespace) -> int:
     """Measure, print the table."""
     chosen = [each for each in throughput.PROGRAMS if not given.only or each.name in ("fivefold", *given.only)]
     throughput.demand(chosen)
-    with command.scratch(CACHE, "throughput-") as scratch:
-        model = data.bundle(data.FOREST, CACHE / "bundles")
+    with measurement.scratch(CACHE, "throughput-") as scratch:
+        model = generated.bundle(generated.FOREST, CACHE / "bundles")
         broker = KafkaBroker(scratch / "kafka", given.kafka, java=("-Xmx1g",))
         with host.pinned(host.halves()[1]):
             broker.start()
@@ -118,9 +111,7 @@ def compared(given: argparse.Namespace) -> int:
             broker.stop()
             if given.keep:
                 keep(scratch, given.keep)
-    print(found.markdown())
-    if given.write:
-        document.put(given.write, "stream-throughput", found.markdown())
+    document.publish(found.markdown(), given.write, "stream-throughput")
     missed = found.missed()
     say(f"missed: {', '.join(missed)}" if missed else "every goal is met")
     return 1 if missed else 0
@@ -134,29 +125,20 @@ def keep(scratch: Path, target: Path) -> None:
 
 
 def checked(_: argparse.Namespace) -> int:
-    """Plant every fault."""
+    """Inject every fault."""
     missed = selftest.misses()
     for line in missed:
         say(f"  {line}")
-    say("not fit for use" if missed else f"{len(selftest.PLANTED)} planted faults, each seen")
+    say("not fit for use" if missed else f"{len(selftest.INJECTED)} injected faults, each seen")
     return 1 if missed else 0
 
 
+@measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands."""
     given = _parser().parse_args(arguments)
-    command.ready()
-    try:
-        status: int = given.run(given)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    except ToolMissing as error:
-        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
-        return 2
-    except (Failed, Unreadable, RuntimeError, TimeoutError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measurement.ready()
+    status: int = given.run(given)
     return status
 
 

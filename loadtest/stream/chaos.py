@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from loadtest.batch.command import Failed, say
+from loadtest.machine.measurement import Failed, say
 from loadtest.stream import checker
-from loadtest.stream.checker import Verdict
-from loadtest.stream.fault_plan import BROKER, JOIN, KILL, LEAVE, STOP, TWIN, Fault, FaultPlan
+from loadtest.stream.checker import StreamVerdict
+from loadtest.stream.fault_plan import BROKER, JOIN, KILL, LEAVE, STOP, TWIN, FaultPlan, PlannedFault
 from loadtest.stream.kafka_broker import KafkaBroker
 from loadtest.stream.planned_events import planned
 from loadtest.stream.stream_logs import DEAD, EVENTS, GROUP, RESULTS, StreamLog
@@ -60,7 +60,7 @@ class ChaosResult:
     """What a run has done, and the checker's verdict."""
 
     settings: ChaosSettings
-    verdict: Verdict
+    verdict: StreamVerdict
     faults: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     seconds: float = 0.0
@@ -105,7 +105,7 @@ class Chaos:
             self._disturb(reader.count)
             self._finish(reader.count)
             wrong = self._fleet.end()
-            result = ChaosResult(settings, Verdict(), self._faults, self._fleet.starts, time.monotonic() - begun)
+            result = ChaosResult(settings, StreamVerdict(), self._faults, self._fleet.starts, time.monotonic() - begun)
             say("checking")
             result.verdict = checker.check(
                 settings.events, settings.seed, reader.read(EVENTS), reader.read(RESULTS), reader.read(DEAD)
@@ -167,7 +167,7 @@ class Chaos:
         taken = {each.slot for each in self._fleet.workers}
         return next(name for at in itertools.count() if (name := f"w{at}") not in taken)
 
-    def _strike(self, fault: Fault) -> None:
+    def _strike(self, fault: PlannedFault) -> None:
         if fault.kind == BROKER:
             self._broker(fault)
             return
@@ -185,19 +185,19 @@ class Chaos:
         worker = running[int(fault.pick * len(running))]
         {KILL: self._kill, STOP: self._stop, TWIN: self._twin, LEAVE: self._leave}[fault.kind](worker, fault)
 
-    def _kill(self, worker: FleetWorker, fault: Fault) -> None:
+    def _kill(self, worker: FleetWorker, fault: PlannedFault) -> None:
         self._fleet.kill(worker)
         self._in(fault.seconds, lambda: self._again(worker.slot))
 
-    def _leave(self, worker: FleetWorker, fault: Fault) -> None:
+    def _leave(self, worker: FleetWorker, fault: PlannedFault) -> None:
         self._fleet.leave(worker)
         self._in(fault.seconds, lambda: self._again(worker.slot))
 
-    def _stop(self, worker: FleetWorker, fault: Fault) -> None:
+    def _stop(self, worker: FleetWorker, fault: PlannedFault) -> None:
         self._fleet.stop(worker)
         self._in(fault.seconds, lambda: self._fleet.wake(worker))
 
-    def _twin(self, worker: FleetWorker, fault: Fault) -> None:
+    def _twin(self, worker: FleetWorker, fault: PlannedFault) -> None:
         self._fleet.stop(worker)
         self._fleet.start(worker.slot)
         self._in(fault.seconds, lambda: self._fleet.wake(worker))
@@ -206,7 +206,7 @@ class Chaos:
         if not any(each.slot == slot and each.runs for each in self._fleet.workers):
             self._fleet.start(slot)
 
-    def _broker(self, fault: Fault) -> None:
+    def _broker(self, fault: PlannedFault) -> None:
         broker = self._log.broker
         # Killed before anything is done again, it would only be away for longer.
         if broker is None or not broker.runs or self._done <= self._done_before:

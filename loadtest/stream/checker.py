@@ -35,7 +35,7 @@ class LogRecord:
 
 
 @dataclass
-class Verdict:
+class StreamVerdict:
     """What is wrong: how often each thing, and some of them in words."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -61,12 +61,12 @@ def check(
     inputs: Iterable[LogRecord],
     results: Iterable[LogRecord],
     dead_letters: Iterable[LogRecord],
-) -> Verdict:
+) -> StreamVerdict:
     """Judge what became of the first `count` events; records of one partition come by rising offsets.
 
     The input is judged too: an event that stands there twice would have two results rightly.
     """
-    verdict = Verdict()
+    verdict = StreamVerdict()
     wanted = {"input": lambda _: True, "result": lambda event: event.total is not None}
     wanted["dead letter"] = lambda event: event.total is None
     for name, records in (("input", inputs), ("result", results), ("dead letter", dead_letters)):
@@ -74,7 +74,9 @@ def check(
     return verdict
 
 
-def _topic(verdict: Verdict, name: str, records: Iterable[LogRecord], count: int, seed: int, belongs: Any) -> None:
+def _topic(
+    verdict: StreamVerdict, name: str, records: Iterable[LogRecord], count: int, seed: int, belongs: Any
+) -> None:
     seen = bytearray(count)
     last: dict[bytes, tuple[int, int]] = {}
     for record in records:

@@ -24,7 +24,7 @@ WEIGHTS: Final = {KILL: 8, STOP: 4, TWIN: 2, JOIN: 6, LEAVE: 6, BROKER: 3}
 
 
 @dataclass(frozen=True)
-class Fault:
+class PlannedFault:
     """A fault: so many seconds after the one before it, for so many seconds, to which of the workers (0 to 1)."""
 
     kind: str
@@ -42,7 +42,7 @@ class FaultPlan:
         self._between, self._session, self._kinds = between, session, list(kinds)
         self._weights = [WEIGHTS[kind] for kind in kinds]
 
-    def next(self) -> Fault:
+    def next(self) -> PlannedFault:
         """The next one."""
         draw = self._random
         kind = draw.choices(self._kinds, self._weights)[0]
@@ -55,4 +55,4 @@ class FaultPlan:
             BROKER: lambda: draw.uniform(0, 4),
         }
         seconds = lengths[kind]() if kind in lengths else 0.0
-        return Fault(kind, draw.uniform(*self._between), seconds, draw.random())
+        return PlannedFault(kind, draw.uniform(*self._between), seconds, draw.random())

@@ -8,7 +8,6 @@ https://kafka.apache.org/documentation/#brokerconfigs names the settings.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -20,7 +19,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from loadtest.machine.programs import ROOT, ToolMissing, direct, find
+from loadtest.machine.measurement import Failed
+from loadtest.machine.programs import ROOT, ToolMissing, demand_java, direct, find
 
 VERSION: Final = "4.3.1"
 START_SECONDS: Final = 120.0
@@ -65,8 +65,7 @@ def jars(version: str = VERSION) -> Path:
     found = ROOT / ".cache" / f"kafka-{version}"
     if not found.is_dir():
         raise ToolMissing(f"the jars of Kafka {version} are not there", f"make .cache/kafka-{version}")
-    if shutil.which("java") is None:
-        raise ToolMissing("Kafka needs Java, and there is none on PATH", "install a Java of 17 or newer")
+    demand_java("Kafka")
     return found
 
 
@@ -198,7 +197,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def answers(address: str, seconds: float = START_SECONDS) -> None:
-    """Wait until a broker answers; raises `TimeoutError`."""
+    """Wait until a broker answers; raises `Failed`."""
     deadline = time.monotonic() + seconds
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.max.ms": 200})
     while True:
@@ -208,7 +207,7 @@ def answers(address: str, seconds: float = START_SECONDS) -> None:
         except KafkaException:
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no broker answers at {address}")
+            raise Failed(f"no broker answers at {address}")
 
 
 def make_topics(address: str, partitions: int, *names: str, options: Mapping[str, str] | None = None) -> None:

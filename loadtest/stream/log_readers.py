@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from loadtest.machine.measurement import NotMeasured
 from loadtest.stream.checker import LogRecord
 
 CALL_SECONDS: Final = 30.0
@@ -27,7 +28,7 @@ _PASSING: Final = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 """What a consumer says of a broker that is away, and mends itself."""
 
 
-class Unreadable(Exception):
+class Unreadable(NotMeasured):
     """A topic that cannot be read to its end."""
 
 

@@ -72,12 +72,12 @@ def bundle(directory: Path) -> Path:
 
     model = LinearRegression()
     model.coef_, model.intercept_, model.n_features_in_ = np.array([2.0, 3.0]), 1.0, 2
-    law = {
+    contract = {
         "format": 1,
         "name": TOTAL,
         "version": "1.0.0",
         "inputs": [{"name": name, "dtype": "float32", "minimum": 0, "maximum": _MOST} for name in ("a", "b")],
         "outputs": [{"name": TOTAL, "dtype": "float32"}],
     }
-    pack(model, law, directory / TOTAL, golden_from=[{"a": 1.0, "b": 2.0}, {"a": 999.0, "b": 0.0}])
+    pack(model, contract, directory / TOTAL, golden_from=[{"a": 1.0, "b": 2.0}, {"a": 999.0, "b": 0.0}])
     return directory / TOTAL

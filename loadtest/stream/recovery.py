@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from loadtest.batch.command import Failed, say
+from loadtest.machine.measurement import Failed, say
 from loadtest.stream.log_readers import KafkaReader
 from loadtest.stream.planned_events import NUMBER, planned
 from loadtest.stream.stream_logs import GROUP, RESULTS, KafkaStreamLog
@@ -66,7 +66,7 @@ def _of(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.2f} | {max(seconds):.2f}"
 
 
-class Marks(threading.Thread):
+class MarkWriter(threading.Thread):
     """Writes marks, and keeps the events' backlog filled."""
 
     def __init__(self, address: str, log: KafkaStreamLog) -> None:
@@ -123,7 +123,7 @@ def measure(address: str, log: KafkaStreamLog, bundle: Path, kills: int, seed: i
     draw = random.Random(seed)
     words = ["--model", str(bundle), *log.words(), "--group", GROUP, "--max-batch", "500"]
     fleet = WorkerFleet([*words, "--max-bad-fraction", "1"], scratch / "workers")
-    found, reader, marks = Recoveries(), RecoveryReader(address), Marks(address, log)
+    found, reader, marks = Recoveries(), RecoveryReader(address), MarkWriter(address, log)
     marks.start()
     try:
         worker = fleet.start("w0")
@@ -152,7 +152,7 @@ def measure(address: str, log: KafkaStreamLog, bundle: Path, kills: int, seed: i
     return found
 
 
-def _results(reader: RecoveryReader, marks: Marks) -> None:
+def _results(reader: RecoveryReader, marks: MarkWriter) -> None:
     """Read until a result comes."""
     before, until = reader.results, time.monotonic() + LIMIT_SECONDS
     while reader.results == before:

@@ -1,4 +1,4 @@
-"""Whether the checker sees what it is there for: faults planted into a right outcome, each of which it must name.
+"""Whether the checker sees what it is there for: faults injected into a right outcome, each of which it must name.
 
     python -m loadtest.stream selftest
 
@@ -12,20 +12,20 @@ from dataclasses import replace
 from typing import Final
 
 from loadtest.stream import checker
-from loadtest.stream.checker import LogRecord, Verdict, check
+from loadtest.stream.checker import LogRecord, StreamVerdict, check
 from loadtest.stream.planned_events import NUMBER, TOTAL, planned
 
 EVENTS: Final = 2_000
 SEED: Final = 7
 PARTITIONS: Final = 4
 
-Outcome = dict[str, list[LogRecord]]
-Plant = Callable[[Outcome], object]
+TopicRecords = dict[str, list[LogRecord]]
+Injection = Callable[[TopicRecords], object]
 
 
-def right() -> Outcome:
+def right() -> TopicRecords:
     """An outcome with nothing wrong, as a log would hold it: `inputs`, `results`, `dead_letters`."""
-    out: Outcome = {"inputs": [], "results": [], "dead_letters": []}
+    out: TopicRecords = {"inputs": [], "results": [], "dead_letters": []}
     ends: dict[tuple[str, int], int] = {}
     for number in range(EVENTS):
         event = planned(number, SEED)
@@ -71,15 +71,15 @@ def _another_key(records: list[LogRecord]) -> None:
     records[9] = replace(records[9], key=b"key-nobody")
 
 
-def _both(outcome: Outcome) -> None:
+def _both(outcome: TopicRecords) -> None:
     outcome["results"].append(outcome["dead_letters"][2])
 
 
-def _in(topic: str, change: Callable[[list[LogRecord]], object]) -> Plant:
+def _in(topic: str, change: Callable[[list[LogRecord]], object]) -> Injection:
     return lambda outcome: change(outcome[topic])
 
 
-PLANTED: Final[tuple[tuple[str, str, Plant], ...]] = (
+INJECTED: Final[tuple[tuple[str, str, Injection], ...]] = (
     ("a result twice, one after the other", checker.DOUBLE, _in("results", lambda some: some.insert(8, some[8]))),
     ("a result twice, much later", checker.DOUBLE, _in("results", _later_again)),
     ("a dead letter twice", checker.DOUBLE, _in("dead_letters", _later_again)),
@@ -96,7 +96,7 @@ PLANTED: Final[tuple[tuple[str, str, Plant], ...]] = (
 )
 
 
-def judged(outcome: Outcome) -> Verdict:
+def judged(outcome: TopicRecords) -> StreamVerdict:
     """The checker's verdict over an outcome."""
     return check(EVENTS, SEED, outcome["inputs"], outcome["results"], outcome["dead_letters"])
 
@@ -105,9 +105,9 @@ def misses() -> list[str]:
     """What the checker did not see, or saw where nothing was; empty where it is fit for use."""
     clean = judged(right())
     missed = [] if clean.holds else [f"it complains of a right outcome: {clean.words[0]}"]
-    for what, kind, plant in PLANTED:
+    for what, kind, inject in INJECTED:
         outcome = right()
-        plant(outcome)
+        inject(outcome)
         if not judged(outcome).counts[kind]:
             missed.append(f"it does not see {what}")
     return missed

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from fivefold.stream.events import Outgoing
 from fivefold.stream.sqlite_store import SqliteStore
+from loadtest.machine.measurement import Failed
 from loadtest.stream.kafka_broker import KafkaBroker, KfakeBroker, make_topics
 from loadtest.stream.log_readers import KafkaReader, LocalReader, Reader
 from loadtest.stream.planned_events import NUMBER, PlannedEvent
@@ -124,7 +125,7 @@ class KafkaStreamLog:
     def flush(self) -> None:
         left = self._producer.flush(FLUSH_SECONDS)
         if left or self._failed:
-            raise RuntimeError(f"{left} events could not be produced, {len(self._failed)} failed: {self._failed[:1]}")
+            raise Failed(f"{left} events could not be produced, {len(self._failed)} failed: {self._failed[:1]}")
 
     def reader(self) -> Reader:
         return KafkaReader(self._address)

@@ -30,9 +30,9 @@ from typing import Any, Final
 import numpy as np
 from confluent_kafka import Producer, TopicPartition
 
-from loadtest.batch.command import Failed, say
 from loadtest.machine.host import halves, pinned
-from loadtest.machine.programs import ENVIRONMENTS, PEERS, ROOT, ToolMissing, direct
+from loadtest.machine.measurement import Failed, say
+from loadtest.machine.programs import ENVIRONMENTS, PEERS, ROOT, demand_environment, direct
 from loadtest.peers import scoring
 from loadtest.peers.stream import stream_topics
 from loadtest.stream.kafka_broker import make_topics
@@ -162,10 +162,7 @@ class Rates:
 def demand(chosen: Sequence[StreamProgram]) -> None:
     """Everything that has to be installed; raises `ToolMissing`."""
     for each in chosen:
-        if not each.python.is_file():
-            raise ToolMissing(
-                f"the environment of {each.title} is missing", f"make .cache/envs/{each.environment}/.done"
-            )
+        demand_environment(each.title, each.python, each.environment)
 
 
 def rows(count: int) -> Iterator[bytes]:

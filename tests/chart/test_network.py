@@ -143,7 +143,7 @@ def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
     return not rule.ports or any(first <= port <= last for first, last in ports(rule))
 
 
-def test_callers_reach_the_two_doors_of_workers_alone() -> None:
+def test_callers_reach_the_two_endpoints_of_workers_alone() -> None:
     """The gateway's namespace, and our own jobs: REST and gRPC."""
     serve = Release("default").policies()["serve"].spec
 

@@ -27,7 +27,7 @@ def worker(release: Release) -> Any:
 
 
 def test_the_gateway_speaks_tls_to_the_service_and_knows_whom_to_trust(release: Release) -> None:
-    """For both doors; the Service says so as well."""
+    """For both endpoints; the Service says so as well."""
     spec = release.one("BackendTLSPolicy")["spec"]
     ports = {port["name"]: port["appProtocol"] for port in release.one("Service")["spec"]["ports"]}
 

@@ -45,7 +45,7 @@ def rounded(value: Fraction, dtype: str) -> Fraction | None:
 
 
 def through_binary64(literal: str, dtype: str) -> Fraction | None:
-    """What the law makes of a JSON number: binary64 first, then the dtype."""
+    """What the rules make of a JSON number: binary64 first, then the dtype."""
     wide = rounded(Fraction(Decimal(literal)), "float64")
     return None if wide is None else rounded(wide, dtype)
 

@@ -33,9 +33,9 @@ def build(number: int) -> Bundle:
 def contradicting() -> Bundle:
     """The demo's model under a contract that takes less than the one that is being served."""
     original = Bundle.open(demo(DIRECTORY / "demo"))
-    law = json.loads(original.read("contract.json"))
-    law["inputs"][0]["maximum"] = 59
-    return _again(original, "contradicting", Contract.from_json(law), 40)
+    contract = json.loads(original.read("contract.json"))
+    contract["inputs"][0]["maximum"] = 59
+    return _again(original, "contradicting", Contract.from_json(contract), 40)
 
 
 def _again(original: Bundle, name: str, contract: Contract, rows: int) -> Bundle:

@@ -1,4 +1,4 @@
-"""The door: keys, TLS, and what nobody outside can reach whatever key they have."""
+"""Access: keys, TLS, and what nobody outside can reach whatever key they have."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ def test_a_packed_model_answers_like_its_original(case: Case, tmp_path: Path) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, inputs, target = fitted(case)
-    law = contract(case, model, inputs, target)
+    made = contract(case, model, inputs, target)
     table = frame_of(inputs)
 
-    report = fivefold.pack(model, law, tmp_path / "bundle", golden_from=table, tolerance=case.tolerance)
+    report = fivefold.pack(model, made, tmp_path / "bundle", golden_from=table, tolerance=case.tolerance)
 
     assert report.difference <= case.tolerance
     bundle = fivefold.Bundle.open(tmp_path / "bundle")
-    rows = golden.from_data(table, law).columns
+    rows = golden.from_data(table, made).columns
     with fivefold.Scorer.open(bundle) as scorer:
         answers = scorer.score(rows)
         one_by_one = Columns.concat([scorer.score(rows.slice(row, row + 1)) for row in range(0, rows.rows, 37)])

@@ -33,8 +33,8 @@ SCALARS = [{"name": name, "dtype": "float64", "minimum": -3, "maximum": 3} for n
 PROBABILITY = [{"name": "probability", "dtype": "float32", "shape": [3]}]
 
 
-def _answers(path: Path, law: fivefold.Contract) -> tuple[Any, Any]:
-    rows = golden.made(law.inputs, 100, "torch").columns
+def _answers(path: Path, contract: fivefold.Contract) -> tuple[Any, Any]:
+    rows = golden.made(contract.inputs, 100, "torch").columns
     with fivefold.open(path) as scorer:
         return rows, scorer.score(rows)
 
@@ -43,11 +43,11 @@ def test_a_net_of_scalar_fields_answers_like_the_module(tmp_path: Path) -> None:
     """Scalar fields are stacked into the module's one input; any number of rows goes through."""
     import torch
 
-    law, net = _contract(SCALARS, PROBABILITY), _mlp()
+    contract, net = _contract(SCALARS, PROBABILITY), _mlp()
 
-    report = fivefold.pack(net, law, tmp_path / "net")
+    report = fivefold.pack(net, contract, tmp_path / "net")
 
-    rows, answers = _answers(tmp_path / "net", law)
+    rows, answers = _answers(tmp_path / "net", contract)
     with torch.no_grad():
         wanted = net(torch.from_numpy(rows.block(tuple("abcd"), np.float32))).numpy()
     assert report.difference <= 1e-5
@@ -74,7 +74,7 @@ def test_a_convolution_takes_an_image_field(tmp_path: Path) -> None:
             return scores.argmax(dim=1), scores
 
     torch.manual_seed(1)
-    law = _contract(
+    contract = _contract(
         [{"name": "image", "dtype": "float32", "shape": [1, 8, 8], "minimum": 0, "maximum": 1}],
         [
             {"name": "label", "dtype": "int64", "minimum": 0, "maximum": 4},
@@ -83,9 +83,9 @@ def test_a_convolution_takes_an_image_field(tmp_path: Path) -> None:
     )
     net = Net().eval()
 
-    report = fivefold.pack(net, law, tmp_path / "net")
+    report = fivefold.pack(net, contract, tmp_path / "net")
 
-    rows, answers = _answers(tmp_path / "net", law)
+    rows, answers = _answers(tmp_path / "net", contract)
     with torch.no_grad():
         label, scores = net(torch.from_numpy(rows["image"]))
     assert report.difference <= 1e-5
@@ -107,7 +107,7 @@ def test_two_inputs_bind_by_the_names_of_forward(tmp_path: Path) -> None:
             return self.head(torch.cat([self.table(item[:, 0]), context], dim=1))
 
     torch.manual_seed(2)
-    law = _contract(
+    contract = _contract(
         [
             {"name": "context", "dtype": "float32", "shape": [2], "minimum": -1, "maximum": 1},
             {"name": "item", "dtype": "int32", "minimum": 0, "maximum": 9},
@@ -115,7 +115,7 @@ def test_two_inputs_bind_by_the_names_of_forward(tmp_path: Path) -> None:
         [{"name": "score", "dtype": "float32"}],
     )
 
-    report = fivefold.pack(Net(), law, tmp_path / "net")
+    report = fivefold.pack(Net(), contract, tmp_path / "net")
 
     assert report.difference <= 1e-5
     assert len(report.inputs) == 2
@@ -141,10 +141,10 @@ def test_saved_modules_and_programs_pack_from_their_files(tmp_path: Path, suffix
 
 def test_the_same_module_gives_the_same_bytes(tmp_path: Path) -> None:
     """Nothing of the author's machine, such as paths of source files, stands in the model."""
-    law, net = _contract(SCALARS, PROBABILITY), _mlp()
+    contract, net = _contract(SCALARS, PROBABILITY), _mlp()
 
-    first = fivefold.pack(net, law, tmp_path / "one")
-    second = fivefold.pack(net, law, tmp_path / "two")
+    first = fivefold.pack(net, contract, tmp_path / "one")
+    second = fivefold.pack(net, contract, tmp_path / "two")
 
     assert first.digest == second.digest
     assert str(Path(__file__).parent).encode() not in fivefold.Bundle.open(tmp_path / "one").read("model.onnx")

@@ -49,9 +49,9 @@ def contract(inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]
     return Contract.from_json({"format": 1, "name": name, "version": "1.0", "inputs": inputs, "outputs": outputs})
 
 
-def field(name: str, dtype: str = "float32", **law: Any) -> dict[str, Any]:
+def field(name: str, dtype: str = "float32", **rules: Any) -> dict[str, Any]:
     """A field as it stands in contract.json."""
-    return {"name": name, "dtype": dtype, **law}
+    return {"name": name, "dtype": dtype, **rules}
 
 
 SUM_CONTRACT = contract(

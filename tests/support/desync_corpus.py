@@ -44,7 +44,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
 
 @dataclass(frozen=True)
 class Case:
-    """`status` is the first answer's at the direct door, `behind` the statuses that HAProxy may make of it.
+    """`status` is the first answer's at the direct endpoint, `behind` the statuses that HAProxy may make of it.
 
     HAProxy mends some of what is refused directly, as RFC 9112 lets it, and passes it on in one meaning.
     """

@@ -54,7 +54,7 @@ def answers(data: bytes) -> list[Answer]:
 
 
 def judge(case: Case, statuses: tuple[int, ...], got: list[Answer], closed: bool, *, strict: bool) -> None:
-    """Whether a case and the request behind it got what is theirs. `strict`: by the direct door's own rules."""
+    """Whether a case and the request behind it got what is theirs. `strict`: by the direct endpoint's own rules."""
     told = case.name, [(answer.status, answer.doubled) for answer in got], closed
     assert got, told
     assert got[0].status in statuses, told

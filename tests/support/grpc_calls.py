@@ -23,6 +23,7 @@ from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.grpc.grpc_server import GrpcServer
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 from fivefold.serving.limits import ServingLimits
+from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
 
 T = TypeVar("T")
@@ -225,7 +226,10 @@ def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
     loop = Loop.shared()
     chosen = ServingLimits(**settings)
     models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    serving = loop.call(lambda: Dataplane(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen)))
+    origins = Origins.of(chosen, local=True)
+    serving = loop.call(
+        lambda: Dataplane(models, chosen, Telemetry("online", log_sample=0.0), Guard.of(chosen), origins=origins)
+    )
     server = loop.call(lambda: GrpcServer(serving, "127.0.0.1:0"))
     loop.run(server.start)
     out = World(server, serving)

@@ -19,6 +19,7 @@ from fivefold.guard import Guard
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import app
 from fivefold.serving.limits import ServingLimits
+from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
 
 T = TypeVar("T")
@@ -170,13 +171,18 @@ def log_lines() -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def world(
-    bundles: Sequence[Bundle], *, prepare: Callable[[Dataplane], None] | None = None, **settings: Any
+    bundles: Sequence[Bundle],
+    *,
+    prepare: Callable[[Dataplane], None] | None = None,
+    local: bool = False,
+    **settings: Any,
 ) -> Iterator[World]:
-    """The bundles behind the application. `prepare` sees the `Dataplane` before the application is built."""
+    """The bundles behind the application. `prepare` sees the `Dataplane` before the application is built; `local` is
+    the product's own server."""
     chosen = ServingLimits(**{"log_sample": 0.0, **settings})
     models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
     telemetry = Telemetry("online", log_sample=chosen.log_sample)
-    serving = Dataplane(models, chosen, telemetry, Guard.of(chosen))
+    serving = Dataplane(models, chosen, telemetry, Guard.of(chosen), origins=Origins.of(chosen, local=local))
     if prepare:
         prepare(serving)
     with asyncio.Runner() as runner, log_lines() as lines:

@@ -24,7 +24,7 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import CODES
 from fivefold.guard.keyring import Keyring
 
-LAW = {
+CONTRACT = {
     "format": 1,
     "name": "iris",
     "version": "1.0.0",
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(*load_iris(return_X_y=True))
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
-    (tmp_path / "contract.json").write_text(json.dumps(LAW))
+    (tmp_path / "contract.json").write_text(json.dumps(CONTRACT))
     (tmp_path / "data.csv").write_text("a,b,c,d,kind\n" + "".join(f"{i / 10},1.5,2.5,0.5,x\n" for i in range(40)))
     return tmp_path
 
@@ -176,7 +176,7 @@ def test_contracts_are_shown_drafted_and_exported(bundle: Path, capsys: pytest.C
     assert main(["contract", "show", "contract.json"]) == 0
     assert "0..10" in capsys.readouterr().out
     assert main(["contract", "show", "b", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == LAW
+    assert json.loads(capsys.readouterr().out) == CONTRACT
     assert (
         main(["contract", "draft", "data.csv", "--name", "flower", "--answer", "kind", "--output", "draft.json"]) == 0
     )

@@ -1,4 +1,5 @@
-"""One name for one thing: no two classes, no two files, and no file and folder of the package share a name.
+"""One name for one thing: no two classes, no two files, and no file and folder of the package share a name; nor do two
+classes of the load tests, where a peer is a program of its own.
 
 Whoever reads a name in an error, a log or an import then knows where it stands. What may share a name all the same is
 listed with its reason and its places; another place is a new double.
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "services" / "fivefold"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "services" / "fivefold"
 
 COMMANDS = "commands"
 """A command's module is named as the command that people type, which often is named as what it works on."""
@@ -60,11 +63,17 @@ def files() -> Doubles:
 
 def classes() -> Doubles:
     """The names of classes that are defined in several modules, with their places."""
+    tests = ROOT / "loadtest"
+    measuring = (path for path in tests.rglob("*.py") if tests / "peers" not in path.parents)
+    return _doubled_classes(PACKAGE, PACKAGE.rglob("*.py")) | _doubled_classes(tests, measuring)
+
+
+def _doubled_classes(root: Path, modules: Iterable[Path]) -> Doubles:
     found: Doubles = defaultdict(set)
-    for path in PACKAGE.rglob("*.py"):
+    for path in modules:
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.ClassDef):
-                found[node.name].add(str(path.relative_to(PACKAGE)))
+                found[node.name].add(str(path.relative_to(root)))
     return {name: places for name, places in found.items() if len(places) > 1}
 
 

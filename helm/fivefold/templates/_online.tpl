@@ -40,7 +40,7 @@ app.kubernetes.io/component: online
 by itself, in spite of `idle-close-on-response`, and the gateway may just have sent a request on one. Without it such a
 connection is good for one more answer, which says that it closes (HTTP/1). */}}
 # The gateway's gRPC connections end at a HAProxy that no reload touches: online/haproxy/grpc_proxy.py says why.
-- {name: FIVEFOLD_GRPC_FRONT, value: "1"}
+- {name: FIVEFOLD_GRPC_PROXY, value: "1"}
 - {name: RAY_SERVE_HAPROXY_NBTHREAD, value: {{ .Values.online.proxyThreads | quote }}}
 # Serve gives up a proxy that is not up by then; a busy node needs more than its 5 and 30 seconds.
 - {name: RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S, value: "60"}

@@ -12,7 +12,7 @@ import numpy as np
 
 from fivefold.client import foreign
 from fivefold.core import oip_tensors
-from fivefold.core.check.findings import say
+from fivefold.core.check.findings import describe
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractError
 
@@ -29,7 +29,7 @@ def without_nulls(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
     for field in arrays.fields:
         if field.null_is_value and (nulls := arrays.nulls(field.name)).any():
             if not (field.default is None and nulls.all() and len(out) > 1):
-                raise _no_null(field.name, nulls, f"a tensor has no null, and {say(field.null_value)} is a value")
+                raise _no_null(field.name, nulls, f"a tensor has no null, and {describe(field.null_value)} is a value")
             del out[field.name]
     return out
 

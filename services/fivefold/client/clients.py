@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fivefold.client import grpc_client as over_grpc
 from fivefold.client import http_client as over_http
-from fivefold.client.retry import Attempts, CallOptions, NoReply, Pause, Retries, Send, ServerReply
+from fivefold.client.retry import CONTRACT_VERSION, Attempts, CallOptions, NoReply, Pause, Retries, Send, ServerReply
 from fivefold.client.transports import (
     AsyncGrpcTransport,
     AsyncHttpTransport,
@@ -101,11 +101,14 @@ class _Calls:
         timeout: float,
         retries: Retries,
         headers: Mapping[str, str] | None,
+        contract: str | None,
     ) -> None:
         self.url = url
         self._timeout = timeout
         self._retries = retries
         self._headers = dict(headers or {})
+        if contract is not None:
+            self._headers[CONTRACT_VERSION] = contract
         # A header that the caller has written itself is nothing to improve by the environment.
         if key is not None or "authorization" not in map(str.lower, self._headers):
             self._headers |= authorization(url, key, allow_plaintext)
@@ -145,7 +148,8 @@ class Client(_Calls):
 
     `key` is an API key or a token, otherwise `FIVEFOLD_KEY` from the environment ("" sends none). Over a connection
     that others can read it is not sent: `ValueError`, unless `allow_plaintext` says that the network is trusted. `ca`
-    is a PEM file of the certificate authorities that https and grpcs trust, in place of the usual ones.
+    is a PEM file of the certificate authorities that https and grpcs trust, in place of the usual ones. `contract` is
+    the contract version that records and arrays are written for; without it the server answers under its default one.
     """
 
     def __init__(
@@ -158,9 +162,10 @@ class Client(_Calls):
         timeout: float = 30.0,
         retries: Retries | None = None,
         headers: Mapping[str, str] | None = None,
+        contract: str | None = None,
         **transport: Any,
     ) -> None:
-        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers)
+        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers, contract)
         trusted = None if ca is None else Path(ca)
         kind = GrpcTransport if is_grpc(url) else HttpTransport
         self._transport: GrpcTransport | HttpTransport = kind(url, trusted, **transport)
@@ -240,9 +245,10 @@ class AsyncClient(_Calls):
         timeout: float = 30.0,
         retries: Retries | None = None,
         headers: Mapping[str, str] | None = None,
+        contract: str | None = None,
         **transport: Any,
     ) -> None:
-        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers)
+        super().__init__(url, key, allow_plaintext, timeout, retries or Retries(), headers, contract)
         trusted = None if ca is None else Path(ca)
         kind = AsyncGrpcTransport if is_grpc(url) else AsyncHttpTransport
         self._transport: AsyncGrpcTransport | AsyncHttpTransport = kind(url, trusted, **transport)

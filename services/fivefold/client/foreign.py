@@ -40,7 +40,7 @@ def is_ours(body: Any) -> bool:
     return isinstance(body, dict) and isinstance(body.get("error"), str) and body.get("code") in CODES
 
 
-def said(body: bytes | str) -> str:
+def summary(body: bytes | str) -> str:
     """What a body says, in at most `MOST` characters of one line; empty where it says nothing."""
     if isinstance(body, bytes | bytearray | memoryview):
         head = bytes(body[:_READ])
@@ -84,7 +84,7 @@ def _words(value: Any, depth: int = 0) -> str:
 
 def answered(source: str, status: str, body: bytes | str) -> str:
     """The sentence of an error answer."""
-    text = said(body)
+    text = summary(body)
     return f"{source or 'the server'} answered {status}{f': {text}' if text else ', without a word'}"
 
 
@@ -108,7 +108,7 @@ def redirected(source: str, status: int, location: str) -> NotFound:
 
 def unreadable(source: str, status: str, body: bytes | str, why: str) -> FivefoldError:
     """The error of an answer that says that all is well, and is none of ours."""
-    text = said(body)
+    text = summary(body)
     sentence = f"{source or 'the server'} answered {status}, but {why}"
     sentence += f"; it says: {text}" if text else "; it has no body"
     raw = body[:_READ].encode() if isinstance(body, str) else bytes(body[:_READ])

@@ -23,7 +23,7 @@ from grpc import StatusCode
 
 from fivefold.client import foreign
 from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
-from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
+from fivefold.client.retry import CONTRACT_VERSION, Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
 from fivefold.core import oip_tensors
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
@@ -96,7 +96,7 @@ class GrpcDialect:
             refusal: FivefoldError
             try:
                 columns = known.records.read(rows).accept()
-                reply = yield from self._infer(model, version, columns, None, options)
+                reply = yield from self._infer(model, version, columns, None, _under(known, options))
             except FivefoldError as err:
                 if fresh or not (isinstance(err, ContractError) or err.code == "contract_unsupported"):
                     raise
@@ -189,6 +189,11 @@ class GrpcDialect:
             return reply.status == 0 and bool(message(f"{name}Response").FromString(reply.body).ready)
         except DecodeError:
             return False
+
+
+def _under(known: _Known, options: CallOptions) -> CallOptions:
+    """Options that name the contract version by which the records were read."""
+    return replace(options, headers={**options.headers, CONTRACT_VERSION: known.contract.version})
 
 
 def _plain(value: Any) -> Any:

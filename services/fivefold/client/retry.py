@@ -19,6 +19,9 @@ from fivefold.core.errors import FAMILIES, FivefoldError, Interrupted, Unavailab
 
 T = TypeVar("T")
 
+CONTRACT_VERSION = "x-contract-version"
+"""The header, and gRPC metadata, that names the contract version of a call."""
+
 RETRIED = ("not_ready", "overloaded", "rate_limited")
 
 

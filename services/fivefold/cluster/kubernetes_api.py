@@ -110,8 +110,8 @@ class Api:
 def _why(error: urllib.error.HTTPError) -> str:
     """What the API says beside its status: which field it does not like, or whom it does not let in."""
     try:
-        said = json.load(error)
+        answer = json.load(error)
     except (OSError, http.client.HTTPException, ValueError):
         return ""
-    message = said.get("message") if isinstance(said, dict) else None
+    message = answer.get("message") if isinstance(answer, dict) else None
     return f": {message}" if message else ""

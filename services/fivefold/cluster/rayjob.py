@@ -74,12 +74,12 @@ def rayjob(manifest: Mapping[str, Any], job: Mapping[str, Any], zone: dt.tzinfo)
 def _due(job: Mapping[str, Any]) -> dt.datetime:
     """When the Job was meant to start, in UTC: a late start is for the same date as a punctual one."""
     about = job["metadata"]
-    told = about.get("annotations", {}).get(SCHEDULED) or about["creationTimestamp"]
-    return dt.datetime.fromisoformat(told).astimezone(dt.UTC)
+    due = about.get("annotations", {}).get(SCHEDULED) or about["creationTimestamp"]
+    return dt.datetime.fromisoformat(due).astimezone(dt.UTC)
 
 
 def _watch(api: Api, name: str, seconds: float) -> Iterator[str]:
-    said, failures = "", 0
+    last, failures = "", 0
     while True:
         try:
             found = api.read(RAYJOB, name)
@@ -95,8 +95,8 @@ def _watch(api: Api, name: str, seconds: float) -> Iterator[str]:
         status = found.get("status", {})
         deployment, job = status.get("jobDeploymentStatus") or "New", status.get("jobStatus") or ""
         sentence = f"{name}: {deployment}" + (f", the command {job}" if job else "")
-        if sentence != said:
-            said = sentence
+        if sentence != last:
+            last = sentence
             yield sentence
         if deployment in ENDED:
             if (deployment, job) == ("Complete", "SUCCEEDED"):

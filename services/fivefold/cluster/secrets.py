@@ -39,15 +39,15 @@ class Wanted:
 
 def ensure(api: Api, wanted: Wanted) -> list[str]:
     """Make what is missing, and say it in a sentence for each Secret. Raises `ApiError`."""
-    said = []
+    sentences = []
     if wanted.keys:
-        said += _keys(api, wanted.name)
+        sentences += _keys(api, wanted.name)
     if wanted.token:
         make = {"auth_token": secrets.token_hex(TOKEN_BYTES).encode()}
-        said.append(_missing(api, wanted, f"{wanted.name}-ray-token", lambda: make))
+        sentences.append(_missing(api, wanted, f"{wanted.name}-ray-token", lambda: make))
     if wanted.hosts:
-        said.append(_certificate(api, wanted))
-    return said
+        sentences.append(_certificate(api, wanted))
+    return sentences
 
 
 def _keys(api: Api, name: str) -> list[str]:

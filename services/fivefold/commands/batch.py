@@ -50,7 +50,7 @@ def _job(arguments: argparse.Namespace) -> None:
     delivery = read(DeliverySettings)
     out = sys.stderr
     result = score(job.order, job.settings, delivery, out=out, metrics=arguments.metrics or "", expected=job.expected)
-    scoring.tell(result, arguments.json)
+    scoring.print_result(result, arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -105,7 +105,7 @@ def _resume(arguments: argparse.Namespace) -> None:
             help="run the same fivefold score command again instead",
         ) from err
     result = score(order, settings, read(DeliverySettings), out=sys.stderr, metrics=arguments.metrics or "")
-    scoring.tell(result, arguments.json)
+    scoring.print_result(result, arguments.json)
 
 
 def _as_kept(kept: dict[str, Any], arguments: argparse.Namespace) -> BatchSettings:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fivefold.commands.versions import add_versions
 from fivefold.commands.words import add, add_group, add_json, print_json
 from fivefold.core import redact
 
@@ -57,6 +58,8 @@ def _bundle_show(arguments: argparse.Namespace) -> None:
         f"contract  {bundle.contract.name}@{bundle.contract.version}: {len(bundle.contract.inputs)} inputs, "
         f"{len(bundle.contract.outputs)} outputs"
     )
+    if bundle.carried:
+        print("\n".join(_versions(bundle)))
     print(f"tolerance {bundle.manifest.tolerance:g}, {bundle.golden()[0].rows} golden rows")
     for entry in bundle.manifest.files:
         print(f"file      {entry.path}  {entry.bytes:,} bytes  {entry.sha256[:16]}…")
@@ -95,6 +98,35 @@ def _bundle_keygen(arguments: argparse.Namespace) -> None:
             key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
     print(f"{private} signs; give {public} to whoever verifies ({fingerprint(key.public_key())})")
+
+
+def _bundle_answer(arguments: argparse.Namespace) -> None:
+    from fivefold.commands.places import bundle_of
+    from fivefold.commands.versions import carried_versions
+    from fivefold.core.bundle.answering import answering
+
+    given = bundle_of(arguments.bundle)
+    bundle = answering(given, arguments.output, carried_versions(arguments), arguments.default_contract)
+    if arguments.json:
+        print_json({**_summary(bundle), "contracts": list(bundle.views), "default_contract": bundle.default_contract})
+    else:
+        print(f"{bundle.path}: {bundle.name}@{bundle.version}, sha256 {bundle.digest}")
+        print("\n".join(_versions(bundle)))
+
+
+def _versions(bundle: Bundle) -> list[str]:
+    """A line for each contract version that a bundle answers."""
+    out = []
+    for version, view in bundle.views.items():
+        said = [
+            "the model's own" if view is bundle.views.own else "by an adapter",
+            "for callers that name none" if view is bundle.views.default else "",
+            f"without {', '.join(view.ignored)}" if view.ignored else "",
+            f"deprecated since {view.deprecated}" if view.deprecated else "",
+            f"may be gone from {view.sunset}" if view.sunset else "",
+        ]
+        out.append(f"answers   {version}  {', '.join(filter(None, said))}")
+    return out
 
 
 def _bundle_archive(arguments: argparse.Namespace) -> None:
@@ -165,6 +197,17 @@ def add_bundle(commands: Any) -> None:
         "fivefold bundle show bundles/demo",
         "fivefold bundle show demo.tar --json",
     )
+    answer = add(
+        group,
+        "answer",
+        _bundle_answer,
+        "write the same model as a bundle that answers further contract versions",
+        "fivefold bundle answer bundles/fraud-2 --answers bundles/fraud-1 --output bundles/fraud-2b",
+        "fivefold bundle answer bundles/fraud-1 --answers-newer bundles/fraud-2 --output bundles/fraud-1-again",
+        "fivefold bundle answer bundles/fraud-2 --answers c1.json --sunset 1.0.0=2027-03-01 --output bundles/f",
+    )
+    add_versions(answer)
+    answer.add_argument("--output", metavar="DIR", required=True, help="where the bundle is written")
     archive = add(
         group,
         "archive",

@@ -57,6 +57,7 @@ def _contract_draft(arguments: argparse.Namespace) -> None:
 
 def _contract_show(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
+    from fivefold.exports.naming import rules_cell
 
     found = contract_of(arguments.contract)
     if arguments.json:
@@ -71,7 +72,7 @@ def _contract_show(arguments: argparse.Namespace) -> None:
             [
                 f.name,
                 f.dtype + (str(list(f.shape)) if f.shape else ""),
-                _rules_cell(f),
+                rules_cell(f),
                 f.unit or "",
                 f.description or "",
             ]
@@ -84,21 +85,6 @@ def _contract_show(arguments: argparse.Namespace) -> None:
             )
     for warning in found.warnings():
         print(f"warning: {warning}")
-
-
-def _rules_cell(field: Any) -> str:
-    parts = []
-    if field.minimum is not None or field.maximum is not None:
-        low = "" if field.minimum is None else f"{field.minimum:g}"
-        parts.append(f"{low}..{'' if field.maximum is None else f'{field.maximum:g}'}")
-    if field.enum is not None:
-        parts.append("|".join(map(str, field.enum[:6])) + ("|…" if len(field.enum) > 6 else ""))
-    if field.pattern is not None:
-        parts.append(f"/{field.pattern}/")
-    if field.labels:
-        parts.append("[" + ", ".join(field.labels[:6]) + (", …" if len(field.labels) > 6 else "") + "]")
-    parts += [word for word, holds in (("nullable", field.nullable), ("optional", not field.required)) if holds]
-    return " ".join(parts)
 
 
 def add_contract(commands: Any) -> None:

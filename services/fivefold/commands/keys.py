@@ -131,7 +131,7 @@ def add_keys(commands: Any) -> None:
         group,
         "list",
         _list,
-        "show the keys of a file, without what opens a door",
+        "show the keys of a file, without their secrets",
         "fivefold keys list --file keys.json",
     )
     revoke = add(group, "revoke", _revoke, "take a key out of a file", "fivefold keys revoke --file keys.json 0123abcd")

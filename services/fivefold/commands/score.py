@@ -19,6 +19,7 @@ PASSED = 10
 
 _SETTINGS = (
     "format",
+    "contract",
     "strict_columns",
     "max_bad_fraction",
     "max_bad_rows",
@@ -68,11 +69,11 @@ def score(arguments: argparse.Namespace) -> int | None:
         return USAGE
     order, settings, delivery = what
     result = score(order, settings, delivery, out=sys.stderr, metrics=arguments.metrics or "")
-    tell(result, arguments.json)
+    print_result(result, arguments.json)
     return None
 
 
-def tell(result: Result, json: bool) -> None:
+def print_result(result: Result, json: bool) -> None:
     """A finished run, for a person or a program."""
     report = result.report
     if json:
@@ -113,6 +114,7 @@ def add_what(parser: Parser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
+    parser.add_argument("--contract", metavar="VERSION", help="the contract version of the input and the output")
     parser.add_argument("--columns", metavar="NAMES", help="input columns that the output carries, with commas between")
     parser.add_argument(
         "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"

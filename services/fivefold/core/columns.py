@@ -80,6 +80,20 @@ class Columns(Mapping[str, Array]):
         """The same columns under masks that a reader has found."""
         return Columns(self.fields, self._arrays, self.rows, self._blocks, self._nulls | dict(nulls))
 
+    def renamed(
+        self, fields: Sequence[Field], names: Renaming, more: Mapping[str, Array], nulls: Mapping[str, Nulls]
+    ) -> Columns:
+        """Columns of other fields: those of `names` as they are here, the rest from `more`; `nulls` are masks."""
+        plan, alone = names.of_blocks(tuple(self._blocks))
+        blocks: dict[Names, Array] = {}
+        for olds, kept, places in plan:
+            block = self._blocks[olds]
+            blocks[kept] = block if places is None else block[:, places]
+        arrays = dict(more)
+        for name, old in alone:
+            arrays[name] = self[old]
+        return Columns(fields, arrays, self.rows, blocks, nulls)
+
     def block(self, names: Sequence[str], dtype: npt.DTypeLike) -> Array:
         """The named scalar columns side by side: C-ordered, shape [rows, len(names)], of `dtype`.
 
@@ -159,6 +173,42 @@ class Columns(Mapping[str, Array]):
             and all(_same(self[name], other[name]) for name in self)
             and all(np.array_equal(self.nulls(name), other.nulls(name)) for name in self._nulls | other._nulls)
         )
+
+
+Names = tuple[str, ...]
+
+
+class Renaming:
+    """Which new column is which old one; what it means for blocks is worked out once for each layout."""
+
+    __slots__ = ("_plans", "old")
+
+    def __init__(self, old: Mapping[str, str]) -> None:
+        """`old` maps new names to old ones, each of which is there once."""
+        self.old = dict(old)
+        self._plans: dict[
+            tuple[Names, ...], tuple[list[tuple[Names, Names, list[int] | None]], list[tuple[str, str]]]
+        ] = {}
+
+    def of_blocks(
+        self, layout: tuple[Names, ...]
+    ) -> tuple[list[tuple[Names, Names, list[int] | None]], list[tuple[str, str]]]:
+        """For blocks of these columns: (old names, new names, places in it or None for all), and (new, old) for those
+        columns that are in none."""
+        found = self._plans.get(layout)
+        if found is None:
+            new = {name: other for other, name in self.old.items()}
+            plan: list[tuple[Names, Names, list[int] | None]] = []
+            placed: set[str] = set()
+            for olds in layout:
+                places = [place for place, old in enumerate(olds) if old in new]
+                kept = tuple(new[olds[place]] for place in places)
+                if kept:
+                    plan.append((olds, kept, None if len(places) == len(olds) else places))
+                    placed.update(kept)
+            alone = [(name, old) for name, old in self.old.items() if name not in placed]
+            found = self._plans[layout] = plan, alone
+        return found
 
 
 def narrow(array: Array, dtype: np.dtype[Any]) -> Array:

@@ -4,7 +4,7 @@
     ├── ContractError        the caller's data breaks the contract      (the reader that met the data)
     ├── ContractInvalid      a contract that cannot be enforced         (opening or packing)
     ├── BundleInvalid        a bundle that must not be served           (opening)
-    ├── AccessError          unauthenticated, forbidden                 (the guard at the door)
+    ├── AccessError          unauthenticated, forbidden                 (the guard)
     ├── NotFound             route, model or version                    (routing)
     ├── ProtocolError        method, media type, contract version, ...  (routing)
     ├── Unavailable          not ready, overloaded, rate limited        (admission)

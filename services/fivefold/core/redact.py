@@ -1,4 +1,4 @@
-"""Addresses as messages, logs and pages may show them: without what opens a door.
+"""Addresses as messages, logs and pages may show them: without credentials.
 
 A presigned URL's query is a credential, as is a user and password before the host. Whoever prints an address that came
 from elsewhere prints it through here; which addresses are taken at all is left to whoever takes them.
@@ -43,9 +43,9 @@ def address(text: str) -> str:
     return _short(scheme + authority + path)
 
 
-def text(said: str) -> str:
+def text(message: str) -> str:
     """Words with every address in them shown as `address` does; a reference to a bundle keeps its digest."""
-    return _QUERY.sub("", _ADDRESS.sub(_reference, said))
+    return _QUERY.sub("", _ADDRESS.sub(_reference, message))
 
 
 def value(given: Any) -> Any:

@@ -6,6 +6,8 @@
               fivefold_inflight{pattern}
               fivefold_keys_age_seconds{pattern}              where API keys are asked for
               fivefold_bundle_info{pattern,model,version,bundle,contract,runtime}
+              fivefold_contract_requests_total{pattern,model,version,contract}
+                                                              where a bundle answers several contract versions
     log line  time level event pattern transport model version bundle code rows milliseconds request_id trace_id
               and error, path, exception where there are any
     span      receive > queue, check, score, encode
@@ -28,7 +30,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 from opentelemetry import propagate, trace
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -124,6 +126,13 @@ class Telemetry:
         where = ["pattern", "model", "version"]
         self._counters: dict[tuple[str, str, str], Counters] = {}
         registry.register(_CounterCollector(pattern, self._counters))
+        self._under: dict[tuple[str, str, str], Counter] = {}
+        self._contracts = Counter(
+            "fivefold_contract_requests",
+            "Requests by the contract version that they were read under.",
+            [*where, "contract"],
+            registry=registry,
+        )
         self._inflight = Gauge("fivefold_inflight", "Requests in work.", ["pattern"], registry=registry)
         self._bundles = Gauge(
             "fivefold_bundle_info",
@@ -131,6 +140,15 @@ class Telemetry:
             [*where, "bundle", "contract", "runtime"],
             registry=registry,
         )
+
+    def under(self, model: str, version: str, contract: str, count: int = 1) -> None:
+        """Count requests (in streams events, in files rows) that asked for a contract version: what says when a version
+        is no longer in use."""
+        key = model, version, contract
+        child = self._under.get(key)
+        if child is None:
+            child = self._under[key] = self._contracts.labels(self.pattern, *key)
+        child.inc(count)
 
     def counters(self, transport: str, model: str = "", version: str = "", bundle: str = "") -> Counters:
         """The metrics of a model on a transport; without a model those of requests that never reached one."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from fivefold.core import redact
+from fivefold.core.redirects import NoRedirects
 from fivefold.core.settings import is_loopback
 
 MAX_REDIRECTS: Final = 10
@@ -47,15 +48,6 @@ class Denied(Exception):
     """A redirect that is not followed; the message says which, without what may be secret."""
 
 
-class _RedirectsAreShown(urllib.request.HTTPRedirectHandler):
-    """Each redirect is looked at before it is followed; what the library makes of it is not wanted."""
-
-    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
-        return None
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
 class Object:
     """One object that is being read; `with` closes it."""
 
@@ -64,7 +56,8 @@ class Object:
 
         Raises `Refused`, `Away` and `Denied`.
         """
-        opener = urllib.request.build_opener(_RedirectsAreShown)
+        # Each redirect is looked at before it is followed.
+        opener = urllib.request.build_opener(NoRedirects)
         for _ in range(MAX_REDIRECTS + 1):
             # As it stands: escapes and order may be part of what was signed.
             request = urllib.request.Request(_written(url), headers=_HEADERS)  # noqa: S310  # the scheme has been looked at

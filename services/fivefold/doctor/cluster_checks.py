@@ -139,11 +139,13 @@ def _seen(name: str, cluster: ClusterReader, look: Callable[[ClusterReader], Ite
 
 
 def _server(cluster: ClusterReader) -> Iterator[Finding]:
-    said = str((cluster.get("/version") or {}).get("gitVersion", ""))
-    version = version_of(said) or (0, 0, 0)
+    found = str((cluster.get("/version") or {}).get("gitVersion", ""))
+    version = version_of(found) or (0, 0, 0)
     verdict: Verdict = "ok" if version >= SERVER else "missing"
     need = f"Kubernetes {dotted(SERVER)} or newer"
-    yield Finding("server", verdict, said or "tells no version", need, "" if verdict == "ok" else "upgrade the cluster")
+    yield Finding(
+        "server", verdict, found or "tells no version", need, "" if verdict == "ok" else "upgrade the cluster"
+    )
 
 
 def _served(cluster: ClusterReader, name: str, version: str) -> Mapping[str, Any] | None:

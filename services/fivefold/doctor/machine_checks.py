@@ -91,14 +91,14 @@ def _docker_info() -> dict[str, Any] | str | None:
     asked = _ask("docker", "info", "--format", "{{json .}}")
     if asked is None:
         return None
-    status, said = asked
+    status, output = asked
     with contextlib.suppress(ValueError):
-        info = json.loads(said)
+        info = json.loads(output)
         # The client answers with exit status 0 and a list of errors where it finds no engine.
         if status == 0 and isinstance(info, dict) and info.get("ServerVersion"):
             return info
-        said = "; ".join(info.get("ServerErrors") or ()) or said
-    return (said.strip().splitlines() or ["no answer"])[-1]
+        output = "; ".join(info.get("ServerErrors") or ()) or output
+    return (output.strip().splitlines() or ["no answer"])[-1]
 
 
 def _docker(engine: dict[str, Any] | str | None) -> Finding:
@@ -119,10 +119,10 @@ def _program(program: Program) -> Finding:
     asked = _ask(program.name, *program.arguments)
     if asked is None:
         return Finding(program.name, "missing", "not on PATH", program.need, program.help)
-    status, said = asked
-    version = version_of(said)
+    status, output = asked
+    version = version_of(output)
     if status != 0 or version is None:
-        line = (said.strip().splitlines() or ["no output"])[-1][:200]
+        line = (output.strip().splitlines() or ["no output"])[-1][:200]
         return Finding(program.name, "missing", f"does not tell its version: {line}", program.need, program.help)
     if version < program.least:
         says = f"{dotted(version)}, older than {dotted(program.least)}"

@@ -159,6 +159,7 @@ from fivefold.guard import Guard
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http import app
 from fivefold.serving.limits import ServingLimits
+from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
 
 BUNDLES = (
@@ -176,7 +177,8 @@ class Application:
         log_to(sys.stderr)
         telemetry = Telemetry("online", log_sample=SETTINGS.log_sample)
         self.guard = Guard.of(SETTINGS)
-        self.serving = Dataplane(Repository(models()), SETTINGS, telemetry, self.guard)
+        origins = Origins.of(SETTINGS, local=False)
+        self.serving = Dataplane(Repository(models()), SETTINGS, telemetry, self.guard, origins=origins)
         if self.guard is not None:
             self.guard.start()
         self.answer = app(self.serving, SETTINGS)

@@ -14,6 +14,8 @@ from fivefold.core.fields.field import ABSENT, Field
 
 _SHOWN = 12
 """Values of an enum that a comment lists."""
+_IN_CELL = 6
+"""Values of an enum, and labels, that a cell lists."""
 _LONG = 60
 """Characters of a default that a comment shows."""
 
@@ -89,6 +91,22 @@ def rules(field: Field) -> str:
     if field.aliases:
         parts.append("also called " + ", ".join(field.aliases))
     return ", ".join(parts)
+
+
+def rules_cell(field: Field) -> str:
+    """What `rules` says beside dtype and unit, as short as a table's cell wants it: `0..60 nullable`."""
+    parts = []
+    low, high = field.minimum, field.maximum
+    if low is not None or high is not None:
+        parts.append(f"{'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'}")
+    if field.enum is not None:
+        parts.append("|".join(map(str, field.enum[:_IN_CELL])) + ("|…" if len(field.enum) > _IN_CELL else ""))
+    if field.pattern is not None:
+        parts.append(f"/{field.pattern}/")
+    if field.labels:
+        parts.append("[" + ", ".join(field.labels[:_IN_CELL]) + (", …" if len(field.labels) > _IN_CELL else "") + "]")
+    parts += [word for word, holds in (("nullable", field.nullable), ("optional", not field.required)) if holds]
+    return " ".join(parts)
 
 
 def sentences(field: Field) -> list[str]:

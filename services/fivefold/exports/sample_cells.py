@@ -171,14 +171,14 @@ def _said_missing(cells: Any, column: str, missing: Mask) -> list[str]:
 
 def _why_text(cells: Any, bare: Any, column: str, known: Mask, number: Mask, missing: Mask) -> list[str]:
     """Notes on a column that stays text although it looks like something else."""
-    said = known & ~missing
-    hinted = [(_matches(bare, pattern) & said & ~number, hint) for pattern, hint in _HINTS]
+    texts = known & ~missing
+    hinted = [(_matches(bare, pattern) & texts & ~number, hint) for pattern, hint in _HINTS]
     like = number.copy()
     for mask, _ in hinted:
         like |= mask
     notes = []
-    if 2 * like.sum() > said.sum():
-        culprits = said & ~number
+    if 2 * like.sum() > texts.sum():
+        culprits = texts & ~number
         first = int(np.flatnonzero(culprits)[0])
         hint = next((hint for mask, hint in hinted if mask[first]), None)
         why = f": {hint}" if hint else ""
@@ -186,9 +186,9 @@ def _why_text(cells: Any, bare: Any, column: str, known: Mask, number: Mask, mis
             f"column {column!r}: text, because {_first(cells, culprits)} is no number ({int(culprits.sum())} of "
             f"{int(known.sum())} cells){why}"
         )
-    elif said.any() and _matches(bare, _TIME)[said].all():
+    elif texts.any() and _matches(bare, _TIME)[texts].all():
         notes.append(
-            f"column {column!r}: text, although {_first(cells, said)} looks like a time; contracts have no times: "
+            f"column {column!r}: text, although {_first(cells, texts)} looks like a time; contracts have no times: "
             f"write a number (days, seconds), or leave it out: --drop {column}"
         )
     words = known & _among(cells, _OF_PANDAS)

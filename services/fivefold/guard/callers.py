@@ -191,7 +191,7 @@ class _Watch(threading.Thread):
             except BaseException as error:
                 # A guard whose keys never change again would be worse than one line too many; nothing that a look
                 # raises, SystemExit included, means this thread.
-                said = redact.text("".join(traceback.format_exception(error)))
-                telemetry.log(logging.ERROR, {"event": "guard", "error": str(error), "exception": said})
+                trace = redact.text("".join(traceback.format_exception(error)))
+                telemetry.log(logging.ERROR, {"event": "guard", "error": str(error), "exception": trace})
             if not self._stopping:
                 self.wake.wait(LOOK_SECONDS)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import jwt
 
 from fivefold.core import redact
+from fivefold.core.redirects import NoRedirects
 from fivefold.core.settings import SettingsError
 from fivefold.guard.settings import check_url
 
@@ -39,15 +40,6 @@ class IssuerFailed(Exception):
     """The issuer's keys cannot be had; the message says why, with the URL."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Nobody may send us elsewhere, least of all to plain http."""
-
-    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002  # its shape
-        return None
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
 class Issuer:
     """Where an issuer's keys are. `name` is its URL as tokens spell it."""
 
@@ -55,7 +47,8 @@ class Issuer:
         """`jwks` is the URL of the key set; empty: the one in the discovery document."""
         self.name = name
         self._jwks = jwks
-        self._open = urllib.request.build_opener(_NoRedirects).open
+        # Nobody may send us elsewhere, least of all to plain http.
+        self._open = urllib.request.build_opener(NoRedirects).open
 
     def keys(self) -> dict[str | None, jwt.PyJWK]:
         """Key id -> key, of those that verify signatures and that we know how to use. Raises `IssuerFailed`."""

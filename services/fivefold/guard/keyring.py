@@ -140,8 +140,8 @@ class Keyring:
         self.trouble = trouble
         if not self._closed and self.age() > self.max_age:
             self._closed = True
-            said = f"the API keys are {self.age():.0f} s old and are taken no more: {trouble}"
-            telemetry.log(logging.ERROR, {"event": "keys", "error": said})
+            message = f"the API keys are {self.age():.0f} s old and are taken no more: {trouble}"
+            telemetry.log(logging.ERROR, {"event": "keys", "error": message})
 
     def __len__(self) -> int:
         return len(self._keys)

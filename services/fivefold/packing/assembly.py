@@ -14,6 +14,7 @@ from typing import Any
 
 from fivefold.core.bundle.binding import Binding
 from fivefold.core.bundle.bundle import Bundle, sign
+from fivefold.core.bundle.carried import CarriedVersion, check_carried
 from fivefold.core.bundle.manifest import MODEL
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
@@ -61,6 +62,9 @@ def pack(
     drop: Sequence[str] = (),
     features: Sequence[str] | None = None,
     margin: float = 0.0,
+    carried: Sequence[CarriedVersion] = (),
+    default_contract: str | None = None,
+    accept: Callable[[Contract], None] | None = None,
 ) -> PackReport:
     """Pack a model under a contract into the directory `output`.
 
@@ -78,7 +82,9 @@ def pack(
     is loaded, converted and measured in a process of its own, where one step may take `time_limit` seconds and the
     whole `memory_limit` bytes (default: most of what the system has to spare). `say` gets a sentence about each stage.
     `target`, `drop`, `features` and `margin` choose the columns of a draft and widen its ranges, as in
-    `fivefold.exports.draft.drafted`.
+    `fivefold.exports.draft.drafted`. `carried` are further versions of the contract that the bundle answers,
+    `default_contract` the one for callers that name none. `accept` is asked about the contract before the model is
+    converted; what it raises is raised.
 
     Raises `ContractInvalid` and `BundleInvalid`; nothing is written then, except the draft.
     """
@@ -119,6 +125,10 @@ def pack(
             packed_contract = contract
         else:
             packed_contract = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
+        for each in carried:
+            check_carried(each, packed_contract)
+        if accept is not None:
+            accept(packed_contract)
         data = draft_from if golden_from is None else golden_from
         given = None if data is None else golden.from_data(data, packed_contract)
         asked = probe(packed_contract, given, f"{packed_contract.name}@{packed_contract.version}")
@@ -153,6 +163,8 @@ def pack(
             name=name,
             version=version,
             facts=created_from,
+            carried=carried,
+            default_contract=default_contract,
         )
         _guarded(sandbox, "opening the bundle", "prove", place.resolve())
     if sign_key is not None:

@@ -55,17 +55,18 @@ class Dataplane:
         telemetry: Telemetry,
         guard: Guard | None = None,
         suspects: Suspects | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are.
 
-        `suspects` knows what other replicas died with; None: nobody asks.
+        `suspects` knows what other replicas died with; None: nobody asks. `origins` knows which browsers' pages may ask
+        over HTTP; None: nobody looks.
         """
         self.models = models
         self.settings = settings
         self.telemetry = telemetry
         self.guard = guard
-        self.origins: Origins | None = None
-        """Which browsers' pages may ask; the HTTP application sets it. None: nobody looks."""
+        self.origins = origins
         self.room = Room(settings.bytes_in_flight, settings.retry_after)
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
@@ -176,6 +177,11 @@ class Dataplane:
             if rows:
                 counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
             _count(model.statistics, inference, code, call.started)
+            if inference is not None and model.marks:
+                unsupported = code == "contract_unsupported"
+                self.telemetry.under(
+                    model.name, model.version, "unsupported" if unsupported else inference.view.version
+                )
         if inference is not None and inference.scored:
             counters.score_seconds.observe(inference.scored - inference.scoring)
         trace_id = call.traceparent[3:35] if call.traceparent else ""

@@ -23,7 +23,7 @@ class Endpoints:
 
         self.dataplane = dataplane
         self.telemetry = telemetry
-        self.app = app(dataplane, dataplane.settings, local=True)
+        self.app = app(dataplane, dataplane.settings)
         self.servicer = Servicer(dataplane, dataplane.settings)
         self.background = Background()
         self._direct: list[Any] = []

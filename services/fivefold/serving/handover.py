@@ -66,5 +66,5 @@ def take_over(path: str) -> socket.socket:
         desk.connect(path)
         _, descriptors, _, _ = socket.recv_fds(desk, 1, 1)
     if not descriptors:
-        raise ConnectionError(f"{path} lent no socket")
+        raise ConnectionError(f"{path} handed over no socket")
     return socket.socket(fileno=descriptors[0])

@@ -34,10 +34,11 @@ class Call:
 
     `deadline` is on `time.monotonic`, `started` on `time.perf_counter`, both in seconds. `timeout` is the text of
     `x-request-timeout`, which the dataplane parses. `size` is the body's, in bytes. `gone` returns when the caller has
-    hung up; a transport that cancels the task instead leaves it out. `marks` are headers that its answer carries.
+    hung up; a transport that cancels the task instead leaves it out. `marks` are headers (gRPC: trailing metadata) that
+    its answer carries.
     `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
     made; on the event loop that is not long. `contract` is the contract version that the caller speaks; None: the
-    model's own.
+    bundle's default one.
     """
 
     transport: str

@@ -27,13 +27,13 @@ METHODS: Final = b"GET, HEAD, POST, OPTIONS"
 
 TAKEN: Final = (
     b"accept, authorization, content-encoding, content-type, if-none-match, inference-header-content-length, "
-    b"traceparent, x-api-key, x-request-id, x-request-timeout"
+    b"traceparent, x-api-key, x-contract-version, x-request-id, x-request-timeout"
 )
 """Headers of requests that mean something here."""
 
 SHOWN: Final = (
-    b"etag, inference-header-content-length, retry-after, traceparent, www-authenticate, x-fivefold-replica, "
-    b"x-request-id"
+    b"deprecation, etag, inference-header-content-length, retry-after, sunset, traceparent, www-authenticate, "
+    b"x-contract-ignored, x-contract-version, x-fivefold-replica, x-request-id"
 )
 """Headers of answers that a page may read beside those that every page may."""
 
@@ -52,7 +52,8 @@ class Origins:
     """What one server says of origins. Looks at headers alone, and keeps nothing of a request."""
 
     def __init__(self, settings: ServingLimits, *, local: bool) -> None:
-        """`local` holds the server to its own names: right where its addresses are those of the settings."""
+        """`local` holds a server without a guard on loopback to its own names: right where it is asked at the addresses
+        of its settings, and at no others."""
         host, port = address(settings.http)
         self.local = local and not settings.guarded and is_loopback(host)
         """Whether names and sites are looked at."""

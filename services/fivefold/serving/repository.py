@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fivefold.core.errors import NotFound, ProtocolError
+from fivefold.core.errors import NotFound
 from fivefold.core.fields.suggestion import nearest
-from fivefold.core.view import View
+from fivefold.serving.contract_version import marks
 
 if TYPE_CHECKING:
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.runtime.scorer import Scorer
+    from fivefold.core.view import View
+    from fivefold.serving.messages import Call
 
 
 @dataclass(slots=True)
@@ -44,8 +46,11 @@ class Model:
         self.bundle = bundle
         self.scorer = scorer
         self.contract = bundle.contract
-        self.view = View.of(bundle.contract)
-        """The model's own contract, for callers that name no other version."""
+        self.views = bundle.views
+        """How it looks under each contract version that it answers."""
+
+        self.view = self.views.default
+        """Its default one, for callers that name no version."""
 
         self.statistics = Statistics()
         self.metadata: dict[str, str] = {
@@ -54,17 +59,12 @@ class Model:
             "bundle": bundle.digest,
             "contract": self.view.name,
         }
+        self.marks = {view: marks(view) for view in self.views.values()} if len(self.views) > 1 else {}
+        """What answers say of their contract version: nothing where callers have no choice."""
 
-    def view_for(self, version: str) -> View:
-        """How the model looks to a caller of that contract version; raises `ProtocolError` `contract_unsupported`."""
-        own = self.contract.version
-        if version != own:
-            raise ProtocolError(
-                "contract_unsupported",
-                f"model {self.name!r} is not served under version {version[:64]!r} of its contract",
-                help=f"versions: {own}",
-            )
-        return self.view
+    def view_of(self, call: Call) -> View:
+        """How the model looks to that caller; raises `ProtocolError` `contract_unsupported`."""
+        return self.view if call.contract is None else self.views.find(call.contract)
 
 
 class Repository:

@@ -65,7 +65,9 @@ class InferenceSteps(Generic[Given, T]):
         self.checking = time.perf_counter()
         try:
             if self.call.contract is not None:
-                self.view = self.model.view_for(self.call.contract)
+                self.view = self.model.view_of(self.call)
+            if self.model.marks:
+                self.call.marks += self.model.marks[self.view]
             self.request = self.codec.decode(self.given, self.view, self.call)
             reading = self.request.reading
             self.rows = reading.rows
@@ -130,6 +132,8 @@ class InferenceSteps(Generic[Given, T]):
         if self.view.back is not None:
             columns = self.view.back(columns)
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
+        if self.view is not model.view:
+            metadata["contract"] = self.view.name
         out = self.codec.encode(Answer(columns, metadata, model), self.request)
         self.encoded = time.perf_counter()
         return out

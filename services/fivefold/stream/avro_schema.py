@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fivefold.core.check.findings import say
+from fivefold.core.check.findings import describe
 from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
 from fivefold.core.readers.exact_json import BYTES_PER_CONTAINER, FEW_CONTAINERS, MAX_DEPTH, loads
 from fivefold.stream import avro_decoding
@@ -109,34 +109,34 @@ class _Compiler:
             return _logical(avro_decoding.PRIMITIVES[kind], kind, schema)
         if isinstance(kind, str | list | dict):
             return self.compile(kind, space, depth + 1, outermost=outermost)
-        raise refused(f"expected a type, got {say(schema if kind is None else kind)}")
+        raise refused(f"expected a type, got {describe(schema if kind is None else kind)}")
 
     def _named(self, name: str, space: str) -> AvroType:
         for full in (_full(name, space), name):
             if full in self._known:
                 found = self._known[full]
                 if found is None:
-                    raise refused(f"the type {say(name)} holds itself")
+                    raise refused(f"the type {describe(name)} holds itself")
                 return found
-        raise refused(f"no type {say(name)}")
+        raise refused(f"no type {describe(name)}")
 
     def _declared(self, kind: str, schema: Mapping[str, Any], space: str, depth: int, outermost: bool) -> AvroType:
         name, given = schema.get("name"), schema.get("namespace", space)
         if not isinstance(name, str) or not name or not isinstance(given, str):
-            raise refused(f"expected a name of the {kind}, got {say(name)}")
+            raise refused(f"expected a name of the {kind}, got {describe(name)}")
         full = _full(name, given)
         if full in self._known:
-            raise refused(f"the type {say(full)} is declared twice")
+            raise refused(f"the type {describe(full)} is declared twice")
         self._known[full] = None
         if kind == "enum":
             symbols = schema.get("symbols")
             if not isinstance(symbols, list) or not symbols or not all(isinstance(each, str) for each in symbols):
-                raise refused(f"expected symbols of the enum {say(full)}")
+                raise refused(f"expected symbols of the enum {describe(full)}")
             made = avro_decoding.enum(symbols)
         elif kind == "fixed":
             size = schema.get("size")
             if type(size) is not int or not 0 <= size <= MAX_CHARACTERS:
-                raise refused(f"expected a size of the fixed {say(full)}, got {say(size)}")
+                raise refused(f"expected a size of the fixed {describe(full)}, got {describe(size)}")
             made = _logical(avro_decoding.fixed(size), "fixed", schema)
         else:
             made = self._record(schema, full, depth, outermost)
@@ -146,16 +146,16 @@ class _Compiler:
     def _record(self, schema: Mapping[str, Any], full: str, depth: int, outermost: bool) -> AvroType:
         fields = schema.get("fields")
         if not isinstance(fields, list):
-            raise refused(f"expected fields of the record {say(full)}")
+            raise refused(f"expected fields of the record {describe(full)}")
         members: dict[str, AvroType] = {}
         for field in fields:
             name = field.get("name") if isinstance(field, dict) else None
             if not isinstance(name, str):
-                raise refused(f"expected fields with names in the record {say(full)}")
+                raise refused(f"expected fields with names in the record {describe(full)}")
             made = self.compile(field.get("type"), full.rpartition(".")[0], depth + 1, outermost=False)
             name = self._names.get(name, name) if outermost else name
             if name in members:
-                raise refused(f"the record {say(full)} has the field {say(name)} twice")
+                raise refused(f"the record {describe(full)} has the field {describe(name)} twice")
             members[name] = made
         return avro_decoding.record(list(members.items()))
 

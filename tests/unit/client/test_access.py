@@ -38,7 +38,7 @@ ONCE = Retries(attempts=1)
 
 
 @dataclass
-class Door:
+class GuardedUrls:
     """A guarded server on both transports, in clear text and over TLS, and who may in."""
 
     urls: dict[str, str]
@@ -54,8 +54,8 @@ def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    directory = tmp_path_factory.mktemp("door")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedUrls]:
+    directory = tmp_path_factory.mktemp("guarded")
     place = directory / "keys.json"
     made = {}
     for name, given in {"key": {}, "admin": {"scopes": ["admin"]}, "slow": {"rate": 0.01, "burst": 1}}.items():
@@ -71,7 +71,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     thread = threading.Thread(target=lambda: asyncio.run(serve(serving, chain, urls, up, stop)))
     thread.start()
     assert up.wait(30)
-    yield Door(urls, directory / "ca.pem", **made)
+    yield GuardedUrls(urls, directory / "ca.pem", **made)
     stop.set()
     thread.join(30)
     serving.close()
@@ -138,22 +138,22 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(params=["http", "https", "grpc", "grpcs"])
-def url(request: pytest.FixtureRequest, door: Door) -> str:
-    return door.urls[request.param]
+def url(request: pytest.FixtureRequest, guarded: GuardedUrls) -> str:
+    return guarded.urls[request.param]
 
 
-def trusted(url: str, door: Door) -> Path | None:
-    return door.ca if url.split(":")[0] in ("https", "grpcs") else None
+def trusted(url: str, guarded: GuardedUrls) -> Path | None:
+    return guarded.ca if url.split(":")[0] in ("https", "grpcs") else None
 
 
-def test_a_key_opens_the_door_on_every_transport(url: str, door: Door) -> None:
+def test_a_key_is_enough_on_every_transport(url: str, guarded: GuardedUrls) -> None:
     """Blocking and awaited; the contract and the list of models ask for it as well."""
-    with Client(url, key=door.key, ca=trusted(url, door)) as client:
+    with Client(url, key=guarded.key, ca=trusted(url, guarded)) as client:
         answer = client.predict([{"x": 2.0}], model="gate")
         contract, models = client.contract("gate"), client.models()
 
     async def awaited() -> float:
-        async with AsyncClient(url, key=door.key, ca=trusted(url, door)) as client:
+        async with AsyncClient(url, key=guarded.key, ca=trusted(url, guarded)) as client:
             return float((await client.infer({"x": [3.0]}, model="gate")).outputs["y"][0])
 
     assert answer.predictions == [{"y": 4.0}]
@@ -161,47 +161,51 @@ def test_a_key_opens_the_door_on_every_transport(url: str, door: Door) -> None:
     assert asyncio.run(awaited()) == 6.0
 
 
-def test_what_happens_without_the_right_key(url: str, door: Door) -> None:
+def test_what_happens_without_the_right_key(url: str, guarded: GuardedUrls) -> None:
     """The same errors from every transport; whether the server is ready, anybody may ask."""
-    for key, code in ((None, "unauthenticated"), (door.key[:-1] + "?", "unauthenticated"), (door.admin, "forbidden")):
-        with Client(url, key=key, ca=trusted(url, door), retries=ONCE) as client:
+    for key, code in (
+        (None, "unauthenticated"),
+        (guarded.key[:-1] + "?", "unauthenticated"),
+        (guarded.admin, "forbidden"),
+    ):
+        with Client(url, key=key, ca=trusted(url, guarded), retries=ONCE) as client:
             assert client.ready()
             with pytest.raises(AccessError) as caught:
                 client.predict([{"x": 2.0}], model="gate")
             assert caught.value.code == code
 
 
-def test_a_limit_is_an_error_that_says_when(door: Door) -> None:
+def test_a_limit_is_an_error_that_says_when(guarded: GuardedUrls) -> None:
     """It is among those that are tried again, so who does not wait says so."""
-    with Client(door.urls["http"], key=door.slow, retries=ONCE) as client:
+    with Client(guarded.urls["http"], key=guarded.slow, retries=ONCE) as client:
         client.infer({"x": [1.0]}, model="gate")
-        for url in (door.urls["http"], door.urls["grpc"]):
-            with Client(url, key=door.slow, retries=ONCE) as other, pytest.raises(Unavailable) as caught:
+        for url in (guarded.urls["http"], guarded.urls["grpc"]):
+            with Client(url, key=guarded.slow, retries=ONCE) as other, pytest.raises(Unavailable) as caught:
                 other.infer({"x": [1.0]}, model="gate")
             assert caught.value.code == "rate_limited"
             assert 90 < (caught.value.retry_after or 0) <= 100
 
 
-def test_the_environment_has_a_key(url: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_a_key(url: str, guarded: GuardedUrls, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where none is given; an empty one says that none is to be sent."""
-    monkeypatch.setenv(VARIABLE, door.key)
-    with Client(url, ca=trusted(url, door)) as client:
+    monkeypatch.setenv(VARIABLE, guarded.key)
+    with Client(url, ca=trusted(url, guarded)) as client:
         assert client.predict([{"x": 2.0}], model="gate").predictions == [{"y": 4.0}]
-    with Client(url, key="", ca=trusted(url, door)) as client, pytest.raises(AccessError):
+    with Client(url, key="", ca=trusted(url, guarded)) as client, pytest.raises(AccessError):
         client.predict([{"x": 2.0}], model="gate")
 
 
-def test_a_header_of_ones_own_stays(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_of_ones_own_stays(guarded: GuardedUrls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "ff_another")
-    headers = {"Authorization": f"Bearer {door.key}"}
-    with Client(door.urls["http"], headers=headers) as client:
+    headers = {"Authorization": f"Bearer {guarded.key}"}
+    with Client(guarded.urls["http"], headers=headers) as client:
         assert client.predict([{"x": 2.0}], model="gate").predictions == [{"y": 4.0}]
 
 
 @pytest.mark.parametrize("scheme", ["https", "grpcs"])
-def test_a_certificate_of_an_unknown_authority_is_not_trusted(scheme: str, door: Door) -> None:
+def test_a_certificate_of_an_unknown_authority_is_not_trusted(scheme: str, guarded: GuardedUrls) -> None:
     """Without `ca` the usual authorities count, and they have not signed this one; nothing is sent."""
-    with Client(door.urls[scheme], key=door.key, retries=ONCE, timeout=5) as client:
+    with Client(guarded.urls[scheme], key=guarded.key, retries=ONCE, timeout=5) as client:
         assert not client.ready()
         with pytest.raises(Unavailable, match="cannot reach"):
             client.predict([{"x": 2.0}], model="gate")
@@ -253,27 +257,27 @@ def test_a_key_that_no_header_can_hold(key: str) -> None:
     assert key not in str(caught.value)
 
 
-def test_what_carries_a_key_does_not_show_it(door: Door) -> None:
+def test_what_carries_a_key_does_not_show_it(guarded: GuardedUrls) -> None:
     """A message, the options of a call, the client and an error that it raised."""
-    headers = authorization("https://models.example", door.key, False)
-    with Client(door.urls["http"], key=door.key[:-1] + "?", retries=ONCE) as client:
+    headers = authorization("https://models.example", guarded.key, False)
+    with Client(guarded.urls["http"], key=guarded.key[:-1] + "?", retries=ONCE) as client:
         with pytest.raises(AccessError) as caught:
             client.models()
         shown = repr(client) + repr(caught.value) + str(pickle.dumps(caught.value))
     shown += repr(Send("/", b"", headers, 1.0)) + repr(CallOptions(1.0, ONCE, headers))
 
-    assert door.key[12:-1] not in shown
+    assert guarded.key[12:-1] not in shown
 
 
-def test_the_wrong_scheme_is_unavailable_and_says_so(door: Door) -> None:
+def test_the_wrong_scheme_is_unavailable_and_says_so(guarded: GuardedUrls) -> None:
     """Each scheme at the port of each other: an error that names the address; TLS at a port without it says that."""
-    for scheme in door.urls:
-        for other, url in door.urls.items():
+    for scheme in guarded.urls:
+        for other, url in guarded.urls.items():
             if scheme == other:
                 continue
             wrong = f"{scheme}://{url.partition('://')[2]}"
             patience = Retries(attempts=2, first=0.001)
-            with Client(wrong, key=door.key, ca=door.ca, retries=patience, timeout=15) as client:
+            with Client(wrong, key=guarded.key, ca=guarded.ca, retries=patience, timeout=15) as client:
                 with pytest.raises(FivefoldError) as caught:
                     client.infer({"x": [1.0]}, model="gate")
                 assert not client.ready()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fivefold.client import AsyncClient, Client
 from fivefold.client import grpc_client as over_grpc
-from fivefold.client.foreign import MOST, said
+from fivefold.client.foreign import MOST, summary
 from fivefold.client.grpc_client import message
 from fivefold.client.http_client import error, read_tensors
 from fivefold.client.retry import Retries, ServerReply, seconds
@@ -445,7 +445,7 @@ def test_any_answer_is_some_error(status: int, headers: dict[str, str], body: by
     else:
         with pytest.raises(FivefoldError, match="http://here/v1"):
             read_tensors(reply)
-    assert len(said(body)) <= MOST
+    assert len(summary(body)) <= MOST
 
 
 @given(

@@ -48,7 +48,7 @@ def bundle(place: Path, field: Field, factor: int = 1, version: str = "1", contr
     )
 
 
-class Front:
+class Proxy:
     """One address in front of servers that replace one another; `turn` says who answers a call, and may change it."""
 
     def __init__(self) -> None:
@@ -82,12 +82,12 @@ class Front:
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
-    """Makes a front of servers with one model each."""
-    running = Front()
+def proxy(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Makes a proxy of servers with one model each."""
+    running = Proxy()
     opened: list[Any] = []
 
-    def make(*models: dict[str, Any]) -> Front:
+    def make(*models: dict[str, Any]) -> Proxy:
         for index, model in enumerate(models):
             opened.append(grpc_calls.world([bundle(tmp_path / str(index), **model)]))
             running.behind.append(opened[-1].__enter__())
@@ -99,20 +99,20 @@ def front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
         world.__exit__(None, None, None)
 
 
-def replaced(front: Front, rows: list[Any], kind: str) -> list[Any]:
+def replaced(proxy: Proxy, rows: list[Any], kind: str) -> list[Any]:
     """What a client hears of rows after the first server has been replaced by the second."""
     if kind == "blocking":
-        with Client(front.url) as client:
+        with Client(proxy.url) as client:
             client.predict([{"x": 1}], model="m")
-            front.turn = lambda _: 1
-            front.asked.clear()
+            proxy.turn = lambda _: 1
+            proxy.asked.clear()
             return client.predict(rows, model="m").predictions
 
     async def ask() -> list[Any]:
-        async with AsyncClient(front.url) as client:
+        async with AsyncClient(proxy.url) as client:
             await client.predict([{"x": 1}], model="m")
-            front.turn = lambda _: 1
-            front.asked.clear()
+            proxy.turn = lambda _: 1
+            proxy.asked.clear()
             return (await client.predict(rows, model="m")).predictions
 
     return asyncio.run(ask())
@@ -136,15 +136,15 @@ def replaced(front: Front, rows: list[Any], kind: str) -> list[Any]:
     ],
 )
 def test_the_new_contract_is_read(
-    front: Callable[..., Front], kind: str, old: Any, new: Any, rows: list[Any], answers: list[Any]
+    proxy: Callable[..., Proxy], kind: str, old: Any, new: Any, rows: list[Any], answers: list[Any]
 ) -> None:
     """Whether the old one refuses, the new one does, or both accept."""
-    assert replaced(front(old, new), rows, kind) == answers
+    assert replaced(proxy(old, new), rows, kind) == answers
 
 
-def test_a_bad_record_stays_bad(front: Callable[..., Front]) -> None:
+def test_a_bad_record_stays_bad(proxy: Callable[..., Proxy]) -> None:
     """Refused under the contract as it is now: asked for once more, and no further."""
-    running = front({"field": X})
+    running = proxy({"field": X})
     with Client(running.url) as client:
         client.predict([{"x": 1}], model="m")
         running.asked.clear()
@@ -155,9 +155,9 @@ def test_a_bad_record_stays_bad(front: Callable[..., Front]) -> None:
     assert running.asked == ["ModelConfig"]
 
 
-def test_nothing_is_asked_twice_while_nothing_changes(front: Callable[..., Front]) -> None:
+def test_nothing_is_asked_twice_while_nothing_changes(proxy: Callable[..., Proxy]) -> None:
     """The contract once, then one message a call."""
-    running = front({"field": X})
+    running = proxy({"field": X})
     with Client(running.url) as client:
         for _ in range(3):
             client.predict([{"x": 1}], model="m")
@@ -165,9 +165,9 @@ def test_nothing_is_asked_twice_while_nothing_changes(front: Callable[..., Front
     assert running.asked == ["ModelConfig", *["ModelInfer"] * 3]
 
 
-def test_a_version_that_has_gone_is_not_found(front: Callable[..., Front]) -> None:
+def test_a_version_that_has_gone_is_not_found(proxy: Callable[..., Proxy]) -> None:
     """A client that names its version hears that."""
-    running = front({"field": X}, {"field": X, "version": "2"})
+    running = proxy({"field": X}, {"field": X, "version": "2"})
     with Client(running.url) as client:
         client.predict([{"x": 1}], model="m", version="1")
         running.turn = lambda _: 1
@@ -177,9 +177,9 @@ def test_a_version_that_has_gone_is_not_found(front: Callable[..., Front]) -> No
     assert caught.value.code == "version_not_found"
 
 
-def test_a_roll_out_that_answers_by_turns(front: Callable[..., Front]) -> None:
+def test_a_roll_out_that_answers_by_turns(proxy: Callable[..., Proxy]) -> None:
     """Old and new replicas side by side: each answer is that of the contract under which its records were read."""
-    running = front({"field": SEVEN}, {"field": EIGHT})
+    running = proxy({"field": SEVEN}, {"field": EIGHT})
     count = 0
 
     def alternating(method: str) -> int:
@@ -196,9 +196,9 @@ def test_a_roll_out_that_answers_by_turns(front: Callable[..., Front]) -> None:
     assert all(bundles[answer.metadata["bundle"]] == answer.predictions[0]["y"] for answer in answers)
 
 
-def test_answers_that_never_agree_are_refused(front: Callable[..., Front]) -> None:
+def test_answers_that_never_agree_are_refused(proxy: Callable[..., Proxy]) -> None:
     """The contract always comes from one and the answer from the other: no answer is better than a wrong one."""
-    running = front({"field": SEVEN}, {"field": EIGHT})
+    running = proxy({"field": SEVEN}, {"field": EIGHT})
     running.turn = lambda method: int(method == "ModelInfer")
     with Client(running.url) as client, pytest.raises(ProtocolError) as caught:
         client.predict([{}], model="m")
@@ -208,10 +208,10 @@ def test_answers_that_never_agree_are_refused(front: Callable[..., Front]) -> No
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
-def test_a_contract_that_is_asked_for_is_the_present_one(front: Callable[..., Front], transport: str) -> None:
+def test_a_contract_that_is_asked_for_is_the_present_one(proxy: Callable[..., Proxy], transport: str) -> None:
     """Over both transports: what is kept is for reading records, and not for who wants to know."""
     fields = iter([X, WIDE])
-    running = front({"field": X}, {"field": WIDE})
+    running = proxy({"field": X}, {"field": WIDE})
 
     def answer(_: httpx.Request) -> httpx.Response:
         about = {"format": 1, "name": "m", "version": "1.0.0", "inputs": [next(fields)]}

@@ -29,18 +29,18 @@ def drafted(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[dict[str
 @pytest.mark.usefixtures("data")
 def test_the_target_is_the_answer_unless_another_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """It is no input either way; notes go to stderr, so that stdout is the contract."""
-    law, notes = drafted(capsys, "--target", "label", "--drop", 'id,"a, b"', "--margin", "0.5")
+    contract, notes = drafted(capsys, "--target", "label", "--drop", 'id,"a, b"', "--margin", "0.5")
 
-    assert [field["name"] for field in law["inputs"]] == ["u5e74", "amount"]
-    assert law["inputs"][0] | {"minimum": 2019, "maximum": 2023, "aliases": ["年"]} == law["inputs"][0]
-    assert law["outputs"] == [{"name": "label", "dtype": "bool"}]
+    assert [field["name"] for field in contract["inputs"]] == ["u5e74", "amount"]
+    assert contract["inputs"][0] | {"minimum": 2019, "maximum": 2023, "aliases": ["年"]} == contract["inputs"][0]
+    assert contract["outputs"] == [{"name": "label", "dtype": "bool"}]
     assert [note.partition(":")[0] for note in notes] == ["note", "note"]
     assert "'NA' is taken for null (1 cell, the first in row 2)" in notes[0]
     assert "'True' in row 1 is taken for a boolean" in notes[1]
 
-    law, _ = drafted(capsys, "--target", "label", "--answer", "amount", "--features", "年,id")
-    assert [field["name"] for field in law["inputs"]] == ["u5e74", "id"]
-    assert [field["name"] for field in law["outputs"]] == ["amount"]
+    contract, _ = drafted(capsys, "--target", "label", "--answer", "amount", "--features", "年,id")
+    assert [field["name"] for field in contract["inputs"]] == ["u5e74", "id"]
+    assert [field["name"] for field in contract["outputs"]] == ["amount"]
 
 
 @pytest.mark.usefixtures("data")

@@ -38,16 +38,16 @@ _VALUES = {
 def _fields(draw, name):
     dtype = draw(st.sampled_from(list(_VALUES)))
     scalar = _VALUES[dtype]
-    law = {"shape": draw(st.sampled_from([[], [], [2], [1, 2]]))}
+    rules = {"shape": draw(st.sampled_from([[], [], [2], [1, 2]]))}
     if draw(st.booleans()):
-        law["nullable"] = True
+        rules["nullable"] = True
         if dtype != "float32":
-            law["null_value"] = draw(scalar)
+            rules["null_value"] = draw(scalar)
     if dtype in ("int8", "uint16") and draw(st.booleans()):
-        law |= {"minimum": 1}
+        rules |= {"minimum": 1}
     if dtype == "string" and draw(st.booleans()):
-        law |= draw(st.sampled_from([{"minLength": 1}, {"enum": ["a", "é"]}, {"pattern": "^[a-z]{0,9}$"}]))
-    out = field(name, dtype, **law)
+        rules |= draw(st.sampled_from([{"minLength": 1}, {"enum": ["a", "é"]}, {"pattern": "^[a-z]{0,9}$"}]))
+    out = field(name, dtype, **rules)
     kind = contract([out], [field("y")]).inputs[0]
     if draw(st.booleans()):
         default = draw(_cell(kind))
@@ -69,16 +69,16 @@ def _cell(kind):
 @st.composite
 def _rows(draw):
     """A contract and good records, each with the fields that it has to have and some of the others."""
-    law = contract([draw(_fields(name)) for name in "abc"[: draw(st.integers(1, 3))]], [field("y")])
+    terms = contract([draw(_fields(name)) for name in "abc"[: draw(st.integers(1, 3))]], [field("y")])
     good = []
     for _ in range(draw(st.integers(1, 5))):
         row = {}
-        for kind in law.inputs:
+        for kind in terms.inputs:
             if kind.required or draw(st.booleans()):
                 row[kind.name] = draw(_cell(kind))
-        if not Records(law.inputs).read([row]).violations:
+        if not Records(terms.inputs).read([row]).violations:
             good.append(row)
-    return law, good
+    return terms, good
 
 
 def _full(value, shape):
@@ -88,7 +88,7 @@ def _full(value, shape):
     return value
 
 
-def _meaning(law, rows):
+def _meaning(terms, rows):
     """What each cell is by the law itself: None where null, else the value."""
 
     def one(kind, value):
@@ -99,7 +99,7 @@ def _meaning(law, rows):
         return value
 
     out = {}
-    for kind in law.inputs:
+    for kind in terms.inputs:
         cells = [row.get(kind.name, kind.default) for row in rows]
         out[kind.name] = [one(kind, _full(cell, kind.shape)) for cell in cells]
     return out
@@ -119,10 +119,10 @@ def _bytes(kind, value):
 @settings(max_examples=150, deadline=None)
 def test_every_spelling_means_the_same(drawn):
     """Records on both paths, lines, JSON and binary tensors, Arrow and cells: equal columns with equal nulls."""
-    law, rows = drawn
-    meaning = _meaning(law, rows)
+    terms, rows = drawn
+    meaning = _meaning(terms, rows)
     body = json.dumps({"instances": rows}).encode()
-    records = Records(law.inputs).read_json(body).accept()
+    records = Records(terms.inputs).read_json(body).accept()
 
     assert records.to_lists() == meaning
     for name in records:
@@ -130,36 +130,36 @@ def test_every_spelling_means_the_same(drawn):
         assert np.array_equal(records.nulls(name).reshape(-1), wanted)
     if not rows:
         return
-    _same(Records(law.inputs).read(rows).accept(), records)
+    _same(Records(terms.inputs).read(rows).accept(), records)
     lines = [json.dumps(row).encode() for row in rows]
     ends = np.cumsum([len(line) + 1 for line in lines]).tolist()
     places = [(end - len(line) - 1, end) for end, line in zip(ends, lines, strict=True)]
-    _same(Lines(law.inputs).read(b"\n".join(lines) + b"\n", places).columns, records)
-    shapes = {kind.name: (len(rows), *kind.shape) for kind in law.inputs}
-    dtypes = {kind.name: "bytes" if kind.kind in ("string", "bytes") else kind.dtype for kind in law.inputs}
+    _same(Lines(terms.inputs).read(b"\n".join(lines) + b"\n", places).columns, records)
+    shapes = {kind.name: (len(rows), *kind.shape) for kind in terms.inputs}
+    dtypes = {kind.name: "bytes" if kind.kind in ("string", "bytes") else kind.dtype for kind in terms.inputs}
     spelt = [Tensor(n, dtypes[n], shapes[n], JsonText(json.dumps(_flat(meaning[n])).encode())) for n in meaning]
-    _same(Tensors(law.inputs).read(spelt).accept(), records)
+    _same(Tensors(terms.inputs).read(spelt).accept(), records)
     batch = pa.record_batch(
-        [pa.array(_bytes(kind, meaning[kind.name]), arrow_type(kind)) for kind in law.inputs], list(meaning)
+        [pa.array(_bytes(kind, meaning[kind.name]), arrow_type(kind)) for kind in terms.inputs], list(meaning)
     )
-    _same(Arrow(law.inputs).read(batch).accept(), records)
-    cells = [[_text(kind, meaning[kind.name][row]) for kind in law.inputs] for row in range(len(rows))]
-    _same(Text(law.inputs).read(list(meaning), cells).accept(), records)
+    _same(Arrow(terms.inputs).read(batch).accept(), records)
+    cells = [[_text(kind, meaning[kind.name][row]) for kind in terms.inputs] for row in range(len(rows))]
+    _same(Text(terms.inputs).read(list(meaning), cells).accept(), records)
 
 
 @given(_rows())
 @settings(max_examples=100, deadline=None)
 def test_raw_tensors_have_values_only(drawn):
     """An array without a null of its own says null only by a null_value that is no value of the field."""
-    law, rows = drawn
-    records = Records(law.inputs).read_json(json.dumps({"instances": rows}).encode()).accept()
+    terms, rows = drawn
+    records = Records(terms.inputs).read_json(json.dumps({"instances": rows}).encode()).accept()
     raw = [
         Tensor(k.name, "bytes" if k.kind in ("string", "bytes") else k.dtype, records[k.name].shape, records[k.name])
-        for k in law.inputs
+        for k in terms.inputs
     ]
-    found = Tensors(law.inputs).read(raw).accept()
+    found = Tensors(terms.inputs).read(raw).accept()
 
-    for kind in law.inputs:
+    for kind in terms.inputs:
         assert np.array_equal(found[kind.name], records[kind.name], equal_nan=kind.kind == "float")
         wanted = records.nulls(kind.name) & (not kind.null_is_value)
         assert np.array_equal(found.nulls(kind.name), wanted)
@@ -182,8 +182,8 @@ def _text(kind, value):
 @settings(max_examples=60, deadline=None)
 def test_nulls_travel_with_their_rows(drawn, data):
     """take, slice, concat and pickling keep each row's nulls; equality sees them."""
-    law, rows = drawn
-    columns = Records(law.inputs).read(rows).accept()
+    terms, rows = drawn
+    columns = Records(terms.inputs).read(rows).accept()
     records = columns.to_records()
     order = data.draw(st.permutations(range(len(rows))))
     cut = data.draw(st.integers(0, len(rows)))
@@ -199,17 +199,17 @@ def test_nulls_travel_with_their_rows(drawn, data):
 
 def test_columns_without_a_mask_join_those_with_one():
     """A model's answer or columns made by hand say null by their values, also once they are joined to a reader's."""
-    law = contract([field("b", "bool", nullable=True, null_value=False)], [field("y")])
-    read = Records(law.inputs).read([{"b": False}, {"b": None}]).accept()
-    made = Columns(law.inputs, {"b": np.array([False, True])}, 2)
+    terms = contract([field("b", "bool", nullable=True, null_value=False)], [field("y")])
+    read = Records(terms.inputs).read([{"b": False}, {"b": None}]).accept()
+    made = Columns(terms.inputs, {"b": np.array([False, True])}, 2)
 
     assert Columns.concat([read, made]).to_lists() == {"b": [False, None, None, True]}
-    assert not read.equals(Columns(law.inputs, {"b": read["b"]}, 2))
+    assert not read.equals(Columns(terms.inputs, {"b": read["b"]}, 2))
     assert made.equals(Columns.concat([made, made]).slice(0, 2))
 
 
 @pytest.mark.parametrize(
-    ("law", "legal"),
+    ("rules", "legal"),
     [
         ({"dtype": "bool", "null_value": True}, True),
         ({"dtype": "int8", "null_value": 0}, True),
@@ -228,10 +228,10 @@ def test_columns_without_a_mask_join_those_with_one():
         ({"dtype": "bytes", "null_value": "AA==", "maxLength": 1}, True),
     ],
 )
-def test_a_contract_warns_where_tensors_cannot_say_null(law, legal):
+def test_a_contract_warns_where_tensors_cannot_say_null(rules, legal):
     """null_is_value is the field's own law asked about null_value; the contract warns of inputs, not of outputs."""
     outputs = [field("y", "bool", nullable=True, null_value=False)]
-    made = contract([{"name": "x", "nullable": True, **law}], outputs)
+    made = contract([{"name": "x", "nullable": True, **rules}], outputs)
 
     assert made.inputs[0].null_is_value is legal
     told = [warning for warning in made.warnings() if "cannot say null" in warning]
@@ -243,11 +243,17 @@ def test_a_contract_warns_where_tensors_cannot_say_null(law, legal):
 
 def _opened(tmp_path, inputs, model, binding, outputs):
     """The scorer of a model, whose one golden row is all nulls and its own answer."""
-    law = contract(inputs, outputs)
-    given = {kind.name: None for kind in law.inputs}
-    common = {"contract": law, "model": {"model.onnx": model}, "runtime": "onnx", "binding": binding, "tolerance": 0.0}
-    empty = {kind.name: _full("" if kind.kind == "string" else False, ()) for kind in law.outputs}
-    for kind in law.outputs:
+    terms = contract(inputs, outputs)
+    given = {kind.name: None for kind in terms.inputs}
+    common = {
+        "contract": terms,
+        "model": {"model.onnx": model},
+        "runtime": "onnx",
+        "binding": binding,
+        "tolerance": 0.0,
+    }
+    empty = {kind.name: _full("" if kind.kind == "string" else False, ()) for kind in terms.outputs}
+    for kind in terms.outputs:
         for size in reversed(kind.shape):
             empty[kind.name] = [empty[kind.name]] * size
     draft = Bundle.write(tmp_path / "draft", golden=([given], [empty]), **common)
@@ -335,14 +341,14 @@ def test_a_text_input_gets_the_binding_s_word_for_null(tmp_path):
         {"a": None, "b1": None, "b2": "", "c": ["", None], "d": None},
         {"a": "", "b1": "", "b2": "z", "c": ["x", ""], "d": "y"},
     ]
-    law = contract(inputs, outputs)
+    terms = contract(inputs, outputs)
     answers = [
         {"a": "nan", "b": ["None", ""], "c": ["", "?"], "d": ""},
         {"a": "", "b": ["", "z"], "c": ["x", ""], "d": "y"},
     ]
     bundle = Bundle.write(
         tmp_path / "bundle",
-        contract=law,
+        contract=terms,
         model={"model.onnx": model},
         runtime="onnx",
         binding=binding,

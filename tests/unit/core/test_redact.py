@@ -1,4 +1,4 @@
-"""Addresses as they are shown: what opens a door is not in them, and what tells a place is."""
+"""Addresses as they are shown: credentials are not in them, and what tells a place is."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def written(schema: Any, row: dict[str, Any]) -> io.BytesIO:
 @pytest.mark.parametrize("contract", [every_rule(), *case_contracts()], ids=lambda contract: contract.name)
 @pytest.mark.parametrize("kind", ["record", "prediction"])
 def test_every_schema_parses(contract: Contract, kind: str) -> None:
-    """Names and defaults are legal under Avro; each field keeps its own law with its real name."""
+    """Names and defaults are legal under Avro; each field keeps its own rules with its real name."""
     schema = schema_of(contract, kind)
     fields = contract.inputs if kind == "record" else contract.outputs
 

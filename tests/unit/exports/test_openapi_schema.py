@@ -1,4 +1,4 @@
-"""The OpenAPI export is a document that OpenAPI tools read, and its components hold the contract's law."""
+"""The OpenAPI export is a document that OpenAPI tools read, and its components hold the contract's rules."""
 
 from __future__ import annotations
 

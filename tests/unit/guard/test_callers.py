@@ -165,7 +165,7 @@ def test_a_request_is_counted_until_it_is_released(tmp_path: Path) -> None:
 
 
 def test_keys_and_tokens_side_by_side(tmp_path: Path) -> None:
-    """Both open the same door; what is neither is said to be neither."""
+    """Both give the same access; what is neither is said to be neither."""
     place = tmp_path / "keys.json"
     key = made(place)
     with issuer() as oidc:

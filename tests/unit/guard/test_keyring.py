@@ -74,7 +74,7 @@ def no_keys(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
 
 
 @given(text=st.binary(max_size=300))
-def test_no_bytes_break_the_door(no_keys: Keyring, text: bytes) -> None:
+def test_no_bytes_break_the_guard(no_keys: Keyring, text: bytes) -> None:
     """A file without keys is one, too: it lets nobody in."""
     assert _refused(no_keys, b"ff_" + text) == "this API key is not known"
 

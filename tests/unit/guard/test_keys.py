@@ -35,7 +35,7 @@ def test_a_key_is_recognised_and_long_enough_to_be_beyond_guessing() -> None:
 
 
 def test_a_file_holds_no_secret(tmp_path: Path) -> None:
-    """What lies on disk is readable by its owner alone, and does not open a door even so."""
+    """What lies on disk is readable by its owner alone, and gives no access even so."""
     place = tmp_path / "keys.json"
     key, entry = keys.make("ci", ["infer", "admin"], rate=5, burst=7, concurrency=2, expires="2030-01-31T12:00:00Z")
 

@@ -332,7 +332,7 @@ def test_a_shared_secret_is_never_a_key(oidc: Issuer) -> None:
 @given(
     st.one_of(st.binary(max_size=200), st.from_regex(rb"[A-Za-z0-9_-]{0,40}(\.[A-Za-z0-9_-]{0,40}){2}", fullmatch=True))
 )
-def test_no_bytes_break_the_door(token: bytes) -> None:
+def test_no_bytes_break_the_guard(token: bytes) -> None:
     found = Tokens(GuardSettings(oidc_issuer="https://nowhere.invalid", oidc_audience=AUDIENCE))
 
     assert refused(found, token).code in ("unauthenticated", "not_ready")

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fivefold.core.contract.contract import Contract
 
-Law = Callable[..., Contract]
+ContractOf = Callable[..., Contract]
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def logistic(iris: tuple[Any, Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def law() -> Law:
+def contract_of() -> ContractOf:
     """A contract for the flowers; `outputs` and `inputs` replace its own."""
 
     def make(**given: Any) -> Contract:

@@ -27,9 +27,9 @@ def field(name: str, dtype: str, *shape: int) -> dict[str, Any]:
     return {"name": name, "dtype": dtype, **({"shape": list(shape)} if shape else {})}
 
 
-def refused(law: Contract, inputs: list[Port], outputs: list[Port], *said: str) -> ContractInvalid:
+def refused(made: Contract, inputs: list[Port], outputs: list[Port], *said: str) -> ContractInvalid:
     with pytest.raises(ContractInvalid) as caught:
-        infer(law, inputs, outputs, Bind.parse(said, law))
+        infer(made, inputs, outputs, Bind.parse(said, made))
     return caught.value
 
 
@@ -43,10 +43,10 @@ def test_scalar_fields_stack_into_the_only_input() -> None:
 
 def test_inputs_bind_by_name_however_it_is_spelled() -> None:
     """`mean radius` is `mean_radius`; aliases count; the model's order is kept."""
-    law = contract([{**field("b", "float64"), "aliases": ["beta"]}, "mean_radius"], [field("y", "int64")])
+    made = contract([{**field("b", "float64"), "aliases": ["beta"]}, "mean_radius"], [field("y", "int64")])
     ports = [Port("Mean radius", "float32", (None, 1)), Port("beta", "float32", (None,))]
 
-    binding = infer(law, ports, [LABEL], Bind())
+    binding = infer(made, ports, [LABEL], Bind())
 
     assert [item.fields for item in binding.inputs] == [("mean_radius",), ("b",)]
     assert normal("Mean radius ") == "mean_radius"
@@ -54,18 +54,18 @@ def test_inputs_bind_by_name_however_it_is_spelled() -> None:
 
 def test_a_shaped_field_feeds_the_input_of_its_shape() -> None:
     """An image goes in as it is."""
-    law = contract([field("image", "float32", 8, 8)], [field("y", "int64")])
+    made = contract([field("image", "float32", 8, 8)], [field("y", "int64")])
 
-    binding = infer(law, [Port("x", "float32", (None, 8, 8))], [LABEL], Bind())
+    binding = infer(made, [Port("x", "float32", (None, 8, 8))], [LABEL], Bind())
 
     assert binding.inputs == (InputBinding("x", ("image",), "float32"),)
 
 
 def test_outputs_bind_by_family_and_shape() -> None:
     """A label and probabilities find their fields whatever these are called."""
-    law = contract(["a", "b"], [field("chance", "float32", 3), field("class", "int64")])
+    made = contract(["a", "b"], [field("chance", "float32", 3), field("class", "int64")])
 
-    binding = infer(law, [X2], [LABEL, PROBABILITIES], Bind())
+    binding = infer(made, [X2], [LABEL, PROBABILITIES], Bind())
 
     assert binding.outputs == (OutputBinding("chance", "probabilities"), OutputBinding("class", "label"))
 
@@ -86,10 +86,10 @@ def test_columns_of_the_only_output_answer_scalars_in_order() -> None:
 
 def test_words_decide_what_cannot_be_inferred() -> None:
     """--bind gives the order of the fields and picks a column."""
-    law = contract(["a", "b"], [field("p", "float32")])
-    said = Bind.parse(["X=b, a", "p=probabilities[2]"], law)
+    made = contract(["a", "b"], [field("p", "float32")])
+    said = Bind.parse(["X=b, a", "p=probabilities[2]"], made)
 
-    binding = infer(law, [X2], [LABEL, PROBABILITIES], said)
+    binding = infer(made, [X2], [LABEL, PROBABILITIES], said)
 
     assert binding.inputs[0].fields == ("b", "a")
     assert binding.outputs == (OutputBinding("p", "probabilities", 2),)
@@ -136,9 +136,9 @@ def test_what_is_ambiguous_says_what_to_write(
 )
 def test_words_that_name_nothing_are_refused(said: str, message: str) -> None:
     """A misspelt binding never falls back to guessing."""
-    law = contract(["a", "b"], [field("y", "int64")])
+    made = contract(["a", "b"], [field("y", "int64")])
 
-    assert message in str(refused(law, [X2], [LABEL], said))
+    assert message in str(refused(made, [X2], [LABEL], said))
 
 
 def test_a_sequence_of_maps_is_not_a_tensor() -> None:

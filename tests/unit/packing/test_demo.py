@@ -24,15 +24,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def test_the_contract_names_the_data_sets_thirty_columns_in_order() -> None:
     """Every field has a unit, a description and a range that holds all the data and no slipped decimal point."""
     data = load_breast_cancer()
-    law = contract()
+    made = contract()
 
-    assert [field.name for field in law.inputs] == [name.replace(" ", "_") for name in data.feature_names]
-    for index, field in enumerate(law.inputs):
+    assert [field.name for field in made.inputs] == [name.replace(" ", "_") for name in data.feature_names]
+    for index, field in enumerate(made.inputs):
         assert field.unit
         assert field.description
         assert field.minimum == 0
         assert 1.9 < (field.maximum or 0) / data.data[:, index].max() < 4.5
-    assert law.warnings() == []
+    assert made.warnings() == []
 
 
 def test_it_tells_its_accuracy_on_patients_that_it_has_not_seen(made: tuple[Path, list[str]]) -> None:

@@ -14,7 +14,7 @@ from fivefold.core.errors import ContractInvalid
 from fivefold.core.readers.records import Records
 from fivefold.packing import golden
 
-LAW = Contract.from_json(
+CONTRACT = Contract.from_json(
     {
         "format": 1,
         "name": "all",
@@ -52,9 +52,9 @@ SMALL = Contract.from_json(
 
 def test_made_rows_keep_every_rule_of_the_contract() -> None:
     """What is made is accepted by the reader of requests, nulls included."""
-    rows = golden.made(LAW.inputs, 200, "seed").columns
+    rows = golden.made(CONTRACT.inputs, 200, "seed").columns
 
-    read = Records(LAW.inputs).read(rows.to_records())
+    read = Records(CONTRACT.inputs).read(rows.to_records())
 
     assert read.violations == ()
     assert read.columns.equals(rows)
@@ -63,14 +63,14 @@ def test_made_rows_keep_every_rule_of_the_contract() -> None:
 
 def test_made_rows_are_the_same_each_time_and_differ_by_seed() -> None:
     """A bundle made twice has the same golden rows."""
-    assert golden.made(LAW.inputs, 20, "a").columns.equals(golden.made(LAW.inputs, 20, "a").columns)
-    assert not golden.made(LAW.inputs, 20, "a").columns.equals(golden.made(LAW.inputs, 20, "b").columns)
+    assert golden.made(CONTRACT.inputs, 20, "a").columns.equals(golden.made(CONTRACT.inputs, 20, "a").columns)
+    assert not golden.made(CONTRACT.inputs, 20, "a").columns.equals(golden.made(CONTRACT.inputs, 20, "b").columns)
 
 
 def test_fields_do_not_disturb_each_other() -> None:
     """A field's values hang on its own name alone: another field beside it changes nothing."""
-    whole = golden.made(LAW.inputs, 30, "seed").columns
-    alone = golden.made(LAW.inputs[4:5], 30, "seed").columns
+    whole = golden.made(CONTRACT.inputs, 30, "seed").columns
+    alone = golden.made(CONTRACT.inputs[4:5], 30, "seed").columns
 
     assert whole["u"].tolist() == alone["u"].tolist()
 
@@ -96,37 +96,37 @@ def test_fields_do_not_disturb_each_other() -> None:
 )
 def test_made_rows_keep_narrow_rules(field: dict[str, Any]) -> None:
     """The ends of a dtype, bounds that it cannot hold, enumerations that other rules cut, shaped nulls."""
-    law = Contract.from_json({**LAW.to_json(), "inputs": [{"name": "x", **field}]})
+    contract = Contract.from_json({**CONTRACT.to_json(), "inputs": [{"name": "x", **field}]})
 
-    rows = golden.made(law.inputs, 60, "seed").columns
+    rows = golden.made(contract.inputs, 60, "seed").columns
 
-    read = Records(law.inputs).read(rows.to_records())
+    read = Records(contract.inputs).read(rows.to_records())
     assert read.violations == ()
     assert read.columns.equals(rows)
 
 
 def test_an_enum_without_a_legal_value_is_a_contract_to_correct() -> None:
     """The bounds leave none of it."""
-    law = Contract.from_json(
-        {**LAW.to_json(), "inputs": [{"name": "x", "dtype": "int8", "enum": [7, 8], "maximum": 3}]}
+    contract = Contract.from_json(
+        {**CONTRACT.to_json(), "inputs": [{"name": "x", "dtype": "int8", "enum": [7, 8], "maximum": 3}]}
     )
 
     with pytest.raises(ContractInvalid, match="no value of the enum") as caught:
-        golden.made(law.inputs, 1)
+        golden.made(contract.inputs, 1)
 
     assert caught.value.path == "inputs.x"
 
 
 def test_large_arrays_are_made_whole() -> None:
     """Millions of numbers, in the field's own dtype and inside its bounds."""
-    law = Contract.from_json(
+    contract = Contract.from_json(
         {
-            **LAW.to_json(),
+            **CONTRACT.to_json(),
             "inputs": [{"name": "x", "dtype": "float32", "shape": [3, 320, 320], "minimum": -1, "maximum": 1}],
         }
     )
 
-    rows = golden.made(law.inputs, 8, "seed").columns["x"]
+    rows = golden.made(contract.inputs, 8, "seed").columns["x"]
 
     assert (rows.shape, str(rows.dtype)) == ((8, 3, 320, 320), "float32")
     assert -1 <= rows.min() < -0.99
@@ -135,15 +135,15 @@ def test_large_arrays_are_made_whole() -> None:
 
 def test_a_pattern_that_never_fits_its_lengths_asks_for_data() -> None:
     """There is no row to make, and the error says what to give instead."""
-    law = Contract.from_json(
+    contract = Contract.from_json(
         {
-            **LAW.to_json(),
+            **CONTRACT.to_json(),
             "inputs": [{"name": "code", "dtype": "string", "pattern": "^\\d{3}$", "minLength": 4}],
         }
     )
 
     with pytest.raises(ContractInvalid, match="no text was found") as caught:
-        golden.made(law.inputs, 1)
+        golden.made(contract.inputs, 1)
 
     assert caught.value.help == "give data for the golden rows: --golden DATA"
 

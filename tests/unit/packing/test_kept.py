@@ -16,7 +16,7 @@ from fivefold.packing.kept import Kept, keep
 from fivefold.packing.probe import probe
 
 
-def law(*inputs: dict[str, Any]) -> Contract:
+def contract_of(*inputs: dict[str, Any]) -> Contract:
     """A contract of the given input fields."""
     outputs = [{"name": "y", "dtype": "float64"}]
     return Contract.from_json(
@@ -29,7 +29,7 @@ def kept(contract: Contract, data: Any = None) -> Kept:
     return keep(probe(contract, rows, "seed"), contract)
 
 
-NUMBERS = law({"name": "a", "dtype": "float64"}, {"name": "b", "dtype": "float32", "minimum": 0, "maximum": 1})
+NUMBERS = contract_of({"name": "a", "dtype": "float64"}, {"name": "b", "dtype": "float32", "minimum": 0, "maximum": 1})
 
 
 def test_plain_data_is_kept_as_it_is() -> None:
@@ -62,7 +62,7 @@ def test_few_rows_are_filled_up_from_the_contract() -> None:
 
 def test_rare_nulls_and_values_of_the_data_are_kept() -> None:
     """A server that opens the bundle proves what null and a rare category give, with the data's own rows."""
-    contract = law(
+    contract = contract_of(
         {"name": "a", "dtype": "float64", "nullable": True},
         {"name": "s", "dtype": "string", "enum": ["u", "v", "w"]},
     )
@@ -78,7 +78,7 @@ def test_rare_nulls_and_values_of_the_data_are_kept() -> None:
 
 def test_nulls_and_values_that_the_data_never_holds_are_kept() -> None:
     """Made on the ground of the data's rows: each nullable field, all of them, each value, some odd text."""
-    contract = law(
+    contract = contract_of(
         {"name": "a", "dtype": "float64", "nullable": True},
         {"name": "b", "dtype": "int32", "nullable": True, "null_value": -1},
         {"name": "s", "dtype": "string", "enum": ["u", "v", "w"]},
@@ -99,7 +99,7 @@ def test_nulls_and_values_that_the_data_never_holds_are_kept() -> None:
 
 def test_rows_that_json_cannot_spell_stay_behind() -> None:
     """NaN where it is no null, and infinities, are legal on other transports and have no place in golden.jsonl."""
-    contract = law(
+    contract = contract_of(
         {"name": "a", "dtype": "float64", "allow_nan": True},
         {"name": "b", "dtype": "float64", "allow_nan": True, "nullable": True},
     )
@@ -117,7 +117,7 @@ def test_rows_that_json_cannot_spell_stay_behind() -> None:
 
 def test_data_without_a_row_that_json_can_spell_is_filled_up() -> None:
     """Every row holds NaN: the golden rows are made."""
-    contract = law({"name": "a", "dtype": "float64", "allow_nan": True})
+    contract = contract_of({"name": "a", "dtype": "float64", "allow_nan": True})
     rows = golden.LegalRows(Columns(contract.inputs, {"a": np.full(50, np.nan)}, 50), "some rows")
 
     answer = keep(probe(contract, rows, "seed"), contract)
@@ -128,7 +128,7 @@ def test_data_without_a_row_that_json_can_spell_is_filled_up() -> None:
 
 def test_large_rows_are_few() -> None:
     """Megabytes of JSON a row: two of them, and that is said."""
-    contract = law({"name": "image", "dtype": "float32", "shape": [3, 320, 320], "minimum": 0, "maximum": 1})
+    contract = contract_of({"name": "image", "dtype": "float32", "shape": [3, 320, 320], "minimum": 0, "maximum": 1})
     image = np.linspace(0, 1, 5 * 3 * 320 * 320, dtype=np.float32).reshape(5, 3, 320, 320)
     rows = golden.LegalRows(Columns(contract.inputs, {"image": image}, 5), "images.parquet")
 

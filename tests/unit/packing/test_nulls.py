@@ -61,8 +61,8 @@ def fit(model: Any, data: Any, wanted: Any) -> Any:
         return model.fit(data, wanted)
 
 
-def answer(path: Path, law: Contract, *rows: Mapping[str, Any]) -> list[float]:
-    columns = Records(law.inputs).read([dict(row) for row in rows]).accept()
+def answer(path: Path, made: Contract, *rows: Mapping[str, Any]) -> list[float]:
+    columns = Records(made.inputs).read([dict(row) for row in rows]).accept()
     with fivefold.open(path) as scorer:
         return [float(value) for value in scorer.score(columns)["y"]]
 
@@ -92,13 +92,13 @@ def test_a_null_integer_and_a_null_boolean_are_what_they_were_in_training(
     """With the training frame at hand, and with nothing but the contract; and -1 is never what the model sees."""
     data = frame()[["a", "b"]]
     model = fit(make_pipeline(*steps), data, target(frame()))
-    law = contract(NUMBER, FLAG)
+    made = contract(NUMBER, FLAG)
 
-    fivefold.pack(model, law, tmp_path / "b", golden_from=data if given == "frame" else None)
+    fivefold.pack(model, made, tmp_path / "b", golden_from=data if given == "frame" else None)
 
     asked = pd.DataFrame({"a": pd.array([None, 3, None], "Int64"), "b": pd.array([True, None, None], "boolean")})
     rows = [{"a": None, "b": True}, {"a": 3, "b": None}, {"a": None, "b": None}]
-    assert answer(tmp_path / "b", law, *rows) == pytest.approx(own(model, asked), rel=1e-5)
+    assert answer(tmp_path / "b", made, *rows) == pytest.approx(own(model, asked), rel=1e-5)
 
 
 ENCODERS = {
@@ -121,13 +121,13 @@ def test_a_null_text_gets_the_category_of_missing_values(name: str, kind: str, t
         data = data.astype({"t": "str"})
     columns = make_column_transformer((SimpleImputer(), ["a"]), (ENCODERS[name], ["t"]), sparse_threshold=0)
     model = fit(make_pipeline(columns, LinearRegression()), data, target(frame()))
-    law = contract(NUMBER, WORD)
+    made = contract(NUMBER, WORD)
 
-    fivefold.pack(model, law, tmp_path / "b", golden_from=data)
+    fivefold.pack(model, made, tmp_path / "b", golden_from=data)
 
     asked = pd.DataFrame({"a": pd.array([5, None, 5], "Int64"), "t": pd.Series([np.nan, np.nan, "y"], dtype=object)})
     rows = [{"a": 5, "t": None}, {"a": None, "t": None}, {"a": 5, "t": "y"}]
-    got = answer(tmp_path / "b", law, *rows)
+    got = answer(tmp_path / "b", made, *rows)
     assert got == pytest.approx(own(model, asked), rel=1e-5)
     assert got[0] != pytest.approx(got[2], rel=1e-3)
 
@@ -141,25 +141,25 @@ def test_none_is_told_apart_from_nan(name: str, tmp_path: Path) -> None:
     encoder = ENCODERS[name] if name == "one-hot" else OrdinalEncoder()
     data["t"] = data["t"].where(data["t"].notna(), None)
     model = fit(make_pipeline(encoder, RandomForestRegressor(5, random_state=0)), data, target(frame()))
-    law = contract(WORD)
+    made = contract(WORD)
 
-    fivefold.pack(model, law, tmp_path / "b")
+    fivefold.pack(model, made, tmp_path / "b")
 
     asked = pd.DataFrame({"t": pd.Series([None, "x"], dtype=object)})
-    assert answer(tmp_path / "b", law, {"t": None}, {"t": "x"}) == pytest.approx(own(model, asked), rel=1e-5)
+    assert answer(tmp_path / "b", made, {"t": None}, {"t": "x"}) == pytest.approx(own(model, asked), rel=1e-5)
 
 
 def test_a_text_that_may_be_anything_keeps_null_apart_from_every_text(tmp_path: Path) -> None:
     """The null_value is a legal text, so that null travels as a text that nobody sends; the binding says which."""
     data = frame()[["t"]]
     model = fit(make_pipeline(ENCODERS["one-hot"], LinearRegression()), data, target(frame()))
-    law = contract({"name": "t", "dtype": "string", "maxLength": 3, "nullable": True, "null_value": ""})
+    made = contract({"name": "t", "dtype": "string", "maxLength": 3, "nullable": True, "null_value": ""})
 
-    fivefold.pack(model, law, tmp_path / "b", golden_from=data)
+    fivefold.pack(model, made, tmp_path / "b", golden_from=data)
 
     asked = pd.DataFrame({"t": pd.Series([np.nan, "", "y", "new"], dtype=object)})
     rows = [{"t": None}, {"t": ""}, {"t": "y"}, {"t": "new"}]
-    got = answer(tmp_path / "b", law, *rows)
+    got = answer(tmp_path / "b", made, *rows)
     assert got == pytest.approx(own(model, asked), rel=1e-5)
     assert got[0] != pytest.approx(got[1], rel=1e-3)
     binding = fivefold.Bundle.open(tmp_path / "b").manifest.binding
@@ -173,13 +173,13 @@ def test_arrays_of_texts_and_numbers_hold_nan_for_null(tmp_path: Path) -> None:
     data[:, 0] = [np.nan if value is pd.NA else value for value in data[:, 0]]
     columns = make_column_transformer((SimpleImputer(), [0]), (ENCODERS["one-hot"], [1]), sparse_threshold=0)
     model = fit(make_pipeline(columns, LinearRegression()), data, target(frame()))
-    law = contract(NUMBER, WORD)
+    made = contract(NUMBER, WORD)
 
-    fivefold.pack(model, law, tmp_path / "b")
+    fivefold.pack(model, made, tmp_path / "b")
 
     asked = np.array([[np.nan, "x"], [4, np.nan]], object)
     rows = [{"a": None, "t": "x"}, {"a": 4, "t": None}]
-    assert answer(tmp_path / "b", law, *rows) == pytest.approx(own(model, asked), rel=1e-5)
+    assert answer(tmp_path / "b", made, *rows) == pytest.approx(own(model, asked), rel=1e-5)
 
 
 def test_a_model_that_knows_no_null_is_refused_by_the_row(tmp_path: Path) -> None:
@@ -202,24 +202,24 @@ def test_a_value_from_the_nearest_rows_is_the_imputer_s_own(weights: str, tmp_pa
     data = data.mask(random.random(data.shape) < 0.2)
     steps = KNNImputer(n_neighbors=4, weights=weights, add_indicator=True), LinearRegression()
     model = fit(make_pipeline(*steps), data, np.arange(60.0))
-    law = contract(*({"name": n, "dtype": "float64", "nullable": True, "minimum": -3, "maximum": 3} for n in "abc"))
+    made = contract(*({"name": n, "dtype": "float64", "nullable": True, "minimum": -3, "maximum": 3} for n in "abc"))
 
-    fivefold.pack(model, law, tmp_path / "b", golden_from=data)
+    fivefold.pack(model, made, tmp_path / "b", golden_from=data)
 
     rows = [{"a": None, "b": None, "c": None}, {"a": 0.1, "b": None, "c": -1}, {"a": None, "b": 1.5, "c": None}]
-    assert answer(tmp_path / "b", law, *rows) == pytest.approx(own(model, pd.DataFrame(rows, dtype=float)), rel=1e-5)
+    assert answer(tmp_path / "b", made, *rows) == pytest.approx(own(model, pd.DataFrame(rows, dtype=float)), rel=1e-5)
 
 
 def test_a_missing_value_that_is_a_number_stays_one(tmp_path: Path) -> None:
     """`missing_values=-1` is a legal number of the contract and no null."""
     data = pd.DataFrame({"a": [-1.0, 2, 4, -1, 6] * 8})
     model = make_pipeline(SimpleImputer(missing_values=-1), LinearRegression()).fit(data, np.arange(40.0))
-    law = contract({"name": "a", "dtype": "float64", "minimum": -1, "maximum": 10})
+    made = contract({"name": "a", "dtype": "float64", "minimum": -1, "maximum": 10})
 
-    fivefold.pack(model, law, tmp_path / "b", golden_from=data)
+    fivefold.pack(model, made, tmp_path / "b", golden_from=data)
 
     asked = pd.DataFrame({"a": [-1.0, 4.0]})
-    assert answer(tmp_path / "b", law, {"a": -1}, {"a": 4}) == pytest.approx(own(model, asked), rel=1e-5)
+    assert answer(tmp_path / "b", made, {"a": -1}, {"a": 4}) == pytest.approx(own(model, asked), rel=1e-5)
 
 
 def test_a_column_that_was_empty_in_training_falls_away(tmp_path: Path) -> None:
@@ -229,10 +229,10 @@ def test_a_column_that_was_empty_in_training_falls_away(tmp_path: Path) -> None:
         steps = (SimpleImputer(keep_empty_features=keep, add_indicator=True), LinearRegression())
         model = fit(make_pipeline(*steps), data, np.arange(40.0))
         fields = [{"name": name, "dtype": "float64", "nullable": True} for name in "ae"]
-        law = contract(*fields)
+        made = contract(*fields)
 
-        fivefold.pack(model, law, tmp_path / f"b{keep}")
+        fivefold.pack(model, made, tmp_path / f"b{keep}")
 
         asked = pd.DataFrame({"a": [np.nan, 3.0], "e": [1.0, np.nan]})
-        got = answer(tmp_path / f"b{keep}", law, {"a": None, "e": 1}, {"a": 3, "e": None})
+        got = answer(tmp_path / f"b{keep}", made, {"a": None, "e": 1}, {"a": 3, "e": None})
         assert got == pytest.approx(own(model, asked), rel=1e-5)

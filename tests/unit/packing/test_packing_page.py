@@ -37,8 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pd.DataFrame(rows, columns=names).assign(species=target).to_csv("train.csv", index=False)
     inputs = [{"name": name, "dtype": "float64", "minimum": 0, "maximum": 10} for name in names]
     chance = {"name": "chance", "dtype": "float64", "minimum": 0, "maximum": 1}
-    law = {"format": 1, "name": "iris", "version": "1.0.0", "inputs": inputs, "outputs": [chance]}
-    Path("one-chance.json").write_text(json.dumps(law))
+    contract = {"format": 1, "name": "iris", "version": "1.0.0", "inputs": inputs, "outputs": [chance]}
+    Path("one-chance.json").write_text(json.dumps(contract))
     return tmp_path
 
 
@@ -57,7 +57,7 @@ def test_the_commands_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_class_runs_as_it_stands(folder: Path) -> None:
     """Null is told from an empty text."""
     (folder / "fraud_page.py").write_text(blocks("python")[0])
-    law = {
+    contract = {
         "format": 1,
         "name": "fraud",
         "version": "1.0.0",
@@ -68,7 +68,7 @@ def test_the_class_runs_as_it_stands(folder: Path) -> None:
         "outputs": [{"name": "risk", "dtype": "bool"}],
     }
 
-    fivefold.pack("fraud_page:Fraud", law, "b")
+    fivefold.pack("fraud_page:Fraud", contract, "b")
 
     scorer = fivefold.open("b")
     rows = [{"amount": 1, "country": ""}, {"amount": 1, "country": None}, {"amount": 2000, "country": "fr"}]

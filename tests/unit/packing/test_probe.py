@@ -24,7 +24,7 @@ from fivefold.packing.rare import RARE_MOST, chosen
 from fivefold.packing.special import specials
 
 
-def law(*inputs: dict[str, Any]) -> Contract:
+def contract_of(*inputs: dict[str, Any]) -> Contract:
     """A contract of the given input fields."""
     outputs = [{"name": "y", "dtype": "float64"}]
     return Contract.from_json(
@@ -93,7 +93,7 @@ def test_the_same_contract_data_and_seed_give_the_same_rows() -> None:
 
 def test_six_nulls_in_thirty_thousand_rows_are_asked() -> None:
     """Evenly spaced rows miss them; a rare category, a rare number, and the ends of each column are there too."""
-    contract = law(
+    contract = contract_of(
         field("age", nullable=True),
         field("site", "string", maxLength=9),
         field("code", "int32"),
@@ -127,7 +127,7 @@ def test_six_nulls_in_thirty_thousand_rows_are_asked() -> None:
 
 def test_rare_nulls_of_single_elements_are_asked() -> None:
     """The classic [rows, 30] field: each element is a feature of its own."""
-    contract = law(field("X", "float32", shape=[30], nullable=True))
+    contract = contract_of(field("X", "float32", shape=[30], nullable=True))
     block = np.zeros((20_000, 30), np.float32)
     block[:, 0] = np.where(np.arange(20_000) % 2, np.nan, 1)
     block[13_001, 17] = np.nan
@@ -143,7 +143,7 @@ def test_rare_nulls_of_single_elements_are_asked() -> None:
 
 def test_one_field_is_null_on_rows_where_no_other_is() -> None:
     """Another rare value beside it could hide what null does."""
-    contract = law(*(field(name, nullable=True) for name in "abcd"))
+    contract = contract_of(*(field(name, nullable=True) for name in "abcd"))
 
     asked = probe(contract, None, "seed")
 
@@ -156,7 +156,7 @@ def test_one_field_is_null_on_rows_where_no_other_is() -> None:
 
 def test_null_is_not_the_value_that_stands_for_it() -> None:
     """Where null_value is itself legal it is asked as a value too."""
-    contract = law(field("k", "int16", nullable=True, null_value=0, minimum=0, maximum=500))
+    contract = contract_of(field("k", "int16", nullable=True, null_value=0, minimum=0, maximum=500))
 
     asked = probe(contract, None, "seed")
 
@@ -190,7 +190,7 @@ def test_null_is_not_the_value_that_stands_for_it() -> None:
 )
 def test_what_a_field_allows_is_asked_in_a_row_of_its_own(given: dict[str, Any], wanted: list[Any]) -> None:
     """Bounds in the field's own dtype, zero and its neighbours, integers beyond floats, each value of a short list."""
-    contract = law(given, field("other"))
+    contract = contract_of(given, field("other"))
 
     asked = probe(contract, None, "seed")
 
@@ -201,7 +201,7 @@ def test_what_a_field_allows_is_asked_in_a_row_of_its_own(given: dict[str, Any],
 
 def test_fields_meet_their_ends_together() -> None:
     """All at their least, all at their most, all zero."""
-    contract = law(*(field(name, minimum=-1, maximum=index + 1) for index, name in enumerate("abc")))
+    contract = contract_of(*(field(name, minimum=-1, maximum=index + 1) for index, name in enumerate("abc")))
 
     asked = probe(contract, None, "seed")
 
@@ -213,7 +213,7 @@ def test_fields_meet_their_ends_together() -> None:
 
 def test_odd_text_is_asked_and_the_data_s_own_words_in_other_hands() -> None:
     """Runs of blanks, tabs, case, accents, the empty string, words that stand for nothing, long text."""
-    contract = law(field("note", "string"))
+    contract = contract_of(field("note", "string"))
     rows = golden.from_data([{"note": text} for text in ("red fox", "blue whale", "ant")], contract)
 
     texts = set(alone(probe(contract, rows, "seed"), "text")["note"].tolist())
@@ -256,7 +256,7 @@ def test_odd_text_is_asked_and_the_data_s_own_words_in_other_hands() -> None:
 )
 def test_odd_text_keeps_lengths_and_patterns(given: dict[str, Any]) -> None:
     """What breaks the contract is not asked."""
-    asked = probe(law(given), None, "seed")
+    asked = probe(contract_of(given), None, "seed")
 
     assert is_legal(asked.columns)
     assert asked.sorts["text" if given["dtype"] == "string" else "bytes"]
@@ -264,14 +264,14 @@ def test_odd_text_keeps_lengths_and_patterns(given: dict[str, Any]) -> None:
 
 def test_the_longest_and_the_shortest_text_are_asked() -> None:
     """Lengths are bounds like any others."""
-    asked = probe(law(field("code", "string", minLength=2, maxLength=9)), None, "seed")
+    asked = probe(contract_of(field("code", "string", minLength=2, maxLength=9)), None, "seed")
 
     assert {len(text) for text in alone(asked, "text")["code"]} >= {2, 9}
 
 
 def test_nan_and_infinities_are_asked_where_they_are_legal() -> None:
     """In a nullable field NaN is null; an infinity beyond a bound is out of range."""
-    contract = law(
+    contract = contract_of(
         field("a", allow_nan=True),
         field("b", "float32", allow_nan=True, nullable=True, minimum=0),
         field("c", nullable=True),
@@ -289,7 +289,7 @@ def test_nan_and_infinities_are_asked_where_they_are_legal() -> None:
 
 def test_what_is_not_reached_is_said() -> None:
     """Open ends, long text, long enumerations."""
-    contract = law(
+    contract = contract_of(
         field("x"),
         field("n", "int64", minimum=5),
         field("m", maximum=1),
@@ -312,7 +312,7 @@ def test_what_is_not_reached_is_said() -> None:
 
 def test_everything_reached_leaves_nothing_to_say() -> None:
     """Bounds, a short enumeration and a bounded text."""
-    contract = law(
+    contract = contract_of(
         field("a", minimum=0, maximum=1), field("s", "string", enum=["u", "v"]), field("t", "string", maxLength=5)
     )
 
@@ -321,7 +321,7 @@ def test_everything_reached_leaves_nothing_to_say() -> None:
 
 def test_a_thousand_fields_share_rows() -> None:
     """Rows stay bounded, every field's every value is asked at least together with others, and that is said."""
-    contract = law(*(field(f"x{index}", nullable=True, minimum=-1, maximum=1) for index in range(1000)))
+    contract = contract_of(*(field(f"x{index}", nullable=True, minimum=-1, maximum=1) for index in range(1000)))
 
     asked = probe(contract, None, "seed")
 
@@ -336,7 +336,7 @@ def test_a_thousand_fields_share_rows() -> None:
 
 def test_a_large_array_field_gives_few_rows_made_as_arrays() -> None:
     """3x320x320: megabytes a row, so memory bounds the rows; both ends, zero and null are there all the same."""
-    contract = law(field("image", "float32", shape=[3, 320, 320], minimum=0, maximum=1, nullable=True))
+    contract = contract_of(field("image", "float32", shape=[3, 320, 320], minimum=0, maximum=1, nullable=True))
 
     asked = probe(contract, None, "seed")
 
@@ -352,7 +352,7 @@ def test_a_large_array_field_gives_few_rows_made_as_arrays() -> None:
 
 def test_the_largest_array_that_a_contract_allows_is_asked() -> None:
     """16,777,216 elements: a handful of rows."""
-    asked = probe(law(field("volume", "uint8", shape=[2**24])), None, "seed")
+    asked = probe(contract_of(field("volume", "uint8", shape=[2**24])), None, "seed")
 
     assert 4 <= asked.rows <= 12
     assert {0, 255} <= set(asked.columns["volume"][:, 0].tolist())
@@ -360,7 +360,7 @@ def test_the_largest_array_that_a_contract_allows_is_asked() -> None:
 
 def test_one_row_of_data_is_enough_to_start_from() -> None:
     """Covering rows change that row; made ones stand beside it."""
-    contract = law(field("a", nullable=True), field("s", "string", enum=["u", "v"]), field("b"))
+    contract = contract_of(field("a", nullable=True), field("s", "string", enum=["u", "v"]), field("b"))
     rows = golden.from_data([{"a": 5.5, "s": "u", "b": 5.5}], contract)
 
     asked = probe(contract, rows, "seed")
@@ -373,7 +373,7 @@ def test_one_row_of_data_is_enough_to_start_from() -> None:
 
 def test_data_that_is_null_throughout_is_asked_with_values_too() -> None:
     """A column that the data never fills is filled by made rows."""
-    contract = law(field("a", nullable=True), field("b", "float32"))
+    contract = contract_of(field("a", nullable=True), field("b", "float32"))
     rows = golden.from_data([{"a": None, "b": 1.0}] * 40, contract)
 
     asked = probe(contract, rows, "seed")
@@ -384,7 +384,7 @@ def test_data_that_is_null_throughout_is_asked_with_values_too() -> None:
 
 def test_data_helps_where_no_row_can_be_made() -> None:
     """A pattern that no walk fits: the data's rows are asked, and that none was made is said."""
-    contract = law(field("code", "string", pattern="^(a|b{1,900})$", minLength=500, maxLength=500))
+    contract = contract_of(field("code", "string", pattern="^(a|b{1,900})$", minLength=500, maxLength=500))
     rows = golden.from_data([{"code": "b" * 500}], contract)
 
     asked = probe(contract, rows, "seed")
@@ -398,7 +398,7 @@ def test_data_helps_where_no_row_can_be_made() -> None:
 
 def test_the_sorts_are_told_in_one_sentence() -> None:
     """What the report says, and what a message says of one row."""
-    contract = law(field("a", minimum=0, maximum=1, nullable=True), field("b", minimum=0, maximum=1))
+    contract = contract_of(field("a", minimum=0, maximum=1, nullable=True), field("b", minimum=0, maximum=1))
     rows = golden.from_data([{"a": 0.5, "b": 0.25}, {"a": None, "b": 1}], contract)
 
     asked = probe(contract, rows, "seed")
@@ -413,7 +413,7 @@ def test_the_sorts_are_told_in_one_sentence() -> None:
 @pytest.mark.parametrize("most", [1, 2, 5, 40])
 def test_few_rows_cover_as_much_as_they_can(most: int) -> None:
     """The number of rows is kept whatever there is to cover."""
-    contract = law(*(field(name, nullable=True, minimum=-1, maximum=1) for name in "abc"), field("t", "string"))
+    contract = contract_of(*(field(name, nullable=True, minimum=-1, maximum=1) for name in "abc"), field("t", "string"))
 
     covering = cover(generate(contract.inputs, 8, "seed", nulls=0), "seed", most)
 
@@ -423,7 +423,7 @@ def test_few_rows_cover_as_much_as_they_can(most: int) -> None:
 
 def test_rare_values_of_one_field_come_once() -> None:
     """A minimum of zero is a bound, not also a zero; null comes first."""
-    contract = law(field(minimum=0, maximum=1, nullable=True))
+    contract = contract_of(field(minimum=0, maximum=1, nullable=True))
 
     found = specials(contract.inputs[0], np.array([0.5]), "seed")
 

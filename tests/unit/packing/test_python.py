@@ -32,8 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def score(law: Any) -> Any:
-    return law(outputs=[{"name": "score", "dtype": "float32"}])
+def score(contract_of: Any) -> Any:
+    return contract_of(outputs=[{"name": "score", "dtype": "float32"}])
 
 
 def package(folder: Path, **files: str) -> None:
@@ -189,7 +189,7 @@ threading.Thread(target=time.sleep, args=(60,)).start()
     assert (folder / "b" / "bundle.json").is_file()
 
 
-def test_predict_is_given_the_nulls_and_the_frame(folder: Path, law: Any) -> None:
+def test_predict_is_given_the_nulls_and_the_frame(folder: Path, contract_of: Any) -> None:
     """An empty text is not null, and a nullable integer is what pandas has for it."""
     (folder / "single_x.py").write_text("""
 class Model:
@@ -204,7 +204,7 @@ class Model:
         {"name": "b", "dtype": "int64", "nullable": True, "null_value": -1, "minimum": -1, "maximum": 5},
     ]
 
-    fivefold.pack("single_x:Model", law(inputs=inputs, outputs=[{"name": "score", "dtype": "float64"}]), "b")
+    fivefold.pack("single_x:Model", contract_of(inputs=inputs, outputs=[{"name": "score", "dtype": "float64"}]), "b")
 
     scorer = fivefold.open("b")
     given = [{"a": None, "b": None}, {"a": "", "b": -1}]

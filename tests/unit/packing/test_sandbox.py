@@ -182,7 +182,7 @@ def test_printing_does_not_reach_the_parent(box: Sandbox, capfd: pytest.CaptureF
     ],
 )
 def test_a_class_that_ends_or_hangs_is_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, law: Any, body: str, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contract_of: Any, body: str, words: str
 ) -> None:
     """Nothing is written, and nothing is silent."""
     name = f"ending_{abs(hash(words)) % 10**6}"
@@ -190,7 +190,7 @@ def test_a_class_that_ends_or_hangs_is_a_refusal(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(BundleInvalid, match=words):
-        fivefold.pack(f"{name}:Model", law(), tmp_path / "b", time_limit=5 if "limit" in words else 200)
+        fivefold.pack(f"{name}:Model", contract_of(), tmp_path / "b", time_limit=5 if "limit" in words else 200)
 
     assert not (tmp_path / "b").exists()
 

@@ -42,7 +42,7 @@ def test_a_float32_threshold_decides_as_the_float64_one(threshold: float, value:
     assert (value <= threshold) == (value <= below)
 
 
-def law(names: str, output: dict[str, Any], **more: Any) -> Contract:
+def contract_of(names: str, output: dict[str, Any], **more: Any) -> Contract:
     inputs = [{"name": name, "dtype": "float64", "nullable": True, **more} for name in names]
     return Contract.from_json({"format": 1, "name": "t", "version": "1.0.0", "inputs": inputs, "outputs": [output]})
 
@@ -66,7 +66,7 @@ def test_a_split_on_missing_sends_missing_where_training_did(model: Any, tmp_pat
     inputs = random.normal(size=(80, 2))
     inputs[::3, 0] = np.nan
     model.fit(inputs, np.isnan(inputs[:, 0]) * 10.0 + (inputs[:, 1] > 0))
-    contract = law("ab", NUMBER, minimum=-5, maximum=5)
+    contract = contract_of("ab", NUMBER, minimum=-5, maximum=5)
 
     fivefold.pack(model, contract, tmp_path / "b")
 
@@ -98,7 +98,7 @@ def test_rows_on_thresholds_are_decided_as_in_training(last: Any, by_column: boo
     prepared = (SimpleImputer(), StandardScaler())
     steps = (make_column_transformer((make_pipeline(*prepared), list("abc"))),) if by_column else prepared
     model = make_pipeline(*steps, last).fit(data, wanted)
-    contract = law("abc", {"name": "p", "dtype": "float32", "shape": [2], "minimum": 0, "maximum": 1})
+    contract = contract_of("abc", {"name": "p", "dtype": "float32", "shape": [2], "minimum": 0, "maximum": 1})
 
     report = fivefold.pack(model, contract, tmp_path / "b", golden_from=data)
 

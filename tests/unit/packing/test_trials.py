@@ -22,8 +22,8 @@ def _onnx(nodes: list[Any], constants: dict[str, Any] | None = None) -> Any:
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def _flowers(law: Any) -> Any:
-    return law(outputs=[{"name": "y", "dtype": "float32", "shape": [4]}])
+def _flowers(contract_of: Any) -> Any:
+    return contract_of(outputs=[{"name": "y", "dtype": "float32", "shape": [4]}])
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def _flowers(law: Any) -> Any:
     ],
     ids=["softmax over rows", "mean of rows", "running sum", "norm over rows"],
 )
-def test_rows_that_influence_each_other_are_named_as_that(law: Any, tmp_path: Path, model: Any) -> None:
+def test_rows_that_influence_each_other_are_named_as_that(contract_of: Any, tmp_path: Path, model: Any) -> None:
     """A server puts rows of several callers together: such a model would answer each from the others' rows."""
     with pytest.raises(BundleInvalid, match="rows influence each other") as caught:
-        fivefold.pack(model, _flowers(law), tmp_path / "b")
+        fivefold.pack(model, _flowers(contract_of), tmp_path / "b")
 
     assert "belongs into fit" in (caught.value.help or "")
 
@@ -60,7 +60,7 @@ def test_rows_that_influence_each_other_are_named_as_that(law: Any, tmp_path: Pa
     ],
 )
 def test_a_class_that_mixes_rows_is_named_too(
-    law: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+    contract_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
 ) -> None:
     """The same holds for Python."""
     (tmp_path / "mixing_x.py").write_text(
@@ -70,13 +70,13 @@ def test_a_class_that_mixes_rows_is_named_too(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(BundleInvalid, match=words):
-        fivefold.pack("mixing_x:Model", _flowers(law), tmp_path / "b")
+        fivefold.pack("mixing_x:Model", _flowers(contract_of), tmp_path / "b")
 
 
-def test_rounding_in_another_order_is_no_influence(iris: Any, law: Any, tmp_path: Path) -> None:
+def test_rounding_in_another_order_is_no_influence(iris: Any, contract_of: Any, tmp_path: Path) -> None:
     """float32 sums of many terms differ with the number of rows; that is measured, and never called influence."""
     model = OneClassSVM().fit(np.asarray(iris[0]) * 3)
-    detector = law(
+    detector = contract_of(
         outputs=[{"name": "label", "dtype": "int64", "enum": [-1, 1]}, {"name": "score", "dtype": "float32"}]
     )
 
@@ -85,19 +85,19 @@ def test_rounding_in_another_order_is_no_influence(iris: Any, law: Any, tmp_path
     assert report.difference < 1e-3
 
 
-def test_what_was_tried_is_in_the_report(logistic: Any, law: Any, tmp_path: Path) -> None:
+def test_what_was_tried_is_in_the_report(logistic: Any, contract_of: Any, tmp_path: Path) -> None:
     """One line for each conversion, with its distance."""
-    report = fivefold.pack(logistic, law(), tmp_path / "b")
+    report = fivefold.pack(logistic, contract_of(), tmp_path / "b")
 
     assert [line.partition(":")[0] for line in report.tried] in (["float32"], ["float32", "float64"])
     assert all("largest difference" in line for line in report.tried)
 
 
-def test_stages_are_told_while_they_happen(logistic: Any, law: Any, tmp_path: Path) -> None:
+def test_stages_are_told_while_they_happen(logistic: Any, contract_of: Any, tmp_path: Path) -> None:
     """Loading, each conversion with its result, writing."""
     heard: list[str] = []
 
-    fivefold.pack(logistic, law(), tmp_path / "b", say=heard.append)
+    fivefold.pack(logistic, contract_of(), tmp_path / "b", say=heard.append)
 
     assert heard[0] == "loading the model"
     assert any(line.startswith("converting and measuring: float32") for line in heard)

@@ -277,7 +277,7 @@ def test_texts_reach_a_vectoriser_as_they_are() -> None:
     assert np.array_equal(answer["probability"], model.predict_proba(["good  day", "Bad Day"]))
 
 
-def test_any_object_with_predict_will_do(law: Any) -> None:
+def test_any_object_with_predict_will_do(contract_of: Any) -> None:
     """A class of a notebook, asked with an image a row."""
 
     class Brightness:
@@ -285,7 +285,7 @@ def test_any_object_with_predict_will_do(law: Any) -> None:
             return images.reshape(len(images), -1).mean(axis=1)
 
     image = {"name": "image", "dtype": "float32", "shape": [2, 3, 3], "minimum": 0, "maximum": 1}
-    contract = law(inputs=[image], outputs=[{"name": "brightness", "dtype": "float64"}])
+    contract = contract_of(inputs=[image], outputs=[{"name": "brightness", "dtype": "float64"}])
 
     fivefold.pack(Brightness(), contract, "b", as_="python")
 
@@ -382,7 +382,7 @@ def test_catboost_is_loaded_by_its_own_library(
 # Contracts and bindings
 
 
-def test_a_given_contract_is_answered_by_name_and_shape(flowers: tuple[pd.DataFrame, Any], law: Any) -> None:
+def test_a_given_contract_is_answered_by_name_and_shape(flowers: tuple[pd.DataFrame, Any], contract_of: Any) -> None:
     """A label, all probabilities, or one of them by --bind, under the contract's own names and types."""
     data, target = flowers
     model = NearestCentroid().fit(data.to_numpy(), target)
@@ -394,7 +394,7 @@ def test_a_given_contract_is_answered_by_name_and_shape(flowers: tuple[pd.DataFr
 
     fivefold.pack(
         saved(model),
-        law(outputs=outputs),
+        contract_of(outputs=outputs),
         "b",
         as_="python",
         bind=["chance=probabilities[1]", "margins=decision_function"],
@@ -418,23 +418,23 @@ def test_a_given_contract_is_answered_by_name_and_shape(flowers: tuple[pd.DataFr
     ],
 )
 def test_a_contract_that_the_model_cannot_answer_is_refused(
-    flowers: tuple[pd.DataFrame, Any], law: Any, outputs: Any, bind: list[str], message: str, help: str
+    flowers: tuple[pd.DataFrame, Any], contract_of: Any, outputs: Any, bind: list[str], message: str, help: str
 ) -> None:
     """With what it does answer."""
     model = NearestCentroid().fit(flowers[0].to_numpy(), flowers[1])
 
     with pytest.raises(ContractInvalid, match=message) as caught:
-        fivefold.pack(model, law(outputs=outputs), "b", as_="python", bind=bind)
+        fivefold.pack(model, contract_of(outputs=outputs), "b", as_="python", bind=bind)
 
     assert help in (caught.value.help or "")
     assert not Path("b").exists()
 
 
-def test_a_model_that_fails_on_a_legal_row_is_refused(law: Any) -> None:
+def test_a_model_that_fails_on_a_legal_row_is_refused(contract_of: Any) -> None:
     """What the contract allows and the model does not know has to be said before it is served."""
     data = pd.DataFrame({"text": ["x", "y"] * 20})
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(data, [0, 1] * 20)
-    contract = law(
+    contract = contract_of(
         inputs=[{"name": "text", "dtype": "string"}], outputs=[{"name": "label", "dtype": "int64", "enum": [0, 1]}]
     )
 
@@ -477,10 +477,10 @@ joblib.dump(make_pipeline(Scale(), LinearRegression()).fit(rows, rows[:, 0]), "o
 
 
 @pytest.fixture
-def two(law: Any) -> Any:
+def two(contract_of: Any) -> Any:
     """A contract of two numbers."""
     inputs = [{"name": name, "dtype": "float64", "minimum": 0, "maximum": 9} for name in "ab"]
-    return law(inputs=inputs, outputs=[{"name": "prediction", "dtype": "float64"}])
+    return contract_of(inputs=inputs, outputs=[{"name": "prediction", "dtype": "float64"}])
 
 
 def test_modules_of_the_author_come_along(folder: Path, two: Any) -> None:
@@ -527,23 +527,25 @@ def test_a_class_of_the_training_script_is_named(folder: Path, two: Any) -> None
     ("source", "command"),
     [("file", "fivefold pack model.joblib --as python --contract FILE --output b"), ("object", 'as_="python"')],
 )
-def test_a_refused_conversion_offers_it(flowers: tuple[pd.DataFrame, Any], law: Any, source: str, command: str) -> None:
+def test_a_refused_conversion_offers_it(
+    flowers: tuple[pd.DataFrame, Any], contract_of: Any, source: str, command: str
+) -> None:
     """The help line is the very command, or the call."""
     model = NearestCentroid().fit(flowers[0].to_numpy(), flowers[1])
     given = saved(model) if source == "file" else model
 
     with pytest.raises(BundleInvalid, match="cannot be converted") as caught:
-        fivefold.pack(given, law(outputs=[{"name": "label", "dtype": "int64", "enum": [0, 1, 2]}]), "b")
+        fivefold.pack(given, contract_of(outputs=[{"name": "label", "dtype": "int64", "enum": [0, 1, 2]}]), "b")
 
     assert command in (caught.value.help or "")
 
 
-def test_an_onnx_model_is_not_wrapped(tree: Any, law: Any) -> None:
+def test_an_onnx_model_is_not_wrapped(tree: Any, contract_of: Any) -> None:
     """It runs everywhere as it is."""
-    fivefold.pack(tree, law(), "b")
+    fivefold.pack(tree, contract_of(), "b")
     Path("model.onnx").write_bytes(fivefold.Bundle.open("b").read("model.onnx"))
 
     with pytest.raises(BundleInvalid, match="an ONNX file is not wrapped") as caught:
-        fivefold.pack("model.onnx", law(), "c", as_="python")
+        fivefold.pack("model.onnx", contract_of(), "c", as_="python")
 
     assert "leave --as python out" in (caught.value.help or "")

@@ -14,14 +14,14 @@ FIELDS = [{"name": "a", "dtype": "float32", "maximum": 10}, {"name": "b", "dtype
 
 def contract(inputs: list[dict[str, Any]] | None = None, **changes: Any) -> Contract:
     """A contract with two inputs and an output."""
-    law = {
+    contract = {
         "format": 1,
         "name": "c",
         "version": "1",
         "inputs": inputs or FIELDS,
         "outputs": [{"name": "y", "dtype": "float32"}],
     }
-    return Contract.from_json(law | changes)
+    return Contract.from_json(contract | changes)
 
 
 @pytest.mark.parametrize(

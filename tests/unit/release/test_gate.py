@@ -23,9 +23,9 @@ from fivefold.release.gate import Report, check
 
 def wider(name: str = "demo") -> Contract:
     """The sum's contract with another bound."""
-    law = SUM_CONTRACT.to_json() | {"name": name}
-    law["inputs"][0] = law["inputs"][0] | {"maximum": 1000}
-    return Contract.from_json(law)
+    contract = SUM_CONTRACT.to_json() | {"name": name}
+    contract["inputs"][0] = contract["inputs"][0] | {"maximum": 1000}
+    return Contract.from_json(contract)
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +218,13 @@ def test_the_key_goes_with_every_question(
 ) -> None:
     """From the option or the variable."""
     seen: list[str | None] = []
-    law = SUM_CONTRACT.to_json()
+    contract = SUM_CONTRACT.to_json()
 
     async def answer(request: Request) -> JSONResponse:
         seen.append(request.headers.get("authorization"))
-        return JSONResponse(law if request.method == "GET" else [{"name": "demo", "version": "1", "state": "READY"}])
+        return JSONResponse(
+            contract if request.method == "GET" else [{"name": "demo", "version": "1", "state": "READY"}]
+        )
 
     application = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
     with running(application) as url:

@@ -45,7 +45,7 @@ def gate(bundle: Bundle) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def door(bundle: Bundle) -> Iterator[grpc_calls.World]:
+def served_grpc(bundle: Bundle) -> Iterator[grpc_calls.World]:
     with grpc_calls.world([bundle], max_body_bytes=LIMIT, max_bytes_in_flight=LIMIT) as out:
         yield out
 
@@ -121,19 +121,19 @@ def test_a_room_is_never_overdrawn() -> None:
     assert room.held == 0
 
 
-def test_messages_share_the_bound_with_bodies(door: grpc_calls.World) -> None:
+def test_messages_share_the_bound_with_bodies(served_grpc: grpc_calls.World) -> None:
     """A large message finds no room while others hold it, and finds it afterwards; a small one always passes."""
     request = request_of(*[2.0] * 20_000)
-    room = door.serving.room
+    room = served_grpc.serving.room
     room.take(LIMIT - FREE)
     try:
-        refused, small = door.infer(request), door.infer(request_of(2.0))
+        refused, small = served_grpc.infer(request), served_grpc.infer(request_of(2.0))
     finally:
         room.give(LIMIT - FREE)
 
     assert (refused.code, refused.fivefold) == (grpc.StatusCode.UNAVAILABLE, "overloaded")
     assert small.code is grpc.StatusCode.OK
-    assert door.infer(request).code is grpc.StatusCode.OK
+    assert served_grpc.infer(request).code is grpc.StatusCode.OK
     assert room.held == 0
 
 
@@ -251,11 +251,11 @@ def test_long_bytes_that_are_no_message_are_malformed(raw: bytes) -> None:
     assert refusal.value.code == "malformed"
 
 
-def test_a_grpc_shape_of_many_dimensions_is_refused_in_few_words(door: grpc_calls.World) -> None:
+def test_a_grpc_shape_of_many_dimensions_is_refused_in_few_words(served_grpc: grpc_calls.World) -> None:
     """Ten thousand sizes whose product has no end."""
     request = request_of(1.0)
     request.inputs[0].shape.extend([2**62] * 10_000)
-    reply = door.infer(request)
+    reply = served_grpc.infer(request)
 
     assert (reply.code, reply.fivefold) == (grpc.StatusCode.INVALID_ARGUMENT, "malformed")
     assert len(reply.message) < 500

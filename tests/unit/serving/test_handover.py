@@ -30,7 +30,7 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), 10)
 
 
-_BORROWER = """
+_TAKER = """
 import sys
 from fivefold.serving.handover import take_over
 listener = take_over(sys.argv[1])
@@ -41,11 +41,11 @@ connection.sendall(b"from another process")
 
 
 def test_who_comes_between_two_processes_waits_for_the_second(tmp_path: Path) -> None:
-    """The first one listens, answers once and ends; the connection made after that is answered by the next borrower."""
+    """The first one listens, answers once and ends; the connection made after that is answered by the next taker."""
     kept = bound()
     port = kept.getsockname()[1]
     hand_over = HandOver(kept, tmp_path / "s")
-    with subprocess.Popen([sys.executable, "-c", _BORROWER, str(tmp_path / "s")]) as first:
+    with subprocess.Popen([sys.executable, "-c", _TAKER, str(tmp_path / "s")]) as first:
         while True:
             try:
                 early = connected(port)
@@ -64,7 +64,7 @@ def test_who_comes_between_two_processes_waits_for_the_second(tmp_path: Path) ->
     assert said == b"from the next one"
 
 
-def test_the_port_is_free_when_keeper_and_borrower_have_closed(tmp_path: Path) -> None:
+def test_the_port_is_free_when_owner_and_taker_have_closed(tmp_path: Path) -> None:
     """As long as one of them has it, nobody else gets it."""
     kept = bound()
     address = kept.getsockname()
@@ -83,7 +83,7 @@ def test_the_port_is_free_when_keeper_and_borrower_have_closed(tmp_path: Path) -
         connected(address[1])
 
 
-def test_nothing_can_be_borrowed_of_a_keeper_that_is_gone(tmp_path: Path) -> None:
+def test_nothing_can_be_taken_over_from_an_owner_that_is_gone(tmp_path: Path) -> None:
     hand_over = HandOver(bound(), tmp_path / "s")
     hand_over.close()
 
@@ -99,13 +99,13 @@ def test_a_desk_that_hangs_up_without_a_word_is_an_error(tmp_path: Path) -> None
         turning_away = threading.Thread(target=lambda: desk.accept()[0].close())
         turning_away.start()
 
-        with pytest.raises(ConnectionError, match="lent no socket"):
+        with pytest.raises(ConnectionError, match="handed over no socket"):
             take_over(str(tmp_path / "s"))
         turning_away.join()
 
 
 def test_an_accept_that_failed_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where there was no descriptor left for a moment: the next borrower is served, and the log has said it."""
+    """As where there was no descriptor left for a moment: the next taker is served, and the log has said it."""
     monkeypatch.setattr(handover, "AGAIN_SECONDS", 0.01)
     failed = threading.Event()
 

@@ -17,7 +17,6 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import AccessError
 from fivefold.core.settings import SettingsError
 from fivefold.guard import keys
-from fivefold.serving.http import app
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.origins import Origins
 
@@ -63,24 +62,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return gate_bundle(tmp_path_factory.mktemp("origins") / "gate")
 
 
-def local(out: World) -> World:
-    """The application as the product's own server makes it."""
-    out.app = app(out.serving, out.serving.settings, local=True)
-    return out
-
-
 @pytest.fixture(scope="module")
 def plain(bundle: Bundle) -> Iterator[World]:
     """A local server without a guard."""
-    with world([bundle]) as out:
-        yield local(out)
+    with world([bundle], local=True) as out:
+        yield out
 
 
 @pytest.fixture(scope="module")
 def sharing(bundle: Bundle) -> Iterator[World]:
     """The same, with one origin let in."""
-    with world([bundle], cors_origins=(APP,)) as out:
-        yield local(out)
+    with world([bundle], local=True, cors_origins=(APP,)) as out:
+        yield out
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +82,8 @@ def guarded(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     place = tmp_path_factory.mktemp("keys") / "keys.json"
     key, entry = keys.make("page")
     keys.add(place, entry)
-    with world([bundle], keys=str(place), cors_origins=(APP,)) as out:
-        yield local(out), key
+    with world([bundle], local=True, keys=str(place), cors_origins=(APP,)) as out:
+        yield out, key
 
 
 def ask(out: World, method: str, path: str, **headers: str) -> Reply:
@@ -285,8 +278,7 @@ def test_a_guarded_server_has_any_name_and_still_asks_for_a_key(guarded: tuple[W
 
 
 def test_any_origin_where_no_key_is_asked_for(bundle: Bundle) -> None:
-    with world([bundle], cors_origins=("*",)) as out:
-        local(out)
+    with world([bundle], local=True, cors_origins=("*",)) as out:
         for origin in (APP, *OTHERS):
             reply = ask(out, "POST", PREDICT, host="localhost:8000", origin=origin)
             assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, "*")
@@ -324,7 +316,7 @@ def test_settings_that_would_let_nobody_in_or_too_many(given: dict[str, Any]) ->
 
 
 def test_pages_tell_no_other_site_where_they_were(plain: World) -> None:
-    """An address may hold what opens a door."""
+    """An address may hold credentials."""
     for path in ("/", "/docs", "/page/page.js", "/openapi.json"):
         reply = ask(plain, "GET", path, accept="text/html, */*")
         assert reply.headers["referrer-policy"] == "no-referrer"

@@ -26,6 +26,7 @@ from fivefold.batch.formats.chunk import BrokenUnit, Chunk, ReadRequest, Refused
 from fivefold.batch.output.ledger import Ledger, Record
 from fivefold.batch.output.sinks import Layout, to_arrow
 from fivefold.batch.plan import planning
+from fivefold.batch.plan.contract_choice import view_of
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.storage.output_storage import open_storage, storing
 from fivefold.batch.work.fragment_files import FragmentFiles
@@ -35,7 +36,6 @@ from fivefold.core.columns import Columns
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
-from fivefold.core.view import View
 
 FRAGMENT, ROW, HEAD = "_fragment", "_row", "_head"
 """A chunk is its rows behind one that has only a head, which holds what has no column."""
@@ -77,7 +77,7 @@ class RayData:
 
         task = self._task
         bundle = fetch(task.model, task.delivery)
-        view = View.of(bundle.contract)
+        view = view_of(bundle, task.settings)
         layout = Layout.of(view, f"{bundle.name}@{bundle.version}", task.settings.columns)
         output = open_storage(task.output, allow_http=task.settings.store_http)
         writer = _Writer(fragments, Ledger(output), output.scratch(), layout, task.settings.format)
@@ -196,7 +196,7 @@ class ScoreStage:
 
         bundle = fetch(task.model, task.delivery)
         self._scorer = Scorer.open(bundle)
-        view = View.of(bundle.contract)
+        self._view = view = view_of(bundle, task.settings)
         self._fields, self._outputs = view.inputs, view.outputs
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -205,7 +205,7 @@ class ScoreStage:
         for index, head, rows in _chunks(batch):
             given = _columns(self._fields, GIVEN, rows)
             chunk = Chunk(given, rows.column(ROW).to_numpy(), head.carried, head.refusals)
-            kept, answers = answered(self._scorer, chunk)
+            kept, answers = answered(self._scorer, self._view, chunk)
             columns = _arrays(self._fields, GIVEN, kept.columns) | _arrays(self._outputs, ANSWER, answers)
             head = replace(head, refusals=kept.refusals, carried=kept.carried)
             out.append(_chunk_table(index, kept.numbers, head, columns))

@@ -21,6 +21,7 @@ from fivefold.batch import formats
 from fivefold.batch.formats.carried_schema import schema
 from fivefold.batch.formats.chunk import Check, Range, ReadRequest, by_name, nothing
 from fivefold.batch.formats.dialect import TextDialect
+from fivefold.batch.plan.contract_choice import view_of
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.bundle.bundle import Bundle
@@ -176,6 +177,7 @@ class _KeptPlan(msgspec.Struct):
 def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
     """What decides the output of a run beside its input, as JSON values."""
     dialect = settings.dialect
+    view = view_of(bundle, settings)
     other = (
         {
             "dialect": {
@@ -189,8 +191,8 @@ def facts(bundle: Bundle, settings: BatchSettings) -> dict[str, Any]:
         "model": bundle.name,
         "version": bundle.version,
         "bundle": bundle.digest,
-        "contract": f"{bundle.contract.name}@{bundle.contract.version}",
-        "contract_sha256": bundle.contract.digest,
+        "contract": view.name,
+        "contract_sha256": view.contract.digest,
         "format": settings.format,
         "columns": list(settings.columns),
         "strict_columns": settings.strict_columns,

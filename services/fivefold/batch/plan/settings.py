@@ -26,6 +26,9 @@ class BatchSettings:
     columns: tuple[str, ...] = ()
     """Input columns that the output carries beside the answers."""
 
+    contract: str = ""
+    """The version of the contract that the input is written for, and the output; empty: the bundle's default one."""
+
     strict_columns: bool = False
     """Refuse a table with a column that is neither in the contract nor carried, instead of ignoring it."""
 

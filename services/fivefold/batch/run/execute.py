@@ -25,6 +25,7 @@ from fivefold.batch.output import table_commit
 from fivefold.batch.output.ledger import QUARANTINE, REPORT, SUCCESS, Ledger, Record, codes
 from fivefold.batch.output.publish import publish, report, totals
 from fivefold.batch.output.sinks import Layout
+from fivefold.batch.plan.contract_choice import view_of
 from fivefold.batch.plan.planning import Fragment, Plan
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.breaker import Breaker
@@ -35,7 +36,6 @@ from fivefold.batch.work.fragment_scorer import TOO_MANY
 from fivefold.batch.work.task import FragmentOutcome, RunTask
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import FivefoldError, Interrupted, ModelFailed, RunFailed
-from fivefold.core.view import View
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.local.signals import StopSignals, stopping
@@ -124,7 +124,7 @@ class _RunStart:
             settings.allow_torn,
             where=f"{ledger.storage.url}/{QUARANTINE}",
         )
-        layout = Layout.of(View.of(bundle.contract), bundle.name, settings.columns)
+        layout = Layout.of(view_of(bundle, settings), bundle.name, settings.columns)
         self._fields = (*layout.kept, *layout.outputs)
         self._records: dict[str, Record] = {}
         self._losses = Losses(settings.attempts)

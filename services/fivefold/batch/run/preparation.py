@@ -14,6 +14,7 @@ from fivefold.batch.output import table_commit
 from fivefold.batch.output.ledger import OTHER_OUTPUT, Ledger
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
+from fivefold.batch.plan.contract_choice import refuse_other_versions, view_of
 from fivefold.batch.plan.planning import Plan
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage import sources as inputs
@@ -22,7 +23,6 @@ from fivefold.batch.storage.output_storage import open_storage
 from fivefold.core import redact
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import RunFailed
-from fivefold.core.view import View
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -60,7 +60,7 @@ def prepare(
     for path in (order.model, order.output, *order.inputs):
         undecodable(path)
     bundle = fetch(order.model, delivery, check=check)
-    view = View.of(bundle.contract)
+    view = view_of(bundle, settings)
     Layout.of(view, bundle.name, settings.columns)
     found = inputs.search(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
     files = found.sources
@@ -87,8 +87,10 @@ def prepare(
                 path=ledger.storage.url,
                 help=OTHER_OUTPUT,
             )
+        drawn = planning.make(files, facts, planning.read_request(view, settings), check)
+        refuse_other_versions(bundle, settings, drawn.ignored)
         made = replace(
-            planning.make(files, facts, planning.read_request(view, settings), check),
+            drawn,
             passed_over=found.passed_over,
             order=_kept(order) | {"settings": asdict(settings)},
         )

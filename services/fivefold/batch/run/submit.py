@@ -17,12 +17,12 @@ from typing import Any
 
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
+from fivefold.batch.plan.contract_choice import view_of
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.job import Job
 from fivefold.batch.run.preparation import RunOrder
 from fivefold.batch.storage import sources as inputs
 from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable, first_line
-from fivefold.core.view import View
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.stores import object_store
@@ -54,7 +54,7 @@ def named(order: RunOrder, settings: BatchSettings, delivery: DeliverySettings) 
     if not all(map(object_store.is_remote, (*order.inputs, order.output))):
         return _digest({**asdict(order), "settings": asdict(settings)}), Job(order, settings)
     bundle = fetch(order.model, delivery)
-    Layout.of(View.of(bundle.contract), bundle.name, settings.columns)
+    Layout.of(view_of(bundle, settings), bundle.name, settings.columns)
     files = inputs.find(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
     expected = planning.asked(bundle, files)
     name = _digest({"output": order.output, "facts": planning.facts(bundle, settings), "expected": expected})

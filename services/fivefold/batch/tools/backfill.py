@@ -112,13 +112,13 @@ class Backfill:
                 while waiting and len(running) < self._parallel and not self._stopped():
                     name = waiting.pop(0)
                     if self._has_no_input(name):
-                        self._say(replace(self.days[name], state=NO_INPUT, status=MISSING))
+                        self._print(replace(self.days[name], state=NO_INPUT, status=MISSING))
                         continue
                     running[name] = self._start(name)
-                    self._say(replace(self.days[name], state="running"))
+                    self._print(replace(self.days[name], state="running"))
                 for name, day in self._ended(running):
                     del running[name]
-                    self._say(day)
+                    self._print(day)
                 if running:
                     time.sleep(POLL_SECONDS)
         finally:
@@ -184,7 +184,7 @@ class Backfill:
         except FivefoldError as error:
             return Day(name, "failed", error=str(error), status=MISSING)
 
-    def _say(self, day: Day) -> None:
+    def _print(self, day: Day) -> None:
         self.days[day.name] = day
         print(row(day), file=self._log, flush=True)
 

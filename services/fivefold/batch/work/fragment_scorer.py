@@ -29,6 +29,7 @@ from fivefold.local.scratch import Scratch
 if TYPE_CHECKING:
     # With it comes the model runtime, which a run that is finished does not need.
     from fivefold.core.runtime.scorer import Scorer
+    from fivefold.core.view import View
 
 
 TOO_MANY = "too_many_bad_rows"
@@ -38,9 +39,16 @@ class FragmentScorer:
     """Scores fragments with one opened model into one output."""
 
     def __init__(
-        self, scorer: Scorer, ledger: Ledger, scratch: Scratch, request: ReadRequest, layout: Layout, format: str
+        self,
+        scorer: Scorer,
+        view: View,
+        ledger: Ledger,
+        scratch: Scratch,
+        request: ReadRequest,
+        layout: Layout,
+        format: str,
     ) -> None:
-        self._scorer, self._ledger, self._scratch = scorer, ledger, scratch
+        self._scorer, self._view, self._ledger, self._scratch = scorer, view, ledger, scratch
         self._request, self._layout, self._format = request, layout, format
         self._readers: dict[str, Format] = {}
         self.refused: dict[str, int] = {}
@@ -87,7 +95,7 @@ class FragmentScorer:
             if reader is None:
                 reader = self._readers[source.format] = formats.of(source.format, self._request)
             for chunk in chunks_of(fragment, source.url, reader.read(source, part, broken.get(at, {}))):
-                files.write(*answered(self._scorer, conformed(chunk, fragment.carried, source.url)))
+                files.write(*answered(self._scorer, self._view, conformed(chunk, fragment.carried, source.url)))
                 if most_bad is not None and files.bad > most_bad:
                     raise too_many(files.bad, most_bad)
 
@@ -112,9 +120,9 @@ def chunks_of(fragment: Fragment, url: str, chunks: Iterator[Chunk]) -> Iterator
         yield chunk
 
 
-def answered(scorer: Scorer, chunk: Chunk) -> tuple[Chunk, Columns]:
+def answered(scorer: Scorer, view: View, chunk: Chunk) -> tuple[Chunk, Columns]:
     """The chunk without the rows that the model fails on, which are refused now, and the answers to the others."""
-    answers, failed = score_rows(scorer, chunk.columns)
+    answers, failed = score_rows(scorer, chunk.columns, view)
     if not failed:
         return chunk, answers
     good = np.ones(len(chunk.numbers), np.bool_)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from fivefold.batch.output.ledger import Ledger, Record
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
+from fivefold.batch.plan.contract_choice import view_of
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage.output_storage import open_storage
 from fivefold.batch.work.fragment_scorer import TOO_MANY, FragmentScorer
 from fivefold.core import redact
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
-from fivefold.core.view import View
 from fivefold.delivery.settings import DeliverySettings
 
 
@@ -88,9 +88,10 @@ class FragmentWorker:
                 help="the bundle was replaced while the run started: start it again",
             )
         output = open_storage(task.output, allow_http=task.settings.store_http)
-        view = View.of(bundle.contract)
+        view = view_of(bundle, task.settings)
         self._scorer = FragmentScorer(
             Scorer.open(bundle),
+            view,
             Ledger(output),
             output.scratch(),
             planning.read_request(view, task.settings),

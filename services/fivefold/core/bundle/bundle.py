@@ -2,6 +2,7 @@
 
     bundle.json      name, version, runtime, binding, tolerance; path, size and sha256 of every other file; its own seal
     contract.json    the contract
+    contracts/       optional: further versions of it that the model answers, each `VERSION.json`
     golden.jsonl     1 to 256 rows, each {"in": record, "out": record}
     model.onnx       an ONNX model, or model/ with the files of a Python class
     bundle.sig       optional: Ed25519 over the bytes of bundle.json
@@ -17,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fivefold.core import atomic, redact
 from fivefold.core.bundle import archive
 from fivefold.core.bundle.binding import MANIFEST, Binding, InputBinding, OutputBinding, check, refused
+from fivefold.core.bundle.carried import CarriedVersion, in_order, oldest, read_carried, views_of
 from fivefold.core.bundle.frame import FrameColumn
 from fivefold.core.bundle.frame import check_layout as check_frame
 from fivefold.core.bundle.manifest import (
     CONTRACT,
+    CONTRACTS,
     GOLDEN,
     MAX_BYTES,
     MAX_MANIFEST,
@@ -49,6 +53,7 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractError, ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
+from fivefold.core.view import Views
 
 __all__ = ["MAX_GOLDEN", "Binding", "Bundle", "InputBinding", "Manifest", "OutputBinding"]
 
@@ -72,6 +77,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     contract: Contract
+    carried: tuple[CarriedVersion, ...]
     digest: str
     signer: str | None
     _files: Mapping[str, bytes]
@@ -107,13 +113,17 @@ class Bundle:
         targets: Sequence[str] | None = None,
         frame: Sequence[FrameColumn] | None = None,
         packages: Mapping[str, str] | None = None,
+        carried: Sequence[CarriedVersion] = (),
+        default_contract: str | None = None,
     ) -> Bundle:
         """Write a bundle to a directory, all of it or nothing: the same arguments, the same bytes.
 
         `model` maps paths in the bundle to bytes: `model.onnx` with its `binding`, or files below `model/` with the
         `entry` `module:Class`. `golden` holds the records given and the records answered, as JSON values. `name`
         defaults to the contract's, `targets` to every place where the runtime exists. `frame` is the data frame that a
-        Python model was trained on, `packages` the versions of the distributions that it needs. A bundle that already
+        Python model was trained on, `packages` the versions of the distributions that it needs. `carried` are further
+        contract versions that it answers, `default_contract` the one for callers that name none: the oldest, where it
+        is not given. A bundle that already
         stands there is replaced, and left as it is (with its signature) where it is the same one; a directory that
         holds anything else is refused. Raises `BundleInvalid`.
         """
@@ -126,7 +136,9 @@ class Bundle:
                 raise BundleInvalid("this file is written by the bundle itself", path=path)
         files[CONTRACT] = contract.to_bytes()
         files[GOLDEN] = b"".join(_golden_line(row, answer) for row, answer in zip(given, answers, strict=True))
-        check_layout(sorted(files), runtime, entry)
+        versions = in_order(carried)
+        files |= {each.path: each.contract.to_bytes() for each in versions}
+        check_layout(sorted(files), runtime, entry, [each.contract.version for each in versions])
         manifest = Manifest(
             format=1,
             name=contract.name if name is None else name,
@@ -140,6 +152,8 @@ class Bundle:
             entry=entry,
             frame=None if frame is None else tuple(frame),
             packages=dict(packages or {}),
+            contracts=tuple(each.entry() for each in versions),
+            default_contract=(default_contract or oldest(contract, versions)) if versions else None,
             # Everybody who has the bundle reads these.
             created_from=redact.value(dict(facts or {})),
         )
@@ -165,6 +179,16 @@ class Bundle:
     def signed(self) -> bool:
         """Whether there is a signature; whether it was checked, and whose it is, says `signer`."""
         return SIGNATURE in self._files
+
+    @property
+    def default_contract(self) -> str:
+        """The contract version that callers get who name none."""
+        return self.manifest.default_contract or self.contract.version
+
+    @cached_property
+    def views(self) -> Views:
+        """How the model looks under each contract version that it answers."""
+        return views_of(self.name, self.contract, self.carried, self.default_contract)
 
     def names(self) -> tuple[str, ...]:
         """The paths of all files, sorted."""
@@ -263,7 +287,7 @@ def _check_replaceable(target: Path) -> None:
     if not target.is_dir():
         raise BundleInvalid(f"{target} is a file; a bundle is written to a directory")
     names = {entry.name for entry in target.iterdir()}
-    own = {MANIFEST, SIGNATURE, CONTRACT, GOLDEN, MODEL, MODEL_DIRECTORY.rstrip("/")}
+    own = {MANIFEST, SIGNATURE, CONTRACT, GOLDEN, MODEL, MODEL_DIRECTORY.rstrip("/"), CONTRACTS.rstrip("/")}
     if names and not (MANIFEST in names and names <= own):
         help = "name another directory, or empty this one yourself"
         raise BundleInvalid(f"{target} holds something other than a bundle", help=help)
@@ -293,9 +317,10 @@ def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], ma
         check(manifest.binding, contract)
     if manifest.frame is not None:
         check_frame(manifest.frame, contract.inputs)
+    carried = read_carried(manifest, files, contract)
     golden = _golden(files[GOLDEN], contract)
     digest = hashlib.sha256(raw).hexdigest()
-    return Bundle(place, manifest, contract, digest, by, files, golden)
+    return Bundle(place, manifest, contract, carried, digest, by, files, golden)
 
 
 def _check_names(manifest: Manifest, sizes: Mapping[str, int], max_bytes: int) -> None:

@@ -7,6 +7,7 @@ to `fivefold.core.bundle.bundle`, the binding's sense to `fivefold.core.bundle.b
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -24,6 +25,9 @@ CONTRACT = "contract.json"
 GOLDEN = "golden.jsonl"
 MODEL = "model.onnx"
 MODEL_DIRECTORY = "model/"
+CONTRACTS = "contracts/"
+MAX_CONTRACTS = 64
+"""Versions that a bundle answers beside its own."""
 
 MAX_BYTES = 2 << 30
 """All files of a bundle together; protobuf's own limit for one ONNX file is the same 2 GiB."""
@@ -42,6 +46,7 @@ _RELEASE = r"^[0-9A-Za-z][0-9A-Za-z.+!_\-]{0,63}\Z"
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,127}\Z")]
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 ModelVersion = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+\-]{0,63}\Z")]
 
 
@@ -61,14 +66,25 @@ class ContractEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest
 
 
+class VersionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Another contract version that the bundle answers, `contracts/VERSION.json`; dates are `YYYY-MM-DD`."""
+
+    version: ModelVersion
+    sha256: Digest
+    newer: bool = False
+    deprecated: Day | None = None
+    sunset: Day | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """bundle.json as a value.
 
     `tolerance` is the largest difference between a golden answer and the model's: |got - expected| may be at most
     `tolerance * max(1, |expected|)`; 0 asks for equal numbers. `entry` is the `module:Class` of a Python model,
     `binding` that of an ONNX model. `frame` is the data frame that a Python model was trained on, `packages` the
-    distributions that it needs and their versions. `created_from` holds facts for people: kind of source, library
-    versions.
+    distributions that it needs and their versions. `contracts` are the versions of the contract that it answers beside
+    its own, oldest first, `default_contract` the one for callers that name none (its own, where absent).
+    `created_from` holds facts for people: kind of source, library versions.
     """
 
     format: Literal[1]
@@ -83,6 +99,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     entry: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     frame: tuple[FrameColumn, ...] | None = None
     packages: dict[Annotated[str, msgspec.Meta(pattern=_PACKAGE)], Annotated[str, msgspec.Meta(pattern=_RELEASE)]] = {}
+    contracts: tuple[VersionEntry, ...] = ()
+    default_contract: ModelVersion | None = None
     created_from: dict[str, Any] = {}
     seal: str = ""
 
@@ -173,13 +191,39 @@ def _check(manifest: Manifest) -> None:
         raise refused("targets", "every bundle runs on 'server'")
     if len(manifest.files) > MAX_FILES:
         raise refused("files", f"expected at most {MAX_FILES} files, got {len(manifest.files)}")
-    check_layout([entry.path for entry in manifest.files], manifest.runtime, manifest.entry)
+    _check_versions(manifest)
+    versions = [entry.version for entry in manifest.contracts]
+    check_layout([entry.path for entry in manifest.files], manifest.runtime, manifest.entry, versions)
 
 
-def check_layout(paths: Iterable[str], runtime: str, entry: str | None) -> None:
+def _check_versions(manifest: Manifest) -> None:
+    known = [manifest.contract.version]
+    if len(manifest.contracts) > MAX_CONTRACTS:
+        raise refused("contracts", f"expected at most {MAX_CONTRACTS} versions, got {len(manifest.contracts)}")
+    for index, entry in enumerate(manifest.contracts):
+        # Devices and laptops with case-insensitive disks would see one file.
+        if entry.version.lower() in (version.lower() for version in known):
+            raise refused(f"contracts[{index}].version", f"{entry.version!r} twice")
+        known.append(entry.version)
+        for member in ("deprecated", "sunset"):
+            day = getattr(entry, member)
+            try:
+                dt.date.fromisoformat(day or "2000-01-01")
+            except ValueError:
+                raise refused(f"contracts[{index}].{member}", f"no such day: {day}") from None
+    if manifest.default_contract is not None and manifest.default_contract not in known:
+        raise refused("default_contract", f"expected one of {', '.join(known)}, got {manifest.default_contract!r}")
+
+
+def check_layout(paths: Iterable[str], runtime: str, entry: str | None, versions: Iterable[str] = ()) -> None:
     """Refuse a list of files that is not a bundle's: unsafe paths, doubles, strangers, or a part that is missing."""
     folded: dict[str, str] = {}
-    known = (CONTRACT, GOLDEN, MODEL) if runtime == "onnx" else (CONTRACT, GOLDEN)
+    known = [
+        CONTRACT,
+        GOLDEN,
+        *([MODEL] if runtime == "onnx" else ()),
+        *(f"{CONTRACTS}{each}.json" for each in versions),
+    ]
     for index, path in enumerate(paths):
         where = f"files[{index}].path"
         reason = unsafe(path)

@@ -138,8 +138,8 @@ class Findings:
     def _add(self, order: Order, code: str, path: Callable[[], str], message: Sentence, help: Sentence = None) -> None:
         if self._last is not None and order > self._last:
             return
-        said = message() if callable(message) else message
-        violation = Violation(code, path(), said or "", help() if callable(help) else help)
+        text = message() if callable(message) else message
+        violation = Violation(code, path(), text or "", help() if callable(help) else help)
         self._found.append((order, violation))
         if len(self._found) >= 4 * MAX_DETAILS:
             self._found.sort(key=_order)
@@ -203,7 +203,7 @@ def shown_name(name: str) -> str:
     return text if len(name) <= MAX_NAME else f"{text}…"
 
 
-def say(value: Any) -> str:
+def describe(value: Any) -> str:
     """A value as a message shows it: short, never a whole body."""
     if value is None:
         return "null"

@@ -18,8 +18,8 @@ from fivefold.core.check.findings import (
     Findings,
     Mask,
     Sentence,
+    describe,
     first,
-    say,
 )
 from fivefold.core.columns import Array, narrow, null_mask
 from fivefold.core.errors import MAX_DETAILS
@@ -43,7 +43,7 @@ def expected(field: Field) -> str:
 
 
 def _limit(field: Field, word: str, value: Any) -> str:
-    return f"expected {expected(field)} of {word} {say(value)}{f' {field.unit}' if field.unit else ''}"
+    return f"expected {expected(field)} of {word} {describe(value)}{f' {field.unit}' if field.unit else ''}"
 
 
 def numbers(
@@ -129,12 +129,14 @@ def _floats(
         beyond,
         lambda at: (
             f"expected {expected(field)} that fits {field.dtype}, got "
-            + (say(wide[at]) if came_finite[at] else "one beyond binary64")
+            + (describe(wide[at]) if came_finite[at] else "one beyond binary64")
         ),
     )
     if not field.allow_nan:
         unfinite = live & ~finite & ~beyond
-        _report(findings, "not_finite", index, unfinite, lambda at: f"expected a finite number, got {say(wide[at])}")
+        _report(
+            findings, "not_finite", index, unfinite, lambda at: f"expected a finite number, got {describe(wide[at])}"
+        )
         live = live & finite
     else:
         live = live & ~beyond & ~np.isnan(values)
@@ -159,11 +161,13 @@ def _integers(
         huge = live & ~finite & json_source
         _report(findings, "out_of_range", index, huge, lambda _: "expected an integer, got a number beyond binary64")
         unfinite = live & ~finite & ~huge
-        _report(findings, "not_finite", index, unfinite, lambda at: f"expected an integer, got {say(wide[at])}")
+        _report(findings, "not_finite", index, unfinite, lambda at: f"expected an integer, got {describe(wide[at])}")
         live = live & finite
         whole = np.zeros(wide.shape, np.bool_)
         whole[finite] = np.floor(wide[finite]) == wide[finite]
-        _report(findings, "wrong_type", index, live & ~whole, lambda at: f"expected an integer, got {say(wide[at])}")
+        _report(
+            findings, "wrong_type", index, live & ~whole, lambda at: f"expected an integer, got {describe(wide[at])}"
+        )
         live = live & whole
         # 2^63 and 2^64 are exact in binary64 while the largest int64 and uint64 are not: compare with the open end.
         fits = (wide >= float(info.min)) & (wide < float(int(info.max) + 1))
@@ -174,7 +178,7 @@ def _integers(
         "out_of_range",
         index,
         live & ~fits,
-        lambda at: f"expected {_article(field.dtype)}, got {say(source[at])}",
+        lambda at: f"expected {_article(field.dtype)}, got {describe(source[at])}",
     )
     live = live & fits
     filler = field.null_value if field.nullable else 0
@@ -201,7 +205,7 @@ def _bounds(
             "out_of_range",
             index,
             below,
-            lambda at: f"{_limit(field, 'at least', field.minimum)}, got {say(source[at])}",
+            lambda at: f"{_limit(field, 'at least', field.minimum)}, got {describe(source[at])}",
         )
         refused |= below
     if limits.high is not None:
@@ -211,12 +215,12 @@ def _bounds(
             "out_of_range",
             index,
             above,
-            lambda at: f"{_limit(field, 'at most', field.maximum)}, got {say(source[at])}",
+            lambda at: f"{_limit(field, 'at most', field.maximum)}, got {describe(source[at])}",
         )
         refused |= above
     if limits.enum is not None:
         outside = live & ~refused & ~np.isin(values, limits.enum)
-        _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {say(source[at])}")
+        _report(findings, "not_in_enum", index, outside, lambda at: f"{_one_of(field)}, got {describe(source[at])}")
 
 
 def _report(findings: Findings, code: str, index: int, mask: Mask, message: Callable[[tuple[int, ...]], str]) -> None:
@@ -232,7 +236,7 @@ def _report(findings: Findings, code: str, index: int, mask: Mask, message: Call
 
 def _one_of(field: Field) -> str:
     assert field.enum is not None
-    shown = ", ".join(say(value) for value in field.enum[:6])
+    shown = ", ".join(describe(value) for value in field.enum[:6])
     return f"expected one of {shown}{', …' if len(field.enum) > 6 else ''}"
 
 
@@ -301,7 +305,7 @@ def _text_refusal(field: Field, limits: FieldLimits, value: Any) -> tuple[str, S
     if field.enum is not None and value not in limits.known:
         return (
             "not_in_enum",
-            lambda: f"{_one_of(field)}, got {say(value)}",
+            lambda: f"{_one_of(field)}, got {describe(value)}",
             lambda: nearest(value, map(str, field.enum or ())),
         )
     unit = "code points" if field.kind == "string" else "bytes"
@@ -310,7 +314,7 @@ def _text_refusal(field: Field, limits: FieldLimits, value: Any) -> tuple[str, S
     if field.max_length is not None and len(value) > field.max_length:
         return "too_long", lambda: f"expected at most {field.max_length} {unit}, got {len(value)}", None
     if limits.pattern is not None and not limits.pattern.matches(value):
-        return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {say(value)}", None
+        return "pattern_mismatch", lambda: f"expected a match of {field.pattern}, got {describe(value)}", None
     return "", "", None
 
 

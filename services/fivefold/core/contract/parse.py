@@ -173,6 +173,8 @@ def _field(data: Mapping[str, Any], path: str, *, output: bool) -> Field:
         Pattern.parse(values["pattern"], path=f"{path}.pattern")
     if data.get("enum") is not None:
         values["enum"] = _enum(data["enum"], bare, f"{path}.enum")
+    if data.get("unknown") is not None:
+        values["unknown"] = _unknown(data["unknown"], Field(**values), f"{path}.unknown", output)
     if "default" in data:
         if output:
             raise ContractInvalid("an output has no default", path=f"{path}.default")
@@ -280,6 +282,25 @@ def _enum(value: Any, bare: Field, path: str) -> tuple[Any, ...]:
     if len(set(out)) != len(out):
         raise ContractInvalid("the same value twice", path=path)
     return out
+
+
+def _unknown(value: Any, bare: Field, path: str, output: bool) -> Any:
+    """The member that stands for what a later version adds: of the enum, or of the labels where there is none."""
+    if not output:
+        raise ContractInvalid("an input has no unknown member: what it may be is listed", path=path)
+    members: tuple[Any, ...] = bare.labels if bare.enum is None else bare.enum
+    if not members:
+        raise ContractInvalid("unknown needs an enum or labels, one of which it names", path=path)
+    if bare.enum is not None and bare.kind != "string":
+        raise ContractInvalid("a number of an enum has no unknown member: any other number is as good", path=path)
+    if bare.enum is None and not bare.numeric:
+        raise ContractInvalid(f"numbers are added to the unknown label, and this is {bare.dtype}", path=path)
+    if isinstance(value, bool) or value not in members:
+        help = f"one of {', '.join(map(str, members[:8]))}"
+        raise ContractInvalid(
+            f"expected a member of the {'labels' if bare.enum is None else 'enum'}", path=path, help=help
+        )
+    return value
 
 
 def _default(value: Any, bare: Field, path: str) -> Any:

@@ -60,7 +60,8 @@ class Field:
     inclusive and in the field's `unit`; lengths are in code points (string) or bytes (bytes). In a nullable float NaN
     is null; a nullable field of another dtype names the `null_value` that stands for null where an array has no null
     of its own, and that the model receives there (`null_is_value` says when it is a value all the same). `aliases` are
-    other names for the field in data, any text: the headers of somebody's tables are no names.
+    other names for the field in data, any text: the headers of somebody's tables are no names. `unknown` is the member
+    of an output's `enum`, or of its `labels`, that a caller of this contract gets for what a later one has added.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Field:
     description: str | None = None
     aliases: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    unknown: Any = None
 
     @cached_property
     def kind(self) -> Kind:
@@ -209,6 +211,7 @@ KEYWORDS: Final = {
     "description": "description",
     "aliases": "aliases",
     "labels": "labels",
+    "unknown": "unknown",
 }
 assert set(KEYWORDS.values()) == {f.name for f in fields(Field)}
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check.findings import Findings, Reading, say
+from fivefold.core.check.findings import Findings, Reading, describe
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field, indices
 from fivefold.core.readers.cells import OtherValue
@@ -97,7 +97,7 @@ class BinaryRows:
 
 def _no_text(value: Any) -> Any:
     if isinstance(value, str):
-        return OtherValue(f"the string {say(value)}")
+        return OtherValue(f"the string {describe(value)}")
     if isinstance(value, list):
         return [_no_text(each) for each in value]
     return OtherValue("an object") if isinstance(value, dict) else value

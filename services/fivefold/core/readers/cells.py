@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check.findings import Findings, Mask, first, say
+from fivefold.core.check.findings import Findings, Mask, describe, first
 from fivefold.core.check.values import FEW, column, expected
 from fivefold.core.columns import Array
 from fivefold.core.fields.field import Field
@@ -225,7 +225,7 @@ def _integer_column(
         flat = list(flat)
         odd = np.zeros(len(flat), np.bool_)
         odd[[at for at in np.flatnonzero(fractions).tolist() if _is_unfinite(flat[at])]] = True
-        _refuse(findings, index, "not_finite", odd, lambda at: f"expected an integer, got {say(flat[at])}")
+        _refuse(findings, index, "not_finite", odd, lambda at: f"expected an integer, got {describe(flat[at])}")
         live &= ~odd
         exact = {at: _whole(flat[at]) for at in np.flatnonzero(fractions & ~odd).tolist()}
         torn = np.zeros(len(flat), np.bool_)
@@ -246,7 +246,11 @@ def _integer_column(
         exact_values = np.array(exact_values, field.dtype) if len(flat) else np.zeros(0, field.dtype)
     article = "an" if field.dtype[0] == "i" else "a"
     _refuse(
-        findings, index, "out_of_range", outside, lambda at: f"expected {article} {field.dtype}, got {say(flat[at])}"
+        findings,
+        index,
+        "out_of_range",
+        outside,
+        lambda at: f"expected {article} {field.dtype}, got {describe(flat[at])}",
     )
     live &= ~outside
     out = np.full(len(flat), field.null_value if field.nullable else 0, np.dtype(field.dtype))
@@ -308,8 +312,8 @@ def _got(kind: str, value: Any) -> str:
     if isinstance(value, OtherValue):
         return value.name
     if kind == "bytes" and isinstance(value, str):
-        return f"other text: {say(value)}"
-    return f"the string {say(value)}" if isinstance(value, str) else say(value)
+        return f"other text: {describe(value)}"
+    return f"the string {describe(value)}" if isinstance(value, str) else describe(value)
 
 
 def elements(findings: Findings, index: int, field: Field, row: int, value: Any) -> list[Any] | None:
@@ -361,4 +365,4 @@ def _shape_of(value: Any) -> str:
     while isinstance(value, list):
         sizes.append(len(value))
         value = value[0] if value else None
-    return f"one of shape {sizes}" if sizes else say(value)
+    return f"one of shape {sizes}" if sizes else describe(value)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from fivefold.core.check.findings import Findings, Reading, say
+from fivefold.core.check.findings import Findings, Reading, describe
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
@@ -36,7 +36,7 @@ class Columnar:
         if isinstance(inputs, list) and len(self.fields) == 1:
             inputs = {self.fields[0].name: inputs}
         if not isinstance(inputs, dict):
-            raise _malformed(f"expected an object with an array for each field, got {say(inputs)}", "inputs")
+            raise _malformed(f"expected an object with an array for each field, got {describe(inputs)}", "inputs")
         if not inputs and not any(field.required for field in self.fields):
             raise _malformed("expected one field at least: no field, no number of rows", "inputs")
         for name, values in inputs.items():
@@ -49,7 +49,7 @@ class Columnar:
     def _take(self, index: int, values: Any) -> None:
         path = f"inputs.{self.fields[index].name}"
         if not isinstance(values, list):
-            raise _malformed(f"expected an array with one value a row, got {say(values)}", path)
+            raise _malformed(f"expected an array with one value a row, got {describe(values)}", path)
         if not self._arrays:
             self.rows = len(values)
         elif len(values) != self.rows:

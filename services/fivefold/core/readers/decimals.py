@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check.findings import Findings, Mask, say
+from fivefold.core.check.findings import Findings, Mask, describe
 from fivefold.core.check.values import column, expected
 from fivefold.core.columns import Array
 
@@ -55,7 +55,9 @@ def decimals(findings: Findings, index: int, values: Any, nulls: Mask, shape: tu
             findings.cell("wrong_type", index, row, at, f"expected {expected(field)}, got {shown}")
         else:
             article = "an" if field.dtype[0] == "i" else "a"
-            findings.cell("out_of_range", index, row, at, f"expected {article} {field.dtype}, got {say(int(value))}")
+            findings.cell(
+                "out_of_range", index, row, at, f"expected {article} {field.dtype}, got {describe(int(value))}"
+            )
     return column(findings, index, source.reshape(shape), skip if skip.any() else None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fivefold.core.check.findings import Findings, PartialFindings, Reading, say
+from fivefold.core.check.findings import Findings, PartialFindings, Reading, describe
 from fivefold.core.columns import Columns
 from fivefold.core.errors import MAX_DETAILS
 from fivefold.core.fields.field import Field
@@ -80,7 +80,7 @@ class Instances:
         elif not isinstance(instance, list) or len(instance) != width:
             self._unreadable.append(row)
             if len(self._unreadable) <= MAX_DETAILS:
-                message = f"expected an object or an array of {width} values, got {say(instance)}"
+                message = f"expected an object or an array of {width} values, got {describe(instance)}"
                 self.findings.row(row, message)
             return
         else:

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.core.check.findings import Findings, Reading, say
+from fivefold.core.check.findings import Findings, Reading, describe
 from fivefold.core.check.values import FEW, column
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.errors import ContractError
@@ -68,11 +68,11 @@ class Records:
                 return columns
         envelope = loads(body, max_depth=max_depth, max_rows=max_rows, per_row=self._containers, watch=watch)
         if not isinstance(envelope, dict):
-            raise ContractError("malformed", f"expected an object with instances, got {say(envelope)}")
+            raise ContractError("malformed", f"expected an object with instances, got {describe(envelope)}")
         for name in envelope:
             if name not in _ENVELOPE:
                 raise ContractError(
-                    "malformed", f"unknown member {say(name)} beside instances", help=nearest(name, _ENVELOPE)
+                    "malformed", f"unknown member {describe(name)} beside instances", help=nearest(name, _ENVELOPE)
                 )
         instances, inputs = envelope.get("instances"), envelope.get("inputs")
         if inputs is not None:
@@ -82,7 +82,7 @@ class Records:
                 columnar()
             return self.read_columns(inputs, max_rows=max_rows, watch=watch)
         if not isinstance(instances, list):
-            got = say(instances) if "instances" in envelope else "nothing"
+            got = describe(instances) if "instances" in envelope else "nothing"
             raise ContractError("malformed", f"expected an array of instances, got {got}", path="instances")
         return self.read(instances, max_rows=max_rows, watch=watch)
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fivefold.core.check.findings import MOST_ELEMENTS, Findings, Reading, elements, say, sizes
+from fivefold.core.check.findings import MOST_ELEMENTS, Findings, Reading, describe, elements, sizes
 from fivefold.core.check.values import FEW, column, every_cell, expected, plain_numbers
 from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.fields.field import FLOATS, INTEGERS, Field, indices
@@ -209,7 +209,7 @@ class Tensors:
             nested = 1 + rows * containers(field.shape)
             parsed = loads(data.text, max_depth=max_depth, containers=nested, watch=watch)
             if not isinstance(parsed, list):
-                return f"expected an array of data, got {say(parsed)}"
+                return f"expected an array of data, got {describe(parsed)}"
             data = parsed
         flat = _flatten(data, tensor.shape)
         return f"expected data flat or nested as shape {sizes(tensor.shape)}" if flat is None else flat

@@ -132,7 +132,7 @@ def _feed(item: InputBinding, fields: Sequence[Field], row: list[int | None], wh
     if item.stack:
         if len(row) != 1 or row[0] not in (None, len(fields)):
             raise refused(
-                f"{where}.fields", f"the model's input takes {_say(row)} a row, the binding stacks {len(fields)}"
+                f"{where}.fields", f"the model's input takes {_describe(row)} a row, the binding stacks {len(fields)}"
             )
         names = item.fields
         words = item.dtype == "string" and item.null is not None and any(field.nullable for field in fields)
@@ -148,7 +148,9 @@ def _feed(item: InputBinding, fields: Sequence[Field], row: list[int | None], wh
         # [rows, 1] for a scalar, or [rows, 1, 28, 28] for an image: other sizes of 1 are only spelling.
         filled = [1 if size is None else size for size in row]
         if core(filled) != core(wanted):
-            raise refused(f"{where}.fields", f"the model's input takes {_say(row)} a row, {field.name!r} is {wanted}")
+            raise refused(
+                f"{where}.fields", f"the model's input takes {_describe(row)} a row, {field.name!r} is {wanted}"
+            )
         wanted = filled
     name, tail = field.name, tuple(wanted)
     # What the model gets for null where that is not what stands in the array.
@@ -177,7 +179,7 @@ def _with_text(block: Array, item: InputBinding, fields: Sequence[Field], column
     return block
 
 
-def _say(row: Sequence[int | None]) -> str:
+def _describe(row: Sequence[int | None]) -> str:
     return str([size or "any" for size in row]).replace("'", "")
 
 

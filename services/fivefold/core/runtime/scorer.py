@@ -21,7 +21,7 @@ import numpy as np
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.manifest import GOLDEN, MODEL_DIRECTORY
-from fivefold.core.check.findings import say
+from fivefold.core.check.findings import describe
 from fivefold.core.check.outputs import check_outputs
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
@@ -110,7 +110,7 @@ class Scorer:
         breaks the contract (one bad row refuses them all), and what `score` raises.
         """
         if not isinstance(records, list | tuple):
-            raise ContractError("malformed", f"expected a list of records, got {say(records)}", path="inputs")
+            raise ContractError("malformed", f"expected a list of records, got {describe(records)}", path="inputs")
         return self.score(self._records.read(records).accept()).to_records()
 
     @cached_property
@@ -157,7 +157,7 @@ class Scorer:
                 at = tuple(int(index) for index in outside[0])
                 where = "".join(f"[{index}]" for index in at[1:])
                 limit = f" within {tolerance:g}" if field.kind == "float" else ""
-                value, wanted = say(ours[at]), say(theirs[at])
+                value, wanted = describe(ours[at]), describe(theirs[at])
                 return f"row {at[0]}, outputs.{field.name}{where}: expected {wanted}{limit}, got {value}"
         return None
 

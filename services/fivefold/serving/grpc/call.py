@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError
 from fivefold.guard.callers import several
+from fivefold.serving.contract_version import ASKED
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.grpc import grpc_errors
 from fivefold.serving.messages import Call
@@ -35,7 +36,7 @@ Unary = Callable[[bytes, "Context"], Awaitable[bytes]]
 
 def begin(request_id: Callable[[str | None], str], context: Context, size: int = 0) -> Call:
     """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
-    given = timeout = traceparent = None
+    given = timeout = traceparent = contract = None
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id":
             given = _text(value)
@@ -43,9 +44,19 @@ def begin(request_id: Callable[[str | None], str], context: Context, size: int =
             timeout = _text(value)
         elif key == "traceparent":
             traceparent = _text(value)
+        elif key == ASKED:
+            contract = _text(value)
     left = context.time_remaining()
     deadline = None if left is None else time.monotonic() + left
-    return Call("grpc", request_id(given), deadline=deadline, traceparent=traceparent, timeout=timeout, size=size)
+    return Call(
+        "grpc",
+        request_id(given),
+        deadline=deadline,
+        traceparent=traceparent,
+        timeout=timeout,
+        size=size,
+        contract=contract,
+    )
 
 
 def _text(value: str | bytes) -> str:
@@ -139,7 +150,9 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     return 0, len(raw)
 
 
-def asking(dataplane: Dataplane, kind: type[M], answer: Callable[[M], Message], scope: Scope | None = "infer") -> Unary:
+def asking(
+    dataplane: Dataplane, kind: type[M], answer: Callable[[M, Call], Message], scope: Scope | None = "infer"
+) -> Unary:
     """A handler that answers at once, without a model; its errors are counted and logged, its answers are not.
 
     `scope` is what a guard asks for; None: the method is open to everybody.
@@ -150,7 +163,7 @@ def asking(dataplane: Dataplane, kind: type[M], answer: Callable[[M], Message], 
         try:
             if dataplane.guard is not None and scope is not None:
                 admit(dataplane.guard, shown(context), scope).release()
-            reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes))
+            reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes), call)
         except FivefoldError as error:
             await grpc_errors.abort(context, dataplane.refuse(call, error), call)
         except Exception as cause:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from fivefold.guard.keys import Scope
     from fivefold.serving.dataplane import Dataplane
+    from fivefold.serving.messages import Call
+
+    Said = Callable[[Any, Call], Message]
+    """What a method answers to a request and its call."""
 
 ELSEWHERE: Final = (
     "SystemSharedMemoryStatus",
@@ -53,11 +57,11 @@ class Control:
 
     def methods(self) -> dict[str, Unary]:
         """The handlers by method name, those that only say `not_implemented` among them."""
-        answers: dict[str, tuple[type[Message], Callable[[Any], Message]]] = {
-            "ServerLive": (wire.ServerLiveRequest, lambda _: wire.ServerLiveResponse(live=True)),
+        answers: dict[str, tuple[type[Message], Said]] = {
+            "ServerLive": (wire.ServerLiveRequest, lambda *_: wire.ServerLiveResponse(live=True)),
             "ServerReady": (
                 wire.ServerReadyRequest,
-                lambda _: wire.ServerReadyResponse(ready=self._dataplane.ready),
+                lambda *_: wire.ServerReadyResponse(ready=self._dataplane.ready),
             ),
             "ModelReady": (wire.ModelReadyRequest, self._model_ready),
             "ServerMetadata": (wire.ServerMetadataRequest, self._server_metadata),
@@ -75,7 +79,7 @@ class Control:
             for name, (kind, answer) in answers.items()
         }
 
-    def _model_ready(self, request: wire.ModelReadyRequest) -> Message:
+    def _model_ready(self, request: wire.ModelReadyRequest, _call: Call) -> Message:
         try:
             self._dataplane.models.find(request.name, request.version or None)
         except NotFound:
@@ -83,25 +87,27 @@ class Control:
             return wire.ModelReadyResponse(ready=False)
         return wire.ModelReadyResponse(ready=self._dataplane.ready)
 
-    def _server_metadata(self, _: wire.ServerMetadataRequest) -> Message:
+    def _server_metadata(self, _: wire.ServerMetadataRequest, _call: Call) -> Message:
         return wire.ServerMetadataResponse(**metadata.server_metadata())
 
-    def _model_metadata(self, request: wire.ModelMetadataRequest) -> Message:
+    def _model_metadata(self, request: wire.ModelMetadataRequest, call: Call) -> Message:
         model = self._dataplane.models.find(request.name, request.version or None)
-        about = metadata.model_metadata(model, self._dataplane.models.versions(model.name))
+        versions = self._dataplane.models.versions(model.name)
+        about = metadata.model_metadata(model, model.view_of(call), versions)
         return wire.ModelMetadataResponse(**about)
 
-    def _model_config(self, request: wire.ModelConfigRequest) -> Message:
+    def _model_config(self, request: wire.ModelConfigRequest, call: Call) -> Message:
         model = self._dataplane.models.find(request.name, request.version or None)
         about = wire.ModelConfigResponse()
         # The JSON form has members that the wire's part of the configuration leaves out.
-        said = metadata.model_config(model, self._dataplane.settings.max_rows)
-        json_format.ParseDict(said, about.config, ignore_unknown_fields=True)
+        view = model.view_of(call)
+        answer = metadata.model_config(model, view, self._dataplane.settings.max_rows)
+        json_format.ParseDict(answer, about.config, ignore_unknown_fields=True)
         # A client that spells records reads them under this, with the same rules as HTTP.
-        about.config.parameters[metadata.CONTRACT].string_value = model.contract.to_bytes().decode()
+        about.config.parameters[metadata.CONTRACT].string_value = view.contract.to_bytes().decode()
         return about
 
-    def _statistics(self, request: wire.ModelStatisticsRequest) -> Message:
+    def _statistics(self, request: wire.ModelStatisticsRequest, _call: Call) -> Message:
         models = self._dataplane.models
         if request.name:
             chosen = [models.find(request.name, request.version or None)]
@@ -109,24 +115,24 @@ class Control:
                 chosen = [models.find(request.name, version) for version in models.versions(request.name)]
         else:
             chosen = list(models)
-        said = {"model_stats": [metadata.model_statistics(model) for model in chosen]}
-        return json_format.ParseDict(said, wire.ModelStatisticsResponse())
+        answer = {"model_stats": [metadata.model_statistics(model) for model in chosen]}
+        return json_format.ParseDict(answer, wire.ModelStatisticsResponse())
 
-    def _index(self, request: wire.RepositoryIndexRequest) -> Message:
+    def _index(self, request: wire.RepositoryIndexRequest, _call: Call) -> Message:
         if request.ready and not self._dataplane.ready:
             return wire.RepositoryIndexResponse()
-        said = {"models": metadata.repository_index(self._dataplane)}
-        return json_format.ParseDict(said, wire.RepositoryIndexResponse())
+        answer = {"models": metadata.repository_index(self._dataplane)}
+        return json_format.ParseDict(answer, wire.RepositoryIndexResponse())
 
 
-def _fixed(_: Any) -> Message:
+def _fixed(_request: Any, _call: Call) -> Message:
     raise ProtocolError(
         "not_implemented", "what is served changes with the deployment", help="deploy again with other models"
     )
 
 
-def _absent(name: str) -> Callable[[Any], Message]:
-    def answer(_: Any) -> Message:
+def _absent(name: str) -> Said:
+    def answer(_request: Any, _call: Call) -> Message:
         raise ProtocolError("not_implemented", f"{name} is not served here")
 
     return answer

@@ -111,10 +111,13 @@ def status(error: FivefoldError, request_id: str) -> status_pb2.Status:
 
 
 def identity(call: Call) -> Metadata:
-    """The trailers that every answer carries: the request's id, and the trace it belongs to."""
+    """The trailers that every answer carries: the request's id, the trace it belongs to, and its contract version."""
+    out: Metadata = (("x-request-id", call.request_id),)
     if call.traceparent:
-        return (("x-request-id", call.request_id), ("traceparent", call.traceparent))
-    return (("x-request-id", call.request_id),)
+        out += (("traceparent", call.traceparent),)
+    if call.marks:
+        out += tuple((name.decode(), value.decode()) for name, value in call.marks)
+    return out
 
 
 def trailers(error: FivefoldError, call: Call) -> Metadata:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.grpc.call import Context
+    from fivefold.serving.messages import Call
 
 SERVICE = "grpc.health.v1.Health"
 
@@ -57,7 +58,7 @@ class Health:
             yield _reply(wire.HealthCheckResponse.NOT_SERVING).SerializeToString()
         await grpc_errors.abort(context, draining(self._dataplane.settings.retry_after), call)
 
-    def _check(self, request: wire.HealthCheckRequest) -> Message:
+    def _check(self, request: wire.HealthCheckRequest, _call: Call) -> Message:
         status = self._status(request.service)
         if status == wire.HealthCheckResponse.SERVICE_UNKNOWN:
             raise NotFound(

@@ -137,6 +137,7 @@ class Servicer:
                 traceparent=opened.traceparent,
                 timeout=opened.timeout,
                 size=len(raw),
+                contract=opened.contract,
             )
             message: wire.ModelInferRequest | None = None
             caller: Principal | None = None

@@ -1,6 +1,6 @@
 """REST: a dispatch for inference, FastAPI for everything else, one error body for both.
 
-dispatch          the ASGI callable at the front; answers inference by itself, hands on the rest
+dispatch          the ASGI callable that comes first; answers inference by itself, hands on the rest
 inference         one inference over HTTP: headers in, body in, `Dataplane.answer`, reply out
 v1  v2            what is particular to records and to the Open Inference Protocol
 http_errors       codes to statuses, errors to bodies

@@ -26,7 +26,6 @@ from fivefold.serving.http.inference import admit, begin
 from fivefold.serving.http.routes import Handler, Interface, allow, response
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
-from fivefold.serving.origins import Origins
 
 Files = dict[str, tuple[bytes, list[Header]]]
 """What never changes: path -> body and headers."""
@@ -36,19 +35,14 @@ _JSON_ALONE: Final = ("application/json",)
 _HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
 _CAREFUL: Final[list[Header]] = [
     (b"x-content-type-options", b"nosniff"),
-    # An address that leads here may hold what opens a door, and no other site is to hear of it.
+    # An address that leads here may hold credentials, and no other site is to hear of it.
     (b"referrer-policy", b"no-referrer"),
 ]
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(dataplane: Dataplane, settings: ServingLimits, *, local: bool = False) -> Dispatch:
-    """The ASGI application of a `Dataplane`; it works below a root path.
-
-    `local` holds a server without a guard on loopback to its own names (`origins`): right where it is asked at the
-    addresses of its settings, and at no others.
-    """
-    dataplane.origins = Origins.of(settings, local=local)
+def app(dataplane: Dataplane, settings: ServingLimits) -> Dispatch:
+    """The ASGI application of a `Dataplane`; it works below a root path."""
     interface = Interface(dataplane)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -56,8 +50,8 @@ def app(dataplane: Dataplane, settings: ServingLimits, *, local: bool = False) -
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
     files = _page(settings, bundles=dataplane.guard is not None or dataplane.settings.serve_bundles)
-    front = files.pop("/", None)
-    _add(framework, "GET", "/", interface.endpoint(_front(front), any_type if front else _JSON_ALONE, scope=None))
+    page = files.pop("/", None)
+    _add(framework, "GET", "/", interface.endpoint(_root(page), any_type if page else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
         _add(framework, "GET", path, interface.endpoint(_fixed(body, headers), any_type, scope=None))
     for path, handler in _documentation(dataplane).items():
@@ -135,15 +129,15 @@ def _more_for_who_is_known(guard: Guard, whole: Handler, plain: Handler, part: H
     return answer
 
 
-def _front(front: tuple[bytes, list[Header]] | None) -> Handler:
+def _root(page: tuple[bytes, list[Header]] | None) -> Handler:
     """What stands at `/`: the page for who names HTML, as browsers do; for all others V1's liveness.
 
     KServe's V1 client asks there whether the server lives, and takes any media type.
     """
     alive = _fixed(to_bytes({"status": "alive"}), [JSON, _BY_ACCEPT])
-    if front is None:
+    if page is None:
         return alive
-    body, headers = front
+    body, headers = page
     shown = _fixed(body, [*headers, _BY_ACCEPT])
 
     async def answer(request: Request, call: Call) -> HttpReply:

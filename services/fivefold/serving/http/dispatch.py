@@ -1,4 +1,4 @@
-"""The ASGI callable at the front: inference by one dictionary look-up, everything else to FastAPI.
+"""The ASGI callable that comes first: inference by one dictionary look-up, everything else to FastAPI.
 
 No framework's request, no regular expression and no validation model is between the server and `inference` here. What
 a request means is left to `inference`; what is not in the dictionary (an unknown model, another method) to the rest.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fivefold.serving.contract_version import ASKED, PREFIX, split
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.asgi import Application, Receive, Scope, Send
 from fivefold.serving.http.http_errors import HttpReply, identity, problem
@@ -30,6 +31,8 @@ class Dispatch:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
+        if PREFIX in scope["path"]:
+            scope = versioned(scope)
         if scope["method"] == "POST":
             target = self.targets.get(route_path(scope))
             if target is not None:
@@ -69,6 +72,22 @@ def targets(dataplane: Dataplane, v1: HttpCodec, v2: HttpCodec) -> Mapping[str, 
             out[f"/v1/models/{below}:predict"] = (v1, name, version)
             out[f"/v2/models/{below}/infer"] = (v2, name, version)
     return out
+
+
+def versioned(scope: Scope) -> Scope:
+    """A request below `/contracts/VERSION` as the one that it stands for, with the version as its header.
+
+    The path's version goes before a header's, which a proxy may have put there for another one.
+    """
+    version, rest = split(route_path(scope))
+    if version is None:
+        return scope
+    own = scope["path"]
+    before = own[: len(own) - len(route_path(scope))]
+    name = ASKED.encode()
+    headers = [header for header in scope["headers"] if header[0] != name]
+    headers.append((name, version.encode("latin-1", "backslashreplace")))
+    return {**scope, "path": before + rest, "raw_path": (before + rest).encode(), "headers": headers}
 
 
 def route_path(scope: Scope) -> str:

@@ -341,17 +341,17 @@ class Framed(HttpToolsProtocol):
         if waiting:
             last = waiting[0][0]
         if last is None or last.response_complete:
-            self._say(error)
+            self._answer(error)
             return
         answered = last.on_response
 
         def then() -> None:
             answered()
-            self._say(error)
+            self._answer(error)
 
         last.on_response = then
 
-    def _say(self, error: FivefoldError) -> None:
+    def _answer(self, error: FivefoldError) -> None:
         if self.transport.is_closing():
             return
         call = begin(self.dataplane, {})

@@ -6,10 +6,11 @@ the protocol (`v1`, `v2`), reading it to `request_body`; whether and when the mo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from fivefold.core.errors import AccessError, FivefoldError, ProtocolError
 from fivefold.guard.callers import several
+from fivefold.serving.contract_version import ASKED
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.answer_compression import asked, fitted
 from fivefold.serving.http.asgi import Headers, Receive, Scope
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CONTRACT: Final = ASKED.encode()
+
 
 class HttpCodec(Codec[Body, HttpReply], Protocol):
     """A protocol's own half: the media types it reads and writes, and the meaning of its bodies."""
@@ -35,11 +38,13 @@ class HttpCodec(Codec[Body, HttpReply], Protocol):
 def begin(dataplane: Dataplane, headers: Headers) -> Call:
     """The call that a request's headers describe."""
     request_id, traceparent, timeout = map(headers.get, (b"x-request-id", b"traceparent", b"x-request-timeout"))
+    contract = headers.get(_CONTRACT)
     call = Call(
         "http",
         dataplane.request_id(request_id.decode("latin-1") if request_id else None),
         traceparent=traceparent.decode("latin-1") if traceparent else None,
         timeout=timeout.decode("latin-1") if timeout is not None else None,
+        contract=contract.decode("latin-1") if contract is not None else None,
     )
     if dataplane.origins is not None and dataplane.origins.cors:
         call.marks = dataplane.origins.marks(headers)

@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from fivefold.core.columns import Columns, json_values
 from fivefold.core.fields.field import Field
+from fivefold.core.view import View
 from fivefold.exports.json_schema import scalar
 from fivefold.exports.naming import pascal
 from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
+from fivefold.serving.contract_version import PREFIX
 from fivefold.serving.dataplane import Dataplane
+from fivefold.serving.golden_rows import golden_rows
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
 from fivefold.serving.repository import Model
@@ -34,7 +37,8 @@ _FAILED: Final[Schema] = {
 }
 _NOTES: Final = (
     "Headers: `x-request-id` (yours comes back, otherwise one is made), `x-request-timeout` (seconds from now), "
-    "`traceparent`, `content-encoding` gzip or deflate, `accept-encoding` gzip (for large answers)."
+    "`traceparent`, `content-encoding` gzip or deflate, `accept-encoding` gzip (for large answers), "
+    "`x-contract-version` (the version of the contract that you speak, where the model answers several)."
 )
 _COLUMNS: Final = (
     'By column, as TensorFlow Serving has it: `{"inputs": {"field": [one value a row, …]}}` in place of `instances` '
@@ -61,11 +65,16 @@ def document(dataplane: Dataplane, *, models: bool = True) -> dict[str, Any]:
     names = _prefixes(dataplane)
     for model in dataplane.models if models else ():
         prefix = names[model.name, model.version]
-        schemas |= components(model.view, prefix) | _tensors(model, prefix)
+        schemas |= components(model.view, prefix) | _tensors(model, model.view, prefix)
         versioned = f"{model.name}/versions/{model.version}"
         paths |= _model(model, prefix, versioned, prefix)
         if model.version == dataplane.models.default(model.name):
             paths |= _model(model, prefix, model.name, f"{prefix}_default")
+        for view in model.views.values():
+            if view is not model.view:
+                other = f"{prefix}_contract_{_word(view.version)}"
+                schemas |= components(view, other) | _tensors(model, view, other)
+                paths |= _under(model, view, other, versioned)
     about = "Models under typed contracts: records (V1) and the Open Inference Protocol (V2)."
     described = {
         "openapi": "3.1.0",
@@ -93,15 +102,20 @@ def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def inference(model: Model, protocol: str, prefix: str) -> dict[str, Any]:
     """One inference operation without references, for another application's document."""
-    described = _predict(model, prefix, prefix) if protocol == "v1" else _infer(model, prefix, prefix)
-    known = {"Error": ERROR} | components(model.view, prefix) | _tensors(model, prefix)
+    view = model.view
+    described = _predict(model, view, prefix, prefix) if protocol == "v1" else _infer(model, view, prefix, prefix)
+    known = {"Error": ERROR} | components(view, prefix) | _tensors(model, view, prefix)
     out: dict[str, Any] = _inlined(described, known)
     return out
 
 
 def prefix_of(model: Model) -> str:
     """A name for the model's schemas and operations, out of letters, digits and underscores."""
-    return f"{pascal(model.name)}_{re.sub('[^0-9A-Za-z]', '_', model.version)}"
+    return f"{pascal(model.name)}_{_word(model.version)}"
+
+
+def _word(version: str) -> str:
+    return re.sub("[^0-9A-Za-z]", "_", version)
 
 
 def _prefixes(dataplane: Dataplane) -> dict[tuple[str, str], str]:
@@ -135,7 +149,7 @@ def _model(model: Model, prefix: str, below: str, suffix: str) -> dict[str, Any]
     tag = model.name
     files = {"name": "file", "in": "path", "required": True, "schema": {"enum": list(model.bundle.names())}}
     return {
-        f"{v1}:predict": {"post": _predict(model, prefix, suffix)},
+        f"{v1}:predict": {"post": _predict(model, model.view, prefix, suffix)},
         v1: {"get": _get(f"status_{suffix}", "Name, versions and readiness", tag)},
         f"{v1}/contract": {"get": _get(f"contract_{suffix}", "The contract", tag)},
         f"{v1}/bundle": {"get": _get(f"bundle_{suffix}", "The bundle's manifest", tag)},
@@ -148,11 +162,26 @@ def _model(model: Model, prefix: str, below: str, suffix: str) -> dict[str, Any]
             )
             | {"parameters": [files]}
         },
-        f"{v2}/infer": {"post": _infer(model, prefix, suffix)},
+        f"{v2}/infer": {"post": _infer(model, model.view, prefix, suffix)},
         v2: {"get": _get(f"metadata_{suffix}", "Names, datatypes and shapes of the tensors", tag, _metadata(model))},
         f"{v2}/ready": {"get": _get(f"ready_{suffix}", "Whether the model is ready", tag, _flag("ready"), down=True)},
         f"{v2}/stats": {"get": _get(f"stats_{suffix}", "What the model has done in the process that answers", tag)},
         f"{v2}/config": {"get": _get(f"config_{suffix}", "The model's configuration", tag)},
+    }
+
+
+def _under(model: Model, view: View, prefix: str, below: str) -> dict[str, Any]:
+    """What is other under a contract version that is not the default one; the header says the same as the path."""
+    base = f"{PREFIX}{view.version}"
+    return {
+        f"{base}/v1/models/{below}:predict": {"post": _predict(model, view, prefix, prefix)},
+        f"{base}/v1/models/{below}/contract": {"get": _get(f"contract_{prefix}", "The contract", model.name)},
+        f"{base}/v2/models/{below}/infer": {"post": _infer(model, view, prefix, prefix)},
+        f"{base}/v2/models/{below}": {
+            "get": _get(
+                f"metadata_{prefix}", "Names, datatypes and shapes of the tensors", model.name, _metadata(model)
+            )
+        },
     }
 
 
@@ -207,33 +236,39 @@ def _flag(name: str) -> Schema:
     return {"type": "object", "properties": {name: {"type": "boolean"}}, "required": [name]}
 
 
-def _predict(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
-    given, answers = model.bundle.golden()
+def _predict(model: Model, view: View, prefix: str, suffix: str) -> dict[str, Any]:
+    given, answers = golden_rows(model.bundle, view, 2)
     examples = {
-        "request": {"instances": given.slice(0, 2).to_records()},
-        "response": {"predictions": answers.slice(0, 2).to_records(), "metadata": _example_metadata(model)},
+        "request": {"instances": given.to_records()},
+        "response": {"predictions": answers.to_records(), "metadata": _example_metadata(model, view)},
     }
-    out: dict[str, Any] = operation(model.contract, prefix, examples=examples)
+    out: dict[str, Any] = operation(view.contract, prefix, examples=examples if given.rows else None)
     out |= {"operationId": f"predict_{suffix}", "tags": [model.name], "description": f"{_COLUMNS} {_NOTES}"}
-    out["summary"] = f"Predict with {model.name} {model.version}: records"
+    out["summary"] = f"Predict with {model.name} {model.version}: records{_named(model, view)}"
     return out
 
 
-def _infer(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
-    given, answers = model.bundle.golden()
-    request = {"inputs": _example_tensors(model.view.inputs, given.slice(0, 1), wire=True)}
-    response = {
-        "model_name": model.name,
-        "model_version": model.version,
-        "parameters": _example_metadata(model),
-        "outputs": _example_tensors(model.view.outputs, answers.slice(0, 1)),
-    }
-    body = {"schema": {"$ref": f"{BASE}{prefix}InferRequest"}, "example": request}
-    answer = {"schema": {"$ref": f"{BASE}{prefix}InferResponse"}, "example": response}
+def _named(model: Model, view: View) -> str:
+    """Which contract version an operation is of, where there are several."""
+    return f", contract {view.version}" if model.marks else ""
+
+
+def _infer(model: Model, view: View, prefix: str, suffix: str) -> dict[str, Any]:
+    given, answers = golden_rows(model.bundle, view, 1)
+    body: dict[str, Any] = {"schema": {"$ref": f"{BASE}{prefix}InferRequest"}}
+    answer: dict[str, Any] = {"schema": {"$ref": f"{BASE}{prefix}InferResponse"}}
+    if given.rows:
+        body["example"] = {"inputs": _example_tensors(view.inputs, given, wire=True)}
+        answer["example"] = {
+            "model_name": model.name,
+            "model_version": model.version,
+            "parameters": _example_metadata(model, view),
+            "outputs": _example_tensors(view.outputs, answers),
+        }
     content = {"application/json": answer, "application/octet-stream": {"schema": {}}}
     return {
         "operationId": f"infer_{suffix}",
-        "summary": f"Predict with {model.name} {model.version}: tensors",
+        "summary": f"Predict with {model.name} {model.version}: tensors{_named(model, view)}",
         "description": f"{_BINARY} {_NOTES}",
         "tags": [model.name],
         "requestBody": {"required": True, "content": {"application/json": body}},
@@ -241,10 +276,10 @@ def _infer(model: Model, prefix: str, suffix: str) -> dict[str, Any]:
     }
 
 
-def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
+def _tensors(model: Model, view: View, prefix: str) -> dict[str, Schema]:
     """The bodies of `infer`. JSON Schema cannot tie data to a shape, so a request of one row is described."""
-    inputs = [_tensor(field) for field in model.view.inputs]
-    names = [field.name for field in model.view.outputs]
+    inputs = [_tensor(field) for field in view.inputs]
+    names = [field.name for field in view.outputs]
     asked: Schema = {
         "type": "object",
         "properties": {"name": {"enum": names}, "parameters": _parameters("binary_data")},
@@ -254,7 +289,7 @@ def _tensors(model: Model, prefix: str) -> dict[str, Schema]:
         "type": "object",
         "properties": {
             "name": {"enum": names},
-            "datatype": {"enum": sorted({NAMES[field.dtype] for field in model.view.outputs})},
+            "datatype": {"enum": sorted({NAMES[field.dtype] for field in view.outputs})},
             "shape": {"type": "array", "items": {"type": "integer"}},
             "parameters": _PARAMETERS,
             "data": {"type": "array"},
@@ -329,8 +364,8 @@ def _example_tensors(fields: Sequence[Field], columns: Columns, *, wire: bool = 
     ]
 
 
-def _example_metadata(model: Model) -> dict[str, str]:
-    return model.metadata | {"transport": "http", "request_id": "1"}
+def _example_metadata(model: Model, view: View) -> dict[str, str]:
+    return model.metadata | {"contract": view.name, "transport": "http", "request_id": "1"}
 
 
 def _metadata(model: Model) -> Schema:

@@ -43,7 +43,7 @@ def router(
         raise ValueError("expected at least one bundle, got none")
     settings = settings or ServingLimits()
     if settings.guarded:
-        # Passed over in silence, this would be an open door that its owner believes to be shut.
+        # Passed over in silence, this would be an open server that its owner believes to be guarded.
         raise ValueError("expected settings without keys or an oidc_issuer: who may ask is left to your dependencies")
     opened = [bundle if isinstance(bundle, Bundle) else Bundle.open(bundle) for bundle in bundles]
     models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in opened], defaults=defaults)
@@ -57,7 +57,7 @@ def router(
 
     out = APIRouter(lifespan=lifespan)
     for method, path, endpoint in interface.server_routes():
-        # Probes, metrics and the doors of a server that manages its models are the reader's own.
+        # Probes, metrics and the endpoints of a server that manages its models are the reader's own.
         if path.startswith(("/v1", "/v2")) and "{name}" not in path:
             _add(out, method, path, endpoint, {"tags": ["models"]})
     for name in models.names():

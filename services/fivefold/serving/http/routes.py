@@ -188,12 +188,13 @@ class Interface:
             "default_version": models.default(model.name),
             "bundle": model.bundle.digest,
             "contract": model.metadata["contract"],
+            "contracts": list(model.views),
             "runtime": model.bundle.manifest.runtime,
         }
         return _json(call, about)
 
     async def _contract(self, request: Request, call: Call) -> HttpReply:
-        return self._file(request, call, self._find(request), "contract.json")
+        return _tagged(request, call, self._find(request).view_of(call).contract.to_bytes(), json=True)
 
     async def _bundle(self, request: Request, call: Call) -> HttpReply:
         open_to_all = self.dataplane.settings.serve_bundles or _of_file(request) == "infer"
@@ -206,30 +207,26 @@ class Interface:
         return self._file(request, call, self._find(request), request.path_params.get("file", "bundle.json"))
 
     def _file(self, request: Request, call: Call, model: Model, name: str) -> HttpReply:
-        """A file of the bundle. Its digest is its ETag, so that a device fetches only what it lacks."""
+        """A file of the bundle."""
         try:
             body = model.bundle.read(name)
         except KeyError:
             raise NotFound(
                 "not_found", f"the bundle has no file {name[:128]!r}", help=", ".join(model.bundle.names()[:8])
             ) from None
-        etag = f'"{hashlib.sha256(body).hexdigest()}"'
-        headers = [(b"etag", etag.encode()), _NOT_CACHED, *identity(call)]
-        wanted = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in wanted or "*" in wanted:
-            return HttpReply(304, headers, b"")
-        json = name.endswith(".json")
-        return HttpReply(200, [JSON if json else (b"content-type", b"application/octet-stream"), *headers], body)
+        return _tagged(request, call, body, json=name.endswith(".json"))
 
     async def _server(self, _request: Request, call: Call) -> HttpReply:
         return _json(call, metadata.server_metadata())
 
     async def _metadata(self, request: Request, call: Call) -> HttpReply:
         model = self._find(request)
-        return _json(call, metadata.model_metadata(model, self.dataplane.models.versions(model.name)))
+        versions = self.dataplane.models.versions(model.name)
+        return _json(call, metadata.model_metadata(model, model.view_of(call), versions))
 
     async def _config(self, request: Request, call: Call) -> HttpReply:
-        return _json(call, metadata.model_config(self._find(request), self.dataplane.settings.max_rows))
+        model = self._find(request)
+        return _json(call, metadata.model_config(model, model.view_of(call), self.dataplane.settings.max_rows))
 
     async def _statistics(self, request: Request, call: Call) -> HttpReply:
         models = list(self.dataplane.models)
@@ -272,6 +269,16 @@ def response(reply: HttpReply, *, head: bool = False) -> Response:
 def allow(methods: str, call: Call) -> HttpReply:
     """The answer to OPTIONS: what the path takes."""
     return HttpReply(204, [(b"allow", methods.encode()), *identity(call)], b"")
+
+
+def _tagged(request: Request, call: Call, body: bytes, *, json: bool) -> HttpReply:
+    """A file whose digest is its ETag, so that a device fetches only what it lacks."""
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    headers = [(b"etag", etag.encode()), _NOT_CACHED, *identity(call)]
+    wanted = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in wanted or "*" in wanted:
+        return HttpReply(304, headers, b"")
+    return HttpReply(200, [JSON if json else (b"content-type", b"application/octet-stream"), *headers], body)
 
 
 def _json(call: Call, value: Any) -> HttpReply:

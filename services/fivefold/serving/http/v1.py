@@ -46,11 +46,11 @@ class V1:
     def encode(self, answer: Answer, request: InferRequest) -> HttpReply:
         """See `Codec`."""
         columns = answer.columns
-        said: dict[str, Any] = (
+        body: dict[str, Any] = (
             {"outputs": _outputs(columns)} if request.by_column else {"predictions": columns.to_records()}
         )
-        said["metadata"] = answer.metadata
-        return HttpReply(200, [JSON], msgspec.json.encode(said))
+        body["metadata"] = answer.metadata
+        return HttpReply(200, [JSON], msgspec.json.encode(body))
 
 
 def _outputs(columns: Columns) -> Any:

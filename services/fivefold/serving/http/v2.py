@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fivefold.core.check.findings import elements, say, shown_name, sizes
+from fivefold.core.check.findings import describe, elements, shown_name, sizes
 from fivefold.core.columns import json_values
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.records import SECONDS_PER_TEXT
@@ -139,7 +139,9 @@ class V2:
                 tensors.append(_json_tensor(item, dtype))
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-                raise ContractError("malformed", f"expected a binary_data_size in bytes, got {say(size)}", path=path)
+                raise ContractError(
+                    "malformed", f"expected a binary_data_size in bytes, got {describe(size)}", path=path
+                )
             if length is None or not _absent(item.data):
                 why = "without the header Inference-Header-Content-Length" if length is None else "beside data"
                 raise ContractError("malformed", f"binary_data_size {why}", path=path)
@@ -211,7 +213,7 @@ def _flag(parameters: Parameters, name: str, path: str, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise ContractError("malformed", f"expected true or false, got {say(value)}", path=f"{path}.{name}")
+        raise ContractError("malformed", f"expected true or false, got {describe(value)}", path=f"{path}.{name}")
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fivefold.core.check.findings import say, shown_name
+from fivefold.core.check.findings import describe, shown_name
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.exact_json import Watch, loads
 
@@ -143,7 +143,7 @@ def _input(item: Any, index: int) -> Input:
             or not -1 <= size < _MAX_SIZE
             or size != int(size)
         ):
-            raise ContractError("malformed", f"expected a shape of whole sizes, got {say(size)}", path=path)
+            raise ContractError("malformed", f"expected a shape of whole sizes, got {describe(size)}", path=path)
         shape.append(int(size))
     data: Any = item.get("data")
     if data is None:
@@ -173,7 +173,7 @@ def _parameters(owner: dict[str, Any], path: str) -> Parameters:
     out: dict[str, Any] = _expect(given, dict, "an object", where)
     for name, value in out.items():
         if value is not None and not isinstance(value, str | int | float):
-            message = f"expected a string, a number or a boolean as {say(name)}, got {say(value)}"
+            message = f"expected a string, a number or a boolean as {describe(name)}, got {describe(value)}"
             raise ContractError("malformed", message, path=where)
     return out
 
@@ -181,6 +181,6 @@ def _parameters(owner: dict[str, Any], path: str) -> Parameters:
 def _expect(value: Any, kind: type[T], name: str, path: str) -> T:
     if not isinstance(value, kind):
         raise ContractError(
-            "malformed", f"expected {name}, got {'nothing' if value is None else say(value)}", path=path
+            "malformed", f"expected {name}, got {'nothing' if value is None else describe(value)}", path=path
         )
     return value

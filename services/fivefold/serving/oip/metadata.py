@@ -13,6 +13,7 @@ from fivefold.core.oip_tensors import CONTENTS, CONTRACT, DATATYPES, ITEM_BYTES,
 
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
+    from fivefold.core.view import View
     from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.repository import Model
 
@@ -56,18 +57,18 @@ def tensor_metadata(field: Field) -> dict[str, Any]:
     return {"name": field.name, "datatype": NAMES[field.dtype], "shape": [-1, *field.shape]}
 
 
-def model_metadata(model: Model, versions: list[str]) -> dict[str, Any]:
+def model_metadata(model: Model, view: View, versions: list[str]) -> dict[str, Any]:
     """The protocol's model metadata: `{name, versions, platform, inputs, outputs}`."""
     return {
         "name": model.name,
         "versions": versions,
         "platform": PLATFORMS[model.bundle.manifest.runtime],
-        "inputs": [tensor_metadata(field) for field in model.view.inputs],
-        "outputs": [tensor_metadata(field) for field in model.view.outputs],
+        "inputs": [tensor_metadata(field) for field in view.inputs],
+        "outputs": [tensor_metadata(field) for field in view.outputs],
     }
 
 
-def model_config(model: Model, max_rows: int) -> dict[str, Any]:
+def model_config(model: Model, view: View, max_rows: int) -> dict[str, Any]:
     """Triton's model configuration, as far as it has a meaning here."""
     return {
         "name": model.name,
@@ -75,9 +76,9 @@ def model_config(model: Model, max_rows: int) -> dict[str, Any]:
         "backend": "fivefold",
         "max_batch_size": max_rows,
         "version_policy": {"specific": {"versions": [model.version]}},
-        "input": [_config_tensor(field) for field in model.view.inputs],
-        "output": [_config_tensor(field) for field in model.view.outputs],
-        "parameters": {name: {"string_value": model.metadata[name]} for name in ("bundle", "contract")},
+        "input": [_config_tensor(field) for field in view.inputs],
+        "output": [_config_tensor(field) for field in view.outputs],
+        "parameters": {"bundle": {"string_value": model.metadata["bundle"]}, "contract": {"string_value": view.name}},
     }
 
 
@@ -94,21 +95,21 @@ def _config_tensor(field: Field) -> dict[str, Any]:
 
 def model_statistics(model: Model) -> dict[str, Any]:
     """Triton's statistics of a model in this process; durations in nanoseconds, batch statistics left empty."""
-    said = model.statistics
-    done = said.succeeded
+    counted = model.statistics
+    done = counted.succeeded
     return {
         "name": model.name,
         "version": model.version,
-        "last_inference": said.last,
-        "inference_count": said.rows,
+        "last_inference": counted.last,
+        "inference_count": counted.rows,
         "execution_count": done,
         "inference_stats": {
-            "success": {"count": done, "ns": said.success_ns},
-            "fail": {"count": said.failed, "ns": said.fail_ns},
-            "queue": {"count": done, "ns": said.queue_ns},
-            "compute_input": {"count": done, "ns": said.check_ns},
-            "compute_infer": {"count": done, "ns": said.score_ns},
-            "compute_output": {"count": done, "ns": said.encode_ns},
+            "success": {"count": done, "ns": counted.success_ns},
+            "fail": {"count": counted.failed, "ns": counted.fail_ns},
+            "queue": {"count": done, "ns": counted.queue_ns},
+            "compute_input": {"count": done, "ns": counted.check_ns},
+            "compute_infer": {"count": done, "ns": counted.score_ns},
+            "compute_output": {"count": done, "ns": counted.encode_ns},
             "cache_hit": {"count": 0, "ns": 0},
             "cache_miss": {"count": 0, "ns": 0},
         },

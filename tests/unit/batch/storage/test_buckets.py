@@ -1,4 +1,4 @@
-"""What patterns match in an object store: the law of `test_listing`, over a store in memory."""
+"""What patterns match in an object store: the rules of `test_listing`, over a store in memory."""
 
 from __future__ import annotations
 

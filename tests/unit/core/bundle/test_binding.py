@@ -89,7 +89,7 @@ def test_the_error_helps_with_a_misspelt_name():
 
 
 @pytest.mark.parametrize(
-    ("law", "dtype", "whole"),
+    ("rules", "dtype", "whole"),
     [
         ({"dtype": "float64"}, "float32", True),
         ({"dtype": "float32"}, "float64", True),
@@ -119,10 +119,10 @@ def test_the_error_helps_with_a_misspelt_name():
         ({"dtype": "bytes"}, "bytes", False),
     ],
 )
-def test_a_conversion_that_loses_values_is_known(law, dtype, whole):
+def test_a_conversion_that_loses_values_is_known(rules, dtype, whole):
     """Rounding a float is how models are trained; wrapping, cutting and parsing are not."""
     made = Contract.from_json(
-        {"format": 1, "name": "c", "version": "1", "inputs": [{"name": "x", **law}], "outputs": [field("y")]}
+        {"format": 1, "name": "c", "version": "1", "inputs": [{"name": "x", **rules}], "outputs": [field("y")]}
     )
 
     assert (lossy(made.inputs[0], dtype) is None) is whole

@@ -248,8 +248,8 @@ def fifo(path: Path) -> None:
 
 def listening(path: Path) -> None:
     path.unlink()
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as special:
+        special.bind(str(path))
 
 
 def golden_lines(change):

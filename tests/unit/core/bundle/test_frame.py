@@ -16,7 +16,7 @@ from fivefold.core.errors import BundleInvalid, ContractError
 from fivefold.core.readers.records import Records
 from fivefold.core.runtime.scorer import Scorer
 
-LAW = contract(
+CONTRACT = contract(
     [
         field("i", "int16", nullable=True, null_value=-1),
         field("u", "uint8", nullable=True, null_value=255),
@@ -37,7 +37,7 @@ NA, NAN = "NA", "NaN"
 
 
 def columns(rows=ROWS):
-    return Records(LAW.inputs).read(rows).accept()
+    return Records(CONTRACT.inputs).read(rows).accept()
 
 
 def shown(values):
@@ -121,7 +121,7 @@ def test_arrays_are_objects():
 
 def test_the_default_layout_loses_nothing():
     """Fields under their own names, in dtypes that tell null from every value; no rows give the same dtypes."""
-    layout = default_layout(LAW.inputs)
+    layout = default_layout(CONTRACT.inputs)
     found = frame(columns(), layout)
 
     assert [column.dtype for column in layout] == [
@@ -135,7 +135,7 @@ def test_the_default_layout_loses_nothing():
 
 def test_the_frame_is_the_caller_s_own():
     """A model that writes into its frame does not write into the rows."""
-    given = Columns(LAW.inputs[6:7], {"p": np.array([1, 2])}, 2)
+    given = Columns(CONTRACT.inputs[6:7], {"p": np.array([1, 2])}, 2)
     found = frame(given, default_layout(given.fields))
     found["p"] = found["p"] * 2
     found.loc[0, "p"] = 9

@@ -17,16 +17,16 @@ from tests.support.bundles import contract, field
 from fivefold.core.readers.arrow import Arrow
 
 
-def read(values: Any, dtype: str, **law: Any) -> Any:
+def read(values: Any, dtype: str, **rules: Any) -> Any:
     """A column under one field: the reading."""
-    return Arrow(contract([field("x", dtype, **law)], [field("y")]).inputs).read(pa.record_batch({"x": values}))
+    return Arrow(contract([field("x", dtype, **rules)], [field("y")]).inputs).read(pa.record_batch({"x": values}))
 
 
-def codes(values: Any, dtype: str, **law: Any) -> list[str | None]:
+def codes(values: Any, dtype: str, **rules: Any) -> list[str | None]:
     """The code of each row, None for a good one."""
     found = []
     for row in range(len(values)):
-        reading = read(values.slice(row, 1), dtype, **law)
+        reading = read(values.slice(row, 1), dtype, **rules)
         found.append(reading.violations[0].code if reading.violations else None)
     return found
 

@@ -73,7 +73,7 @@ def test_what_json_says_too_is_judged_as_there(case: tuple[tuple[Field, ...], li
 
 
 @pytest.mark.parametrize(
-    ("law", "value", "wanted"),
+    ("rules", "value", "wanted"),
     [
         (field("x"), math.inf, "not_finite"),
         (field("x"), -math.inf, "not_finite"),
@@ -121,9 +121,9 @@ def test_what_json_says_too_is_judged_as_there(case: tuple[tuple[Field, ...], li
     ids=range(45),
 )
 @pytest.mark.parametrize("rows", [1, 100], ids=["few", "many"])
-def test_what_only_binary_formats_say(law: dict[str, Any], value: Any, wanted: str, rows: int) -> None:
+def test_what_only_binary_formats_say(rules: dict[str, Any], value: Any, wanted: str, rows: int) -> None:
     """Alone, and among so many that another way is taken."""
-    fields = contract([law, field("z", default=0)], [field("y")]).inputs
+    fields = contract([rules, field("z", default=0)], [field("y")]).inputs
     read = BinaryRows(fields).read_each([{"x": value}] * rows)
 
     assert {error.code for _, error in read.refused} == ({wanted} if wanted else set())

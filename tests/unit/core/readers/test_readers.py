@@ -1,4 +1,4 @@
-"""The four readers: one law, whatever a value came in."""
+"""The four readers: the same rules, whatever a value came in."""
 
 import base64
 import contextlib

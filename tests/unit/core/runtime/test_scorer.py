@@ -265,7 +265,7 @@ def test_an_answer_converts_by_its_values(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("law", "value"),
+    ("rules", "value"),
     [
         ({"minimum": 0}, -1),
         ({"maximum": 5}, 6),
@@ -274,9 +274,9 @@ def test_an_answer_converts_by_its_values(tmp_path):
         ({"dtype": "float32"}, 1e300),
     ],
 )
-def test_an_answer_outside_the_contract_is_never_given(tmp_path, law, value):
+def test_an_answer_outside_the_contract_is_never_given(tmp_path, rules, value):
     """Range, enum, dtype and finiteness of every answer are checked."""
-    bundle = identity(tmp_path / "b", field("x", "float64"), "float64", field("y", **{"dtype": "float64"} | law))
+    bundle = identity(tmp_path / "b", field("x", "float64"), "float64", field("y", **{"dtype": "float64"} | rules))
     with Scorer.open(bundle) as scorer, pytest.raises(ModelFailed) as caught:
         answer(scorer, {"x": 1}, {"x": value})
 

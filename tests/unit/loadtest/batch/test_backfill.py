@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from loadtest.batch import backfill
-from loadtest.batch.backfill import Finding
+from loadtest.batch.backfill import BackfillFinding
 
-GOOD = Finding(30, 20_000, 7, [5, 17], 30, [], [], 0, 90.0)
+GOOD = BackfillFinding(30, 20_000, 7, [5, 17], 30, [], [], 0, 90.0)
 TABLE = """day         state               rows      scored  quarantined  seconds
 2026-01-01  published         20,000      19,980           20      1.2
 2026-01-02  running                0           0            0      0.0

@@ -12,20 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from loadtest.batch import __main__ as comparison
-from loadtest.batch import answers, command, data, markdown
-from loadtest.batch.command import Command
-from loadtest.batch.data import FOREST, LINEAR
-from loadtest.batch.durations import Result
-from loadtest.batch.programs import CONTENDERS, FIVEFOLD, Contender
+from loadtest.batch import answers, markdown
+from loadtest.batch.durations import BatchResult
+from loadtest.batch.programs import CONTENDERS, FIVEFOLD, BatchProgram
+from loadtest.machine import command, generated, programs
+from loadtest.machine.command import Command
+from loadtest.machine.generated import FOREST, LINEAR
+from loadtest.machine.measurement import Differs, Failed
 
 LOOP = next(each for each in CONTENDERS if each.name == "loop")
 RAY = next(each for each in CONTENDERS if each.name == "raydata")
 PROFILE = {"cores": [0, 1], "cpu": "a processor", "kernel": "6.1", "python": "3.11", "versions": {"ray": "2"}}
 
 
-def made(*, ours: list[float], theirs: list[float], start: float = 1.0, peak: int = 500_000_000) -> Result:
+def made(*, ours: list[float], theirs: list[float], start: float = 1.0, peak: int = 500_000_000) -> BatchResult:
     """Fivefold beside Ray Data with one model: seconds for a million rows, round by round."""
-    result = Result([FIVEFOLD, RAY], [LINEAR], len(ours), 2, {LINEAR.name: 1_000_000}, PROFILE)
+    result = BatchResult([FIVEFOLD, RAY], [LINEAR], len(ours), 2, {LINEAR.name: 1_000_000}, PROFILE)
     for who, seconds in ((FIVEFOLD, ours), (RAY, theirs)):
         for each in seconds:
             result.add_empty(who, LINEAR, start)
@@ -92,24 +94,24 @@ def test_the_tables_have_both_rates_and_the_memory() -> None:
 
 
 def test_rows_are_made_once_and_are_the_same_everywhere(tmp_path: Path) -> None:
-    one, two = (data.rows(tmp_path / name, 1000, files=4, bad_every=100) for name in "ab")
+    one, two = (generated.rows(tmp_path / name, 1000, files=4, bad_every=100) for name in "ab")
     tables = [pq.read_table(path) for path in sorted(one.iterdir())]
 
-    assert data.rows(tmp_path / "a", 1000, files=4, bad_every=100) == one
+    assert generated.rows(tmp_path / "a", 1000, files=4, bad_every=100) == one
     assert [path.read_bytes() for path in sorted(one.iterdir())] == [
         path.read_bytes() for path in sorted(two.iterdir())
     ]
     assert np.concatenate([table["id"].to_numpy() for table in tables]).tolist() == list(range(1000))
-    bad = np.concatenate([table["f00"].to_numpy() for table in tables]) > data.LIMIT
+    bad = np.concatenate([table["f00"].to_numpy() for table in tables]) > generated.LIMIT
     assert np.flatnonzero(bad).tolist() == list(range(99, 1000, 100))
 
 
 def test_a_part_of_the_input_is_its_first_files(tmp_path: Path) -> None:
-    whole = data.rows(tmp_path, 1000, files=4)
+    whole = generated.rows(tmp_path, 1000, files=4)
 
-    assert data.part(whole, 1.0) == whole
-    assert data.count(data.part(whole, 0.5)) == 500
-    assert data.count(data.part(whole, 0.01)) == 250
+    assert generated.part(whole, 1.0) == whole
+    assert generated.count(generated.part(whole, 0.5)) == 500
+    assert generated.count(generated.part(whole, 0.01)) == 250
 
 
 def written(directory: Path, keys: list[int], scores: list[float]) -> Path:
@@ -124,13 +126,13 @@ def test_answers_are_told_apart_by_their_rows_whatever_their_order(tmp_path: Pat
 
     assert found.tolist() == [0.0, 1.0, 2.0]
     answers.compare("it", found, found)
-    with pytest.raises(answers.Differs, match="row 1, and 1 rows"):
+    with pytest.raises(Differs, match="row 1, and 1 rows"):
         answers.compare("it", found, found + np.array([0, 0.1, 0], np.float32))
 
 
 @pytest.mark.parametrize("keys", [[0, 1, 1], [0, 1], [0, 1, 3]])
 def test_rows_left_out_or_given_twice_are_told(keys: list[int], tmp_path: Path) -> None:
-    with pytest.raises(answers.Differs):
+    with pytest.raises(Differs):
         answers.read(written(tmp_path / "a", keys, [0.0] * len(keys)), 3)
 
 
@@ -176,7 +178,7 @@ def test_waiting_ends_with_the_command(tmp_path: Path) -> None:
 def test_a_command_that_never_ends_is_given_up(tmp_path: Path) -> None:
     sleeping = Command([sys.executable, "-c", "import signal; signal.pause()"], tmp_path / "log")
     try:
-        with pytest.raises(command.Failed, match="does not end"):
+        with pytest.raises(Failed, match="does not end"):
             sleeping.wait(0.1)
     finally:
         sleeping.kill()
@@ -184,7 +186,11 @@ def test_a_command_that_never_ends_is_given_up(tmp_path: Path) -> None:
 
 def test_the_bare_loop_gives_the_packed_models_answers(tmp_path: Path) -> None:
     """The one that everybody else is measured by, with two processes, in its own words about where and what."""
-    bundle, rows, output = data.bundle(LINEAR, tmp_path), data.rows(tmp_path, 20_000, files=3), tmp_path / "out"
+    bundle, rows, output = (
+        generated.bundle(LINEAR, tmp_path),
+        generated.rows(tmp_path, 20_000, files=3),
+        tmp_path / "out",
+    )
 
     told = comparison.environment(LOOP, bundle, rows, output, 2)
     ran = Command(LOOP.command(bundle, rows, output, 2), tmp_path / "log", told).wait(120)
@@ -208,8 +214,8 @@ def test_every_program_that_is_compared_is_there() -> None:
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it() -> None:
-    with pytest.raises(comparison.ToolMissing, match="the environment of Nobody") as raised:
-        comparison.demand([Contender("nobody", "Nobody", "nobody_.py", environment="nobody")])
+    with pytest.raises(programs.ToolMissing, match="the environment of Nobody") as raised:
+        comparison.demand([BatchProgram("nobody", "Nobody", "nobody_.py", environment="nobody")])
     assert raised.value.help == "make .cache/envs/nobody/.done"
 
 

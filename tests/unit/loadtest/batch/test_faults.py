@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from loadtest.batch import faults, finding, injected, outputs
-from loadtest.batch.fault_kinds import KEY, Fault, FaultyFiles
+from loadtest.batch.fault_kinds import KEY, FaultyFiles, RowFault
 from loadtest.batch.finding import Comparison
 
 from fivefold.batch.engine.inline import Inline
@@ -97,8 +97,8 @@ def test_a_run_finds_every_fault_where_it_is_and_answers_all_else(format: str, b
 
 
 TWO = (
-    Fault("wrong type", "a.csv", 3, "wrong_type", "amount", line=5, offset=70),
-    Fault("torn page", "b.parquet", 9, "malformed", rows=4),
+    RowFault("wrong type", "a.csv", 3, "wrong_type", "amount", line=5, offset=70),
+    RowFault("torn page", "b.parquet", 9, "malformed", rows=4),
 )
 FILES = FaultyFiles("csv", Path("rows"), 20, TWO, {row: float(row) for row in range(15)})
 RECORDS: list[dict[str, Any]] = [
@@ -159,7 +159,7 @@ def test_every_good_row_has_to_be_answered_rightly(answers: dict[int, float], di
 def test_the_report_has_the_sums_and_every_kind() -> None:
     kinds = {kind.name: (5, 5) for kind in injected.kinds("csv")} | {"NUL": (5, 4)}
     compared = Comparison("csv", 6000, 60, 59, kinds, lost=[("a.csv", 1, 1, "wrong_type", "amount", 3, 40)])
-    found = [faults.Finding(compared, [], 7, None), faults.Finding(compared, ["kept nothing"], 0, [])]
+    found = [faults.FormatFinding(compared, [], 7, None), faults.FormatFinding(compared, ["kept nothing"], 0, [])]
 
     text = faults.report(found)
 
@@ -176,6 +176,6 @@ def test_the_report_has_the_sums_and_every_kind() -> None:
 def test_a_disk_that_is_full_makes_a_format_miss() -> None:
     good = Comparison("csv", 1200, 12, 12, {})
 
-    assert faults.Finding(good, [], 1, []).misses() == []
-    assert faults.Finding(good, [], 1, ["was published"]).misses() == ["csv: was published"]
-    assert faults.Finding(replace(good, wrong=2), [], 1, None).misses() == ["csv: 2 rows answered wrongly"]
+    assert faults.FormatFinding(good, [], 1, []).misses() == []
+    assert faults.FormatFinding(good, [], 1, ["was published"]).misses() == ["csv: was published"]
+    assert faults.FormatFinding(replace(good, wrong=2), [], 1, None).misses() == ["csv: 2 rows answered wrongly"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from loadtest.batch import kill_plan, outputs
-from loadtest.batch.kill_plan import DRIVER, WORKER, Finding, Watch
+from loadtest.batch.kill_plan import DRIVER, WORKER, KillFinding, Watch
 from loadtest.batch.outputs import Sums
 
-GOOD = Finding(
+GOOD = KillFinding(
     rows=100,
     fragments=10,
     workers=2,

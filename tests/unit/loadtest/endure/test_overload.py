@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from loadtest import document
 from loadtest.endure import overload, soak
-from loadtest.endure.overload import Finding
+from loadtest.endure.overload import OverloadFinding
 from loadtest.load.k6 import Latency, Phase, Slot
 from loadtest.machine import host
 from tests.support import load_outcomes as made
 
-GOOD = Finding(3.0, answered=0.95, slower=2.0, refusal=9.0, recovery=1.0, growth=1.0, lost=0)
+GOOD = OverloadFinding(3.0, answered=0.95, slower=2.0, refusal=9.0, recovery=1.0, growth=1.0, lost=0)
 
 
 def phase(seconds: float, right: Latency, overloaded: Latency) -> Phase:
@@ -33,7 +33,7 @@ def test_a_run_of_three_phases_becomes_a_finding() -> None:
 
     found = overload.finding(1.5, 100.0, outcome, 1.01)
 
-    assert found == Finding(1.5, answered=0.93, slower=2.5, refusal=8.0, recovery=2.0, growth=1.01, lost=3)
+    assert found == OverloadFinding(1.5, answered=0.93, slower=2.5, refusal=8.0, recovery=2.0, growth=1.01, lost=3)
     assert found.misses() == ["answers that are neither right nor a refusal"]
 
 
@@ -61,12 +61,12 @@ def test_every_goal_can_be_missed_alone(member: str, good: float, bad: float) ->
     titles = {name: title for name, title, _ in overload.GOALS}
 
     assert GOOD.misses() == []
-    assert Finding(**vars(GOOD) | {member: good}).misses() == []
-    assert Finding(**vars(GOOD) | {member: bad}).misses() == [titles[member]]
+    assert OverloadFinding(**vars(GOOD) | {member: good}).misses() == []
+    assert OverloadFinding(**vars(GOOD) | {member: bad}).misses() == [titles[member]]
 
 
 def test_the_table_has_medians_and_ranges() -> None:
-    found = [Finding(**vars(GOOD) | {"slower": slower}) for slower in (2.0, 2.5, 4.0)]
+    found = [OverloadFinding(**vars(GOOD) | {"slower": slower}) for slower in (2.0, 2.5, 4.0)]
 
     text = overload.table(found)
 
@@ -75,11 +75,11 @@ def test_the_table_has_medians_and_ranges() -> None:
     assert "| capacity answered | at least 90 % | 95% |" in text
 
 
-def hour(**last: float) -> soak.Finding:
+def hour(**last: float) -> soak.SoakFinding:
     """Sixty equal minutes, but for the last quarter."""
     usual = {"p50": 2.0, "p99": 8.0, "resident": 300.0 * 2**20, "handles": 90.0, "requests": 1000, "wrong": 0}
     minutes = [soak.Minute(**usual) for _ in range(45)] + [soak.Minute(**usual | last) for _ in range(15)]  # type: ignore[arg-type]  # floats stand for counts
-    return soak.Finding(17.5, minutes)
+    return soak.SoakFinding(17.5, minutes)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_one_bad_minute_is_no_growth() -> None:
     minutes = list(steady.minutes)
     minutes[-3] = soak.Minute(**vars(minutes[-3]) | {"p99": 400.0})
 
-    assert soak.Finding(17.5, minutes).misses() == []
+    assert soak.SoakFinding(17.5, minutes).misses() == []
     assert "60,000 requests, 0 without a right answer" in steady.table()
 
 

@@ -14,7 +14,7 @@ from loadtest.gate.decision import (
     FEWEST_PAIRS,
     LIMITS,
     Estimate,
-    Verdict,
+    GateVerdict,
     above,
     estimate,
     hodges_lehmann,
@@ -86,17 +86,17 @@ def test_what_is_no_number_gives_no_estimate(values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (0.97, 1.03, Verdict.PASSES),
-        (0.97, 1.05, Verdict.PASSES),
-        (1.01, 1.04, Verdict.PASSES),
-        (0.99, 1.06, Verdict.INCONCLUSIVE),
-        (1.05, 1.08, Verdict.INCONCLUSIVE),
-        (1.051, 1.08, Verdict.SLOWER),
-        (0.8, 0.9, Verdict.PASSES),
+        (0.97, 1.03, GateVerdict.PASSES),
+        (0.97, 1.05, GateVerdict.PASSES),
+        (1.01, 1.04, GateVerdict.PASSES),
+        (0.99, 1.06, GateVerdict.INCONCLUSIVE),
+        (1.05, 1.08, GateVerdict.INCONCLUSIVE),
+        (1.051, 1.08, GateVerdict.SLOWER),
+        (0.8, 0.9, GateVerdict.PASSES),
     ],
 )
 def test_slower_needs_the_whole_interval_beyond_the_limit_and_passing_the_whole_within(
-    low: float, high: float, verdict: Verdict
+    low: float, high: float, verdict: GateVerdict
 ) -> None:
     found = Estimate((low + high) / 2, low, high)
 
@@ -104,19 +104,19 @@ def test_slower_needs_the_whole_interval_beyond_the_limit_and_passing_the_whole_
 
 
 def test_too_few_pairs_decide_nothing() -> None:
-    assert judge(Estimate(2, 2, 2), 1.05, FEWEST_PAIRS - 1) is Verdict.INCONCLUSIVE
+    assert judge(Estimate(2, 2, 2), 1.05, FEWEST_PAIRS - 1) is GateVerdict.INCONCLUSIVE
 
 
 def test_throughput_is_shown_and_does_not_gate() -> None:
-    assert judge(Estimate(2, 2, 2), LIMITS["seconds"], 100) is Verdict.SHOWN
+    assert judge(Estimate(2, 2, 2), LIMITS["seconds"], 100) is GateVerdict.SHOWN
 
 
 def test_slower_beats_inconclusive_beats_passing() -> None:
-    passes, inconclusive, slower = Verdict.PASSES, Verdict.INCONCLUSIVE, Verdict.SLOWER
+    passes, inconclusive, slower = GateVerdict.PASSES, GateVerdict.INCONCLUSIVE, GateVerdict.SLOWER
 
-    assert overall([passes, inconclusive, slower, Verdict.SHOWN]) is slower
+    assert overall([passes, inconclusive, slower, GateVerdict.SHOWN]) is slower
     assert overall([passes, inconclusive]) is inconclusive
-    assert overall([passes, Verdict.SHOWN]) is passes
+    assert overall([passes, GateVerdict.SHOWN]) is passes
 
 
 def test_paths_are_compared_by_name_and_those_beyond_the_limit_are_named() -> None:
@@ -126,7 +126,7 @@ def test_paths_are_compared_by_name_and_those_beyond_the_limit_are_named() -> No
     assert above(ratios) == {"b": 1.03}
 
 
-def verdicts(slowdown: float, trials: int, pairs: int = 32, noise: float = 0.05) -> list[Verdict]:
+def verdicts(slowdown: float, trials: int, pairs: int = 32, noise: float = 0.05) -> list[GateVerdict]:
     """What trials with normally distributed log-ratios end with; the noise is a busy two-core machine's."""
     generator = np.random.default_rng(3)
     samples = generator.normal(math.log1p(slowdown), noise, (trials, pairs))
@@ -134,11 +134,11 @@ def verdicts(slowdown: float, trials: int, pairs: int = 32, noise: float = 0.05)
 
 
 def test_no_slowdown_is_never_called_slower_in_a_hundred_trials() -> None:
-    assert Verdict.SLOWER not in verdicts(0.0, 100)
+    assert GateVerdict.SLOWER not in verdicts(0.0, 100)
 
 
 @pytest.mark.parametrize("slowdown", [0.1, 0.3])
 def test_a_slowdown_is_caught_nineteen_times_in_twenty(slowdown: float) -> None:
     found = verdicts(slowdown, 40)
 
-    assert found.count(Verdict.SLOWER) >= 38
+    assert found.count(GateVerdict.SLOWER) >= 38

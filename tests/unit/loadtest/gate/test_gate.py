@@ -19,12 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadtest.gate import counting, proof
-from loadtest.gate.decision import FEWEST_PAIRS, Verdict
+from loadtest.gate.decision import FEWEST_PAIRS, GateVerdict
 from loadtest.gate.generator import CONNECTIONS, Prepared, ask_for, whole
 from loadtest.gate.pairing import Pairs
 from loadtest.gate.servers import Server, share_out
 from loadtest.gate.trees import SCRIPT, Tree
-from loadtest.hotpath import Marks, Slowdown
+from loadtest.hotpath import CallgrindMarks, Slowdown
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 REFUSED = b"HTTP/1.1 422 Unprocessable\r\ncontent-length: 3\r\n\r\n[1]"
@@ -65,7 +65,7 @@ def test_an_injected_request_is_handled_twice_with_its_body_and_answered_once() 
 
 
 def test_marks_are_nothing_outside_valgrind() -> None:
-    marks = Marks()
+    marks = CallgrindMarks()
     marks.begin()
     marks.write("nothing")
     marks.end()
@@ -159,13 +159,13 @@ def pairs_of(ratio: float, count: int) -> Pairs:
 @pytest.mark.parametrize(
     ("ratio", "count", "verdict"),
     [
-        (1.0, FEWEST_PAIRS, Verdict.PASSES),
-        (1.1, FEWEST_PAIRS, Verdict.SLOWER),
-        (1.1, FEWEST_PAIRS - 1, Verdict.INCONCLUSIVE),
-        (1.0, 0, Verdict.INCONCLUSIVE),
+        (1.0, FEWEST_PAIRS, GateVerdict.PASSES),
+        (1.1, FEWEST_PAIRS, GateVerdict.SLOWER),
+        (1.1, FEWEST_PAIRS - 1, GateVerdict.INCONCLUSIVE),
+        (1.0, 0, GateVerdict.INCONCLUSIVE),
     ],
 )
-def test_pairs_have_one_verdict(ratio: float, count: int, verdict: Verdict) -> None:
+def test_pairs_have_one_verdict(ratio: float, count: int, verdict: GateVerdict) -> None:
     assert pairs_of(ratio, count).verdict() is verdict
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from loadtest.load.payloads import Requests, Rows, faults, first_only, made_rows, schedule
+from loadtest.load.payloads import Requests, ValidRows, faults, first_only, made_rows, schedule
 from loadtest.load.scenario import TRANSPORTS, Scenario
 
 from fivefold.core.contract.contract import Contract
@@ -37,7 +37,7 @@ CONTRACT = Contract.from_json(
     }
 )
 INPUTS = made_rows(CONTRACT)
-ROWS = Rows(INPUTS, [{"y": [0.0, float(i)]} for i in range(len(INPUTS))], "made", 1e-5)
+ROWS = ValidRows(INPUTS, [{"y": [0.0, float(i)]} for i in range(len(INPUTS))], "made", 1e-5)
 
 
 def test_each_fault_is_refused_with_its_code() -> None:

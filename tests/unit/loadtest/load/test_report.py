@@ -34,7 +34,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def result(profile: str = "steady", **changes: Any) -> report.Result:
+def result(profile: str = "steady", **changes: Any) -> report.LoadResult:
     scenario = Scenario.of_profile(profile, rate=100.0)
     made = outcome(**changes)
     capacity = None
@@ -43,7 +43,7 @@ def result(profile: str = "steady", **changes: Any) -> report.Result:
         steps.append(Step(240.0, (o := outcome(240, 500, dropped=9)), judge(scenario, o, LIMIT)))
         capacity = Capacity(100.0, bounded=False, steps=steps, curve=steps)
     target = {"url": "http://<host>", "grpc": "", "model": "m", "version": "1", "bundle": "ab" * 32, "contract": "m@1"}
-    return report.Result(
+    return report.LoadResult(
         when="2030-01-01 00:00 UTC",
         scenario=scenario,
         target=target,

@@ -29,7 +29,7 @@ def test_dropped_slots_void_the_run() -> None:
 def test_a_wrong_answer_is_an_error() -> None:
     """An answer that comes in time and is not the golden one counts as wrong, under its own name."""
     scenario = described(50.0, 1.0)
-    other = payloads.Rows(ROWS.inputs, [{"y": 2.5}], "another answer", 1e-5)
+    other = payloads.ValidRows(ROWS.inputs, [{"y": 2.5}], "another answer", 1e-5)
     items = payloads.schedule(scenario, CONTRACT, "frozen", other, count=10)
     with calibrate.null(answers()) as server:
         outcome = k6.run(scenario, server.addresses, items, payloads.facts(CONTRACT))

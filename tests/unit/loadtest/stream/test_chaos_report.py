@@ -13,7 +13,7 @@ SETTINGS = ChaosSettings(
 )
 
 
-def result(outcome: selftest.Outcome) -> ChaosResult:
+def result(outcome: selftest.TopicRecords) -> ChaosResult:
     """A run with that outcome."""
     return ChaosResult(
         SETTINGS,

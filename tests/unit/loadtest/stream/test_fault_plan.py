@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from loadtest.stream.fault_plan import KILL, STOP, WEIGHTS, Fault, FaultPlan
+from loadtest.stream.fault_plan import KILL, STOP, WEIGHTS, FaultPlan, PlannedFault
 
 
-def drawn(seed: int, kinds: tuple[str, ...] = tuple(WEIGHTS)) -> list[Fault]:
+def drawn(seed: int, kinds: tuple[str, ...] = tuple(WEIGHTS)) -> list[PlannedFault]:
     """The first faults of a plan."""
     plan = FaultPlan(seed, (2.0, 5.0), 10.0, kinds)
     return list(islice(iter(plan.next, None), 300))

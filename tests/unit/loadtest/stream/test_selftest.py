@@ -1,4 +1,4 @@
-"""The checker of a stream's outcome sees every fault that is planted, and nothing where none is."""
+"""The checker of a stream's outcome sees every fault that is injected, and nothing where none is."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_a_right_outcome_holds() -> None:
     }
 
 
-@pytest.mark.parametrize(("what", "kind", "plant"), selftest.PLANTED, ids=[each[0] for each in selftest.PLANTED])
-def test_a_planted_fault_is_named(what: str, kind: str, plant: selftest.Plant) -> None:
+@pytest.mark.parametrize(("what", "kind", "inject"), selftest.INJECTED, ids=[each[0] for each in selftest.INJECTED])
+def test_an_injected_fault_is_named(what: str, kind: str, inject: selftest.Injection) -> None:
     """By what it is, whatever else comes of it."""
     outcome = selftest.right()
-    plant(outcome)
+    inject(outcome)
 
     verdict = selftest.judged(outcome)
 

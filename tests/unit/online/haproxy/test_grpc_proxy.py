@@ -38,7 +38,7 @@ for line in sys.stdin:
 
 
 class Actor:
-    """The process that starts HAProxy, and the front that belongs to it."""
+    """The process that starts HAProxy, and the gRPC proxy that belongs to it."""
 
     def __init__(self, directory: Path, config: Path, port: int) -> None:
         self.directory, self.address = directory, f"127.0.0.1:{port}"
@@ -46,7 +46,7 @@ class Actor:
         launcher = [sys.executable, "-I", "-S", launch.__file__, get_haproxy_binary(), "-db", "-f", config]
         self.process = subprocess.Popen(
             [sys.executable, "-c", ACTOR, *launcher, self._admin],
-            env={**os.environ, "FIVEFOLD_GRPC_FRONT": "1"},
+            env={**os.environ, "FIVEFOLD_GRPC_PROXY": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -68,12 +68,12 @@ class Actor:
             return asked.makefile().read()
         return ""
 
-    def fronts(self) -> list[int]:
-        """The processes that run the front's configuration."""
+    def proxies(self) -> list[int]:
+        """The processes that run the gRPC proxy's configuration."""
         return [
             int(each.parent.name)
             for each in Path("/proc").glob("[0-9]*/cmdline")
-            if str(self.directory / "front.cfg").encode() in _read(each).split(b"\0")
+            if str(self.directory / grpc_proxy.CONFIGURATION).encode() in _read(each).split(b"\0")
         ]
 
 
@@ -122,7 +122,7 @@ def actor(tmp_path: Path) -> Iterator[Actor]:
     finally:
         actor.process.kill()
         actor.process.communicate()
-        until(lambda: not actor.fronts())
+        until(lambda: not actor.proxies())
         server.stop(None).wait()
 
 
@@ -140,25 +140,25 @@ def test_a_channel_does_not_notice_a_reload(actor: Actor) -> None:
 
     known = [state for state in states if state is not grpc.ChannelConnectivity.SHUTDOWN]
     assert known[known.index(grpc.ChannelConnectivity.READY) :] == [grpc.ChannelConnectivity.READY]
-    assert len(actor.fronts()) == 1
+    assert len(actor.proxies()) == 1
 
 
-def test_a_front_that_dies_comes_again(actor: Actor) -> None:
-    """By its keeper, at the same address."""
-    (front,) = actor.fronts()
-    os.kill(front, signal.SIGKILL)
-    until(lambda: any(each != front for each in actor.fronts()))
+def test_a_proxy_that_dies_comes_again(actor: Actor) -> None:
+    """By its supervisor, at the same address."""
+    (proxy,) = actor.proxies()
+    os.kill(proxy, signal.SIGKILL)
+    until(lambda: any(each != proxy for each in actor.proxies()))
 
     with grpc.insecure_channel(actor.address) as channel:
         assert channel.unary_unary(METHOD)(b"again", timeout=60, wait_for_ready=True) == b"again"
 
 
-def test_the_door_closes_with_the_actor(actor: Actor) -> None:
+def test_the_endpoint_closes_with_the_actor(actor: Actor) -> None:
     """However it ends: a gateway that is told so goes elsewhere."""
     actor.process.kill()
     actor.process.wait()
 
-    until(lambda: not actor.fronts())
+    until(lambda: not actor.proxies())
     host, _, port = actor.address.partition(":")
     with socket.socket() as trial:
         assert trial.connect_ex((host, int(port))) != 0
@@ -167,15 +167,17 @@ def test_the_door_closes_with_the_actor(actor: Actor) -> None:
 def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
     rays = launch.edit(written(tmp_path, ["replica"]).read_text(), "/run", body_seconds=7)
 
-    front = grpc_proxy.config(rays, "/run", "*:9000", "/run/grpc.sock")
+    proxy = grpc_proxy.config(rays, "/run", "*:9000", "/run/grpc.sock")
 
-    def told(pattern: str, text: str) -> list[str]:
+    def found(pattern: str, text: str) -> list[str]:
         return re.findall(pattern, text)
 
-    door = rays[rays.index("frontend grpc_frontend") :]
+    frontend = rays[rays.index("frontend grpc_frontend") :]
     for pattern in (r"maxconn \d+", r"timeout http-request .*"):
         assert (
-            told(pattern, front.partition("frontend grpc\n")[2]) == told(pattern, door[: door.index("backend ")]) != []
+            found(pattern, proxy.partition("frontend grpc\n")[2])
+            == found(pattern, frontend[: frontend.index("backend ")])
+            != []
         )
     for pattern in (
         r"timeout http-keep-alive .*",
@@ -184,4 +186,4 @@ def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
         r"wait-for-body .*",
         r"timeout connect .*",
     ):
-        assert told(pattern, front) == told(pattern, rays) != []
+        assert found(pattern, proxy) == found(pattern, rays) != []

@@ -48,7 +48,7 @@ def test_haproxys_own_failures_are_ours(config: Path) -> None:
 
 
 def test_replicas_learn_whose_connection_it_is(config: Path) -> None:
-    """At both doors, or all callers would be one address."""
+    """At both endpoints, or all callers would be one address."""
     edited = launch.edit(config.read_text(), "/run")
 
     http, grpc = edited[edited.index("frontend http_frontend") :].split("frontend grpc_frontend")
@@ -117,7 +117,7 @@ def section(config: str, name: str) -> list[str]:
     return [line.strip() for line in itertools.takewhile(lambda line: not line or line[0].isspace(), body.split("\n"))]
 
 
-def test_whoever_fills_one_door_leaves_the_other_open(config: Path) -> None:
+def test_whoever_fills_one_endpoint_leaves_the_other_open(config: Path) -> None:
     """Each has as many connections as Ray gives all of them, and all together fit; statistics have their own few."""
     edited = launch.edit(config.read_text(), "/run")
 
@@ -125,10 +125,10 @@ def test_whoever_fills_one_door_leaves_the_other_open(config: Path) -> None:
         (line,) = (line for line in section(edited, name) if line.startswith("maxconn "))
         return int(line.split()[1])
 
-    doors = [most(f"frontend {name}") for name in ("http_frontend", "grpc_frontend")]
+    endpoints = [most(f"frontend {name}") for name in ("http_frontend", "grpc_frontend")]
     few = [most(name) for name in ("frontend prometheus", "listen stats")]
-    assert doors == [4096, 4096]
-    assert sum(doors) + sum(few) < most("global")
+    assert endpoints == [4096, 4096]
+    assert sum(endpoints) + sum(few) < most("global")
 
 
 @pytest.mark.parametrize("name", ["frontend http_frontend", "frontend grpc_frontend", "listen stats"])
@@ -179,16 +179,16 @@ def test_the_reworded_program_is_written_once_and_runs(tmp_path: Path, monkeypat
     assert launch._in_our_words(binary, tmp_path / "absent") == binary
 
 
-@pytest.mark.parametrize("front", [False, True])
-def test_both_doors_speak_tls_where_a_certificate_is_given(config: Path, front: bool) -> None:
+@pytest.mark.parametrize("proxied", [False, True])
+def test_both_endpoints_speak_tls_where_a_certificate_is_given(config: Path, proxied: bool) -> None:
     """REST as HTTP/1.1, gRPC as HTTP/2; a socket of our own, and what only this machine sees, stays plain."""
-    grpc = "unix@/run/grpc.sock" if front else "127.0.0.1:90"
+    grpc = "unix@/run/grpc.sock" if proxied else "127.0.0.1:90"
     edited = launch.edit(config.read_text(), "/run", http="127.0.0.1:80", grpc=grpc, tls="/run/tls.pem")
 
     lines = {line.split()[1]: " ".join(line.split()[2:]) for line in edited.splitlines() if line.strip()[:5] == "bind "}
     words = "ssl crt /run/tls.pem alpn {} ssl-min-ver TLSv1.2"
     assert lines["127.0.0.1:80"] == words.format("http/1.1")
-    assert lines[grpc] == ("proto h2" if front and "proto" in lines[grpc] else "" if front else words.format("h2"))
+    assert lines[grpc] == ("proto h2" if proxied and "proto" in lines[grpc] else "" if proxied else words.format("h2"))
     assert not lines["*:8404"]
     assert "ssl" in grpc_proxy.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock", "/run/tls.pem")
     assert "ssl" not in grpc_proxy.config(edited, "/run", "127.0.0.1:90", "/run/grpc.sock")
@@ -199,7 +199,7 @@ def test_a_certificate_that_cannot_be_read_ends_the_start(config: Path, monkeypa
     monkeypatch.setenv("FIVEFOLD_TLS_CERT", str(config.with_name("absent.pem")))
 
     with pytest.raises(SystemExit, match=r"FIVEFOLD_TLS_CERT=.*absent.pem: the certificate cannot be read"):
-        launch._prepare(config, get_haproxy_binary(), front=False)
+        launch._prepare(config, get_haproxy_binary(), runs=False)
 
 
 def test_nothing_is_logged_for_a_request(config: Path) -> None:

@@ -15,25 +15,25 @@ from fivefold.online.local.child import Child, Ended
 from fivefold.online.local.lifecycle import RayFailed, Run
 
 
-@pytest.mark.parametrize("door", ["http", "grpc"])
-def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path, door: str) -> None:
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_a_taken_port_is_named_and_nothing_starts(tmp_path: Path, transport: str) -> None:
     """With the option that names another one. Another gRPC server is in the way even if it shares its port."""
     with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(door == "grpc"))
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(transport == "grpc"))
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        host = launch([tmp_path / "bundle"], tmp_path, **{door: f"127.0.0.1:{port}"})
+        host = launch([tmp_path / "bundle"], tmp_path, **{transport: f"127.0.0.1:{port}"})
 
         assert host.wait() == 1
 
     assert f"error: port {port} on 127.0.0.1 is taken" in host.printed()
-    assert f"--{door} HOST:PORT" in host.printed()
+    assert f"--{transport} HOST:PORT" in host.printed()
     assert "Traceback" not in host.printed()
     assert "starting" not in host.printed()
 
 
-def test_the_two_doors_cannot_be_one(tmp_path: Path) -> None:
+def test_the_two_endpoints_cannot_be_one(tmp_path: Path) -> None:
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{trial.getsockname()[1]}"
@@ -133,7 +133,7 @@ def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyP
     """Although all of its processes are there."""
     run = run_of(Silent(*[[{"event": "alive"}]] * 5000), monkeypatch, ready=False)
     monkeypatch.setattr(Child, "said", lambda _: "")
-    run._ray.said = lambda: ""  # type: ignore[union-attr, method-assign]
+    run._ray.output = lambda: ""  # type: ignore[union-attr, method-assign]
 
     with pytest.raises(RayFailed, match="http://here/readyz has not said ready for 65 s"):
         run.wait()
@@ -159,7 +159,7 @@ os.write(int(sys.argv[1]), b'{"event": "a"}\\n{"event": "b"}\\n{"event": ')
     with pytest.raises(Ended):
         child.report(None, stop.fileno, lambda: None)
     assert child.process.wait(20) == 0
-    assert child.said() == ":\nit said hello"
+    assert child.output() == ":\nit said hello"
     child.close()
     stop.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -78,22 +78,22 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
     }[replicas]
 
 
-def test_the_proxys_own_doors_are_nobody_elses_ports(tmp_path: Path) -> None:
+def test_the_proxys_own_endpoints_are_nobody_elses_ports(tmp_path: Path) -> None:
     """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
     found = environment.variables(tmp_path, 20_000, settings)
 
-    doors = {int(each.rpartition(":")[2]) for each in ports.proxy_addresses(settings, 20_000)}
+    endpoints = {int(each.rpartition(":")[2]) for each in ports.proxy_addresses(settings, 20_000)}
 
     taken = {
         name: int(value) for name, value in found.items() if name.startswith("RAY_SERVE") and name.endswith("PORT")
     }
-    assert len(doors) == 2
-    assert doors < set(range(20_001, 20_000 + ports.BLOCK))
-    assert not doors & set(taken.values())
+    assert len(endpoints) == 2
+    assert endpoints < set(range(20_001, 20_000 + ports.BLOCK))
+    assert not endpoints & set(taken.values())
     for protocol in ("HTTP", "GRPC"):
         first, last = (taken[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))
-        assert not doors & set(range(first, last))
+        assert not endpoints & set(range(first, last))
 
 
 def test_an_address_that_is_claimed_is_nobody_elses() -> None:

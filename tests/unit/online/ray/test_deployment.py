@@ -148,8 +148,8 @@ def test_asking_twice_at_once_gives_the_count() -> None:
     assert Clocks().load(inflight=3).measure() == 3.0
 
 
-class Doorstep:
-    """A stand-in for a process's door: remembers what came to it."""
+class StubEndpoints:
+    """A stand-in for a process's endpoints: remembers what came to it."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -160,7 +160,7 @@ class Doorstep:
         self.seen.append(scope["path"])
 
     @property
-    def background(self) -> "Doorstep":
+    def background(self) -> "StubEndpoints":
         return self
 
     def periodic(self, name: str, make: Any) -> None:
@@ -170,26 +170,26 @@ class Doorstep:
         self.drained += 1
 
 
-def ask(front: deployment.ReplicaMiddleware, path: str, kind: str = "http") -> list[dict[str, Any]]:
+def ask(middleware: deployment.ReplicaMiddleware, path: str, kind: str = "http") -> list[dict[str, Any]]:
     """What is sent in answer."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(front({"type": kind, "path": path}, None, send))
+    asyncio.run(middleware({"type": kind, "path": path}, None, send))
     return sent
 
 
 def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray keeps its own routes, and everything that is not plain HTTP."""
-    ours, rays = Doorstep(), Doorstep()
+    ours, rays = StubEndpoints(), StubEndpoints()
     monkeypatch.setattr(deployment, "_endpoints", ours)
-    front = deployment.ReplicaMiddleware(rays.app)
+    middleware = deployment.ReplicaMiddleware(rays.app)
 
     for path in ("/v1/models/a:predict", "/", "/-", "/-/healthz", "/-/routes"):
-        ask(front, path)
-    ask(front, "/v1/models", kind="websocket")
+        ask(middleware, path)
+    ask(middleware, "/v1/models", kind="websocket")
 
     assert ours.seen == ["/v1/models/a:predict", "/", "/-"]
     assert rays.seen == ["/-/healthz", "/-/routes", "/v1/models"]
@@ -197,12 +197,12 @@ def test_requests_are_answered_before_rays_wrapper(monkeypatch: pytest.MonkeyPat
 
 def test_without_a_scorer_requests_go_to_ray_and_ready_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's fallback proxy runs the same middleware, and must pass requests on to where scorers live."""
-    rays = Doorstep()
+    rays = StubEndpoints()
     monkeypatch.setattr(deployment, "_endpoints", None)
-    front = deployment.ReplicaMiddleware(rays.app)
+    middleware = deployment.ReplicaMiddleware(rays.app)
 
-    start, _ = ask(front, "/readyz")
-    ask(front, "/v1/models/a:predict")
+    start, _ = ask(middleware, "/readyz")
+    ask(middleware, "/v1/models/a:predict")
 
     assert start["status"] == 503
     assert (b"retry-after", b"1") in start["headers"]
@@ -260,15 +260,15 @@ def _gate_open_again() -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening(directory: Path, address: str, version: str = "1") -> Iterator[tuple[deployment.Endpoints, World]]:
-    """A door that answers gRPC by itself, as a replica's; its model waits in a thread."""
+    """Endpoints that answer gRPC by themselves, as a replica's; its model waits in a thread."""
     with world([gate_bundle(directory / version, version)], inline_seconds=0.0) as served:
-        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
-        Loop.shared().call(lambda: door.listen_grpc(address))
+        endpoints = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
+        Loop.shared().call(lambda: endpoints.listen_grpc(address))
         try:
-            yield door, served
+            yield endpoints, served
         finally:
             grpc_gate.opened.set()
-            Loop.shared().run(door.close)
+            Loop.shared().run(endpoints.close)
 
 
 @contextlib.contextmanager
@@ -309,7 +309,7 @@ def until_refused(address: str) -> None:
         time.sleep(0.005)
 
 
-def test_a_door_of_its_own_answers(tmp_path: Path, address: str) -> None:
+def test_an_endpoint_of_its_own_answers(tmp_path: Path, address: str) -> None:
     """Under the address that was asked for; there may be two while one replica replaces another."""
     with listening(tmp_path, address), listening(tmp_path, address, "2"):
         answers = {infer(address, 3) for _ in range(5)}
@@ -317,7 +317,7 @@ def test_a_door_of_its_own_answers(tmp_path: Path, address: str) -> None:
     assert answers <= {(6.0, "1"), (6.0, "2")}
 
 
-def test_a_door_where_a_stranger_listens_is_an_error(tmp_path: Path) -> None:
+def test_an_endpoint_where_a_stranger_listens_is_an_error(tmp_path: Path) -> None:
     """The replica does not come up, and says why, instead of missing calls."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -328,12 +328,12 @@ def test_a_door_where_a_stranger_listens_is_an_error(tmp_path: Path) -> None:
 
 def test_a_drain_finishes_the_call_in_work_and_takes_no_connection(tmp_path: Path, address: str) -> None:
     """Who is connected hears of it too: the next call fails at once, and can be asked elsewhere."""
-    with listening(tmp_path, address) as (door, served), connected(address) as call:
+    with listening(tmp_path, address) as (endpoints, served), connected(address) as call:
         grpc_gate.shut()
         working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
         grpc_gate.wait_for_one()
-        Loop.shared().call(door.drain)
-        Loop.shared().call(door.drain)
+        Loop.shared().call(endpoints.drain)
+        Loop.shared().call(endpoints.drain)
         until_refused(address)
         with pytest.raises(grpc.RpcError) as refused:
             call(request_of(1), timeout=SECONDS)
@@ -349,12 +349,12 @@ def test_a_drain_finishes_the_call_in_work_and_takes_no_connection(tmp_path: Pat
 
 def test_new_connections_go_to_the_replica_that_does_not_drain(tmp_path: Path, address: str) -> None:
     """They share the address; what the old one has in work it still answers."""
-    with listening(tmp_path, address) as (door, served), connected(address) as call:
+    with listening(tmp_path, address) as (endpoints, served), connected(address) as call:
         grpc_gate.shut()
         working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
         grpc_gate.wait_for_one()
         with listening(tmp_path, address, "2"):
-            Loop.shared().call(door.drain)
+            Loop.shared().call(endpoints.drain)
             end = time.monotonic() + SECONDS
             while {served_at(address) for _ in range(10)} != {"2"}:
                 assert time.monotonic() < end
@@ -368,13 +368,13 @@ def test_new_connections_go_to_the_replica_that_does_not_drain(tmp_path: Path, a
     assert (answer.outputs[0].contents.fp64_contents[0], answer.model_version) == (-2.0, "1")
 
 
-def test_a_door_closes_when_the_call_in_work_is_answered(tmp_path: Path, address: str) -> None:
+def test_an_endpoint_closes_when_the_call_in_work_is_answered(tmp_path: Path, address: str) -> None:
     """Not before: Ray does not count it, and would end the process."""
-    with listening(tmp_path, address) as (door, served), connected(address) as call:
+    with listening(tmp_path, address) as (endpoints, served), connected(address) as call:
         grpc_gate.shut()
         working = call.future(request_of(-1), timeout=SECONDS, wait_for_ready=True)
         grpc_gate.wait_for_one()
-        closing = asyncio.run_coroutine_threadsafe(door.close(), Loop.shared().loop)
+        closing = asyncio.run_coroutine_threadsafe(endpoints.close(), Loop.shared().loop)
         until_refused(address)
         waits = not closing.done()
         grpc_gate.opened.set()
@@ -386,17 +386,19 @@ def test_a_door_closes_when_the_call_in_work_is_answered(tmp_path: Path, address
     assert served.serving.inflight == 0
 
 
-def test_a_door_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
+def test_an_endpoint_that_listens_nowhere_closes_too(tmp_path: Path) -> None:
     """Where a proxy is in front, the replica has no address of its own."""
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
-        Loop.shared().run(door.close)
+        endpoints = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
+        Loop.shared().run(endpoints.close)
 
         assert not served.serving.ready
 
 
 @pytest.mark.parametrize("which", ["http", "grpc"])
-def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+def test_an_endpoint_whose_server_dies_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
     """A replica that says it is up and answers nobody would be worse than none: another one is started for it."""
     ended = threading.Event()
 
@@ -407,29 +409,29 @@ def test_a_door_whose_server_dies_ends_the_process(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(f"fivefold.serving.{which}.{which}_server.{which.capitalize()}Server.run", dies)
     hand_over = HandOver(ports.listener("127.0.0.1:0"), tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served, log_lines() as lines:
-        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
+        endpoints = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
         if which == "http":
-            Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
+            Loop.shared().call(lambda: endpoints.listen_http(str(tmp_path / "s")))
         else:
-            Loop.shared().call(lambda: door.listen_grpc("127.0.0.1:0"))
+            Loop.shared().call(lambda: endpoints.listen_grpc("127.0.0.1:0"))
         assert ended.wait(SECONDS)
-        Loop.shared().run(door.background.close)
+        Loop.shared().run(endpoints.background.close)
         if which == "http":
-            door._direct[0]._listener.close()
+            endpoints._direct[0]._listener.close()
     hand_over.close()
 
     (line,) = [line for line in lines if line["event"] == "background"]
     assert (line["task"], line["level"]) == (which, "error")
 
 
-def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: Path) -> None:
-    """By whatever port the socket has that it is lent; another name is refused, and probes ask by any."""
+def test_an_endpoint_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: Path) -> None:
+    """By whatever port the socket has that it is handed; another name is refused, and probes ask by any."""
     kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
     hand_over = HandOver(kept, tmp_path / "s")
     with world([gate_bundle(tmp_path / "gate")]) as served:
-        door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
-        Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))
+        endpoints = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
+        Loop.shared().call(lambda: endpoints.listen_http(str(tmp_path / "s")))
         until_listening(port)
         found = []
         for name, path in (
@@ -445,7 +447,7 @@ def test_a_door_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_path: P
                 given = {"host": name} | ({"content-type": "application/json"} if post else {})
                 asking.request("POST" if post else "GET", path, body, given)
                 found.append(asking.getresponse().status)
-        Loop.shared().run(door.close)
+        Loop.shared().run(endpoints.close)
     hand_over.close()
 
     assert found == [200, 403, 200, 403, 200]
@@ -457,7 +459,7 @@ def test_a_replica_listens_where_it_is_told_to() -> None:
     assert built(grpc_listen="127.0.0.1:9000", http_socket="/run/s").init_args[4:6] == ("127.0.0.1:9000", "/run/s")
 
 
-def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> None:
+def test_an_endpoint_answers_http_on_the_socket_that_it_is_handed(tmp_path: Path) -> None:
     """And lets go of it when it closes, for the next one."""
     kept = ports.listener("127.0.0.1:0")
     port = kept.getsockname()[1]
@@ -465,13 +467,13 @@ def test_a_door_answers_http_on_the_socket_that_it_is_lent(tmp_path: Path) -> No
     versions = []
     for version in ("1", "2"):
         with world([gate_bundle(tmp_path / version, version)]) as served:
-            door = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
-            Loop.shared().call(lambda: door.listen_http(str(tmp_path / "s")))  # noqa: B023
+            endpoints = Loop.shared().call(lambda: deployment.Endpoints(served.serving, served.serving.telemetry))
+            Loop.shared().call(lambda: endpoints.listen_http(str(tmp_path / "s")))  # noqa: B023
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as asking:
                 until_listening(port)
                 asking.request("GET", "/v2/models/gate")
                 versions += json.loads(asking.getresponse().read())["versions"]
-            Loop.shared().run(door.close)
+            Loop.shared().run(endpoints.close)
     hand_over.close()
 
     assert versions == ["1", "2"]

@@ -123,11 +123,11 @@ def test_the_lines_that_the_launcher_edits_are_there() -> None:
 async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, list[str]]:
     """What an HTTP server answers that is started as a replica's is, and which paths it took through the middleware."""
     through: list[str] = []
-    front = deployment.ReplicaMiddleware.__call__
+    wrapped = deployment.ReplicaMiddleware.__call__
 
     async def seen(self: deployment.ReplicaMiddleware, scope: Any, receive: Any, send: Any) -> None:
         through.append(scope["path"])
-        await front(self, scope, receive, send)
+        await wrapped(self, scope, receive, send)
 
     async def rays(scope: Any, _receive: Any, _send: Any) -> None:
         assert scope["path"] == "/-/healthz", "only the drain's own question is Ray's"
@@ -174,7 +174,7 @@ def test_a_replicas_http_server_answers_early(tmp_path: Path, monkeypatch: pytes
     named = "host: localhost:8000\r\nconnection: close"
     head = f"POST {path} HTTP/1.1\r\n{named}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     pieces = [head, body] if cut else [head + body]
-    with world([gate_bundle(tmp_path / "gate")]) as out:
+    with world([gate_bundle(tmp_path / "gate")], local=True) as out:
         answer, through = out.run(asked_of_ray(out, pieces, monkeypatch))
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")

@@ -1,4 +1,4 @@
-"""The HTTP clients that come with other languages, as they are by themselves, at both doors."""
+"""The HTTP clients that come with other languages, as they are by themselves, at both endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The corpus at the direct door: one request gets one answer, wherever the network cuts it, and others get theirs."""
+"""The corpus at the direct endpoint: one request gets one answer, wherever it is cut; others get theirs."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_what_haproxy_says_is_of_the_table(behind: Any, asked: bytes, status: in
     assert "server" not in answer.headers
 
 
-def test_with_a_certificate_both_doors_speak_tls_and_nothing_else(behind: Any, tmp_path: Path) -> None:
+def test_with_a_certificate_both_endpoints_speak_tls_and_nothing_else(behind: Any, tmp_path: Path) -> None:
     """A client that trusts the authority is answered, one in clear text is not."""
     made = certificate.make(["localhost"])
     (tmp_path / "tls.pem").write_bytes(made.chain)
@@ -163,8 +163,8 @@ async def ended(connection: socket.socket, said: bytes) -> None:
     writer.close()
 
 
-def test_idle_connections_to_one_door_leave_the_other_open(behind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than a door holds are open at gRPC's and say nothing: REST answers, and after a time those are gone."""
+def test_idle_connections_to_one_endpoint_leave_the_other_open(behind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than an endpoint holds are open at gRPC's and say nothing: REST answers, and after a time those are gone."""
 
     async def conversation(ports: dict[int, int]) -> None:
         idle = [socket.create_connection(("127.0.0.1", ports[9000])) for _ in range(300)]

@@ -88,7 +88,7 @@ def test_every_route_is_open_or_asks_for_a_key(guarded: Guarded) -> None:
 
 
 def test_what_does_not_ask_for_a_key_holds_no_model(guarded: Guarded) -> None:
-    """The metrics alone name models; contracts, examples and files stay behind the door."""
+    """The metrics alone name models; contracts, examples and files need a key."""
     with guarded.world() as out:
         for path in OPEN - {"/metrics"}:
             assert b"gate" not in out.get(path).body, path
@@ -286,7 +286,7 @@ def test_no_secret_reaches_the_log_or_an_answer(guarded: Guarded) -> None:
     with guarded.world(log_sample=1.0) as out:
         said = [
             out.ask("POST", PREDICT, json=BODY, headers=bearer(shown)).body
-            for shown in (guarded.key, wrong, f"{guarded.key} ", "hunter2-of-another-door")
+            for shown in (guarded.key, wrong, f"{guarded.key} ", "hunter2-of-another-server")
         ]
         text = json.dumps(out.lines) + b"".join(said).decode()
 

@@ -1,4 +1,4 @@
-"""A replica's own HTTP door: it answers on a socket that it was given, and leaves it in order."""
+"""A replica's own HTTP endpoint: it answers on a socket that it was given, and leaves it in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fivefold.serving.http.http_server import HttpServer
 
 
 @contextlib.asynccontextmanager
-async def door(out: World) -> AsyncIterator[tuple[int, HttpServer]]:
+async def endpoint(out: World) -> AsyncIterator[tuple[int, HttpServer]]:
     """A port and the server that answers there."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def test_it_answers_as_soon_as_it_has_started(tmp_path: Path) -> None:
     with world([gate_bundle(tmp_path / "gate")]) as out:
 
         async def converse() -> None:
-            async with door(out) as (port, _), line(port) as asking:
+            async with endpoint(out) as (port, _), line(port) as asking:
                 reply = await asking.ask(request())
                 assert doubled(reply) == [4.0]
                 assert "server" not in reply.headers
@@ -50,7 +50,7 @@ def test_what_is_being_answered_is_finished_and_idle_connections_close(tmp_path:
     with world([gate_bundle(tmp_path / "gate")], inline_seconds=0.0) as out:
 
         async def converse() -> None:
-            async with door(out) as (port, server), line(port) as idle, line(port) as slow:
+            async with endpoint(out) as (port, server), line(port) as idle, line(port) as slow:
                 await idle.ask(request())
                 grpc_gate.shut()
                 slow.say(request(SLOW))

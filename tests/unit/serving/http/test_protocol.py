@@ -157,7 +157,7 @@ async def early(out: World) -> AsyncIterator[tuple[int, Ordinary]]:
 
 
 @dataclass
-class Doors:
+class EndpointPair:
     """Two servers with the same models, to compare: one with the connection class, one with uvicorn's own."""
 
     out: World
@@ -178,7 +178,7 @@ class Doors:
 
 
 @pytest.fixture(scope="module", params=[0.0, QUICK], ids=["thread", "inline"])
-def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+def endpoints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointPair]:
     """Small limits, and a model that always runs in a thread, or never."""
     limits: dict[str, Any] = {"max_body_bytes": 1000, "max_rows": 10, "max_header_bytes": 1024}
     bundle = gate_bundle(tmp_path_factory.mktemp("gate") / "gate")
@@ -186,7 +186,7 @@ def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         servers = contextlib.AsyncExitStack()
         early_port, ordinary = out.run(servers.enter_async_context(early(out)))
         plain_port = out.run(servers.enter_async_context(running(out.app, patient(HttpToolsProtocol))))
-        yield Doors(out, early_port, ordinary, plain_port)
+        yield EndpointPair(out, early_port, ordinary, plain_port)
         out.run(servers.aclose())
 
 
@@ -204,10 +204,10 @@ def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     ],
     ids=["v1", "version", "v2", "query", "escaped", "chunked", "gzip", "no body"],
 )
-def test_a_request_in_one_piece_needs_no_asgi(doors: Doors, asked: bytes) -> None:
+def test_a_request_in_one_piece_needs_no_asgi(endpoints: EndpointPair, asked: bytes) -> None:
     """uvicorn never calls the application, and the client cannot tell."""
 
-    got, expected, calls = doors.both(lambda asking: asking.ask(asked))
+    got, expected, calls = endpoints.both(lambda asking: asking.ask(asked))
 
     assert calls == 0
     assert got == expected
@@ -371,7 +371,7 @@ def test_a_client_may_ask_whether_to_send_its_body(tmp_path: Path) -> None:
     [request(BODY, PREDICT, "connection: close"), request(http="1.0"), request(b"{", http="1.0")],
     ids=["close", "HTTP/1.0", "error"],
 )
-def test_who_asks_for_one_answer_gets_one(doors: Doors, asked: bytes) -> None:
+def test_who_asks_for_one_answer_gets_one(endpoints: EndpointPair, asked: bytes) -> None:
     """The answer says that the connection closes, and it does."""
 
     async def converse(asking: Line) -> Reply:
@@ -379,7 +379,7 @@ def test_who_asks_for_one_answer_gets_one(doors: Doors, asked: bytes) -> None:
         assert await asking.ended()
         return reply
 
-    got, expected, calls = doors.both(converse)
+    got, expected, calls = endpoints.both(converse)
 
     assert calls == 0
     assert got.headers["connection"] == "close"
@@ -419,7 +419,7 @@ EARLY = {
 
 
 @pytest.mark.parametrize("what", [*OTHERS, *EARLY])
-def test_routes_and_errors_are_the_ordinary_ones(doors: Doors, what: str) -> None:
+def test_routes_and_errors_are_the_ordinary_ones(endpoints: EndpointPair, what: str) -> None:
     """Status, headers, body and whether the connection goes on: those of plain uvicorn, to which the rest is left."""
     asked = (OTHERS | EARLY)[what]
 
@@ -430,7 +430,7 @@ def test_routes_and_errors_are_the_ordinary_ones(doors: Doors, what: str) -> Non
             return reply, None
         return reply, await asking.ask(request())
 
-    got, expected, calls = doors.both(converse)
+    got, expected, calls = endpoints.both(converse)
 
     assert calls == int(what in OTHERS)
     assert got == expected

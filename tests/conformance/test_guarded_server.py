@@ -56,7 +56,7 @@ CALLERS = {
 }
 
 
-class Door:
+class GuardedServer:
     """A guarded server of one model, asked over HTTP and gRPC, with a fresh key for each ask."""
 
     def __init__(self, bundle: Bundle, place: Path) -> None:
@@ -114,14 +114,14 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def door(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    out = Door(bundles["one-number"], tmp_path_factory.mktemp("door") / "keys.json")
+def guarded(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    out = GuardedServer(bundles["one-number"], tmp_path_factory.mktemp("guarded") / "keys.json")
     yield out
     out.close()
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
 @pytest.mark.parametrize("who", CALLERS)
-def test_who_is_let_in(door: Door, transport: str, who: str) -> None:
+def test_who_is_let_in(guarded: GuardedServer, transport: str, who: str) -> None:
     """The same code on every transport."""
-    assert door.ask(transport, CALLERS[who]) == CALLERS[who].code
+    assert guarded.ask(transport, CALLERS[who]) == CALLERS[who].code

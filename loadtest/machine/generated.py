@@ -33,7 +33,7 @@ TRAINED_ON: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Model:
+class MeasuredModel:
     """One model: `share` is its part of the rows, so that the slower one takes about as long."""
 
     name: str
@@ -54,14 +54,14 @@ def _forest(rows: Any, truth: Any) -> Any:
     return RandomForestRegressor(TREES, max_depth=DEPTH, random_state=0, n_jobs=1).fit(rows, truth)
 
 
-LINEAR: Final = Model(
+LINEAR: Final = MeasuredModel(
     "linear", f"A linear model of {len(FEATURES)} features, where reading and writing count", 1.0, _linear
 )
-FOREST: Final = Model("forest", f"A forest of {TREES} trees, where the model counts", 0.25, _forest)
+FOREST: Final = MeasuredModel("forest", f"A forest of {TREES} trees, where the model counts", 0.25, _forest)
 MODELS: Final = (LINEAR, FOREST)
 
 
-def bundle(model: Model, directory: Path) -> Path:
+def bundle(model: MeasuredModel, directory: Path) -> Path:
     """The model packed below `directory`."""
     target = directory / model.name
     if target.is_dir():
@@ -72,7 +72,7 @@ def bundle(model: Model, directory: Path) -> Path:
     rows = _features(draw, TRAINED_ON)
     weights = draw.standard_normal(len(FEATURES)).astype(np.float32)
     truth = rows @ weights + np.sin(rows[:, 0] * 2) * rows[:, 1]
-    law = {
+    contract = {
         "format": 1,
         "name": model.name,
         "version": "1.0.0",
@@ -80,7 +80,7 @@ def bundle(model: Model, directory: Path) -> Path:
         "outputs": [{"name": ANSWER, "dtype": "float32"}],
     }
     golden = [dict(zip(FEATURES, row)) for row in rows[:64].tolist()]
-    pack(model.make(rows, truth), law, target, golden_from=golden)
+    pack(model.make(rows, truth), contract, target, golden_from=golden)
     return target
 
 

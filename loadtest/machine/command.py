@@ -6,24 +6,22 @@ other one does: it may plan and wait. What a command is told, and what its outpu
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fivefold.local import processes
 from loadtest.machine import programs
+from loadtest.machine.measurement import Failed
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks at the processes; the high-water mark of their memory is the kernel's own."""
@@ -31,10 +29,6 @@ LOOK_SECONDS: Final = 0.25
 LIBRARY: Final = "onnxruntime"
 _NEVER: Final = ("java", "raylet", "gcs_server")
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
-
-
-class Failed(Exception):
-    """A command that did not do what it was asked; the text has the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -177,42 +171,3 @@ def score(bundle: Path, rows: Path, output: Path, workers: int, *more: str) -> l
     """The command that is measured: score a directory's files, the rows' own numbers kept."""
     places = ["--model", str(bundle), "--input", str(rows), "--output", str(output)]
     return [fivefold(), "score", *places, "--workers", str(workers), *more]
-
-
-def terminated(_signum: int, _frame: object) -> None:
-    """A handler of SIGTERM that ends a measurement as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
-def ready() -> None:
-    """Whatever this process starts, and whatever that leaves, is ended by `processes.sweep`; SIGTERM is Ctrl-C."""
-    signal.signal(signal.SIGTERM, terminated)
-    processes.adopt_orphans()
-
-
-@contextlib.contextmanager
-def scratch(parent: Path, prefix: str) -> Iterator[Path]:
-    """A directory for outputs, on the inputs' own disk rather than in a temporary one that may be memory.
-
-    When the `with` ends, so does everything that was started in it, and the directory is gone.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        yield directory
-    finally:
-        processes.sweep()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def say(line: str) -> None:
-    """A line to the terminal, beside the tables on standard output."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def positive(text: str) -> int:
-    """A number of at least 1, as an argument."""
-    value = int(text.replace("_", ""))
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected a number of at least 1")
-    return value

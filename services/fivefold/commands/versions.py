@@ -1,0 +1,87 @@
+"""The options that say which contract versions a bundle answers, for `fivefold pack` and `fivefold bundle answer`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fivefold.core.errors import BundleInvalid
+
+if TYPE_CHECKING:
+    from fivefold.commands.words import Parser
+    from fivefold.core.bundle.carried import CarriedVersion
+
+
+def add_versions(parser: Parser) -> None:
+    """`--answers`, `--answers-newer`, `--default-contract`, `--deprecated` and `--sunset`."""
+    parser.add_argument(
+        "--answers",
+        metavar="OLD",
+        action="append",
+        default=[],
+        help="answer callers of this older contract version too: a contract.json, or a bundle with all that it "
+        "answers; repeatable",
+    )
+    parser.add_argument(
+        "--answers-newer",
+        metavar="NEW",
+        action="append",
+        default=[],
+        help="the same for a version that came after this model's, as when a release is taken back; repeatable",
+    )
+    parser.add_argument(
+        "--default-contract", metavar="VERSION", help="for callers that name no version (default: the oldest)"
+    )
+    for option, about in (("deprecated", "callers are asked to leave it since"), ("sunset", "it may be gone from")):
+        parser.add_argument(
+            f"--{option}",
+            metavar="VERSION=DATE",
+            action="append",
+            default=[],
+            type=_dated,
+            help=f"{about} this day (YYYY-MM-DD), and answers say so; repeatable",
+        )
+
+
+def carried_versions(arguments: argparse.Namespace) -> tuple[CarriedVersion, ...]:
+    """What the options ask for; raises `BundleInvalid` and `ContractInvalid`."""
+    found: dict[str, CarriedVersion] = {}
+    for newer, places in ((False, arguments.answers), (True, arguments.answers_newer)):
+        for place in places:
+            for each in _versions(place, newer):
+                known = found.setdefault(each.contract.version, each)
+                if known.contract.digest != each.contract.digest:
+                    raise BundleInvalid(f"{place}: another contract has the version {each.contract.version!r}")
+    for member in ("deprecated", "sunset"):
+        for version, day in getattr(arguments, member):
+            if version not in found:
+                raise BundleInvalid(
+                    f"--{member} {version}: the bundle is not to answer that version",
+                    help=f"versions: {', '.join(found) or 'none beside its own'}",
+                )
+            dated = replace(found[version], deprecated=day) if member == "deprecated" else None
+            found[version] = dated or replace(found[version], sunset=day)
+    return tuple(found.values())
+
+
+def _versions(place: str, newer: bool) -> list[CarriedVersion]:
+    from fivefold.commands.places import bundle_of
+    from fivefold.core.bundle.carried import CarriedVersion
+    from fivefold.core.contract.contract import Contract
+
+    path = Path(place)
+    if not path.is_dir() and path.suffix != ".tar":
+        return [CarriedVersion(Contract.load(path), newer)]
+    bundle = bundle_of(place)
+    return [*(replace(each, newer=newer) for each in bundle.carried), CarriedVersion(bundle.contract, newer)]
+
+
+def _dated(text: str) -> tuple[str, dt.date]:
+    version, _, day = text.partition("=")
+    try:
+        return version, dt.date.fromisoformat(day)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected VERSION=YYYY-MM-DD, got {text!r}") from None
