@@ -11,7 +11,6 @@ import pytest
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.evolution.inclusion import misfits
-from fivefold.core.fields.field import KEYWORDS
 from fivefold.evolution.changes import changes
 from fivefold.evolution.rule import DIRECTIONS
 from fivefold.evolution.rules import RULES
@@ -23,8 +22,7 @@ PLAIN = {"inputs": [{"name": "x", "dtype": "float64"}], "outputs": [{"name": "y"
 def cases() -> Iterator[Any]:
     for path in sorted(CASES.glob("*.json")):
         for case in json.loads(path.read_text()):
-            if "unknown" in KEYWORDS or path.stem != "outputs-unknown":
-                yield pytest.param(case, id=f"{path.stem}/{case['name']}")
+            yield pytest.param(case, id=f"{path.stem}/{case['name']}")
 
 
 def both(case: Any) -> tuple[Contract, Contract]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fivefold.core.contract.contract import Contract
-from fivefold.core.evolution.inclusion import Misfit, covered, misfits, unknown_member
+from fivefold.core.evolution.inclusion import Misfit, covered, misfits
 from fivefold.core.evolution.pairing import Pairing, pairs
 from fivefold.core.fields.field import ABSENT, Field
 from fivefold.core.readers.records import Records
@@ -233,8 +233,8 @@ class _SideComparison:
         if before.description != after.description:
             says = f"{path}: {_became('description', before.description, after.description)}"
             yield finding("description-changed", path, self.direction, says)
-        if unknown_member(before) != unknown_member(after):
-            says = f"{path}: {_became('unknown', unknown_member(before), unknown_member(after))}"
+        if before.unknown != after.unknown:
+            says = f"{path}: {_became('unknown', before.unknown, after.unknown)}"
             yield finding(f"{self.noun}-unknown-changed", path, self.direction, says)
 
     def _aliases(self, before: Field, after: Field, path: str) -> Iterator[ChangeFinding | None]:

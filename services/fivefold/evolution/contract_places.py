@@ -61,7 +61,7 @@ def contract_at(
     if scheme or Path(text).is_dir() or Path(text).suffix == ".tar":
         bundle = fetch(Reference.parse(text), delivery or DeliverySettings())
         file = Path(text) / "contract.json" if not scheme and Path(text).is_dir() else None
-        carried = tuple(getattr(bundle, "carried", ()))
+        carried = tuple(each.contract.version for each in bundle.carried)
         return ContractAt(bundle.contract, redact.address(text), file, bundle.digest, carried)
     if not Path(text).exists():
         raise NotFound("not_found", f"there is no contract at {text}", help="a contract.json, a bundle, or a URL")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fivefold.core.check.findings import Reading, say
+from fivefold.core.check.findings import Reading, describe
 from fivefold.core.errors import Violation
 from fivefold.core.evolution.inclusion import common, example
 from fivefold.core.evolution.number_set import NumberSet
@@ -143,7 +143,7 @@ class _Pair:
         value = got.columns.to_records()[0][at]
         if same(whole[sent], value):
             return None
-        return Example(dict(record), "changed", f"{self._side}.{at}: {say(whole[sent])} became {say(value)}")
+        return Example(dict(record), "changed", f"{self._side}.{at}: {describe(whole[sent])} became {describe(value)}")
 
     def _known(self, record: Mapping[str, Any], at: str) -> dict[str, Any]:
         """The record as it is, but for fields that are not at stake and that the receiver would refuse by their name.
@@ -195,8 +195,8 @@ class _Pair:
         sent, taken = reading.columns.to_records()[0], got.columns.to_records()[0]
         for sender, receiver in self._pairing.matched:
             if not same(sent[sender.name], taken[receiver.name]):
-                says = f"{self._side}.{receiver.name}: {say(sent[sender.name])} became {say(taken[receiver.name])}"
-                return Example(row, "changed", says)
+                before, after = describe(sent[sender.name]), describe(taken[receiver.name])
+                return Example(row, "changed", f"{self._side}.{receiver.name}: {before} became {after}")
         return None
 
 

@@ -54,11 +54,6 @@ def misfits(sender: Field, receiver: Field) -> list[Misfit]:
     return out
 
 
-def unknown_member(receiver: Field) -> str | None:
-    """What stands in the receiver for values, or labels, that it does not know."""
-    return getattr(receiver, "unknown", None)
-
-
 def covered(sender: Field, receiver: Field) -> frozenset[str]:
     """The aspects in which the receiver's `unknown` takes whatever the sender has more than the receiver knows.
 
@@ -66,7 +61,7 @@ def covered(sender: Field, receiver: Field) -> frozenset[str]:
     have are added to that of its unknown label, where it has all others under the same names. Whether such a sum is
     within bounds is only known when there is one.
     """
-    unknown = unknown_member(receiver)
+    unknown = receiver.unknown
     if unknown is None:
         return frozenset()
     if receiver.enum is not None and sender.kind == receiver.kind == "string":
