@@ -102,6 +102,7 @@ fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 
 generate: $(VENV)/.dev ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
+	$(BIN)/python -m fivefold.evolution.rules_page
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
