@@ -77,7 +77,7 @@ def _served(text: str, headers: Mapping[str, str], timeout: float) -> ContractAt
             names = sorted({entry["name"] for entry in client.models()}) if not model else [model]
             if len(names) != 1:
                 several = ", ".join(names) or "none"
-                help = f"name one: {shown}#{names[0]}" if names else None
+                help = f"put its name behind the URL: #{names[0]}" if names else None
                 raise ProtocolError("not_acceptable", f"{shown} serves several models: {several}", help=help)
             return ContractAt(client.contract(names[0], version or None), f"{shown}#{fragment or names[0]}")
     except (msgspec.MsgspecError, LookupError, TypeError) as err:

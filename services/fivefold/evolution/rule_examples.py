@@ -44,7 +44,7 @@ def _inputs() -> Iterator[tuple[str, Any, Any]]:
     yield "input-made-required", [_field("age", default=40)], [age]
     yield "input-made-optional", [age], [_field("age", default=40)]
     yield "input-default-changed", [_field("age", default=40)], [_field("age", default=45)]
-    null = {"dtype": "int32", "minimum": 0, "nullable": True}
+    null: dict[str, Any] = {"dtype": "int32", "minimum": 0, "nullable": True}
     yield "input-null-value-changed", [_field("age", **null, null_value=-1)], [_field("age", **null, null_value=-2)]
     yield "inputs-reordered", [age, _field("income")], [_field("income"), age]
 
@@ -56,7 +56,7 @@ def _outputs() -> Iterator[tuple[str, Any, Any]]:
     yield "output-renamed", [score], [_field("risk", aliases=["score"])]
     yield "output-alias-added", [score], [_field("score", aliases=["risk"])]
     yield "output-alias-removed", [_field("score", aliases=["risk"])], [score]
-    null = {"dtype": "int32", "minimum": 0, "nullable": True}
+    null: dict[str, Any] = {"dtype": "int32", "minimum": 0, "nullable": True}
     yield "output-null-value-changed", [_field("rank", **null, null_value=-1)], [_field("rank", **null, null_value=-2)]
     classes = [_field("label", "string", enum=["stays", "other"], unknown="other")]
     yield "output-enum-covered", classes, [{**classes[0], "enum": ["stays", "other", "leaves"]}]
