@@ -43,6 +43,7 @@ def partitions_of(admin: AdminClient, errors: KafkaErrors, topic: str = "") -> i
             # Its callbacks are called here alone.
             admin.poll(0)
             errors.check()
+            errors.silence()
             if err.args[0].code() in AWAY and time.monotonic() - begun < patience:
                 continue
             raise errors.refusal(err.args[0]) from err

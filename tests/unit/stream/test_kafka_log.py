@@ -202,6 +202,7 @@ def test_where_no_broker_answers_the_reason_is_told(capfd: pytest.CaptureFixture
         opened(NOBODY, LogWait(seconds=1.5, notice=said.append))
 
     assert len(said) == 1
+    assert said[0].startswith("no answer from a broker of 127.0.0.1:")
     assert "Connection refused" in said[0]
     assert capfd.readouterr().err == ""
 
