@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -133,6 +135,29 @@ def kfake(program: str) -> Iterator[str]:
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def forwarding(place: tuple[str, int], server: str) -> Iterator[None]:
+    """Whoever connects to a place talks to the server."""
+    host, port = server.rsplit(":", 1)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while some := source.recv(65_536):
+                target.sendall(some)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                one, _ = listener.accept()
+                other = socket.create_connection((host, int(port)))
+                for pair in ((one, other), (other, one)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(place) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield
 
 
 def polled(log: EventLog, count: int, seconds: float = 60) -> list[Event]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fivefold.core.settings import SettingsError, address, read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.log_opening import open_log
+from fivefold.stream.log_waiting import PATIENCE, LogWait
 from fivefold.stream.registry_settings import RegistrySettings
 from fivefold.stream.settings import StreamSettings
 
@@ -43,6 +45,10 @@ def run(
         if stopped(0):
             raise KeyboardInterrupt
 
+    def told(reason: str) -> None:
+        out.write(f"{reason}\n")
+        out.flush()
+
     if settings.result_format == "avro" and not registry.registry_url:
         raise SettingsError("result_format: avro needs a schema registry (--registry, FIVEFOLD_REGISTRY_URL)")
     with ExitStack() as stack:
@@ -58,6 +64,8 @@ def run(
                 start=settings.start,
                 same_partition=settings.same_partition,
                 longest=settings.stall_seconds,
+                # Who is to end waits no longer than a call; a worker may be there before its broker.
+                waiting=LogWait(PATIENCE if once else inf, check, told),
             )
         )
         from fivefold.core.runtime.scorer import Scorer
@@ -96,11 +104,15 @@ def run(
         def rewound(reason: str) -> None:
             out.write(f"read again: {reason}\n")
 
-        def waiting(reason: str) -> None:
-            out.write(f"events wait: {reason}\n")
-            out.flush()
-
-        worker = StreamWorker(log, events, settings, stopped=stopped, seen=seen, rewound=rewound, waiting=waiting)
+        worker = StreamWorker(
+            log,
+            events,
+            settings,
+            stopped=stopped,
+            seen=seen,
+            rewound=rewound,
+            waiting=lambda reason: told(f"events wait: {reason}"),
+        )
         if settings.health:
             stack.enter_context(_health(worker, metrics, settings))
         return worker.run(once=once)

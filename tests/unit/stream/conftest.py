@@ -21,7 +21,7 @@ collect_ignore = [
     *([] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]),
     *([] if APICURIO else ["test_real_registry.py"]),
     *([] if KFAKE or KAFKA else ["test_hostile_on_kafka.py"]),
-    *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_tools.py"]),
+    *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_security.py", "test_kafka_tools.py"]),
 ]
 
 
