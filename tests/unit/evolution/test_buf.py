@@ -30,7 +30,7 @@ _TYPES |= {"input-rules-restated", "output-rules-restated"}
 PROMISES: dict[str, tuple[set[str], str]] = {
     "FIELD_WIRE_JSON_COMPATIBLE_TYPE": (
         _TYPES,
-        "servers read records and tensors, where values decide and not the type",
+        "servers read records and tensors, where values decide",
     ),
     "FIELD_SAME_NAME": (_RENAMED, "the old name is an alias"),
     "FIELD_SAME_JSON_NAME": (_RENAMED, "the old name is an alias"),
