@@ -28,8 +28,8 @@ def _input_rules() -> Iterator[Rule]:
         "inputs",
         "info",
         "warning",
-        "An optional input is new: its default is filled in for old callers. Rows without names are one value short, "
-        "unless the caller names its version. The old model drops it, and says so in X-Contract-Ignored.",
+        "An optional input is new: its default is filled in for old callers, but rows without names are one value "
+        "short where the caller names no version. The old model drops it, and says so in X-Contract-Ignored.",
         "nothing, if its default means what its absence meant",
         strict=("forward",),
     )
