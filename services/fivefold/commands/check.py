@@ -44,6 +44,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.transitive:
         judgement = transitive.against_all(
             judgement,
+            old.contract,
             new.contract,
             contracts_in(arguments.transitive),
             strict=arguments.strict,

@@ -351,7 +351,7 @@ def _is_value(misfit: Misfit) -> bool:
 
 
 def _same_default(one: Field, two: Field) -> bool:
-    if one.default == two.default and type(one.default) is type(two.default):
+    if one.dtype == two.dtype and one.default == two.default and type(one.default) is type(two.default):
         return True
     values = [Records((field,)).read([{}]).columns.to_list(field)[0] for field in (one, two)]
     return bool(values[0] == values[1])

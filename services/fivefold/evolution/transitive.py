@@ -17,6 +17,7 @@ from fivefold.evolution.verdict import Judgement, judge, ordered, shown
 
 def against_all(
     first: Judgement,
+    old: Contract,
     new: Contract,
     others: Iterable[ContractAt],
     *,
@@ -29,12 +30,12 @@ def against_all(
     are left out: they are of other models.
     """
     found = list(first.findings)
-    seen = {new.digest}
+    seen = {old.digest, new.digest}
     compared: list[str] = []
     for other in others:
         contract = other.contract
         name = shown(contract)
-        if contract.name != new.name or contract.digest in seen or name == first.old:
+        if contract.name != new.name or contract.digest in seen:
             continue
         seen.add(contract.digest)
         judged = judge(contract, new, strict=strict, carried=carried)

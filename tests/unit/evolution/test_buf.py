@@ -23,8 +23,18 @@ pytestmark = pytest.mark.full
 CASES = [(id, case) for id, case in evolution_cases() if "options" not in case]
 CONFIGURATION = '{"version": "v2", "breaking": {"use": ["WIRE_JSON"]}}'
 
+_RENAMED = {"input-renamed", "output-renamed"}
+_TYPES = {f"{side}-{group}" for side in ("input", "output") for group in ("type-widened", "type-narrowed")}
+_TYPES |= {"input-rules-restated", "output-rules-restated"}
 
-PROMISES: dict[str, tuple[set[str], str]] = {}
+PROMISES: dict[str, tuple[set[str], str]] = {
+    "FIELD_WIRE_JSON_COMPATIBLE_TYPE": (
+        _TYPES,
+        "servers read records and tensors, where values decide",
+    ),
+    "FIELD_SAME_NAME": (_RENAMED, "the old name is an alias"),
+    "FIELD_SAME_JSON_NAME": (_RENAMED, "the old name is an alias"),
+}
 """buf's rule -> rules of ours under which it is safe, and why."""
 
 

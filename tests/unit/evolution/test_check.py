@@ -238,7 +238,7 @@ def test_a_contract_is_held_against_all_that_are_still_served(folder, capsys) ->
         (folder / f"{one.version}.json").write_bytes(one.to_bytes())
     for name in ("old", "narrow", "wide"):
         (folder / f"{name}.json").unlink()
-    judged = against_all(judge(first, third), third, contracts_in(str(folder)))
+    judged = against_all(judge(first, third), first, third, contracts_in(str(folder)))
 
     assert judge(first, third).compatibility == "FULL"
     assert ("error", "input-default-changed") in rules(judged)
