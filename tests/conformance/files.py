@@ -96,9 +96,10 @@ class Files:
         reader.check_layout(source)
         (part,) = reader.ranges(source, 1 << 30)
         storage = DirectoryStorage(str(path.parent / "out"))
-        layout = Layout.of(View.of(contract), scorer.bundle.name, [])
+        view = View.of(contract)
+        layout = Layout.of(view, scorer.bundle.name, [])
         scratch = storage.scratch()
-        FragmentScorer(scorer, Ledger(storage), scratch, request, layout, "parquet").score(
+        FragmentScorer(scorer, view, Ledger(storage), scratch, request, layout, "parquet").score(
             Fragment("all", source, part)
         )
         scratch.close()

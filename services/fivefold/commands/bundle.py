@@ -215,7 +215,7 @@ def add_bundle(commands: Any) -> None:
         "write a bundle as one .tar, byte for byte reproducible",
         "fivefold bundle archive bundles/demo demo.tar",
     )
-    for command in (verify, sign, show, archive):
+    for command in (verify, sign, show, answer, archive):
         command.add_argument("bundle", metavar="BUNDLE", help="a directory or a .tar")
         add_json(command)
     archive.add_argument("tar", metavar="FILE.tar")
