@@ -182,6 +182,7 @@ def test_messages_are_read_and_written_under_the_view(
 
     assert list(reply.answer.outputs[0].contents.bytes_contents) == [level.encode()]
     assert dict(reply.trailers)["x-contract-version"] == (asked or "1.0.0")
+    assert reply.answer.parameters["contract"].string_param == f"triage@{asked or '1.0.0'}"
     assert list(streamed.infer_response.outputs[0].contents.bytes_contents) == [level.encode()]
     assert dict(refused.trailers)["fivefold-code"] == "contract_unsupported"
 
