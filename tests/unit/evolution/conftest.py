@@ -16,4 +16,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     asked = config.getoption("markexpr")
     if program is None or "not full" in asked or "not rare" in asked:
         return None
-    return True if programs.needed(program, f"what {program} says of two contracts (make .cache/bin/{program})") is None else None
+    return (
+        True
+        if programs.needed(program, f"what {program} says of two contracts (make .cache/bin/{program})") is None
+        else None
+    )
