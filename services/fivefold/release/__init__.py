@@ -2,6 +2,7 @@
 
     gate                  open the new bundles, ask the live service, find what its callers would miss
     contract_difference   the first difference of two contracts
+    behaviour_gate        what the model answers, held against the bundle before it
 
 Fetching bundles is left to `fivefold.delivery`, asking to `fivefold.client`; which version answers by default is
 decided by the same `Repository` that will serve.
