@@ -83,7 +83,7 @@ def add_release(commands: Any) -> None:
         "fivefold release check --model s3://models/new.tar#sha256=DIGEST --against https://models.example",
         "fivefold release check --model bundles/a --model bundles/b --against http://fivefold:8000 --json",
         "fivefold release check --model bundles/a --against http://fivefold:8000 --accept-contract-change churn",
-        "fivefold release check --model bundles/b --against http://fivefold:8000 --old bundles/a --max-disagreement 0.1",
+        "fivefold release check --model bundles/b --against http://host:8000 --old bundles/a --max-disagreement 0.1",
     )
     check.add_argument(
         "--model", metavar="REFERENCE", action="append", required=True, help="as of fivefold serve; repeatable"

@@ -5,7 +5,7 @@ The comparison is `fivefold.behaviour`'s; here are the bundles that it needs, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fivefold.behaviour.bounds import BehaviourBounds, percent
 from fivefold.behaviour.contrast import BehaviourDifference, contrast
@@ -25,7 +25,7 @@ class BehaviourCheck:
     old: str
     """A reference, as those of the release."""
     rows: tuple[str, ...] = ()
-    bounds: BehaviourBounds = BehaviourBounds()
+    bounds: BehaviourBounds = field(default_factory=BehaviourBounds)
 
 
 def compare_behaviour(
@@ -48,8 +48,8 @@ def compare_behaviour(
     broken = asked.bounds.broken(found)
     if broken:
         help = "fivefold difference shows the rows; if that is meant, allow more"
-        err = BundleInvalid(f"against {old.name}@{old.version}: {'; '.join(broken)}", help=help)
-        return subject, str(err), err
+        refusal = BundleInvalid(f"against {old.name}@{old.version}: {'; '.join(broken)}", help=help)
+        return subject, str(refusal), refusal
     return subject, f"against {old.name}@{old.version}: {_numbers(found)}", None
 
 

@@ -102,8 +102,8 @@ def check(
     """Hold the bundles of `references` against the service at the URL `against`.
 
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
-    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises `ValueError` for a URL that no client can use; everything else
-    is in the report.
+    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises
+    `ValueError` for a URL that no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []
