@@ -67,7 +67,7 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
-        "fivefold serve --model bundles/demo --record requests.jsonl     for fivefold difference and fivefold check",
+        "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     serve.add_argument(

@@ -57,6 +57,8 @@ PENDING_BYTES = 16 * 1024 * 1024
 LOOKED_AT = 1024
 """Rows of one request that are offered: of a larger one so many, evenly spread."""
 
+_FIRST = np.zeros(1, np.int64)
+
 
 class Recorder:
     """Keeps a sample of rows. One event loop offers; nothing here raises after the constructor."""
@@ -116,8 +118,10 @@ class Recorder:
     def _drawn(self, rows: int) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[int]]:
         """Which rows are kept, and each in whose place."""
         if rows == 1:
-            slots = [self._slot()] if self._share >= 1 or self._random.random() < self._share else []
-            return np.zeros(len(slots), np.int64), [slot for slot in slots if slot >= 0]
+            if self._share < 1 and self._random.random() >= self._share:
+                return _FIRST, []
+            slot = self._slot()
+            return _FIRST, [slot] if slot >= 0 else []
         looked = np.arange(rows) if rows <= LOOKED_AT else np.linspace(0, rows - 1, LOOKED_AT).astype(np.int64)
         if self._share < 1:
             looked = looked[self._draws.random(len(looked)) < self._share]
