@@ -19,6 +19,8 @@ FORMATS = ("text", "json", "markdown", "sarif", "github")
 def _check(arguments: argparse.Namespace) -> None:
     from datetime import UTC, datetime
 
+    from fivefold.core.settings import read
+    from fivefold.delivery.settings import DeliverySettings
     from fivefold.evolution import allowances, traffic, transitive
     from fivefold.evolution.changes import finding
     from fivefold.evolution.contract_places import contract_at, contracts_in
@@ -27,9 +29,11 @@ def _check(arguments: argparse.Namespace) -> None:
 
     key = os.environ.get(KEY)
     headers = {"authorization": f"Bearer {key}"} if key else {}
+    delivery = read(DeliverySettings)
     try:
         old, new = (
-            contract_at(text, headers=headers, timeout=arguments.timeout) for text in (arguments.old, arguments.new)
+            contract_at(text, delivery=delivery, headers=headers, timeout=arguments.timeout)
+            for text in (arguments.old, arguments.new)
         )
     except ValueError as err:
         raise ProtocolError("not_acceptable", str(err), help="fivefold check --help") from err
@@ -46,7 +50,7 @@ def _check(arguments: argparse.Namespace) -> None:
             judgement,
             old.contract,
             new.contract,
-            contracts_in(arguments.transitive),
+            contracts_in(arguments.transitive, delivery),
             strict=arguments.strict,
             carried=new.carried,
         )

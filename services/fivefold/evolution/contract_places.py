@@ -15,12 +15,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fivefold.client import Client
 from fivefold.core import redact
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, NotFound, ProtocolError
-from fivefold.delivery.fetch import fetch
-from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 
 _SERVERS = ("http", "https", "grpc", "grpcs")
@@ -59,6 +56,10 @@ def contract_at(
     if scheme in _SERVERS and _DIGEST not in text:
         return _served(text, headers or {}, timeout)
     if scheme or Path(text).is_dir() or Path(text).suffix == ".tar":
+        # Imported where it is needed: two files are compared before a client is loaded.
+        from fivefold.delivery.fetch import fetch
+        from fivefold.delivery.reference import Reference
+
         bundle = fetch(Reference.parse(text), delivery or DeliverySettings())
         file = Path(text) / "contract.json" if not scheme and Path(text).is_dir() else None
         carried = tuple(each.contract.version for each in bundle.carried)
@@ -69,6 +70,8 @@ def contract_at(
 
 
 def _served(text: str, headers: Mapping[str, str], timeout: float) -> ContractAt:
+    from fivefold.client import Client
+
     url, _, fragment = text.partition("#")
     model, _, version = fragment.partition("@")
     shown = redact.address(url)
@@ -84,7 +87,7 @@ def _served(text: str, headers: Mapping[str, str], timeout: float) -> ContractAt
         raise ProtocolError("not_acceptable", f"{shown}: this is not how Fivefold answers: {err}") from err
 
 
-def contracts_in(directory: str) -> list[ContractAt]:
+def contracts_in(directory: str, delivery: DeliverySettings | None = None) -> list[ContractAt]:
     """Every contract and bundle of a directory, by name; raises `NotFound` where there is none."""
     home = Path(directory)
     found: list[ContractAt] = []
@@ -93,7 +96,7 @@ def contracts_in(directory: str) -> list[ContractAt]:
             continue
         if (path.is_dir() and (path / "bundle.json").exists()) or path.suffix == ".tar" or path.suffix == ".json":
             try:
-                found.append(contract_at(str(path)))
+                found.append(contract_at(str(path), delivery=delivery))
             except (ContractInvalid, BundleInvalid) as err:
                 raise type(err)(f"{path}: {err}", path=err.path, help=err.help) from err
     if not found:

@@ -82,6 +82,8 @@ class Judgement:
             "bump": self.bump,
             "findings": [one.to_json() for one in self.of(mode)],
         }
+        if self.others:
+            out["others"] = list(self.others)
         if self.replayed is not None:
             out["traffic"] = self.replayed.to_json()
         return out

@@ -40,7 +40,10 @@ def misfits(sender: Field, receiver: Field) -> list[Misfit]:
     """Why a legal value of `sender` might not be a legal, equal value of `receiver`; empty: every value is."""
     out = [*_meaning(sender, receiver)]
     if (sender.numeric, receiver.numeric) != (True, True) and sender.kind != receiver.kind:
-        return [Misfit("kind", witness=_row(sender, _foreign(sender, receiver))), *out]
+        found = _foreign(sender, receiver)
+        if found is None and receiver.nullable:
+            found = ABSENT  # nothing but null comes, and null fits
+        return [Misfit("kind", witness=_row(sender, found)), *out]
     if sender.shape != receiver.shape:
         out.insert(0, Misfit("shape", witness=_row(sender, example(sender))))
     if sender.nullable and not receiver.nullable:

@@ -76,6 +76,7 @@ def test_across_versions_too(chain, data) -> None:
 
 @pytest.mark.full
 @pytest.mark.rare
+@pytest.mark.timeout(900)
 @settings(SETTINGS, max_examples=1_000)
 @given(evolving(), st.data())
 def test_at_length(pair, data) -> None:
