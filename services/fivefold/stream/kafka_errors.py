@@ -74,6 +74,12 @@ def _is_refused(error: KafkaError) -> bool:
     return any(word in error.str() for word in _NO_TOKEN)
 
 
+def _is_no_reason(error: KafkaError) -> bool:
+    """That all brokers are down says nothing of why. A connection that was good and is closed is made anew; where that
+    fails, the next error says so."""
+    return error.code() == KafkaError._ALL_BROKERS_DOWN or "in state UP)" in error.str()
+
+
 class KafkaErrors:
     """What the clients of one worker have heard. Their threads tell it, the worker's asks."""
 
@@ -93,7 +99,7 @@ class KafkaErrors:
         """
         if _is_refused(error) or _is_distrust(error):
             self._final = self._final or self.refusal(error)
-        elif error.code() in (AWAY | ACCESS) - {KafkaError._ALL_BROKERS_DOWN}:  # which says nothing of why
+        elif error.code() in AWAY | ACCESS and not _is_no_reason(error):
             self._reason = error.str()
             self._notice()
 
