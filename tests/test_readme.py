@@ -162,6 +162,20 @@ def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypa
     assert (tmp_path / "scores" / "_SUCCESS").exists()
 
 
+def test_a_bundle_for_all_callers(tmp_path: Path, trained: tuple[Path, str]) -> None:
+    """The command writes a bundle that answers the older version too, and the next one serves it."""
+    answer, serve = (shlex.split(line)[1:] for line in block("sh", "bundle answer").splitlines())
+    older = fivefold.open(trained[0]).contract.to_json() | {"version": "0.9.0"}
+    (tmp_path / "churn-1.json").write_text(json.dumps(older))
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "mine").symlink_to(trained[0])
+
+    fivefold_command(tmp_path, *answer)
+
+    (place,) = _parser().parse_args(serve).model
+    assert list(fivefold.open(tmp_path / place).bundle.views) == ["0.9.0", "1.0.0"]
+
+
 def test_the_contract_is_one() -> None:
     """The contract that it shows parses."""
     assert fivefold.Contract.from_json(json.loads(block("json", '"inputs"'))).name == "churn"
