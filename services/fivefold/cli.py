@@ -16,6 +16,7 @@ from importlib import metadata
 
 from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
+from fivefold.commands.check import add_check
 from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
 from fivefold.commands.difference import add_difference
@@ -126,6 +127,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_dead_letters(commands)
     add_export(commands)
     add_contract(commands)
+    add_check(commands)
     add_bundle(commands)
     add_difference(commands)
     add_cluster(commands)

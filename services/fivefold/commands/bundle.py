@@ -106,7 +106,7 @@ def _bundle_answer(arguments: argparse.Namespace) -> None:
     from fivefold.core.bundle.answering import answering
 
     given = bundle_of(arguments.bundle)
-    bundle = answering(given, arguments.output, carried_versions(arguments), arguments.default_contract)
+    bundle = answering(given, arguments.output, carried_versions(arguments, given.contract), arguments.default_contract)
     if arguments.json:
         print_json({**_summary(bundle), "contracts": list(bundle.views), "default_contract": bundle.default_contract})
     else:
@@ -215,7 +215,7 @@ def add_bundle(commands: Any) -> None:
         "write a bundle as one .tar, byte for byte reproducible",
         "fivefold bundle archive bundles/demo demo.tar",
     )
-    for command in (verify, sign, show, archive):
+    for command in (verify, sign, show, answer, archive):
         command.add_argument("bundle", metavar="BUNDLE", help="a directory or a .tar")
         add_json(command)
     archive.add_argument("tar", metavar="FILE.tar")
