@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import ContractError, NotFound, RunFailed
 from fivefold.core.readers.exact_json import loads
@@ -47,7 +49,8 @@ class RowBatch:
     """`NAME@VERSION`."""
     numbers: Sequence[int]
     """Which rows of the source they are: lines of a file from 1, golden rows from 0."""
-    records: Sequence[Any]
+    records: Sequence[bytes]
+    """Each as JSON, as it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def golden_batches(old: Bundle, new: Bundle) -> Iterator[RowBatch]:
         for title, rows in ((GOLDEN_BOTH, shared if not at else []), (name, own)):
             if rows:
                 source = RowSource(title, read=len(rows))
-                yield RowBatch(source, version, rows, [records[row] for row in rows])
+                yield RowBatch(source, version, rows, [_text(records[row]) for row in rows])
 
 
 def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[RowBatch | BrokenLine]:
@@ -81,7 +84,7 @@ def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[Row
         raise NotFound("not_found", f"there is no file {place}", help="fivefold serve --record FILE writes them")
     source = RowSource(place.name)
     names = {old.contract.name, new.contract.name}
-    waiting: dict[str, tuple[list[int], list[Any]]] = {}
+    waiting: dict[str, tuple[list[int], list[bytes]]] = {}
     held = 0
     try:
         file = place.open("rb")
@@ -93,7 +96,7 @@ def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[Row
                 continue
             source.read += 1
             try:
-                contract, record = _request(loads(line), old)
+                contract, record = _request(line, old)
             except ContractError as error:
                 yield BrokenLine(source, number, error)
                 continue
@@ -112,21 +115,45 @@ def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[Row
     yield RowBatch(source, old.views.default.name, (), ())
 
 
-def _batches(source: RowSource, waiting: dict[str, tuple[list[int], list[Any]]]) -> Iterator[RowBatch]:
+def _batches(source: RowSource, waiting: dict[str, tuple[list[int], list[bytes]]]) -> Iterator[RowBatch]:
     for contract, (numbers, records) in waiting.items():
         yield RowBatch(source, contract, numbers, records)
 
 
-def _request(value: Any, old: Bundle) -> tuple[str, Any]:
-    """The contract version and the record of a line; raises `ContractError` `malformed`."""
-    if not (isinstance(value, dict) and "inputs" in value and set(value) <= {"contract", "inputs"}):
-        return old.views.default.name, value
-    contract = value.get("contract", old.views.default.name)
-    if not isinstance(contract, str):
-        raise ContractError("malformed", "expected NAME@VERSION or VERSION, as text", path="contract")
+class _RecordedLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    inputs: msgspec.Raw
+    contract: str | None = None
+
+
+_RECORDED = msgspec.json.Decoder(_RecordedLine)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _request(line: bytes, old: Bundle) -> tuple[str, bytes]:
+    """The contract version and the record of a line; raises `ContractError` `malformed`.
+
+    What is wrong inside of a record is said by whoever reads it.
+    """
+    try:
+        request = _RECORDED.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _bare(line, old)
+    contract = request.contract or old.views.default.name
     # A version alone is one of the old bundle's contract: another model's may have the same number.
-    return contract if "@" in contract else f"{old.contract.name}@{contract}", value["inputs"]
+    return contract if "@" in contract else f"{old.contract.name}@{contract}", bytes(request.inputs)
 
 
-def _text(record: Any) -> str:
-    return json.dumps(record, ensure_ascii=False)
+def _bare(line: bytes, old: Bundle) -> tuple[str, bytes]:
+    """A line that is a record by itself."""
+    try:
+        members = set(_OBJECT.decode(line))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        value = loads(line)
+        members = set(value) if isinstance(value, dict) else set()
+    if "inputs" in members and members <= {"contract", "inputs"}:
+        raise ContractError("malformed", "expected NAME@VERSION or VERSION, as text", path="contract")
+    return old.views.default.name, line
+
+
+def _text(record: Any) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from fivefold.core.columns import Columns
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import FivefoldError, ProtocolError
 from fivefold.core.evolution.adapter import NotAdaptable
+from fivefold.core.readers.lines import Lines
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.view import View
 
@@ -58,24 +58,20 @@ class ModelSide:
         self.notes: list[str] = []
         self._other = other
         self._views: dict[str, View | ProtocolError] = {}
+        self._lines: dict[str, Lines] = {}
         out = bundle.views.own if compared is bundle.contract else self._answering(compared)
         self._back = out.back
         self.outputs = out.outputs
         self.scorer = Scorer.open(bundle)
 
-    def answer(self, contract: str, records: Sequence[Any]) -> SideAnswer:
-        """Ask about records under a contract version."""
+    def answer(self, contract: str, records: Sequence[bytes]) -> SideAnswer:
+        """Ask about records, each as JSON, under a contract version."""
         view = self._view(contract)
         if isinstance(view, ProtocolError):
             return self._nothing([RowRefusal(row, view.code, view.path) for row in range(len(records))])
-        reading = view.records.read(records)
-        refused = []
-        good = np.arange(len(records))
-        if reading.violations:
-            good = np.flatnonzero(~reading.bad)
-            for row in np.flatnonzero(reading.bad).tolist():
-                first = view.records.read([records[row]]).violations[0]
-                refused.append(RowRefusal(row, first.code, _without_row(first.path)))
+        reading = self._lines[contract].read_each(records)
+        good = reading.rows
+        refused = [RowRefusal(row, error.code, _without_row(error.path)) for row, error in reading.refused]
         columns = reading.columns if view.into is None else view.into(reading.columns)
         kept: list[npt.NDArray[np.int64]] = []
         outputs: list[Columns] = []
@@ -117,6 +113,7 @@ class ModelSide:
         if found is None:
             try:
                 found = self._found(contract)
+                self._lines[contract] = Lines(found.inputs)
             except ProtocolError as error:
                 found = error
                 self.notes.append(f"{self.side}: {error.message}")

@@ -13,7 +13,7 @@ SEED = 1979
 RESAMPLES = 2000
 LEVEL = 0.95
 
-BLOCKS = 4096
+BLOCKS = 1024
 """Rows beyond which rows are first put together at random into so many blocks, which are resampled in their place: rows
 have no order that matters, and the work stays bounded."""
 
