@@ -9,6 +9,7 @@
     transitive        one contract against all that are still served or stored
     traffic           recorded requests, replayed under both contracts
     presentation      the report as text, JSON, Markdown and for GitHub; SARIF in `sarif`
+    rules_page        the documentation of the rules, from the examples in `rule_examples`
     contract_places   contracts in files, in bundles and of running servers
 
 Whether a value of one field fits another is decided in `fivefold.core.evolution`, and so is how a bundle that carries

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.bundles import SUM_CONTRACT, write_sum
 from tests.support.live_servers import serving
+from tests.support.versioned_bundle import triage_bundle
 
 from fivefold.cli import main
 from fivefold.core.bundle.bundle import Bundle
@@ -256,6 +257,13 @@ def test_a_bundle_that_carries_the_old_version_keeps_its_promise() -> None:
 
     assert ("error", "input-default-changed") in rules(judge(OLD, new))
     assert rules(judge(OLD, new, carried=["1.0.0"])) == [("info", "input-default-changed")]
+
+
+def test_what_a_bundle_carries_is_read_from_it(folder) -> None:
+    """Its older versions count backward, its newer ones forward."""
+    triage_bundle(folder / "triage")
+
+    assert contract_at("triage").carried == ("1.0.0", "3.0.0")
 
 
 @pytest.mark.parametrize("text", ["nowhere.json", "nowhere.tar", "nowhere/"])

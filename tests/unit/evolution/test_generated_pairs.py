@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from tests.support.contract_values import good_rows
+from tests.support.evolution_cases import both, evolution_cases
 from tests.support.evolving_contracts import evolving
 
 from fivefold.core.contract.contract import Contract
+from fivefold.core.evolution.adapter import Adapter, NotAdaptable
 from fivefold.core.evolution.inclusion import example
 from fivefold.core.evolution.pairing import pairs
 from fivefold.core.fields.field import ABSENT, Field
@@ -99,6 +101,34 @@ def test_it_is_right_across_versions(chain, data) -> None:
     """The last of four is held against each before it."""
     for old in chain[:-1]:
         hold(old, chain[-1], data, payloads=1)
+
+
+def agree(old: Contract, new: Contract) -> None:
+    """A bundle can carry a version exactly where the check finds nothing that the adapter does not keep."""
+    found = changes(old, new, examples=False)
+    for direction, caller, own in (("backward", old, new), ("forward", new, old)):
+        here = [one for one in found if one.direction == direction and one.path != "name"]
+        undecided = any(one.severity == "warning" and one.rule.id.endswith(("-narrowed", "-widened")) for one in here)
+        broken = any(one.severity == "error" and not one.rule.kept for one in here)
+        try:
+            Adapter.between(caller, own, newer=direction == "forward")
+            adapts = True
+        except NotAdaptable:
+            adapts = False
+        assert adapts == (not broken and not undecided), here
+
+
+@settings(SETTINGS, max_examples=100)
+@given(evolving())
+def test_the_check_and_the_adapter_agree(pair) -> None:
+    """What the one says is kept the other one keeps, and nothing else."""
+    agree(*pair)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=id) for id, case in evolution_cases()])
+def test_they_agree_about_every_case(case) -> None:
+    """Of the table, too."""
+    agree(*both(case, name="case"))
 
 
 @pytest.mark.full
