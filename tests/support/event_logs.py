@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.browsing import latest
 from fivefold.stream.events import Event, Outgoing
 from fivefold.stream.log import EventLog, Rewound
 from fivefold.stream.sqlite_log import SqliteLog
@@ -30,6 +31,10 @@ class Logs(Protocol):
 
     def read(self, topic: str) -> list[Event]:
         """What is committed in a topic, partition by partition."""
+        ...
+
+    def latest(self, topic: str, most: int) -> list[Event]:
+        """The last events of each partition."""
         ...
 
     def member(self, topic: str, to: Sequence[str], slot: str = "0", group: str = "g") -> EventLog:
@@ -50,6 +55,9 @@ class LocalLogs:
     def read(self, topic: str) -> list[Event]:
         with contextlib.closing(SqliteStore(self.directory)) as store:
             return [] if store.find(topic) is None else list(store.read(topic))
+
+    def latest(self, topic: str, most: int) -> list[Event]:
+        return list(latest(TopicAddress(topic, ()), self.directory, most))
 
     def member(self, topic: str, to: Sequence[str], slot: str = "0", group: str = "g") -> EventLog:
         return SqliteLog(self.directory, topic, group, to=to, session=self.session)
@@ -93,6 +101,12 @@ class KafkaLogs:
             return list(browse_kafka(self.address(topic), KafkaSettings()))
         except NotFound:
             return []
+
+    def latest(self, topic: str, most: int) -> list[Event]:
+        from fivefold.stream.kafka_browsing import latest_kafka
+        from fivefold.stream.kafka_settings import KafkaSettings
+
+        return list(latest_kafka(self.address(topic), KafkaSettings(), most))
 
     def address(self, topic: str) -> TopicAddress:
         """Of a topic."""

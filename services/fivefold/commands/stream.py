@@ -45,6 +45,7 @@ def stream(arguments: argparse.Namespace) -> int | None:
     from fivefold.stream.worker_process import run
 
     names = ("group", "start", "max_batch", "max_bad_fraction", "health", "slot", "result_format")
+    names += ("accept_contract_change",)
     source, to, dead = _addresses(arguments)
     settings = read(StreamSettings, **{name: getattr(arguments, name) for name in names})
     registry = read(RegistrySettings, registry_url=arguments.registry)
@@ -267,6 +268,12 @@ def add_stream(commands: Any) -> None:
         "--result-format",
         choices=("same", "json", "cloudevents", "avro"),
         help="how results are written (default same: as their events)",
+    )
+    parser.add_argument(
+        "--accept-contract-change",
+        action="store_true",
+        default=None,
+        help="begin although results so far are of a contract version that the bundle does not answer",
     )
     parser.add_argument("--health", metavar="HOST:PORT", help="serve /livez, /readyz and /metrics there")
     parser.add_argument("--once", action="store_true", help="end when everything is done that is there now")

@@ -1,8 +1,9 @@
-"""Reading a Kafka topic from its beginning, without a group: what is committed there now, partition by partition."""
+"""Reading a Kafka topic without a group: what is committed there now, all of it or the last of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -21,6 +22,46 @@ SILENCE_SECONDS = 30.0
 
 def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Event]:
     """Every committed event that is there now. Raises `NotFound`, `AccessError`, `Unavailable`."""
+    with _reading(address, settings) as (consumer, partitions):
+        for partition in range(partitions):
+            yield from _partition(consumer, address, partition)
+
+
+def latest_kafka(address: TopicAddress, settings: KafkaSettings, most: int) -> Iterator[Event]:
+    """The committed ones among the last `most` offsets of each partition; raises as `browse_kafka` does.
+
+    Where a transaction is open, what comes behind it is not read.
+    """
+    with _reading(address, settings) as (consumer, partitions):
+        left: dict[int, int] = {}
+        places = []
+        for partition in range(partitions):
+            low, high = consumer.get_watermark_offsets(TopicPartition(address.topic, partition), CALL_SECONDS)
+            if low < high:
+                left[partition] = high
+                places.append(TopicPartition(address.topic, partition, max(low, high - most)))
+        if places:
+            consumer.assign(places)
+        while left:
+            message = consumer.poll(SILENCE_SECONDS)
+            error = None if message is None else message.error()
+            if message is None:
+                raise NotFound("not_found", f"{address} gives nothing")
+            if error is None:
+                event = event_of(message, address.topic)
+                # Others may go on writing: what they write now is not waited for.
+                if event.offset + 1 >= left.get(event.partition, 0):
+                    left.pop(event.partition, None)
+                yield event
+            elif error.code() == error._PARTITION_EOF:  # its own name
+                left.pop(message.partition(), None)
+            else:
+                raise KafkaException(error)
+
+
+@contextmanager
+def _reading(address: TopicAddress, settings: KafkaSettings) -> Iterator[tuple[Consumer, int]]:
+    """A consumer that is nobody's member, and how many partitions the topic has."""
     shared: dict[str, Any] = settings.connection() | {"bootstrap.servers": ",".join(address.servers), "log_level": "2"}
     errors = KafkaErrors(address)
     shared["error_cb"] = errors.heard
@@ -42,8 +83,7 @@ def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Eve
         }
     )
     try:
-        for partition in range(partitions):
-            yield from _partition(consumer, address, partition)
+        yield consumer, partitions
     except KafkaException as err:
         errors.check()
         raise errors.refusal(err.args[0]) from err

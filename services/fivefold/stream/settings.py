@@ -45,6 +45,9 @@ class StreamSettings:
     result_format: str = "same"
     """How results are written: `same` as their events, `json`, `cloudevents` (with JSON), `avro`."""
 
+    accept_contract_change: bool = False
+    """Begin although results are of a contract version that the bundle does not answer."""
+
     health: str = ""
     """HOST:PORT of health and metrics; empty: none."""
 

@@ -71,11 +71,15 @@ def run(
         from fivefold.core.runtime.scorer import Scorer
         from fivefold.delivery.fetch import fetch
         from fivefold.delivery.settings import DeliverySettings
+        from fivefold.stream.browsing import latest
+        from fivefold.stream.contract_gate import LAST, refuse_fewer_versions
         from fivefold.stream.metrics import StreamMetrics
         from fivefold.stream.scoring import EventScorer
         from fivefold.stream.worker import StreamWorker
 
         bundle = fetch(model, read(DeliverySettings), check=check)
+        if not settings.accept_contract_change:
+            refuse_fewer_versions(lambda: latest(to, directory, LAST), bundle.views, told)
         scorer = Scorer.open(bundle)
         stack.callback(scorer.close)
         avro = _avro(registry, to.topic) if registry.registry_url else None

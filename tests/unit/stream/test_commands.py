@@ -9,15 +9,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.bundles import write_python
+from tests.support.bundles import SUM_CONTRACT, write_python, write_sum
 from tests.support.score_commands import environment, until
 from tests.support.stream_processes import line, start
 
 from fivefold.cli import main
+from fivefold.core.bundle.answering import answering
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.carried import CarriedVersion
 
 LINES = '{"key": "k", "value": {"a": 1, "b": 2}, "headers": {"trace": "7"}}\n{"value": {"a": 1}}\n{"value": null}\n'
 
@@ -263,3 +266,22 @@ def test_the_second_ctrl_c_cuts_a_batch_short(
     assert main(["log", "info", "--json"]) == 0
     (events,) = [each for each in json.loads(capsys.readouterr().out) if each["topic"] == "events"]
     assert sum(events["groups"]["fivefold"]) == 0
+
+
+def test_a_bundle_that_answers_fewer_versions_does_not_begin(
+    home: Path, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Events of the version that results are of so far would become dead letters; unless that is accepted."""
+    there = tmp_path_factory.mktemp("next")
+    contract = replace(SUM_CONTRACT, version="2.0")
+    alone = write_sum(there / "alone", contract=contract)
+    both = answering(alone, there / "both", [CarriedVersion(SUM_CONTRACT)])
+    assert scored(bundle) == 0
+    capsys.readouterr()
+
+    assert scored(alone) == 3
+    said = capsys.readouterr().err
+    assert "results are of demo@1.0 so far, and this bundle answers 2.0" in said
+    assert "--accept-contract-change" in said
+    assert scored(both) == 0
+    assert scored(alone, "--accept-contract-change") == 0
