@@ -54,7 +54,7 @@ class Files:
         rows = _records(case)
         if rows and (case.refused is None or len(rows) == 1):
             yield "jsonl"
-            if _header(load_contract(case.contract), rows) is not None:
+            if header(load_contract(case.contract), rows) is not None:
                 yield "csv"
         if case.binary is not None and _tabular(load_contract(case.contract), case):
             batch = _batch(load_contract(case.contract), case)
@@ -69,7 +69,7 @@ class Files:
         try:
             path = home / f"a.{spelling}"
             self._write(case, contract, path)
-            return self._scored(contract, self.scorers(case.contract), path)
+            return scored(View.of(contract), self.scorers(case.contract), path)
         except FivefoldError as error:
             return refusal(error)
         finally:
@@ -81,34 +81,41 @@ class Files:
             return
         rows = _records(case)
         assert rows is not None
-        if path.suffix == ".jsonl":
-            path.write_bytes(b"".join(row + b"\n" for row in rows))
-            return
-        header = _header(contract, rows)
-        assert header is not None
-        lines = [",".join(_cell(row, name) for name in header) for row in map(_raw, rows)]
-        path.write_text("\n".join([",".join(header), *lines]) + "\n", encoding="utf-8", newline="")
+        write_text(contract, rows, path)
 
-    def _scored(self, contract: Contract, scorer: Scorer, path: Path) -> Outcome | Refusal:
-        (source,) = find([str(path)])
-        request = ReadRequest(contract.inputs)
-        reader = formats.of(source.format, request)
-        reader.check_layout(source)
-        (part,) = reader.ranges(source, 1 << 30)
-        storage = DirectoryStorage(str(path.parent / "out"))
-        layout = Layout.of(View.of(contract), scorer.bundle.name, [])
-        scratch = storage.scratch()
-        FragmentScorer(scorer, Ledger(storage), scratch, request, layout, "parquet").score(
-            Fragment("all", source, part)
-        )
-        scratch.close()
-        bad = storage.read("quarantine/part-all.jsonl")
-        if bad is not None:
-            (record,) = [json.loads(line) for line in bad.splitlines()]
-            return Refusal(tuple((item["code"], item["path"]) for item in record.get("details", [record])))
-        table = pq.read_table(path.parent / "out" / "part-all.parquet").select([f.name for f in contract.outputs])
-        outputs = Arrow(contract.outputs).read(table.combine_chunks().to_batches()[0]).accept()
-        return Outcome(lists(contract.outputs, outputs))
+
+def write_text(contract: Contract, rows: list[bytes], path: Path) -> None:
+    """Records as JSON lines, or as the CSV that says the same (`header`)."""
+    if path.suffix == ".jsonl":
+        path.write_bytes(b"".join(row + b"\n" for row in rows))
+        return
+    names = header(contract, rows)
+    assert names is not None
+    lines = [",".join(_cell(row, name) for name in names) for row in map(_raw, rows)]
+    path.write_text("\n".join([",".join(names), *lines]) + "\n", encoding="utf-8", newline="")
+
+
+def scored(view: View, scorer: Scorer, path: Path) -> Outcome | Refusal:
+    """What a file's rows are answered under a contract version; written and read back beside it."""
+    (source,) = find([str(path)])
+    request = ReadRequest(view.inputs)
+    reader = formats.of(source.format, request)
+    reader.check_layout(source)
+    (part,) = reader.ranges(source, 1 << 30)
+    storage = DirectoryStorage(str(path.parent / "out"))
+    layout = Layout.of(view, scorer.bundle.name, [])
+    scratch = storage.scratch()
+    FragmentScorer(scorer, view, Ledger(storage), scratch, request, layout, "parquet").score(
+        Fragment("all", source, part)
+    )
+    scratch.close()
+    bad = storage.read("quarantine/part-all.jsonl")
+    if bad is not None:
+        (record,) = [json.loads(line) for line in bad.splitlines()]
+        return Refusal(tuple((item["code"], item["path"]) for item in record.get("details", [record])))
+    table = pq.read_table(path.parent / "out" / "part-all.parquet").select([f.name for f in view.outputs])
+    outputs = Arrow(view.outputs).read(table.combine_chunks().to_batches()[0]).accept()
+    return Outcome(lists(view.outputs, outputs))
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,7 +138,7 @@ def _raw(row: bytes) -> dict[str, msgspec.Raw]:
     return msgspec.json.decode(row, type=dict[str, msgspec.Raw])
 
 
-def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
+def header(contract: Contract, rows: list[bytes]) -> list[str] | None:
     """The columns of a CSV file that says the same, None where there is none.
 
     A cell has no type of its own: text for a number, or a number for text, would be read as what the field wants.
@@ -141,16 +148,16 @@ def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
         records = [_raw(row) for row in rows]
     except msgspec.MsgspecError:
         return None
-    header = list(records[0])
-    if not header or (len(header) == 1 and any(bytes(record.get(header[0], b"")) == b"null" for record in records)):
+    names = list(records[0])
+    if not names or (len(names) == 1 and any(bytes(record.get(names[0], b"")) == b"null" for record in records)):
         # Without a column there is no row, and an empty line is none either.
         return None
     for row, record in zip(rows, records, strict=True):
         # A name that is repeated, or absent from one of several rows, has no cell.
         if (
-            list(record) != header
-            or len(loads(row)) != len(header)
-            or row.count(b'":') > len(header) + row.count(b"{") - 1
+            list(record) != names
+            or len(loads(row)) != len(names)
+            or row.count(b'":') > len(names) + row.count(b"{") - 1
         ):
             return None
         for name, raw in record.items():
@@ -169,7 +176,7 @@ def _header(contract: Contract, rows: list[bytes]) -> list[str] | None:
             wanted = {"string": "text", "bytes": "text", "bool": "bool"}.get(field.kind, "other")
             if kind not in ("null", "other" if field.shape else wanted) or (field.shape and text[:1] != b"["):
                 return None
-    return header
+    return names
 
 
 def _cell(record: dict[str, msgspec.Raw], name: str) -> str:

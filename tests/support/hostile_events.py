@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -284,4 +285,7 @@ def _of_other_clients() -> Iterator[HostileEvent]:
     yield HostileEvent("a header's name of other bytes", GOOD, unreadable, raw=((b"ok", b"1"), (b"\xff\xfe", b"2")))
     yield HostileEvent("half of a character", GOOD, unreadable, raw=((b"\xe2\x82", None),))
     yield HostileEvent("a surrogate's bytes", b"{}", unreadable, raw=((b"\xed\xa0\x80", b""),))
+    # No compression makes it shorter.
+    noise = random.Random(7).randbytes(1_048_400).translate(bytes(range(256)).replace(b"[", b"_").replace(b"{", b"_"))
+    yield HostileEvent("as long as a broker takes it", noise, raw=())
     yield HostileEvent("a name with a NUL", GOOD, RESULT, raw=((b"contract\0version", b"9"),))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.core.bundle.bundle import Bundle
-from fivefold.core.errors import ContractError, NotFound
+from fivefold.core.errors import ContractError, NotFound, RunFailed
 from fivefold.core.readers.exact_json import loads
 
 TOGETHER = 4096
@@ -75,7 +75,7 @@ def golden_batches(old: Bundle, new: Bundle) -> Iterator[RowBatch]:
 
 
 def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[RowBatch | BrokenLine]:
-    """The rows of a file; raises `NotFound` where there is no such file, and `OSError`."""
+    """The rows of a file; raises `NotFound` where there is none, `RunFailed` for one that cannot be read."""
     place = Path(path)
     if not place.is_file():
         raise NotFound("not_found", f"there is no file {place}", help="fivefold serve --record FILE writes them")
@@ -83,7 +83,11 @@ def recorded_batches(path: str | Path, old: Bundle, new: Bundle) -> Iterator[Row
     names = {old.contract.name, new.contract.name}
     waiting: dict[str, tuple[list[int], list[Any]]] = {}
     held = 0
-    with place.open("rb") as file:
+    try:
+        file = place.open("rb")
+    except OSError as err:
+        raise RunFailed("input_broken", f"cannot read {place}: {err.strerror}") from err
+    with file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

@@ -5,6 +5,7 @@ What is too much is `bounds`'; the picture is `picture`'s. A file that others ma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -15,6 +16,7 @@ from fivefold.behaviour.measures import Change
 from fivefold.behaviour.picture import draw
 from fivefold.core import atomic
 from fivefold.core.errors import ProtocolError
+from fivefold.core.outcome import showable
 
 SUFFIXES = (".md", ".html", ".svg")
 
@@ -143,8 +145,20 @@ def _cells(measure: Measure) -> tuple[str, ...]:
 
 
 def _example(example: DifferingRow) -> str:
-    old, new = (text if len(text) <= 60 else f"{text[:59]}…" for text in (str(example.old), str(example.new)))
+    old, new = (_value(value) for value in (example.old, example.new))
     return f"{example.source}, {example.number}: {old} before, {new} now"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        text = f"[{', '.join(map(_value, value))}]"
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, str) and value.isprintable():
+        text = value
+    else:
+        text = json.dumps(showable(value))
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _cell(text: str) -> str:

@@ -106,7 +106,7 @@ def _bundle_answer(arguments: argparse.Namespace) -> None:
     from fivefold.core.bundle.answering import answering
 
     given = bundle_of(arguments.bundle)
-    bundle = answering(given, arguments.output, carried_versions(arguments), arguments.default_contract)
+    bundle = answering(given, arguments.output, carried_versions(arguments, given.contract), arguments.default_contract)
     if arguments.json:
         print_json({**_summary(bundle), "contracts": list(bundle.views), "default_contract": bundle.default_contract})
     else:

@@ -39,8 +39,10 @@ def _pack(arguments: argparse.Namespace) -> int | None:
 
 
 def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) -> Any:
+    from fivefold.core.contract.contract import Contract
     from fivefold.packing.assembly import pack
 
+    own = None if arguments.contract is None else Contract.load(arguments.contract)
     return pack(
         arguments.source,
         arguments.contract,
@@ -56,7 +58,7 @@ def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) ->
         key=arguments.key,
         trust=arguments.trust,
         say=say,
-        carried=carried_versions(arguments),
+        carried=carried_versions(arguments, own),
         accept=replacement(arguments),
         default_contract=arguments.default_contract,
         **selected(arguments),

@@ -63,14 +63,15 @@ def add_versions(parser: Parser) -> None:
         )
 
 
-def carried_versions(arguments: argparse.Namespace) -> tuple[CarriedVersion, ...]:
-    """What the options ask for; raises `BundleInvalid` and `ContractInvalid`."""
+def carried_versions(arguments: argparse.Namespace, own: Contract | None) -> tuple[CarriedVersion, ...]:
+    """What the options ask for beside `own`, which is None where it is still to be drafted; raises `BundleInvalid` and
+    `ContractInvalid`."""
     found: dict[str, CarriedVersion] = {}
     replaces, breaking = getattr(arguments, "replaces", None), getattr(arguments, "breaking", False)
     replaced = [replaces] if replaces and not breaking else []
     for newer, places in ((False, [*replaced, *arguments.answers]), (True, arguments.answers_newer)):
         for place in places:
-            for each in _versions(place, newer):
+            for each in _versions(place, newer, own):
                 known = found.setdefault(each.contract.version, each)
                 if known.contract.digest != each.contract.digest:
                     raise BundleInvalid(f"{place}: another contract has the version {each.contract.version!r}")
@@ -95,7 +96,7 @@ def replacement(arguments: argparse.Namespace) -> Callable[[Contract], None] | N
         if arguments.breaking:
             raise BundleInvalid("--breaking says what --replaces may do, and that is not given")
         return None
-    replaced = [each.contract for each in _versions(arguments.replaces, newer=False)]
+    replaced = [each.contract for each in _versions(arguments.replaces, newer=False, own=None)]
 
     def judge_all(contract: Contract) -> None:
         from fivefold.evolution.verdict import judge
@@ -128,7 +129,12 @@ def _check_major(old: str, new: str) -> None:
         )
 
 
-def _versions(place: str, newer: bool) -> list[CarriedVersion]:
+def _versions(place: str, newer: bool, own: Contract | None) -> list[CarriedVersion]:
+    """All that a bundle answers, or the one contract of a file.
+
+    Where a bundle answers `own` too, as one that is taken back is answered by what came after it, its order says which
+    of the others are older than that one, and which newer.
+    """
     from fivefold.commands.places import bundle_of
     from fivefold.core.bundle.carried import CarriedVersion
     from fivefold.core.contract.contract import Contract
@@ -137,7 +143,12 @@ def _versions(place: str, newer: bool) -> list[CarriedVersion]:
     if not path.is_dir() and path.suffix != ".tar":
         return [CarriedVersion(Contract.load(path), newer)]
     bundle = bundle_of(place)
-    return [*(replace(each, newer=newer) for each in bundle.carried), CarriedVersion(bundle.contract, newer)]
+    known = {each.contract.version: each for each in bundle.carried}
+    ordered = [known.get(version) or CarriedVersion(bundle.contract) for version in bundle.views]
+    at = next((at for at, each in enumerate(ordered) if own and each.contract.digest == own.digest), None)
+    if at is None:
+        return [replace(each, newer=newer) for each in ordered]
+    return [replace(each, newer=index > at) for index, each in enumerate(ordered) if index != at]
 
 
 def _dated(text: str) -> tuple[str, dt.date]:

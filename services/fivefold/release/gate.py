@@ -5,6 +5,7 @@
     contract   of each model that is served now: callers who name no version get answers that they can read, and every
                contract version that is answered now stays so, by default and for each version of a model that is kept
     removal    no model that is served now is missing
+    behaviour  where it is asked for: answers are those of the bundle before, as far as bounds allow
 
 Nothing is changed anywhere. Acting on the report is left to whoever asked for it.
 """
@@ -35,6 +36,7 @@ from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.evolution.verdict import judge
+from fivefold.release.behaviour_gate import BehaviourCheck, compare_behaviour
 from fivefold.serving.repository import Model, Repository
 
 Verdict = Literal["ok", "accepted", "refused"]
@@ -106,16 +108,20 @@ def check(
     delivery: DeliverySettings | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
+    behaviour: BehaviourCheck | None = None,
 ) -> Report:
     """Hold the bundles of `references` against the service at the URL `against`.
 
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
-    service, which has `timeout` seconds for each. Raises `ValueError` for a URL that no client can use; everything else
-    is in the report.
+    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises
+    `ValueError` for a URL that no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []
     models = _open(references, delivery or DeliverySettings(), defaults or {}, findings)
+    if models is not None and behaviour is not None:
+        subject, says, error = compare_behaviour(models, behaviour, delivery or DeliverySettings())
+        findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
     live = _ask(against, headers or {}, timeout, accepted, findings)
     if models is not None and live is not None:
         for name, served in live.models.items():

@@ -9,7 +9,7 @@ from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from fivefold.core.errors import NotFound, RunFailed
@@ -25,6 +25,12 @@ LAG_SECONDS = 1.0
 
 LOOK_SECONDS = 3.0
 """How long one look for a broker may take, before it is asked whether anybody still waits."""
+
+
+BESIDE = 256 << 10
+"""Bytes that a dead letter may have beside its event: what is wrong with it, most of all."""
+
+_LONGEST = "max.message.bytes"
 
 
 def partitions_of(admin: AdminClient, errors: KafkaErrors, topic: str = "") -> int:
@@ -71,7 +77,7 @@ def prepare(admin: AdminClient, errors: KafkaErrors, to: Sequence[str], *, same_
     for topic in to:
         size = partitions_of(admin, errors, topic)
         if not size:
-            _create(admin, topic, partitions)
+            _create(admin, topic, partitions, errors.address.topic)
         elif same_partition and size < partitions:
             raise RunFailed(
                 "run_conflict",
@@ -81,16 +87,37 @@ def prepare(admin: AdminClient, errors: KafkaErrors, to: Sequence[str], *, same_
     return partitions
 
 
-def _create(admin: AdminClient, topic: str, partitions: int) -> None:
-    try:
-        admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(CALL_SECONDS)
-    except KafkaException as err:
-        if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+def _create(admin: AdminClient, topic: str, partitions: int, source: str) -> None:
+    """Make a topic that takes whatever the source's topic has, with what is said beside it."""
+    options = _longer(admin, source)
+    while True:
+        try:
+            admin.create_topics([NewTopic(topic, num_partitions=partitions, config=options)])[topic].result(
+                CALL_SECONDS
+            )
+            return
+        except KafkaException as err:
+            error = err.args[0]
+            if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return
+            if options and error.code() in (KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG):
+                options = {}
+                continue
             raise RunFailed(
                 "storage_failed",
-                f"the topic {topic!r} is not there and cannot be made: {err.args[0].str()}",
+                f"the topic {topic!r} is not there and cannot be made: {error.str()}",
                 help=f"make it, with {partitions} partitions",
             ) from err
+
+
+def _longer(admin: AdminClient, source: str) -> dict[str, str]:
+    """The setting of a topic whose events may be longer than the source's; empty where that one's is not told."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, source)
+    try:
+        found = admin.describe_configs([resource])[resource].result(CALL_SECONDS)
+        return {_LONGEST: str(min(int(found[_LONGEST].value) + BESIDE, 2**31 - 1))}
+    except (KafkaException, KeyError, TypeError, ValueError):
+        return {}
 
 
 def beginnings(

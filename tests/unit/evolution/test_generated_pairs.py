@@ -132,6 +132,7 @@ def test_they_agree_about_every_case(case) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.timeout(900)
 @settings(SETTINGS, max_examples=2_500)
 @given(evolving(), st.data())
@@ -141,6 +142,7 @@ def test_verdicts_are_right_at_length(pair, data) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.timeout(900)
 @settings(SETTINGS, max_examples=300)
 @given(evolving(versions=4), st.data())

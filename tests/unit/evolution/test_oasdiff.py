@@ -21,7 +21,7 @@ from fivefold.evolution.changes import changes
 from fivefold.evolution.rule import DIRECTIONS
 from fivefold.exports import openapi_schema
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.rare]
 
 CASES = [(id, case) for id, case in evolution_cases() if "options" not in case]
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from tests.support import grpc_calls
 from tests.support.bundles import SUM_CONTRACT, put_file, write_sum
+from tests.support.judging_bundles import judge_bundle
 from tests.support.live_servers import running, serving
 from tests.support.versioned_bundle import triage_bundle
 
@@ -289,3 +290,44 @@ def test_a_url_that_is_none_is_a_wrong_command_line(home: Path, capsys: pytest.C
 
     assert status == 2
     assert "expected a URL" in err
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models of one contract that answer one golden row of four differently, and recorded rows."""
+    home = tmp_path_factory.mktemp("judged")
+    for name, edge in (("old", 50), ("new", 40)):
+        judge_bundle(home / name, edge=edge, sizes=(10, 45, 60, 90), version=name)
+    (home / "rows.jsonl").write_text('{"contract": "judge@1.0.0", "inputs": {"size": 70, "colour": "red"}}\n' * 6)
+    return home
+
+
+def test_a_model_that_answers_otherwise_is_refused_with_the_numbers(
+    judged: Path, live: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a bound is given, on golden rows and recorded ones; otherwise the numbers are shown."""
+    line = ["--model", str(judged / "new"), "--against", live, "--accept-removal", "demo", "--old", str(judged / "old")]
+
+    status, out, err = run(capsys, *line)
+    assert (status, err) == (0, "")
+    assert "ok        judge@new  against judge@old: verdict differs in 1 of 4 rows (25 %); score changes nowhere" in out
+    assert run(capsys, *line, "--max-disagreement", "0.25")[0] == 0
+    status, out, err = run(capsys, *line, "--max-disagreement", "0.2")
+    assert status == EXIT["bundle_invalid"]
+    assert "refused   judge@new" in out
+    assert "verdict differs in 1 of 4 rows (25 %), more than 20 %; worst where class of verdict is small" in err
+    assert run(capsys, *line, "--max-disagreement", "0.2", "--rows", str(judged / "rows.jsonl"))[0] == 0
+
+
+def test_a_comparison_that_cannot_be_made_refuses(
+    home: Path, judged: Path, live: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No old bundle, none of that name, no file; and rows without a bundle are a slip."""
+    line = ["--model", str(home / "two"), "--against", live]
+
+    assert run(capsys, *line, "--old", str(judged / "old"))[0] == EXIT["model_not_found"]
+    assert run(capsys, *line, "--old", str(home / "nowhere"))[0] == EXIT["bundle_invalid"]
+    assert run(capsys, *line, "--old", str(home / "one"), "--rows", "none.jsonl")[0] == EXIT["not_found"]
+    status, _, err = run(capsys, *line, "--max-disagreement", "0.1")
+    assert status == 2
+    assert "--old REFERENCE" in err

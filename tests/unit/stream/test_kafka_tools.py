@@ -138,7 +138,7 @@ LOST = b'{"total": -1, "label": 0}'
 
 def test_what_a_dead_worker_has_begun_is_not_read(real_kafka: KafkaBroker, bundle: Bundle, tmp_path: Path) -> None:
     """Results that a worker had sent when it was killed: its slot's next one has them taken back, and neither of
-    Kafka's consumers in Java sees one, before and after."""
+    Kafka's consumers in Java is given one."""
     topics = Topics(real_kafka, bundle.path, "aborted")
     topics.produce()
     killed = subprocess.run(

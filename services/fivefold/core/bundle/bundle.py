@@ -153,7 +153,7 @@ class Bundle:
             frame=None if frame is None else tuple(frame),
             packages=dict(packages or {}),
             contracts=tuple(each.entry() for each in versions),
-            default_contract=(default_contract or oldest(contract, versions)) if versions else None,
+            default_contract=default_contract or (oldest(contract, versions) if versions else None),
             # Everybody who has the bundle reads these.
             created_from=redact.value(dict(facts or {})),
         )

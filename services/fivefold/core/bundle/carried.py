@@ -116,5 +116,6 @@ def _date(text: str | None) -> dt.date | None:
 
 
 def _order(version: str) -> list[tuple[int, int, str]]:
+    """What sorts as people count: 1.9 before 1.10, and a word such as that of 2.0.0-rc.1 before the end of 2.0.0."""
     parts = re.split(r"[.+\-]", version)
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
+    return [*((2, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (1, 0, "")]

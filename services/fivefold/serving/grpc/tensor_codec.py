@@ -89,10 +89,10 @@ def _typed(tensor: wire.ModelInferRequest.InferInputTensor, path: str) -> Array:
     return array
 
 
-_HEADS: WeakKeyDictionary[Model, tuple[bytes, frozenset[str]]] = WeakKeyDictionary()
+_HEADS: WeakKeyDictionary[Model, bytes] = WeakKeyDictionary()
 
 
-def _heads(model: Model) -> tuple[bytes, frozenset[str]]:
+def _head(model: Model) -> bytes:
     """What every answer of a model begins with, serialised once: parsing it costs less than setting it anew."""
     found = _HEADS.get(model)
     if found is not None:
@@ -100,7 +100,7 @@ def _heads(model: Model) -> tuple[bytes, frozenset[str]]:
     out = wire.ModelInferResponse(model_name=model.name, model_version=model.version)
     for key, value in model.metadata.items():
         out.parameters[key].string_param = value
-    _HEADS[model] = made = out.SerializeToString(), frozenset(model.metadata)
+    _HEADS[model] = made = out.SerializeToString()
     return made
 
 
@@ -109,11 +109,12 @@ def write(answer: Answer, request: InferRequest, out: wire.ModelInferResponse) -
 
     FP16 has no typed form, so an answer that holds one is raw as a whole.
     """
-    head, parameters = _heads(answer.model)
-    out.MergeFromString(head)
+    out.MergeFromString(_head(answer.model))
     out.id = request.id or ""
+    known = answer.model.metadata
     for key, value in answer.metadata.items():
-        if key not in parameters:
+        # The contract is another where the caller has named its version.
+        if known.get(key) != value:
             out.parameters[key].string_param = value
     outputs = request.outputs
     raw = any(request.raw) or any(metadata.NAMES[field.dtype] not in metadata.CONTENTS for field in outputs)

@@ -2,6 +2,7 @@
 
 import { example } from "./contract.js";
 import { parse } from "./dom.js";
+import { asking, choice } from "./versions.js";
 
 const base = new URL("./", document.baseURI);
 const segment = encodeURIComponent;
@@ -33,7 +34,10 @@ export const show = (text) => {
 /** Whether the server is shown a key. */
 export const shown = () => key !== "";
 
-async function ask(path, { headers, ...options } = {}) {
+const ask = async (path, options) => (await call(path, options)).text;
+
+/** One request; gives `{text, headers}` of an answer that is none of an error. */
+async function call(path, { headers, ...options } = {}) {
   let response, text;
   try {
     const who = key ? { authorization: `Bearer ${key}` } : {};
@@ -42,7 +46,7 @@ async function ask(path, { headers, ...options } = {}) {
   } catch {
     throw new Refused(0, { error: "The server cannot be reached.", help: "is it still running?" });
   }
-  if (response.ok) return text;
+  if (response.ok) return { text, headers: response.headers };
   let body = {};
   try {
     body = JSON.parse(text);
@@ -80,24 +84,25 @@ async function file(model, version, name) {
   }
 }
 
-/** What the page shows of one version: status, contract, manifest and golden rows (`[{in, out}]`).
+/** What the page shows of one version: status, the choice of contract versions, contract, manifest, golden rows (`[{in, out}]`).
  *
- * Where the server does not give out the bundle's files (`given` is false), one row without an answer is made from the
- * contract.
+ * Golden rows are of the bundle's own contract version. Under another, or where the server does not give out the bundle's
+ * `files`, none are `given`: one row without an answer is made from the contract.
  */
-export async function open(model, version) {
+export async function open(model, version, wanted) {
   const { bundles = true } = await settings();
-  const [about, contract, manifest] = await Promise.all([
-    ask(versionPath(model, version)),
-    ask(`${versionPath(model, version)}/contract`),
+  const about = parse(await ask(versionPath(model, version)));
+  const versions = choice(about, wanted);
+  const [law, manifest] = await Promise.all([
+    ask(`${versionPath(model, version)}/contract`, { headers: asking(versions?.chosen) }).then(parse),
     bundles ? file(model, version, "bundle.json") : null,
   ]);
+  const opened = { about, versions, contract: law, manifest: parse(manifest ?? "{}"), files: manifest !== null };
+  const own = opened.manifest.contract?.version === law.version;
   // Who may not read the one may not read the other.
-  const golden = manifest === null ? null : await file(model, version, "golden.jsonl");
-  const law = parse(contract);
-  const opened = { about: parse(about), contract: law, manifest: parse(manifest ?? "{}"), given: golden !== null };
-  if (golden === null) return { ...opened, golden: [{ in: example(law) }] };
-  return { ...opened, golden: golden.split("\n").filter((line) => line.trim()).map(parse) };
+  const golden = own ? await file(model, version, "golden.jsonl") : null;
+  if (golden === null) return { ...opened, given: false, golden: [{ in: example(law) }] };
+  return { ...opened, given: true, golden: golden.split("\n").filter((line) => line.trim()).map(parse) };
 }
 
 /** The server's own name and version, or null. */
@@ -106,16 +111,16 @@ export const server = () => ask("v2").then(parse, () => null);
 /** What the server says of itself: `ready`, `not ready`, or nothing at all. */
 export const ready = () => ask("readyz").then(() => "ready", ({ status }) => (status ? "not ready" : "unreachable"));
 
-/** Send one body; gives `{text, answer, ms}`, and an error carries the milliseconds too. */
-export async function predict(model, version, body) {
+/** Send one body under a contract version; gives `{text, answer, headers, ms}`, and an error carries the milliseconds too. */
+export async function predict(model, version, contract, body) {
   const start = performance.now();
   try {
-    const text = await ask(`${versionPath(model, version)}:predict`, {
+    const { text, headers } = await call(`${versionPath(model, version)}:predict`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...asking(contract) },
       body,
     });
-    return { text, answer: parse(text), ms: performance.now() - start };
+    return { text, answer: parse(text), headers, ms: performance.now() - start };
   } catch (error) {
     error.ms = performance.now() - start;
     throw error;

@@ -7,6 +7,7 @@ import { byId, el } from "./dom.js";
 import { Form } from "./form.js";
 import { Latency } from "./latency.js";
 import { body, coloured, LANGUAGES } from "./snippets.js";
+import { chooser, remarks } from "./versions.js";
 
 const BURST = 20;
 const READY_EVERY = 15_000;
@@ -15,12 +16,12 @@ const SLACK = 1e-6; // a golden answer may be written with fewer digits than the
 const latency = new Latency(byId("latency"));
 let models = [];
 let grpc = `${location.hostname}:9000`;
-let now = null; // what is open: {model, version, contract, manifest, golden, form, row, edited}
+let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
 let language = LANGUAGES[0].id;
 let opening = 0; // the number of the last model opened, so that a slow one never replaces it
 let latest = 0; // the number of the last request sent, so that a slow answer never replaces a newer one
 
-const route = (model, version) => `#/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
+const route = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
 /** Say above everything what went wrong, with a button that tries `again`; null takes it away. */
 function notice(error, again = load) {
@@ -64,27 +65,33 @@ function drawModels() {
   byId("models").replaceChildren(el("ul", {}, items));
 }
 
-function drawTitle({ model, version, about, contract, golden, given }) {
+function drawTitle({ model, version, versions, about, contract, manifest, golden, given, files }) {
   document.title = `${model} · Fivefold`;
   byId("name").textContent = model;
   byId("about").textContent = contract.description ?? "";
   const facts = [
     ["Version", version === about.default_version ? `${version}, default` : version],
-    ["Contract", `${contract.name}@${contract.version}`],
+    ["Contract", ...(versions ? [`${contract.name}@`, chooser(versions, choose)] : [`${contract.name}@${contract.version}`])],
     ["Fields", `${contract.inputs.length} in, ${contract.outputs.length} out`],
     ["Runtime", about.runtime],
-    ["Golden rows", given ? String(golden.length) : "not given out"],
+    ["Golden rows", given ? String(golden.length) : files ? `of ${manifest.contract.version} alone` : "not given out"],
     ["Bundle", about.bundle.slice(0, 12)],
   ];
-  byId("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  byId("facts").replaceChildren(...facts.map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
-function drawContract({ model, version, contract, manifest, given }) {
+/** Open another version of the contract, by its address; the model's default one needs none there. */
+function choose(contract) {
+  const { model, version, versions } = now;
+  location.hash = contract === versions.standard ? route(model, version) : route(model, version, contract);
+}
+
+function drawContract({ model, version, contract, manifest, files }) {
   const tables = [table("Inputs", contract.inputs, false), table("Outputs", contract.outputs, true)];
   if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
   byId("tables").replaceChildren(...tables);
   const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
-  byId("files").hidden = api.shown() || !given; // a browser that follows a link shows no key
+  byId("files").hidden = api.shown() || !files; // a browser that follows a link shows no key
   byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
 }
 
@@ -137,10 +144,17 @@ function say(text, good) {
   byId("brief").classList.toggle("faulty", !good);
 }
 
-function showAnswer({ text, answer, ms }) {
+/** What is to be known of the contract version of an answer. */
+function remark(text) {
+  byId("remark").textContent = text;
+  byId("remark").hidden = !text;
+}
+
+function showAnswer({ text, answer, headers, ms }) {
   const [prediction] = answer.predictions;
   byId("answer").replaceChildren(...draw(now.contract, prediction, answer.metadata, ms, verdict(prediction)).filter(Boolean));
   say(headline(now.contract, prediction), true);
+  remark(remarks(headers));
   showRaw(answer, text);
 }
 
@@ -181,7 +195,7 @@ async function predict({ focus = true } = {}) {
   for (const id of ["predict", "answer"]) byId(id).setAttribute("aria-busy", "true");
   let result;
   try {
-    result = await api.predict(opened.model, opened.version, body(literals));
+    result = await api.predict(opened.model, opened.version, opened.versions?.chosen, body(literals));
   } catch (error) {
     result = error;
   }
@@ -223,10 +237,11 @@ function filter() {
 // Code
 
 function drawCode() {
-  const { model, version, contract, form } = now;
+  const { model, version, versions, contract, form } = now;
   const { literals } = form.collect();
   const url = api.address(`${api.versionPath(model, version)}:predict`);
-  const request = { model, version, contract, literals, url, grpc, guarded: api.shown(), origin: api.address("").replace(/\/$/, "") };
+  const origin = api.address("").replace(/\/$/, "");
+  const request = { model, version, asked: versions?.chosen, contract, literals, url, grpc, guarded: api.shown(), origin };
   const text = LANGUAGES.find(({ id }) => id === language).code(request);
   const code = byId("snippet").querySelector("code");
   code.replaceChildren(...coloured(text));
@@ -279,11 +294,11 @@ async function copy() {
 
 // Opening
 
-async function open(model, version) {
+async function open(model, version, contract) {
   const number = ++opening;
   let details;
   try {
-    details = await api.open(model, version);
+    details = await api.open(model, version, contract);
   } catch (error) {
     notice(error, openRoute);
     checkReady();
@@ -298,6 +313,7 @@ async function open(model, version) {
   filter();
   latency.clear();
   byId("answer").replaceChildren();
+  remark("");
   for (const id of ["title", "work", "code", "contract"]) byId(id).hidden = false;
   drawModels();
   drawTitle(now);
@@ -306,20 +322,21 @@ async function open(model, version) {
   await predict({ focus: false });
 }
 
-/** Open what the address names, `#/model/version`, or the first model's default version. */
+/** Open what the address names, `#/model/version` and maybe `/contract version`, or the first model's default version. */
 async function openRoute() {
   if (location.hash && !location.hash.startsWith("#/")) return;
-  const [name, wanted] = location.hash.slice(2).split("/").map(decodeURIComponent);
+  const [name, wanted, contract] = location.hash.slice(2).split("/").map(decodeURIComponent);
   const model = models.find((each) => each.name === name) ?? models[0];
   if (!model) {
     notice(new Error("This server has no model."));
     return;
   }
   const version = model.name === name && model.versions.includes(wanted) ? wanted : model.default_version;
-  if (now?.model === model.name && now.version === version) return;
+  const here = now?.model === model.name && now.version === version;
+  if (here && (!now.versions || now.versions.chosen === (now.versions.versions.includes(contract) ? contract : now.versions.standard))) return;
   const first = now === null;
-  await open(model.name, version);
-  if (!first) byId("name").focus();
+  await open(model.name, version, contract);
+  if (!first) byId(here ? "contract-version" : "name")?.focus();
 }
 
 async function checkReady() {

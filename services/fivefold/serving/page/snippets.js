@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { kind } from "./contract.js";
+import { HEADER } from "./versions.js";
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null/g;
 const CONTENTS = { bool: "bool_contents", string: "bytes_contents", bytes: "bytes_contents", float32: "fp32_contents", float64: "fp64_contents" };
@@ -51,34 +52,38 @@ function grpc({ model, version, contract, literals }) {
 /** The header with a key, for a shell: the key itself stays out of the code, and so out of its reader's history. */
 const bearer = ({ guarded }) => (guarded ? ` \\\n  -H "authorization: Bearer $FIVEFOLD_KEY"` : "");
 
+/** The header, or the metadata, that names the contract version, for a shell. */
+const versioned = ({ asked }) => (asked ? ` \\\n  -H ${shell(`${HEADER}: ${asked}`)}` : "");
+
 /**
- * Title and code of each way to send the request; `request` is `{model, version, contract, literals, origin, url, grpc,
- * guarded}`. The Python client finds the key in FIVEFOLD_KEY by itself.
+ * Title and code of each way to send the request; `request` is `{model, version, asked, contract, literals, origin, url,
+ * grpc, guarded}`, `asked` the contract version that it names, if any. The Python client finds the key in FIVEFOLD_KEY by
+ * itself.
  */
 export const LANGUAGES = [
   {
     id: "curl",
     title: "curl",
     code: (request) =>
-      `curl -sS ${shell(request.url)}${bearer(request)} \\\n  -H 'content-type: application/json' \\\n  -d ${shell(body(request.literals))}\n`,
+      `curl -sS ${shell(request.url)}${bearer(request)}${versioned(request)} \\\n  -H 'content-type: application/json' \\\n  -d ${shell(body(request.literals))}\n`,
   },
   {
     id: "python",
     title: "Python",
-    code: ({ origin, model, version, literals }) =>
-      `import fivefold\n\nrow = ${record(literals, "")}\nwith fivefold.Client(${JSON.stringify(origin)}) as client:\n    answer = client.predict([row], model=${JSON.stringify(model)}, version=${JSON.stringify(version)})\nprint(answer.predictions[0])\n`,
+    code: ({ origin, model, version, asked, literals }) =>
+      `import fivefold\n\nrow = ${record(literals, "")}\nwith fivefold.Client(${JSON.stringify(origin)}${asked ? `, contract=${JSON.stringify(asked)}` : ""}) as client:\n    answer = client.predict([row], model=${JSON.stringify(model)}, version=${JSON.stringify(version)})\nprint(answer.predictions[0])\n`,
   },
   {
     id: "urllib",
     title: "urllib",
-    code: ({ url, literals, guarded }) =>
-      `import json\n${guarded ? "import os\n" : ""}from urllib.request import Request, urlopen\n\nrow = ${record(literals, "")}\nrequest = Request(\n    ${JSON.stringify(url)},\n    data=json.dumps({"instances": [row]}).encode(),\n    headers={"content-type": "application/json"${guarded ? `, "authorization": f"Bearer {os.environ['FIVEFOLD_KEY']}"` : ""}},\n)\nwith urlopen(request) as answer:\n    print(json.load(answer)["predictions"][0])\n`,
+    code: ({ url, literals, guarded, asked }) =>
+      `import json\n${guarded ? "import os\n" : ""}from urllib.request import Request, urlopen\n\nrow = ${record(literals, "")}\nrequest = Request(\n    ${JSON.stringify(url)},\n    data=json.dumps({"instances": [row]}).encode(),\n    headers={"content-type": "application/json"${asked ? `, ${JSON.stringify(HEADER)}: ${JSON.stringify(asked)}` : ""}${guarded ? `, "authorization": f"Bearer {os.environ['FIVEFOLD_KEY']}"` : ""}},\n)\nwith urlopen(request) as answer:\n    print(json.load(answer)["predictions"][0])\n`,
   },
   {
     id: "grpcurl",
     title: "grpcurl",
     code: (request) =>
-      `grpcurl ${request.url.startsWith("https:") ? "" : "-plaintext "}${request.guarded ? `-H "authorization: Bearer $FIVEFOLD_KEY" ` : ""}\\\n  -d ${shell(grpc(request))} \\\n  ${request.grpc} inference.GRPCInferenceService/ModelInfer\n`,
+      `grpcurl ${request.url.startsWith("https:") ? "" : "-plaintext "}${request.guarded ? `-H "authorization: Bearer $FIVEFOLD_KEY" ` : ""}${request.asked ? `-H ${shell(`${HEADER}: ${request.asked}`)} ` : ""}\\\n  -d ${shell(grpc(request))} \\\n  ${request.grpc} inference.GRPCInferenceService/ModelInfer\n`,
   },
 ];
 
