@@ -64,10 +64,10 @@ def holds_nan(value: Any) -> bool:
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-@settings(max_examples=2_500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_what_fits_is_accepted_and_equal_at_length(data) -> None:
-    """The same for twenty thousand values."""
+    """The same for twelve thousand values."""
     test_what_fits_is_accepted_and_equal_and_a_witness_shows_what_does_not.hypothesis.inner_test(data)
 
 
