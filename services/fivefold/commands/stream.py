@@ -44,8 +44,16 @@ def stream(arguments: argparse.Namespace) -> int | None:
     from fivefold.stream.settings import StreamSettings
     from fivefold.stream.worker_process import run
 
-    names = ("group", "start", "max_batch", "max_bad_fraction", "health", "slot", "result_format")
-    names += ("accept_contract_change",)
+    names = (
+        "accept_contract_change",
+        "group",
+        "health",
+        "max_bad_fraction",
+        "max_batch",
+        "result_format",
+        "slot",
+        "start",
+    )
     source, to, dead = _addresses(arguments)
     settings = read(StreamSettings, **{name: getattr(arguments, name) for name in names})
     registry = read(RegistrySettings, registry_url=arguments.registry)

@@ -54,7 +54,7 @@ def latest_kafka(address: TopicAddress, settings: KafkaSettings, most: int) -> I
                     left.pop(event.partition, None)
                 yield event
             elif error.code() == error._PARTITION_EOF:  # its own name
-                left.pop(message.partition(), None)
+                left.pop(message.partition() or 0, None)
             else:
                 raise KafkaException(error)
 
