@@ -94,7 +94,7 @@ def changes(
     inputs that would be ignored. Without `examples` no readers are run.
     """
     out: list[ChangeFinding] = []
-    compared = _Compared()
+    compared = _KnownMisfits()
     for direction in DIRECTIONS:
         kept = old.version in carried if direction == "backward" else new.version in carried_before
         found = list(_contract(old, new, direction))
@@ -143,7 +143,7 @@ def _unversioned(contract: Contract) -> tuple[Any, ...]:
     return contract.name, contract.inputs, contract.outputs, contract.description or None
 
 
-class _Compared:
+class _KnownMisfits:
     """What is known of pairs of fields: each is asked about for both directions."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class _SideComparison:
         direction: Direction,
         old: Sequence[Field],
         new: Sequence[Field],
-        compared: _Compared,
+        compared: _KnownMisfits,
         examples: bool,
     ) -> None:
         self.side, self.direction, self.old, self.new = side, direction, old, new
