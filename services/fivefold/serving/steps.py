@@ -67,7 +67,7 @@ class InferenceSteps(Generic[Given, T]):
         self.checking = time.perf_counter()
         try:
             if self.call.contract is not None:
-                self.view = self.model.view_of(self.call)
+                self.view = self.model.view_of(self.call.contract)
             if self.model.marks and not self.marked:
                 # Once: what takes long is begun again in a thread.
                 self.marked = True
