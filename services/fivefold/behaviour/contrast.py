@@ -167,7 +167,7 @@ def contrast(old: Bundle, new: Bundle, rows: Sequence[str | Path] = (), by: Sequ
     codes = np.concatenate(counted.places)
     if len(counted.sources) > 1:
         slicings.append(by_source([source.name for source in counted.sources], codes))
-    found = [_Compared(pair, before, after) for pair in pairs]
+    found = [_PairOnRows(pair, before, after) for pair in pairs]
     classes = {each.pair.name: each.slicing() for each in found if each.pair.one_class}
     first = next(iter(classes.values()), None)
     where = _Where([source.name for source in counted.sources], codes, np.concatenate(counted.numbers))
@@ -272,7 +272,7 @@ class _Where:
         return DifferingRow(self.names[self.codes[at]], int(self.numbers[at]), old, new)
 
 
-class _Compared:
+class _PairOnRows:
     """One pair of outputs on all rows that both models answer."""
 
     def __init__(self, pair: OutputPair, before: Columns, after: Columns) -> None:
