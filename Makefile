@@ -102,6 +102,7 @@ fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 
 generate: $(VENV)/.dev ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
+	$(BIN)/python -m fivefold.evolution.rules_page
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
@@ -173,6 +174,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	  else echo "left out: .github/workflows (neither actionlint nor Go is on PATH)"; [ "$$CI" != true ]; fi
 
 # A Kafka in memory, for tests.
+.cache/bin/oasdiff:
+	@mkdir -p $(@D); GOBIN=$(abspath $(@D)) go install github.com/oasdiff/oasdiff@v1.38.0
+
+.cache/bin/buf:
+	@mkdir -p $(@D); echo "Building buf with Go, minutes …"; GOBIN=$(abspath $(@D)) go install github.com/bufbuild/buf/cmd/buf@v1.75.0
+
 .cache/bin/kfake: $(wildcard tests/support/kfake/*)
 	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.26 or newer" >&2; exit 1; }; \
 	  echo "Building kfake with Go, a minute …"; cd tests/support/kfake && CGO_ENABLED=0 go build -o $(abspath $@) .

@@ -97,12 +97,12 @@ class Bench:
         ).wait()
         processes.sweep()
         if ran.status:
-            raise Failed(f"{who.title} ended with {ran.status}:\n{ran.said}")
+            raise Failed(f"{who.title} ended with {ran.status}:\n{ran.output}")
         if compared:
             found = answers.read(output, count)
             answers.compare(who.title, found, self._truth.setdefault(model.name, found))
         elif (written := generated.count(output)) != count:
-            raise Failed(f"{who.title} wrote {written:,} rows of {count:,}:\n{ran.said}")
+            raise Failed(f"{who.title} wrote {written:,} rows of {count:,}:\n{ran.output}")
         return ran
 
 

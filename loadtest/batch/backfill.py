@@ -33,20 +33,20 @@ from loadtest.machine.measurement import Failed, positive, say
 
 FIRST: Final = dt.date(2026, 1, 1)
 PARALLEL: Final = 2
-_TOLD: Final = re.compile(r"^(\d{4}-\d\d-\d\d) +(\w+) +([\d,]+) +([\d,]+) +([\d,]+)", re.MULTILINE)
+_REPORTED: Final = re.compile(r"^(\d{4}-\d\d-\d\d) +(\w+) +([\d,]+) +([\d,]+) +([\d,]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class BackfillFinding:
-    """One backfill. `published` is how many days were there at each kill; `told` the last table's days that it calls
-    published with the right numbers; `wrong` those whose ledger does not hold; `again` files written after they were
-    published."""
+    """One backfill. `published` is how many days were there at each kill; `reported` the last table's days that it
+    calls published with the right numbers; `wrong` those whose ledger does not hold; `again` files written after they
+    were published."""
 
     days: int
     rows: int
     seed: int
     published: Sequence[int]
-    told: int
+    reported: int
     wrong: Sequence[str]
     again: Sequence[str]
     status: int
@@ -58,8 +58,8 @@ class BackfillFinding:
         out += [f"{name} was written again" for name in self.again]
         if self.status:
             out.append(f"the last start ended with {self.status}")
-        if self.told != self.days:
-            out.append(f"the table tells of {self.told} of {self.days} days")
+        if self.reported != self.days:
+            out.append(f"the table tells of {self.reported} of {self.days} days")
         return out
 
     def table(self) -> str:
@@ -68,7 +68,7 @@ class BackfillFinding:
         lines = [
             "| | goal | measured |",
             "|--|--:|--:|",
-            f"| days in the last table, published, with the right numbers | {self.days} | {self.told} |",
+            f"| days in the last table, published, with the right numbers | {self.days} | {self.reported} |",
             f"| days whose ledger does not hold | 0 | {len(self.wrong)} |",
             f"| files of published days that were written again | 0 | {len(self.again)} |",
         ]
@@ -118,13 +118,14 @@ class Backfilling:
         ]
 
 
-def told(text: str, names: Sequence[str], rows: int) -> int:
+def reported(text: str, names: Sequence[str], rows: int) -> int:
     """How many of the days the last table calls published, with all rows scored or quarantined as they should be."""
     bad = rows // BAD_EVERY
     right = ("published", rows, rows - bad, bad)
     # A day is told when it begins and ends, too: what counts is what is said of it last.
     last = {
-        day: (state, *(int(each.replace(",", "")) for each in counts)) for day, state, *counts in _TOLD.findall(text)
+        day: (state, *(int(each.replace(",", "")) for each in counts))
+        for day, state, *counts in _REPORTED.findall(text)
     }
     return sum(last.get(name) == right for name in names)
 
@@ -148,7 +149,7 @@ def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Backf
     for moment in moments:
         running = work.start()
         if not running.until(lambda least=moment: len(work.published()) >= least):
-            raise Failed(f"ended with {running.wait().status} before {moment} days were published:\n{running.said()}")
+            raise Failed(f"ended with {running.wait().status} before {moment} days were published:\n{running.output()}")
         running.kill()
         published.append(len(work.published()))
         look()
@@ -160,7 +161,7 @@ def measure(days: int, rows: int, count: int, seed: int, scratch: Path) -> Backf
         rows=rows,
         seed=seed,
         published=published,
-        told=told(ran.said, names, rows),
+        reported=reported(ran.output, names, rows),
         wrong=work.wrong(rows),
         again=sorted(again),
         status=ran.status,

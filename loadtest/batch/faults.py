@@ -94,7 +94,7 @@ class Trial:
         output = self._output("usual")
         ran = self.run(output)
         if ran.status or not outputs.published(output):
-            raise Failed(f"scoring {self.files.format} ended with {ran.status}:\n{ran.said}")
+            raise Failed(f"scoring {self.files.format} ended with {ran.status}:\n{ran.output}")
         return finding.look(self.files, output)
 
     def limited(self) -> tuple[list[str], int]:
@@ -104,7 +104,7 @@ class Trial:
         wrong = []
         if ran.status != REFUSED:
             wrong.append(
-                f"with a limit of {TOO_LOW:.1%} the run ended with {ran.status}, not {REFUSED}: {ran.said[-300:]}"
+                f"with a limit of {TOO_LOW:.1%} the run ended with {ran.status}, not {REFUSED}: {ran.output[-300:]}"
             )
         if outputs.published(output):
             wrong.append("a run above its limit was published")
@@ -120,7 +120,7 @@ class Trial:
         wrong = []
         ran = self.run(output)
         if ran.status or not outputs.published(output):
-            wrong.append(f"the stopped run does not go on: {ran.status}: {ran.said[-300:]}")
+            wrong.append(f"the stopped run does not go on: {ran.status}: {ran.output[-300:]}")
         after = outputs.stamps(output)
         again = [
             name for name in before if outputs.fragment_of(Path(name).name) in kept and after.get(name) != before[name]
@@ -141,8 +141,8 @@ class Trial:
             wrong = []
             if not ran.status:
                 wrong.append("a run on a full disk ended with 0")
-            if "No space left" not in ran.said or str(place) not in ran.said:
-                wrong.append(f"a full disk is not named, with its path: {ran.said[-300:]}")
+            if "No space left" not in ran.output or str(place) not in ran.output:
+                wrong.append(f"a full disk is not named, with its path: {ran.output[-300:]}")
             if outputs.published(place):
                 wrong.append("a run on a full disk was published")
             disk(LARGE_DISK)

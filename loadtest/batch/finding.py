@@ -49,8 +49,8 @@ class Comparison:
     @property
     def precision(self) -> float:
         """The share of the records that are true."""
-        told = self.matched + len(self.made_up)
-        return self.matched / told if told else 1.0
+        recorded = self.matched + len(self.made_up)
+        return self.matched / recorded if recorded else 1.0
 
     @property
     def recall(self) -> float:
@@ -83,10 +83,10 @@ def _said(each: Key) -> str:
 def compare(files: FaultyFiles, records: Iterable[Mapping[str, Any]], answers: Mapping[int, float]) -> Comparison:
     """Hold a run's quarantine and its answers by row number against the truth."""
     truth = {_fault_key(each): each.kind for each in files.injected}
-    told = Counter(map(key, records))
-    found = truth.keys() & told.keys()
+    recorded = Counter(map(key, records))
+    found = truth.keys() & recorded.keys()
     injected_by_kind, found_by_kind = Counter(truth.values()), Counter(truth[each] for each in found)
-    twice = [each for each in found for _ in range(told[each] - 1)]
+    twice = [each for each in found for _ in range(recorded[each] - 1)]
     return Comparison(
         files.format,
         files.rows,
@@ -94,7 +94,7 @@ def compare(files: FaultyFiles, records: Iterable[Mapping[str, Any]], answers: M
         len(found),
         {kind: (count, found_by_kind[kind]) for kind, count in injected_by_kind.items()},
         sorted(truth.keys() - found, key=str),
-        sorted([*(told.keys() - found), *twice], key=str),
+        sorted([*(recorded.keys() - found), *twice], key=str),
         len(files.answers.keys() - answers.keys()),
         len(answers.keys() - files.answers.keys()),
         sum(files.answers[row] != score for row, score in answers.items() if row in files.answers),

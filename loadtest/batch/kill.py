@@ -66,7 +66,7 @@ class Killing:
         running.until(lambda: bool(outputs.finished(output)))
         first = running.seconds
         ran = running.wait()
-        _right(ran.status, ran.said)
+        _right(ran.status, ran.output)
         return ran.seconds, first
 
     def interrupted(self, output: Path, planned: deque[Kill]) -> Watch:
@@ -87,7 +87,7 @@ class Killing:
                 say(f"  {kill.whom} killed, {finished} fragments are finished; {len(planned)} kills to go")
             if not died:
                 ran = running.wait()
-                _right(ran.status, ran.said)
+                _right(ran.status, ran.output)
                 watch.look(dead=False)
                 return watch
 
@@ -118,7 +118,7 @@ class Killing:
         """Two identical runs into one directory; what went wrong."""
         both = [self.start(output) for _ in range(2)]
         ended = [each.wait() for each in both]
-        wrong = [f"exit status {ran.status}: {ran.said[-300:]}" for ran in ended if ran.status]
+        wrong = [f"exit status {ran.status}: {ran.output[-300:]}" for ran in ended if ran.status]
         if not outputs.published(output):
             wrong.append("nothing is published")
         wrong += [f"{name} differs" for name in outputs.differing(digests, outputs.digests(output))]
@@ -140,7 +140,7 @@ def measure(rows: int, fragments: int, count: int, seed: int, workers: int, scra
     say("the finished run again")
     before = outputs.stamps(alone)
     again = killing.start(alone).wait()
-    _right(again.status, again.said)
+    _right(again.status, again.output)
     written = outputs.differing(_words(before), _words(outputs.stamps(alone)))
     processes.sweep()
 
@@ -194,9 +194,9 @@ def _words(stamps: dict[str, tuple[int, int]]) -> dict[str, str]:
     return {name: f"{inode} {changed}" for name, (inode, changed) in stamps.items()}
 
 
-def _right(status: int, said: str) -> None:
+def _right(status: int, output: str) -> None:
     if status:
-        raise Failed(f"the run ended with {status}:\n{said}")
+        raise Failed(f"the run ended with {status}:\n{output}")
 
 
 @measurement.exits()

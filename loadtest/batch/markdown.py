@@ -24,12 +24,12 @@ def rates(result: BatchResult, model: MeasuredModel) -> str:
     head = ["program", "rows/s", "Fivefold ÷ it", "start-up", "rows/s, start-up included", "Fivefold ÷ it"]
     rows = []
     for who in result.who:
-        told = [_cells(result, who, model, started=started) for started in (True, False)]
+        cells = [_cells(result, who, model, started=started) for started in (True, False)]
         if not result.tells(who, model):
-            told[0] = ["–", "–"]
+            cells[0] = ["–", "–"]
         elif not result.tells(FIVEFOLD, model):
-            told[0][1] = "–"
-        rows.append([_title(who), *told[0], f"{result.start(who, model):.1f} s", *told[1]])
+            cells[0][1] = "–"
+        rows.append([_title(who), *cells[0], f"{result.start(who, model):.1f} s", *cells[1]])
     return f"{table(head, rows)}\n\n{result.rows[model.name]:,} rows."
 
 

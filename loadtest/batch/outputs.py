@@ -93,8 +93,8 @@ def untrue(output: Path) -> list[str]:
     for fragment, record in records(output).items():
         parts = list(output.glob(f"part-{fragment}.*"))
         faults = output / QUARANTINE / f"part-{fragment}.jsonl"
-        told = record["sha256"], record["quarantine_sha256"]
-        if len(parts) != 1 or told != (_sha256(parts[0]), _sha256(faults) if faults.is_file() else ""):
+        recorded = record["sha256"], record["quarantine_sha256"]
+        if len(parts) != 1 or recorded != (_sha256(parts[0]), _sha256(faults) if faults.is_file() else ""):
             out.append(fragment)
     return out
 

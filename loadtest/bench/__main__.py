@@ -98,7 +98,7 @@ def _turn(
             load(each, workload, connections, WARM_SECONDS, directory)
             rate = load(each, workload, connections, result.seconds, directory)
         except (Failed, OSError) as error:
-            raise Failed(f"{each.who.title}: {error}\n{each.said()}") from error
+            raise Failed(f"{each.who.title}: {error}\n{each.output()}") from error
         each.pause()
         result.add(each.who, workload, connections, rate)
         say(f"round {index + 1} of {result.rounds}, {workload.name} {connections}: {each.who.name} {rate:,.0f}/s")

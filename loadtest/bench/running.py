@@ -111,7 +111,7 @@ class Running:
                 return
             except (OSError, Refuses) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise Differs(f"{self.who.title} does not start: {error}\n{self.said()}") from error
+                    raise Differs(f"{self.who.title} does not start: {error}\n{self.output()}") from error
             time.sleep(0.2)
 
     def _find_addresses(self) -> None:
@@ -137,7 +137,7 @@ class Running:
                     f"{self.who.title}, {workload.name}", self.grpc, request, self._truth[: workload.rows]
                 )
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of its output."""
         return self._output.read_text(errors="replace")[-3000:]
 

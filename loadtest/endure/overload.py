@@ -195,7 +195,7 @@ def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) ->
         slot for slot in outcome.slots if slot.second >= ended and (slot.errors or slot.latency.p(99) > 3 * usual)
     ]
     length = (before.seconds + during.seconds + after.seconds) / len(outcome.slots)
-    told = sum(phase.right.count + phase.overloaded.count for phase in outcome.phases)
+    accounted = sum(phase.right.count + phase.overloaded.count for phase in outcome.phases)
     return OverloadFinding(
         load=load,
         answered=during.right.count / (capacity * during.seconds),
@@ -203,7 +203,7 @@ def finding(load: float, capacity: float, outcome: k6.Outcome, growth: float) ->
         refusal=during.overloaded.p(99) if during.overloaded.count else 0.0,
         recovery=max((slot.second + length - ended for slot in traces), default=0.0),
         growth=growth,
-        lost=outcome.requests - told + outcome.dropped + outcome.unsent,
+        lost=outcome.requests - accounted + outcome.dropped + outcome.unsent,
     )
 
 

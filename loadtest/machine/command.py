@@ -39,7 +39,7 @@ class Ran:
     status: int
     seconds: float
     peak: int
-    said: str
+    output: str
 
 
 class Command:
@@ -95,11 +95,11 @@ class Command:
         while not self.ended(LOOK_SECONDS):
             self._look()
             if time.monotonic() > deadline:
-                raise Failed(f"{self._process.args} does not end within {limit:.0f} s\n{self.said()}")
+                raise Failed(f"{self._process.args} does not end within {limit:.0f} s\n{self.output()}")
         seconds = self.seconds
         status = self._process.wait()
         os.close(self._handle)
-        return Ran(status, seconds, max(self._peaks.values(), default=0), self.said())
+        return Ran(status, seconds, max(self._peaks.values(), default=0), self.output())
 
     def kill(self) -> None:
         """SIGKILL to its first process alone."""
@@ -107,7 +107,7 @@ class Command:
         self._process.wait()
         os.close(self._handle)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of its output."""
         return self._log.read_text(errors="replace")[-3000:]
 

@@ -126,7 +126,7 @@ class Chaos:
     def _disturb(self, count: Callable[..., int]) -> None:
         settings, begun = self._settings, time.monotonic()
         fault = self._plan.next()
-        due, told = begun + fault.after, begun
+        due, reported = begun + fault.after, begun
         while (now := time.monotonic()) < begun + settings.seconds:
             share = HEAD + (1 - HEAD) * (now - begun) / settings.seconds
             self._produce(int(settings.events * share))
@@ -136,8 +136,8 @@ class Chaos:
                 due = time.monotonic() + fault.after
             self._tick()
             self._done = count(RESULTS, DEAD)
-            if now - told >= LINE_SECONDS:
-                told = now
+            if now - reported >= LINE_SECONDS:
+                reported = now
                 self._tell(now - begun, self._done)
             time.sleep(0.02)
         self._produce(settings.events)
@@ -231,7 +231,7 @@ class Chaos:
     def _finish(self, count: Callable[..., int]) -> None:
         """Whoever is stopped wakes when it was to wake; then all is left alone until everything is done."""
         settings, begun = self._settings, time.monotonic()
-        most, moved, told = 0, begun, begun
+        most, moved, reported = 0, begun, begun
         flushed = False
         while True:
             now = time.monotonic()
@@ -239,8 +239,8 @@ class Chaos:
             done = count(RESULTS, DEAD)
             if done > most:
                 most, moved = done, now
-            if now - told >= LINE_SECONDS:
-                told = now
+            if now - reported >= LINE_SECONDS:
+                reported = now
                 self._tell(settings.seconds + now - begun, done)
             if not self._later:
                 if not flushed:

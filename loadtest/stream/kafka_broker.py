@@ -78,24 +78,29 @@ class KafkaBroker:
         version: str = VERSION,
         *,
         options: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
         java: Sequence[str] = QUICK_JAVA,
     ) -> None:
         """Its data, settings and log lie below `directory`; `options` are settings of the broker, `java` of its Java.
+        `listeners` are further ones with their protocols, whose addresses `addresses` names.
 
         Raises `ToolMissing`.
         """
         self._options = ("-Xmx512m", *java)
         self._jars, self._directory = jars(version), directory
         directory.mkdir(parents=True, exist_ok=True)
-        client, controller = free_ports(2)
+        client, controller, *others = free_ports(2 + len(listeners or {}))
         self.address = f"127.0.0.1:{client}"
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(listeners or {}, others, strict=True)}
         self.log = directory / "broker.log"
         self.starts = 0
         self._process: subprocess.Popen[bytes] | None = None
-        listeners = f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{controller}"
+        places = {"PLAINTEXT": self.address, "CONTROLLER": f"127.0.0.1:{controller}"} | self.addresses
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"} | dict(listeners or {})
         settings = _PROPERTIES | {
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": listeners,
+            "listeners": ",".join(f"{name}://{place}" for name, place in places.items()),
+            "listener.security.protocol.map": ",".join(f"{name}:{each}" for name, each in protocols.items()),
             "log.dirs": str(directory / "data"),
             **(options or {}),
         }

@@ -16,8 +16,10 @@ from importlib import metadata
 
 from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
+from fivefold.commands.check import add_check
 from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
+from fivefold.commands.difference import add_difference
 from fivefold.commands.doctor import add_doctor
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
@@ -125,7 +127,9 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_dead_letters(commands)
     add_export(commands)
     add_contract(commands)
+    add_check(commands)
     add_bundle(commands)
+    add_difference(commands)
     add_cluster(commands)
     add_keys(commands)
     add_release(commands)

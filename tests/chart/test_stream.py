@@ -14,12 +14,13 @@ from fivefold.cli import _parser
 from fivefold.core.settings import read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.kafka_settings import REFUSED, KafkaSettings
+from fivefold.stream.registry_settings import RegistrySettings
 from fivefold.stream.settings import StreamSettings
 from tests.chart.rendering import CHART, KUBERNETES, ROOT, Release, helm, objects, template, typed
 
 DIGEST = "a" * 64
 NAME = "fivefold-stream"
-ENABLED = ("stream", "stream-scaled", "stream-image")
+ENABLED = ("stream", "stream-scaled", "stream-image", "stream-registry")
 CHARTS_OWN = {"group", "slot", "health"}
 """Settings of a worker that the chart has values of its own for, or decides."""
 
@@ -100,6 +101,51 @@ def test_every_setting_reaches_a_worker() -> None:
         kafka_options_file="/etc/fivefold/kafka-options/kafka.properties",
     )
     assert found["AWS_REGION"] == "eu-central-1"
+
+
+def test_a_registry_is_told_to_a_worker() -> None:
+    """Where it is, who asks, and whom to believe; each Secret under the name that a worker looks for."""
+    release = Release("stream-registry")
+    volumes = {volume.name: volume.secret for volume in worker(release).volumes if volume.secret}
+
+    assert read(RegistrySettings, environ=variables(release)) == RegistrySettings(
+        registry_url="https://registry.example:8081/apis/ccompat/v7",
+        registry_ca_file="/etc/fivefold/registry-ca/ca.crt",
+        registry_certificate_file="/etc/fivefold/registry-certificate/tls.crt",
+        registry_key_file="/etc/fivefold/registry-certificate/tls.key",
+        registry_username="scores",
+        registry_password_file="/etc/fivefold/registry-password/password",
+        registry_timeout=2.5,
+    )
+    assert {name: {item.key: item.path for item in secret.items} for name, secret in volumes.items()} == {
+        "registry-ca": {"authority.pem": "ca.crt"},
+        "registry-certificate": {"user.crt": "tls.crt", "user.key": "tls.key"},
+        "registry-password": {"secret": "password"},
+    }
+    mounts = {mount.name: mount.mount_path for mount in worker(release).containers[0].volume_mounts}
+    assert all(mounts[name] == f"/etc/fivefold/{name}" for name in volumes)
+    assert "FIVEFOLD_REGISTRY_URL" not in variables(Release("stream"))
+
+
+def test_a_registry_that_asks_for_a_token() -> None:
+    """Over plain http, where values say so."""
+    release = Release("stream-image")
+    (token,) = [volume for volume in worker(release).volumes if volume.name == "registry-token"]
+
+    assert read(RegistrySettings, environ=variables(release)) == RegistrySettings(
+        registry_url="http://registry:8081",
+        registry_token_file="/etc/fivefold/registry-token/token",
+        registry_http=True,
+    )
+    assert token.secret.secret_name == "registry-user"
+    assert [(item.key, item.path) for item in token.secret.items] == [("bearer", "token")]
+
+
+def test_every_setting_of_a_registry_is_a_value() -> None:
+    """None is left to variables."""
+    text = (CHART / "templates" / "_stream.tpl").read_text()
+
+    assert all(f"FIVEFOLD_{field.name.upper()}" in text for field in dataclasses.fields(RegistrySettings))
 
 
 def test_the_schema_knows_the_settings_of_a_worker() -> None:
@@ -303,6 +349,14 @@ def test_the_documents_values_are_taken() -> None:
         ("kafka: {options: {sasl.password: a}}", "sasl.password"),
         ("kafka: {options: {ssl.key.pem: a}}", "ssl.key.pem"),
         ("kafka: {options: {client.rack: \"a\\nsasl.password=b\"}}", "client.rack"),
+        ("registry: {url: 'https://me:secret@registry'}", "url"),
+        ("registry: {url: 'http://registry:8081'}", "stream.registry.url: expected https://"),
+        ("registry: {url: 'https://registry', username: a}", "expected both or none"),
+        ("registry: {url: 'https://registry', password: {secret: a}}", "expected both or none"),
+        ("registry: {url: 'https://registry', username: a, password: {secret: a}, token: {secret: a}}", "got both"),
+        ("registry: {token: {secret: a}}", "stream.registry.url"),
+        ("registry: {url: 'https://registry', token: {secret: a, value: b}}", "value"),
+        ("registry: {url: 'https://registry', timeoutSeconds: 61}", "timeoutSeconds"),
         ("autoscaling: {enabled: true, max: 9}", "at most the 8 partitions of the topic, got 9"),
         ("autoscaling: {enabled: true, min: 9, partitions: 9, max: 8}", "stream.autoscaling.min"),
         ("drainSeconds: 5", "drainSeconds"),

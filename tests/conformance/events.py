@@ -119,7 +119,7 @@ class AvroRecords:
             to="out",
             dead_letter="dead",
             group="g",
-            avro=(AvroEvents(schemas, record_names(contract)), AvroResults(schemas, contract, "out")),
+            avro=lambda of: (AvroEvents(schemas, record_names(of)), AvroResults(schemas, of, "out")),
         )
         scored = scorer.score([Event("in", 0, at, 0, None, value) for at, value in enumerate(values)])
         if case.refused is not None and scored.outgoing[0].topic == "dead":

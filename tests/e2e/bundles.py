@@ -9,7 +9,11 @@ import json
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from fivefold.core.bundle.answering import answering
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.carried import CarriedVersion
 from fivefold.core.contract.contract import Contract
 from fivefold.packing.demo import demo
 from tests.conformance import cases, models
@@ -36,6 +40,42 @@ def contradicting() -> Bundle:
     contract = json.loads(original.read("contract.json"))
     contract["inputs"][0]["maximum"] = 59
     return _again(original, "contradicting", Contract.from_json(contract), 40)
+
+
+@cache
+def renamed() -> Bundle:
+    """The demo's model under version 2.0.0 of its contract, in which two fields have other names; it answers 1.0.0."""
+    original = Bundle.open(demo(DIRECTORY / "demo"))
+    contract = json.loads(original.read("contract.json"))
+    contract["version"] = "2.0.0"
+    names = {"mean_radius": "radius", "mean_texture": "texture"}
+    for field in contract["inputs"]:
+        if field["name"] in names:
+            field |= {"name": names[field["name"]], "aliases": [field["name"]]}
+    released = Contract.from_json(contract)
+    given, answers = (columns.slice(0, 40).to_records() for columns in original.golden())
+    (bound,) = original.manifest.binding.inputs
+    return Bundle.write(
+        DIRECTORY / "renamed",
+        contract=released,
+        model={"model.onnx": original.read("model.onnx")},
+        runtime="onnx",
+        binding=replace(
+            original.manifest.binding,
+            inputs=(replace(bound, fields=tuple(names.get(name, name) for name in bound.fields)),),
+        ),
+        golden=([{names.get(name, name): value for name, value in row.items()} for row in given], answers),
+        tolerance=original.manifest.tolerance,
+        version="2",
+        carried=[CarriedVersion(original.contract)],
+    )
+
+
+@cache
+def taken_back() -> Bundle:
+    """The demo's model as it was, which answers callers of 2.0.0 too."""
+    original = Bundle.open(demo(DIRECTORY / "demo"))
+    return answering(original, DIRECTORY / "taken-back", [CarriedVersion(renamed().contract, newer=True)])
 
 
 def _again(original: Bundle, name: str, contract: Contract, rows: int) -> Bundle:

@@ -161,9 +161,14 @@ class Load:
     when it breaks) and `large` (gRPC, a body beyond the proxy's buffer).
     """
 
-    def __init__(self, bundle: Bundle, callers: dict[str, int] | None = None, **every: float) -> None:
+    def __init__(
+        self, bundle: Bundle, callers: dict[str, int] | None = None, contract: str | None = None, **every: float
+    ) -> None:
+        """Callers of the bundle's own contract; with `contract` they name it as theirs."""
         self._small, self._large = questions(bundle), [large(bundle)]
-        self._headers = (("authorization", f"Bearer {cluster.key()}"),)
+        self._headers: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {cluster.key()}"),)
+        if contract is not None:
+            self._headers += (("x-contract-version", contract),)
         self._callers = {"http": 4, "grpc": 4, "stream": 1, "large": 1} if callers is None else callers
         self._every = {"http": 0.2, "grpc": 0.2, "stream": 0.5, "large": 1.0} | every
         self._over = threading.Event()

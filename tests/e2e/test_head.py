@@ -8,7 +8,8 @@ from tests.e2e import bundles, cluster
 from tests.e2e.load import Load
 from tests.e2e.report import Report
 
-pytestmark = pytest.mark.e2e
+# What is lost is measured, not promised.
+pytestmark = [pytest.mark.e2e, pytest.mark.rare]
 
 
 def test_the_head_is_killed(figures: Report) -> None:

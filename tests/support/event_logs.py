@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,15 +64,20 @@ class KafkaLogs:
         self.server = server
         self.prefix = f"t{next(self._count)}-{time.time_ns()}-"
 
-    def append(self, topic: str, events: Sequence[Outgoing]) -> None:
-        from confluent_kafka import Producer
+    def make(self, topic: str, options: Mapping[str, str] | None = None) -> None:
+        """Make a topic where there is none; `options` are settings of it."""
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
         admin = AdminClient({"bootstrap.servers": self.server})
         if self.prefix + topic not in admin.list_topics(timeout=10).topics:
-            made = admin.create_topics([NewTopic(self.prefix + topic, num_partitions=PARTITIONS)])
-            made[self.prefix + topic].result(10)
+            wanted = NewTopic(self.prefix + topic, num_partitions=PARTITIONS, config=dict(options or {}))
+            admin.create_topics([wanted])[self.prefix + topic].result(10)
+
+    def append(self, topic: str, events: Sequence[Outgoing]) -> None:
+        from confluent_kafka import Producer
+
+        self.make(topic)
         producer = Producer({"bootstrap.servers": self.server, "linger.ms": 0})
         for each in events:
             named = {} if each.partition is None else {"partition": each.partition}
@@ -128,6 +135,29 @@ def kfake(program: str) -> Iterator[str]:
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def forwarding(place: tuple[str, int], server: str) -> Iterator[None]:
+    """Whoever connects to a place talks to the server."""
+    host, port = server.rsplit(":", 1)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while some := source.recv(65_536):
+                target.sendall(some)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                one, _ = listener.accept()
+                other = socket.create_connection((host, int(port)))
+                for pair in ((one, other), (other, one)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(place) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield
 
 
 def polled(log: EventLog, count: int, seconds: float = 60) -> list[Event]:

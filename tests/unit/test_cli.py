@@ -83,7 +83,15 @@ def test_the_fixed_names_are_there() -> None:
     assert {"pack", "demo", "serve", "version", "contract export", "contract draft", "contract show"} <= named
     assert {"bundle verify", "bundle sign", "bundle show", "bundle keygen", "bundle archive"} <= named
     assert {"keys create", "keys list", "keys revoke"} <= named
-    assert {"bundle fetch", "release check", "doctor", "cluster secrets", "cluster call", "cluster rayjob"} <= named
+    assert {
+        "bundle fetch",
+        "release check",
+        "check",
+        "doctor",
+        "cluster secrets",
+        "cluster call",
+        "cluster rayjob",
+    } <= named
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

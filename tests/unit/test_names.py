@@ -39,6 +39,10 @@ FILES: dict[str, tuple[str, set[str]]] = {
             "stream/settings.py",
         },
     ),
+    "evolution": (
+        "what fits what, which is pure, and what follows from it for callers",
+        {"core/evolution", "evolution"},
+    ),
     "local": ("what runs on one machine: what all share, and what serving adds", {"local", "online/local"}),
 }
 

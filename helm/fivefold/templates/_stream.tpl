@@ -58,6 +58,20 @@ app.kubernetes.io/component: stream
 {{- if and $stream.kafka.username (not $stream.kafka.password.secret) }}
 {{- fail "stream.kafka.password.secret: expected the Secret with the password of stream.kafka.username" }}
 {{- end }}
+{{- with $stream.registry }}
+{{- if ne (not .username) (not .password.secret) }}
+{{- fail "stream.registry.username, stream.registry.password.secret: expected both or none" }}
+{{- end }}
+{{- if and .username .token.secret }}
+{{- fail "stream.registry.username, stream.registry.token.secret: expected one of them, got both" }}
+{{- end }}
+{{- if and (not .url) (or .username .token.secret .ca.secret .certificate.secret) }}
+{{- fail "stream.registry.url: expected the registry that the rest of stream.registry is for" }}
+{{- end }}
+{{- if and (hasPrefix "http://" .url) (not .http) }}
+{{- fail "stream.registry.url: expected https://, which nobody can read on the way; or allow plain http (stream.registry.http)" }}
+{{- end }}
+{{- end }}
 {{- with $stream.autoscaling }}
 {{- if .enabled }}
 {{- if gt (int .max) (int .partitions) }}
@@ -111,6 +125,29 @@ app.kubernetes.io/component: stream
 {{- if $kafka.options }}
 - {name: FIVEFOLD_KAFKA_OPTIONS_FILE, value: /etc/fivefold/kafka-options/kafka.properties}
 {{- end }}
+{{- with $stream.registry }}
+{{- if .url }}
+- {name: FIVEFOLD_REGISTRY_URL, value: {{ .url | quote }}}
+- {name: FIVEFOLD_REGISTRY_TIMEOUT, value: {{ .timeoutSeconds | quote }}}
+{{- if .http }}
+- {name: FIVEFOLD_REGISTRY_HTTP, value: "true"}
+{{- end }}
+{{- if .ca.secret }}
+- {name: FIVEFOLD_REGISTRY_CA_FILE, value: /etc/fivefold/registry-ca/ca.crt}
+{{- end }}
+{{- if .certificate.secret }}
+- {name: FIVEFOLD_REGISTRY_CERTIFICATE_FILE, value: /etc/fivefold/registry-certificate/tls.crt}
+- {name: FIVEFOLD_REGISTRY_KEY_FILE, value: /etc/fivefold/registry-certificate/tls.key}
+{{- end }}
+{{- if .username }}
+- {name: FIVEFOLD_REGISTRY_USERNAME, value: {{ .username | quote }}}
+- {name: FIVEFOLD_REGISTRY_PASSWORD_FILE, value: /etc/fivefold/registry-password/password}
+{{- end }}
+{{- if .token.secret }}
+- {name: FIVEFOLD_REGISTRY_TOKEN_FILE, value: /etc/fivefold/registry-token/token}
+{{- end }}
+{{- end }}
+{{- end }}
 {{ include "fivefold.bundleEnvironment" . }}
 {{- range $name, $value := $stream.environment }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -118,22 +155,29 @@ app.kubernetes.io/component: stream
 - {name: HOME, value: /tmp}
 {{- end }}
 
-{{/* What of a worker's reaching Kafka is a Secret, or a file: by directory, with the volume's source. */}}
+{{/* What of a worker's reaching Kafka and a registry is a Secret, or a file: by directory, with the volume's source. */}}
 {{- define "fivefold.streamFiles" -}}
 {{- $kafka := .Values.stream.kafka }}
-{{- with $kafka.ca }}
+{{- range $name, $of := dict "kafka" $kafka "registry" .Values.stream.registry }}
+{{- with $of.ca }}
 {{- if .secret }}
-kafka-ca: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: ca.crt}]}}
+{{ $name }}-ca: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: ca.crt}]}}
 {{- end }}
 {{- end }}
-{{- with $kafka.certificate }}
+{{- with $of.certificate }}
 {{- if .secret }}
-kafka-certificate: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .certificate | quote }}, path: tls.crt}, {key: {{ .key | quote }}, path: tls.key}]}}
+{{ $name }}-certificate: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .certificate | quote }}, path: tls.crt}, {key: {{ .key | quote }}, path: tls.key}]}}
 {{- end }}
 {{- end }}
-{{- with $kafka.password }}
+{{- with $of.password }}
 {{- if .secret }}
-kafka-password: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: password}]}}
+{{ $name }}-password: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: password}]}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.stream.registry.token }}
+{{- if .secret }}
+registry-token: {secret: {secretName: {{ .secret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: token}]}}
 {{- end }}
 {{- end }}
 {{- if $kafka.options }}

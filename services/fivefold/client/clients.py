@@ -66,6 +66,8 @@ class _Dialect(Protocol):
 
     def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]: ...
 
+    def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]: ...
+
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]: ...
 
     def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]: ...
@@ -119,6 +121,10 @@ class _Calls:
         headers = {**self._headers, "x-request-id": request_id or uuid.uuid4().hex}
         seconds = self._timeout if timeout is None else timeout
         return CallOptions(seconds, self._retries, headers, time.monotonic() + seconds)
+
+    def _under(self, contract: str | None) -> CallOptions:
+        options = self._options(None, None)
+        return options if contract is None else options.under(contract)
 
     def _predict(
         self, records: Sequence[Any], model: str, version: str | None, timeout: float | None, request_id: str | None
@@ -195,9 +201,13 @@ class Client(_Calls):
         """Output arrays for input arrays, one a field, first axis = rows; binary on the wire."""
         return self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
-    def contract(self, model: str, version: str | None = None) -> Contract:
-        """The contract that a model is served under."""
-        return self._perform(self._dialect.contract(model, version, self._options(None, None)))
+    def contract(self, model: str, version: str | None = None, *, contract: str | None = None) -> Contract:
+        """The contract that a model is served under: in that version, or the one that this client is answered under."""
+        return self._perform(self._dialect.contract(model, version, self._under(contract)))
+
+    def contracts(self, model: str, version: str | None = None) -> list[str]:
+        """The contract versions that a model answers, oldest first; empty where the server does not know of any."""
+        return self._perform(self._dialect.contracts(model, version, self._options(None, None)))
 
     def models(self) -> list[dict[str, Any]]:
         """What is served: `{name, version, state}` each."""
@@ -278,9 +288,13 @@ class AsyncClient(_Calls):
         """See `Client.infer`."""
         return await self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
-    async def contract(self, model: str, version: str | None = None) -> Contract:
+    async def contract(self, model: str, version: str | None = None, *, contract: str | None = None) -> Contract:
         """See `Client.contract`."""
-        return await self._perform(self._dialect.contract(model, version, self._options(None, None)))
+        return await self._perform(self._dialect.contract(model, version, self._under(contract)))
+
+    async def contracts(self, model: str, version: str | None = None) -> list[str]:
+        """See `Client.contracts`."""
+        return await self._perform(self._dialect.contracts(model, version, self._options(None, None)))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""

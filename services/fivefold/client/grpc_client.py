@@ -23,7 +23,7 @@ from grpc import StatusCode
 
 from fivefold.client import foreign
 from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
-from fivefold.client.retry import CONTRACT_VERSION, Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
+from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
 from fivefold.core import oip_tensors
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
@@ -37,6 +37,9 @@ _BY_STATUS = {
 }  # fmt: skip
 """What a status means when something on the way, not Fivefold, has answered (grpc/statuscodes)."""
 
+
+CONTRACTS = "contracts"
+"""The parameter of a model's configuration that lists the contract versions it answers, with commas between."""
 
 _NAMES = {code.value[0]: code.name for code in StatusCode}
 
@@ -96,7 +99,7 @@ class GrpcDialect:
             refusal: FivefoldError
             try:
                 columns = known.records.read(rows).accept()
-                reply = yield from self._infer(model, version, columns, None, _under(known, options))
+                reply = yield from self._infer(model, version, columns, None, options.under(known.contract.version))
             except FivefoldError as err:
                 if fresh or not (isinstance(err, ContractError) or err.code == "contract_unsupported"):
                     raise
@@ -172,6 +175,12 @@ class GrpcDialect:
             del kept[next(iter(kept))]
         return found
 
+    def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]:
+        request = message("ModelConfigRequest")(name=model, version=version or "")
+        reply = yield from _call("ModelConfig", request, "ModelConfigResponse", options)
+        parameters = reply.body.config.parameters
+        return parameters[CONTRACTS].string_value.split(",") if CONTRACTS in parameters else []
+
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
         reply = yield from _call(
             "RepositoryIndex", message("RepositoryIndexRequest")(), "RepositoryIndexResponse", options
@@ -189,11 +198,6 @@ class GrpcDialect:
             return reply.status == 0 and bool(message(f"{name}Response").FromString(reply.body).ready)
         except DecodeError:
             return False
-
-
-def _under(known: _Known, options: CallOptions) -> CallOptions:
-    """Options that name the contract version by which the records were read."""
-    return replace(options, headers={**options.headers, CONTRACT_VERSION: known.contract.version})
 
 
 def _plain(value: Any) -> Any:

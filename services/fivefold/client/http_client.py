@@ -135,6 +135,16 @@ def read_contract(reply: ServerReply) -> Contract:
         return Contract.from_json(found)
 
 
+def read_versions(reply: ServerReply) -> list[str]:
+    """The contract versions that a model's status lists."""
+    found = read_json(reply)
+    with _reading(reply):
+        listed = found.get("contracts", []) if isinstance(found, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise foreign.Misread("it is no model's status")
+        return listed
+
+
 def is_ready(reply: ServerReply) -> bool:
     """Whether an answer says so: by its body, or, as the protocol has it, by the status alone."""
     if reply.status != 200 or not reply.body.strip():
@@ -229,6 +239,10 @@ class HttpDialect:
         """The contract as the server holds it."""
         path = f"{model_path('v1', model, version)}/contract"
         return (yield from call(lambda left: get(path, options.sent(left), left), read_contract, options))
+
+    def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]:
+        path = model_path("v1", model, version)
+        return (yield from call(lambda left: get(path, options.sent(left), left), read_versions, options))
 
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]:
         return (

@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -99,6 +99,10 @@ class CallOptions:
     """Not shown: they may hold a key."""
     until: float | None = None
     """When the time is up (`time.monotonic`), for a call that takes several messages."""
+
+    def under(self, contract: str) -> CallOptions:
+        """The same for a call that names this contract version."""
+        return replace(self, headers={**self.headers, CONTRACT_VERSION: contract})
 
     def sent(self, left: float) -> dict[str, str]:
         """The headers of one attempt: the server learns how long the caller will still wait."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from fivefold.commands.selection import add_selection, selected
-from fivefold.commands.versions import add_versions, carried_versions
+from fivefold.commands.versions import add_replacement, add_versions, carried_versions, replacement
 from fivefold.commands.words import USAGE, add, add_json, complain, print_json
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -59,6 +59,7 @@ def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) ->
         trust=arguments.trust,
         say=say,
         carried=carried_versions(arguments, own),
+        accept=replacement(arguments),
         default_contract=arguments.default_contract,
         **selected(arguments),
         **{name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None},
@@ -134,7 +135,7 @@ def add_pack(commands: Any) -> None:
         "fivefold pack model.joblib --as python --draft-from train.parquet --output bundles/fraud",
         "fivefold pack mypackage.model:Fraud --contract contract.json --output bundles/fraud",
         "fivefold pack model.onnx --contract c.json --bind 'score=probabilities[1]' --output bundles/fraud",
-        "fivefold pack model.onnx --contract c2.json --answers bundles/fraud-1 --output bundles/fraud-2",
+        "fivefold pack model.onnx --contract c2.json --replaces bundles/fraud-1 --output bundles/fraud-2",
     )
     pack.description = (
         "Make a bundle from a trained model and a contract: convert it to ONNX, bind it, measure it against\n"
@@ -190,6 +191,7 @@ def add_pack(commands: Any) -> None:
         metavar="TARGET=SOURCE",
         help="MODEL_INPUT=FIELD,FIELD,… or FIELD=MODEL_OUTPUT[COLUMN], where it cannot be inferred; repeatable",
     )
+    add_replacement(pack)
     add_versions(pack)
     pack.add_argument("--sign", metavar="KEY", help="sign with this Ed25519 private key (PEM)")
     pack.add_argument(

@@ -16,12 +16,18 @@ KEY = "FIVEFOLD_KEY"
 
 
 def _release_check(arguments: argparse.Namespace) -> int | None:
+    from fivefold.behaviour.bounds import BehaviourBounds
     from fivefold.client.transports import is_grpc
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
+    from fivefold.release.behaviour_gate import BehaviourCheck
     from fivefold.release.gate import Accepted, check
 
+    rows = tuple(path for paths in arguments.rows for path in paths)
     try:
+        bounds = BehaviourBounds(arguments.max_disagreement, arguments.max_change)
+        if arguments.old is None and (rows or bounds != BehaviourBounds()):
+            raise ValueError("answers are compared with those of another bundle: --old REFERENCE")
         is_grpc(arguments.against)
         delivery = read(DeliverySettings, trusted_keys=tuple(arguments.public_key) or None)
     except (SettingsError, ValueError) as err:
@@ -40,6 +46,7 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
         delivery=delivery,
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=arguments.timeout,
+        behaviour=None if arguments.old is None else BehaviourCheck(old=arguments.old, rows=rows, bounds=bounds),
     )
     if arguments.json:
         print_json(report.to_json())
@@ -76,6 +83,7 @@ def add_release(commands: Any) -> None:
         "fivefold release check --model s3://models/new.tar#sha256=DIGEST --against https://models.example",
         "fivefold release check --model bundles/a --model bundles/b --against http://fivefold:8000 --json",
         "fivefold release check --model bundles/a --against http://fivefold:8000 --accept-contract-change churn",
+        "fivefold release check --model bundles/b --against http://host:8000 --old bundles/a --max-disagreement 0.1",
     )
     check.add_argument(
         "--model", metavar="REFERENCE", action="append", required=True, help="as of fivefold serve; repeatable"
@@ -105,6 +113,18 @@ def add_release(commands: Any) -> None:
     )
     check.add_argument(
         "--allow-unreachable", action="store_true", help="go ahead where the live service does not answer"
+    )
+    check.add_argument(
+        "--old", metavar="REFERENCE", help="compare the answers with this bundle's, as fivefold difference does"
+    )
+    check.add_argument(
+        "--rows", metavar="FILE", action="append", nargs="+", default=[], help="recorded rows to compare on; repeatable"
+    )
+    check.add_argument(
+        "--max-disagreement", metavar="SHARE", type=float, help="refuse a release that differs in more of the rows"
+    )
+    check.add_argument(
+        "--max-change", metavar="NUMBER", type=float, help="refuse a release whose numbers move farther in any row"
     )
     check.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for each question (default 30)")
     add_json(check)

@@ -46,6 +46,7 @@ _SERVE_SETTINGS = (
     "max_inflight",
     "max_wait",
     "default_timeout",
+    "record",
 )
 
 
@@ -66,6 +67,7 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
+        "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     serve.add_argument(
@@ -115,6 +117,12 @@ def add_serve(commands: Any) -> None:
         action="append",
         default=[],
         help="let pages of this origin (https://app.example) read the answers; repeatable",
+    )
+    serve.add_argument(
+        "--record",
+        metavar="FILE",
+        help="keep a sample of the requests, each process in a file of its own beside FILE; FIVEFOLD_RECORD_REDACT "
+        "names inputs whose values are not kept",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
 

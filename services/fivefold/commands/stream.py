@@ -21,6 +21,8 @@ DATA = "fivefold-data"
 INTERRUPTED = 130
 """Exit status of a command that was stopped before it was done."""
 
+CUT_SHORT = "ended at once: whoever comes next begins anew what was not committed\n"
+
 SHOWN = 20
 """Dead letters that `list` prints at most, unless told otherwise."""
 
@@ -37,7 +39,7 @@ def _addresses(arguments: argparse.Namespace) -> tuple[TopicAddress, TopicAddres
 def stream(arguments: argparse.Namespace) -> int | None:
     """Work until it is stopped, or until the input is read with `--once`."""
     from fivefold.core.settings import read
-    from fivefold.local.signals import stopping
+    from fivefold.local.signals import ended_by_second, stopping
     from fivefold.stream.registry_settings import RegistrySettings
     from fivefold.stream.settings import StreamSettings
     from fivefold.stream.worker_process import run
@@ -46,7 +48,7 @@ def stream(arguments: argparse.Namespace) -> int | None:
     source, to, dead = _addresses(arguments)
     settings = read(StreamSettings, **{name: getattr(arguments, name) for name in names})
     registry = read(RegistrySettings, registry_url=arguments.registry)
-    with stopping() as stop:
+    with stopping() as stop, ended_by_second(INTERRUPTED, CUT_SHORT):
         counts = run(
             arguments.model,
             source,

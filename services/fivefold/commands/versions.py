@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fivefold.core.errors import BundleInvalid
+from fivefold.core.errors import BundleInvalid, ProtocolError
 
 if TYPE_CHECKING:
     from fivefold.commands.words import Parser
     from fivefold.core.bundle.carried import CarriedVersion
     from fivefold.core.contract.contract import Contract
+
+
+def add_replacement(parser: Parser) -> None:
+    """`--replaces` and `--breaking`."""
+    parser.add_argument(
+        "--replaces",
+        metavar="OLD",
+        help="the bundle or contract whose place this one takes: refuse what breaks its callers, and answer them as "
+        "--answers does",
+    )
+    parser.add_argument(
+        "--breaking",
+        action="store_true",
+        help="with --replaces: let callers break, who are answered no more; needs another major version",
+    )
 
 
 def add_versions(parser: Parser) -> None:
@@ -51,7 +67,9 @@ def carried_versions(arguments: argparse.Namespace, own: Contract | None) -> tup
     """What the options ask for beside `own`, which is None where it is still to be drafted; raises `BundleInvalid` and
     `ContractInvalid`."""
     found: dict[str, CarriedVersion] = {}
-    for newer, places in ((False, arguments.answers), (True, arguments.answers_newer)):
+    replaces, breaking = getattr(arguments, "replaces", None), getattr(arguments, "breaking", False)
+    replaced = [replaces] if replaces and not breaking else []
+    for newer, places in ((False, [*replaced, *arguments.answers]), (True, arguments.answers_newer)):
         for place in places:
             for each in _versions(place, newer, own):
                 known = found.setdefault(each.contract.version, each)
@@ -67,6 +85,48 @@ def carried_versions(arguments: argparse.Namespace, own: Contract | None) -> tup
             dated = replace(found[version], deprecated=day) if member == "deprecated" else None
             found[version] = dated or replace(found[version], sunset=day)
     return tuple(found.values())
+
+
+def replacement(arguments: argparse.Namespace) -> Callable[[Contract], None] | None:
+    """What judges the contract of a bundle that takes another's place; None where it takes nobody's.
+
+    The judge raises `ProtocolError` `contract_unsupported` for what breaks the other's callers.
+    """
+    if arguments.replaces is None:
+        if arguments.breaking:
+            raise BundleInvalid("--breaking says what --replaces may do, and that is not given")
+        return None
+    replaced = [each.contract for each in _versions(arguments.replaces, newer=False, own=None)]
+
+    def judge_all(contract: Contract) -> None:
+        from fivefold.evolution.verdict import judge
+
+        if arguments.breaking:
+            _check_major(replaced[-1].version, contract.version)
+            return
+        for old in replaced:
+            carried = (old.version,) if old.version != contract.version else ()
+            findings = judge(old, contract, carried=carried, examples=False).of("backward")
+            worst = [each for each in findings if each.severity == "error"]
+            if worst:
+                more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
+                raise ProtocolError(
+                    "contract_unsupported",
+                    f"callers of {old.name}@{old.version} break: {worst[0].says} ({worst[0].rule.id}){more}",
+                    path=worst[0].path,
+                    help=f"{worst[0].rule.fix} All of it: fivefold check OLD NEW. To go on all the same: --breaking",
+                )
+
+    return judge_all
+
+
+def _check_major(old: str, new: str) -> None:
+    if old.partition(".")[0] == new.partition(".")[0]:
+        raise BundleInvalid(
+            f"a contract that breaks callers of {old} needs another major version, got {new}",
+            path="contract.json",
+            help="so that who reads the version alone is warned",
+        )
 
 
 def _versions(place: str, newer: bool, own: Contract | None) -> list[CarriedVersion]:

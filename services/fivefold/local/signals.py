@@ -9,6 +9,7 @@ import contextlib
 import os
 import selectors
 import signal
+import threading
 from collections.abc import Iterator
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -78,3 +79,35 @@ def stopping(*, under_nohup: bool = True) -> Iterator[StopSignals]:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         stop.close()
+
+
+@contextlib.contextmanager
+def ended_by_second(status: int, said: str) -> Iterator[None]:
+    """The second of `STOP_SIGNALS` ends the process with `status` for the length of a `with`, in the middle of whatever
+    it does, and `said` is written to standard error.
+
+    For runs that may be cut off anywhere. Handlers have to be there already (`stopping`), and only the main thread may.
+    They run between two steps of Python, and a call that takes long is one step: a thread hears of signals meanwhile.
+    """
+    listening, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        count = 0
+        while signums := os.read(listening, 64):
+            count += sum(signum in STOP_SIGNALS for signum in signums)
+            if count > 1:
+                with contextlib.suppress(OSError):
+                    os.write(2, said.encode())
+                os._exit(status)
+
+    listener = threading.Thread(target=listen, name="fivefold-signals", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(told)
+        listener.join()
+        os.close(listening)

@@ -125,10 +125,10 @@ def pack(
             packed_contract = contract
         else:
             packed_contract = Contract.from_json(contract) if isinstance(contract, Mapping) else Contract.load(contract)
-        for each in carried:
-            check_carried(each, packed_contract)
         if accept is not None:
             accept(packed_contract)
+        for each in carried:
+            check_carried(each, packed_contract)
         data = draft_from if golden_from is None else golden_from
         given = None if data is None else golden.from_data(data, packed_contract)
         asked = probe(packed_contract, given, f"{packed_contract.name}@{packed_contract.version}")

@@ -1,8 +1,8 @@
 """The gate of a release: what is about to be served, held against what is served now.
 
-    gate                  open the new bundles, ask the live service, find what its callers would miss
-    contract_difference   the first difference of two contracts
+    gate             open the new bundles, ask the live service, find what its callers would miss
+    behaviour_gate   what the model answers, held against the bundle before it
 
-Fetching bundles is left to `fivefold.delivery`, asking to `fivefold.client`; which version answers by default is
-decided by the same `Repository` that will serve.
+Fetching bundles is left to `fivefold.delivery`, asking to `fivefold.client`, what a change of a contract means to
+`fivefold.evolution`; which version answers by default is decided by the same `Repository` that will serve.
 """

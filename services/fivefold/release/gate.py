@@ -2,8 +2,10 @@
 
     bundle     fetched by its digest, signature with trusted keys, golden rows answered by the runtime installed here
     models     together what a server would serve: no version twice, defaults that exist
-    contract   of each model that is served now, equal to the one served: by default, and for each version kept
+    contract   of each model that is served now: callers who name no version get answers that they can read, and every
+               contract version that is answered now stays so, by default and for each version of a model that is kept
     removal    no model that is served now is missing
+    behaviour  where it is asked for: answers are those of the bundle before, as far as bounds allow
 
 Nothing is changed anywhere. Acting on the report is left to whoever asked for it.
 """
@@ -11,7 +13,7 @@ Nothing is changed anywhere. Acting on the report is left to whoever asked for i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -29,10 +31,12 @@ from fivefold.core.errors import (
     Unavailable,
 )
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.core.view import Views
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.release.contract_difference import first_difference
+from fivefold.evolution.verdict import judge
+from fivefold.release.behaviour_gate import BehaviourCheck, compare_behaviour
 from fivefold.serving.repository import Model, Repository
 
 Verdict = Literal["ok", "accepted", "refused"]
@@ -80,10 +84,19 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What is served now: for each model its versions' contracts, and under None that of its default version."""
+class ServedContracts:
+    """The contract versions that a version of a model answers now."""
 
-    contracts: Mapping[str, Mapping[str | None, Contract]]
+    default: Contract
+    """For callers that name none."""
+    versions: Mapping[str, Contract]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is served now: for each model what its versions answer, and under None what its default version does."""
+
+    models: Mapping[str, Mapping[str | None, ServedContracts]]
 
 
 def check(
@@ -95,21 +108,25 @@ def check(
     delivery: DeliverySettings | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
+    behaviour: BehaviourCheck | None = None,
 ) -> Report:
     """Hold the bundles of `references` against the service at the URL `against`.
 
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
-    service, which has `timeout` seconds for each. Raises `ValueError` for a URL that no client can use; everything else
-    is in the report.
+    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises
+    `ValueError` for a URL that no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []
     models = _open(references, delivery or DeliverySettings(), defaults or {}, findings)
+    if models is not None and behaviour is not None:
+        subject, says, error = compare_behaviour(models, behaviour, delivery or DeliverySettings())
+        findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
     live = _ask(against, headers or {}, timeout, accepted, findings)
     if models is not None and live is not None:
-        for name in live.contracts:
-            findings += _compare(name, live.contracts[name], models, accepted)
-        findings += (ReleaseFinding(name, "ok", "is new") for name in models.names() if name not in live.contracts)
+        for name, served in live.models.items():
+            findings += _compare(name, served, models, accepted)
+        findings += (ReleaseFinding(name, "ok", "is new") for name in models.names() if name not in live.models)
     return Report(tuple(findings))
 
 
@@ -147,12 +164,12 @@ def _ask(
 ) -> Live | None:
     try:
         with Client(against, headers=headers, timeout=timeout) as client:
-            contracts: dict[str, dict[str | None, Contract]] = {}
+            models: dict[str, dict[str | None, ServedContracts]] = {}
             for entry in client.models():
                 name, version = entry["name"], entry["version"]
-                known = contracts.setdefault(name, {None: client.contract(name)})
-                known[version] = client.contract(name, version)
-            return Live(contracts)
+                known = models.setdefault(name, {None: _served(client, name, None)})
+                known[version] = _served(client, name, version)
+            return Live(models)
     except (Unavailable, Interrupted) as err:
         if accepted.unreachable:
             findings.append(ReleaseFinding(against, "accepted", f"what is served now is not known: {err.message}"))
@@ -169,8 +186,15 @@ def _ask(
     return None
 
 
+def _served(client: Client, name: str, version: str | None) -> ServedContracts:
+    default = client.contract(name, version)
+    versions = client.contracts(name, version) or [default.version]
+    others = {each: client.contract(name, version, contract=each) for each in versions if each != default.version}
+    return ServedContracts(default, {default.version: default} | others)
+
+
 def _compare(
-    name: str, served: Mapping[str | None, Contract], models: Repository, accepted: Accepted
+    name: str, served: Mapping[str | None, ServedContracts], models: Repository, accepted: Accepted
 ) -> Iterable[ReleaseFinding]:
     if name not in models.names():
         says = "is served, the release does not have it"
@@ -178,20 +202,63 @@ def _compare(
             return [ReleaseFinding(name, "accepted", says)]
         return [_refused(name, NotFound("model_not_found", says, help=f"if that is meant: --accept-removal {name}"))]
     found: list[ReleaseFinding] = []
-    for version, contract in served.items():
+    for version, contracts in served.items():
         if version is not None and version not in models.versions(name):
             continue
         subject = name if version is None else f"{name}@{version}"
-        difference = first_difference(contract, models.find(name, version).contract)
-        if difference is None:
-            found.append(ReleaseFinding(subject, "ok", "answers under the contract that is served"))
-        elif name in accepted.contract_changes:
-            found.append(ReleaseFinding(subject, "accepted", f"the contract changes: {difference}"))
-        else:
-            help = f"pack it under a name of its own, or, if callers are ready: --accept-contract-change {name}"
-            err = ProtocolError("contract_unsupported", f"the contract changes: {difference}", help=help)
-            found.append(_refused(subject, err))
+        views = models.find(name, version).views
+        found.append(_unnamed(name, subject, contracts.default, views.default.contract, accepted))
+        found += (_named(name, subject, contract, views, accepted) for contract in contracts.versions.values())
     return found
+
+
+def _unnamed(name: str, subject: str, served: Contract, released: Contract, accepted: Accepted) -> ReleaseFinding:
+    """What the release means to callers that name no version."""
+    if served == released:
+        return ReleaseFinding(subject, "ok", "answers under the contract that is served")
+    breaks = _broken(_unadapted(served), _unadapted(released), strict=True)
+    if breaks is None:
+        says = f"answers under {released.version}, and callers of {served.version} break nowhere"
+        return ReleaseFinding(subject, "ok", says)
+    help = f"fivefold pack --replaces OLD, or, if callers are ready: --accept-contract-change {name}"
+    return _judged(name, subject, breaks, help, accepted)
+
+
+def _named(name: str, subject: str, served: Contract, views: Views, accepted: Accepted) -> ReleaseFinding:
+    """What it means to callers that name the version that they have now."""
+    subject = f"{subject}, contract {served.version}"
+    view = views.get(served.version)
+    if view is None:
+        breaks = _broken(served, views.own.contract)
+        because = f", and cannot be: {breaks}" if breaks else ""
+        says = f"is answered now, the release answers {', '.join(views)}{because}"
+        help = f"fivefold pack --answers OLD, or, if callers are ready: --accept-contract-change {name}"
+        return _judged(name, subject, says, help, accepted)
+    if view.contract == served:
+        return ReleaseFinding(subject, "ok", "is answered as it is now")
+    broken = _broken(served, view.contract)
+    if broken is None:
+        return ReleaseFinding(subject, "ok", "changes without another version, and its callers break nowhere")
+    help = f"give the changed contract a version of its own, or, if callers are ready: --accept-contract-change {name}"
+    return _judged(name, subject, broken, help, accepted)
+
+
+def _unadapted(contract: Contract) -> Contract:
+    """The contract to callers for whom nothing is adapted: they get answers as they are, by their one name."""
+    return replace(contract, outputs=tuple(replace(field, unknown=None, aliases=()) for field in contract.outputs))
+
+
+def _broken(served: Contract, released: Contract, *, strict: bool = False) -> str | None:
+    """The worst that the released contract does to callers of the served one; None where they do not break."""
+    findings = judge(served, released, strict=strict, examples=False).of("backward")
+    worst = next((each for each in findings if each.severity == "error"), None)
+    return None if worst is None else f"{worst.says} ({worst.rule.id})"
+
+
+def _judged(name: str, subject: str, says: str, help: str, accepted: Accepted) -> ReleaseFinding:
+    if name in accepted.contract_changes:
+        return ReleaseFinding(subject, "accepted", f"the contract changes: {says}")
+    return _refused(subject, ProtocolError("contract_unsupported", f"the contract changes: {says}", help=help))
 
 
 def _refused(subject: str, err: FivefoldError) -> ReleaseFinding:

@@ -9,14 +9,18 @@ request the model does not take, and, by RFC 9745 and RFC 8594, when the version
 from __future__ import annotations
 
 import datetime as dt
+import re
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from fivefold.core.errors import ContractError
+
 if TYPE_CHECKING:
-    from fivefold.core.view import View
+    from fivefold.core.view import View, Views
 
 ASKED: Final = "x-contract-version"
+_ROW: Final = re.compile(r"(\[\d+\])+\Z")
 IGNORED: Final = "x-contract-ignored"
 
 PREFIX: Final = "/contracts/"
@@ -42,6 +46,18 @@ def split(path: str) -> tuple[str | None, str]:
         return None, path
     version, slash, rest = path[len(PREFIX) :].partition("/")
     return (unquote(version), f"/{rest}") if slash and version else (None, path)
+
+
+def other_version(error: ContractError, views: Views) -> ContractError:
+    """The error, with the version in its help that has the field which the caller's does not know."""
+    if error.code != "unknown_field" or len(views) == 1:
+        return error
+    name = _ROW.sub("", error.path).removeprefix("inputs.")
+    for version, view in views.items():
+        if any(name in (field.name, *field.aliases) for field in view.inputs):
+            help = f"version {version} of the contract has it: {ASKED}: {version}"
+            return ContractError(error.code, error.message, path=error.path, help=help, details=error.details)
+    return error
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -15,12 +15,14 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import ContractError, FivefoldError, InternalError
 from fivefold.serving.admission import Room
 from fivefold.serving.messages import Call, Codec
+from fivefold.serving.recording import Recorder, RecordingScheduler
 from fivefold.serving.repository import Model, Repository, Statistics
 from fivefold.serving.scheduler import Scheduler
 from fivefold.serving.steps import InferenceSteps
@@ -71,7 +73,9 @@ class Dataplane:
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
-        self._schedulers = {model: Scheduler(model, settings, self._readers, suspects) for model in models}
+        self._recorder = Recorder.of(settings, (model.views for model in models))
+        kind = Scheduler if self._recorder is None else partial(RecordingScheduler, self._recorder)
+        self._schedulers = {model: kind(model, settings, self._readers, suspects) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
@@ -106,6 +110,8 @@ class Dataplane:
         for scheduler in self._schedulers.values():
             scheduler.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
+        if self._recorder is not None:
+            self._recorder.close()
 
     def request_id(self, given: str | None = None) -> str:
         """The caller's request id where it is printable ASCII of at most 128 characters, otherwise a new one."""

@@ -87,6 +87,19 @@ class ServingLimits(GuardSettings):
     log_sample: float = 0.01
     """The share of healthy requests that get a log line; failed ones always do."""
 
+    record: str = ""
+    """A file for a sample of the requests that were answered, as JSON lines; each process writes one of its own, with
+    its host's name and its number before the suffix. Empty: nothing is recorded."""
+
+    record_sample: float = 1.0
+    """The share of rows that is offered to the sample."""
+
+    record_rows: int = 10_000
+    """Rows that the sample keeps, all with the same chance."""
+
+    record_redact: tuple[str, ...] = ()
+    """Inputs whose values are not recorded: left out where they are optional, otherwise a constant."""
+
     serve_bundles: bool = False
     """Give out the files of the bundles (the model and its golden rows among them) to everybody who may ask, where
     nobody is asked for a key. Where keys are asked for, the scope `bundles` decides, and this says nothing."""
@@ -141,6 +154,8 @@ class ServingLimits(GuardSettings):
             "threads": 1,
             "batch_seconds": 0,
             "log_sample": 0,
+            "record_sample": 0,
+            "record_rows": 1,
             "grpc_min_ping_seconds": 0,
             "drain_seconds": 0,
         }
@@ -150,8 +165,9 @@ class ServingLimits(GuardSettings):
                 f"max_bytes_in_flight: expected at least max_body_bytes ({self.max_body_bytes}), or 0, "
                 f"got {self.max_bytes_in_flight}"
             )
-        if self.log_sample > 1:
-            raise SettingsError(f"log_sample: expected a share of at most 1, got {self.log_sample}")
+        for name in ("log_sample", "record_sample"):
+            if getattr(self, name) > 1:
+                raise SettingsError(f"{name}: expected a share of at most 1, got {getattr(self, name)}")
 
     @property
     def bytes_in_flight(self) -> int:

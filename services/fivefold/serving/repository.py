@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.runtime.scorer import Scorer
     from fivefold.core.view import View
-    from fivefold.serving.messages import Call
 
 
 @dataclass(slots=True)
@@ -62,9 +61,9 @@ class Model:
         self.marks = {view: marks(view) for view in self.views.values()} if len(self.views) > 1 else {}
         """What answers say of their contract version: nothing where callers have no choice."""
 
-    def view_of(self, call: Call) -> View:
-        """How the model looks to that caller; raises `ProtocolError` `contract_unsupported`."""
-        return self.view if call.contract is None else self.views.find(call.contract)
+    def view_of(self, asked: str | None) -> View:
+        """How the model looks to a caller of that contract version; raises `ProtocolError` `contract_unsupported`."""
+        return self.view if asked is None else self.views.find(asked)
 
 
 class Repository:

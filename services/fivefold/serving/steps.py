@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fivefold.core import telemetry as vocabulary
-from fivefold.core.errors import Interrupted
+from fivefold.core.errors import ContractError, Interrupted
+from fivefold.serving.contract_version import other_version
 from fivefold.serving.messages import Answer, Call, Codec, InferRequest, expired
 from fivefold.serving.suspects import DEATHS, mark_of, refusal
 
@@ -35,6 +36,7 @@ class InferenceSteps(Generic[Given, T]):
         "encoded",
         "given",
         "mark",
+        "marked",
         "model",
         "note",
         "queued",
@@ -50,7 +52,7 @@ class InferenceSteps(Generic[Given, T]):
         self.model, self.call, self.codec, self.given = model, call, codec, given
         self.view = model.view
         self.rows = 0
-        self.abandoned = False
+        self.abandoned = self.marked = False
         """Nobody waits for the answer any more."""
         self.suspects: Suspects | None = None
         """Where a request is noted while a bundle's own code works on it."""
@@ -65,8 +67,10 @@ class InferenceSteps(Generic[Given, T]):
         self.checking = time.perf_counter()
         try:
             if self.call.contract is not None:
-                self.view = self.model.view_of(self.call)
-            if self.model.marks:
+                self.view = self.model.view_of(self.call.contract)
+            if self.model.marks and not self.marked:
+                # Once: what takes long is begun again in a thread.
+                self.marked = True
                 self.call.marks += self.model.marks[self.view]
             self.request = self.codec.decode(self.given, self.view, self.call)
             reading = self.request.reading
@@ -74,6 +78,8 @@ class InferenceSteps(Generic[Given, T]):
             self.columns = reading.accept()
             if self.view.into is not None:
                 self.columns = self.view.into(self.columns)
+        except ContractError as error:
+            raise other_version(error, self.model.views) from None
         finally:
             self.checked = time.perf_counter()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -44,7 +44,7 @@ class FoundRecord:
 
     record: bytes
     manner: str = PLAIN
-    extensions: dict[str, Any] | None = None
+    extensions: dict[str, msgspec.Raw] | None = None
     avro: bool = False
 
     def answered(self, form: str) -> FoundRecord:
@@ -114,7 +114,8 @@ def _structured(value: bytes) -> FoundRecord | FivefoldError:
         return ProtocolError(
             "unsupported_media_type", f"expected datacontenttype application/json, got {content!r:.128}"
         )
-    extensions = {name: each for name, each in whole.items() if name not in _GONE}
+    # As they stand there: every digit of a number stays.
+    extensions = {name: each for name, each in members.items() if name not in _GONE}
     if raw is not None:
         if "data_base64" in whole:
             return ContractError("malformed", "expected either data or data_base64, got both")

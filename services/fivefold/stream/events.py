@@ -19,7 +19,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as a log gave it, byte for byte. `timestamp` is in milliseconds since 1970, -1 where there is none."""
+    """An event as a log gave it, byte for byte. `timestamp` is in milliseconds since 1970, -1 where there is none.
+
+    `headers_lost` says that it has headers which cannot be read, and none of them is here.
+    """
 
     topic: str
     partition: int
@@ -28,6 +31,7 @@ class Event:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    headers_lost: bool = False
 
     @property
     def place(self) -> Place:

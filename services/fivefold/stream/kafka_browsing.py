@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient
 from fivefold.core.errors import NotFound
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event
-from fivefold.stream.kafka_cluster import CALL_SECONDS, event_of, partitions_of, refusal
+from fivefold.stream.kafka_cluster import CALL_SECONDS, event_of, partitions_of
+from fivefold.stream.kafka_errors import KafkaErrors
 from fivefold.stream.kafka_settings import KafkaSettings
 
 SILENCE_SECONDS = 30.0
@@ -20,8 +21,10 @@ SILENCE_SECONDS = 30.0
 
 def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Event]:
     """Every committed event that is there now. Raises `NotFound`, `AccessError`, `Unavailable`."""
-    shared: dict[str, Any] = settings.connection() | {"bootstrap.servers": ",".join(address.servers), "log_level": "3"}
-    partitions = partitions_of(AdminClient(shared), address)
+    shared: dict[str, Any] = settings.connection() | {"bootstrap.servers": ",".join(address.servers), "log_level": "2"}
+    errors = KafkaErrors(address)
+    shared["error_cb"] = errors.heard
+    partitions = partitions_of(AdminClient(shared), errors)
     if not partitions:
         raise NotFound("not_found", f"no topic {address.topic!r} at {','.join(address.servers)}")
     consumer = Consumer(
@@ -33,13 +36,17 @@ def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Eve
             "isolation.level": "read_committed",
             "enable.partition.eof": "true",
             "auto.offset.reset": "earliest",
+            # At an end the broker waits for more, for half a second unless told otherwise: before it says that this is
+            # the end, and before the next partition is asked for.
+            "fetch.wait.max.ms": "10",
         }
     )
     try:
         for partition in range(partitions):
             yield from _partition(consumer, address, partition)
     except KafkaException as err:
-        raise refusal(err.args[0], address) from err
+        errors.check()
+        raise errors.refusal(err.args[0]) from err
     finally:
         consumer.close()
 

@@ -27,15 +27,20 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from fivefold.core.errors import FivefoldError, NotFound, RunFailed
+from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
-from fivefold.stream.kafka_cluster import ACCESS, CALL_SECONDS, FENCED_CODES, NOT_READ, event_of, prepare, refusal
+from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, prepare
+from fivefold.stream.kafka_errors import ACCESS, FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
+from fivefold.stream.log_waiting import BRIEFLY, LogWait
 
 FENCED = (3, 60.0)
 """So many times within so many seconds another producer may have come with our id: once it may be our own."""
+
+LONGEST = 64 << 20
+"""Of an event, in bytes, before it is compressed."""
 
 LISTEN_SECONDS = 7.0
 """Two heartbeats and their answers (librdkafka's `heartbeat.interval.ms`, 3 s), and less than a session."""
@@ -55,25 +60,30 @@ class KafkaLog:
         start: str = "earliest",
         same_partition: bool = True,
         longest: float = 300.0,
+        waiting: LogWait = BRIEFLY,
     ) -> None:
         """Be a member of `group` on a topic, which joins with its first poll.
 
         `to` are the topics that are written, made where there are none; `longest` is how many seconds may pass between
-        two polls. Raises `NotFound`, `AccessError`, `Unavailable` where no broker answers, `RunFailed`.
+        two polls. Raises `NotFound`, `AccessError`, `RunFailed`, `Unavailable` where no broker answers or a certificate
+        is not believed, and what `waiting` raises.
         """
         self._address, self._topic, self._group, self._slot = address, address.topic, group, slot
         self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
         shared: dict[str, Any] = settings.connection() | {
             "bootstrap.servers": ",".join(address.servers),
             "client.id": f"fivefold.{slot}",
-            "log_level": "3",
+            # Lines of its own: what they would say is told by `KafkaErrors`.
+            "log_level": "2",
         }
-        self._error: FivefoldError | None = None
-        self._partitions = self._prepare(shared, to, same_partition)
-        self._producing = shared | settings.producer(group, slot)
+        self._errors = KafkaErrors(address, group, slot, waiting)
+        shared["error_cb"] = self._errors.heard
+        self._partitions = prepare(AdminClient(shared), self._errors, to, same_partition=same_partition)
+        # What comes compressed may be longer than what the client would send; the broker looks at it as it is sent.
+        self._producing = {"message.max.bytes": str(LONGEST)} | shared | settings.producer(group, slot)
         self._producer = self._new_producer()
         consuming = shared | settings.consumer(group, slot, start, longest)
-        self._consumer = Consumer(consuming | {"error_cb": self._noticed})
+        self._consumer = Consumer(consuming)
         self._outside = self._consumer.consumer_group_metadata()
         """What the consumer says of its membership while it has none."""
         self._joined = False
@@ -84,6 +94,8 @@ class KafkaLog:
         """Where a partition's end was seen; behind the last event, where that belongs to a transaction."""
         self._done: dict[int, int] = {}
         """How far the group is known to have come."""
+        self._begun: dict[int, int] = {}
+        """Where the group begins in each partition of which nothing is known to be done, as far as lag asked."""
         self._origin: dict[int, int] = {}
         """The first polled event of each partition: where a group that has committed nothing begins again."""
         self._taken: set[int] = set()
@@ -94,27 +106,18 @@ class KafkaLog:
 
     # -- what is there before anything is polled ------------------------------------------------------------------
 
-    def _prepare(self, shared: Mapping[str, Any], to: Sequence[str], same_partition: bool) -> int:
-        """The number of partitions of the topic that is read; topics that are written are made where there are none."""
-        settings: dict[str, Any] = {**shared, "error_cb": self._noticed}
-        try:
-            return prepare(AdminClient(settings), self._address, to, same_partition=same_partition)
-        except FivefoldError:
-            self._raise_noticed()
-            raise
-
     def _new_producer(self) -> Producer:
         """A producer with our transactional id; whatever one before it has begun is ended by the broker."""
-        producer = Producer(self._producing | {"error_cb": self._noticed})
+        producer = Producer(self._producing)
         until = time.monotonic() + CALL_SECONDS
         while True:
             try:
                 producer.init_transactions(CALL_SECONDS)
                 return producer
             except KafkaException as err:
-                self._raise_noticed()
+                self._errors.check()
                 if not err.args[0].retriable() or time.monotonic() >= until:
-                    raise self._refusal(err.args[0]) from err
+                    raise self._errors.refusal(err.args[0]) from err
 
     # -- the group ------------------------------------------------------------------------------------------------
 
@@ -126,33 +129,9 @@ class KafkaLog:
             self._owned.discard(each.partition)
             self._ends.pop(each.partition, None)
             self._done.pop(each.partition, None)
+            self._begun.pop(each.partition, None)
             self._origin.pop(each.partition, None)
             self._taken.add(each.partition)
-
-    def _noticed(self, error: KafkaError) -> None:
-        """Errors that no call gives back: what will not mend itself is raised by the next call.
-
-        A producer's fatal errors are none of these: its calls give them back, and a new producer mends them.
-        """
-        if error.code() in ACCESS:
-            self._error = self._refusal(error)
-
-    def _raise_noticed(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _refusal(self, error: KafkaError) -> FivefoldError:
-        fenced = error.code() == KafkaError._FATAL and "group.instance.id" in error.str()
-        if fenced or error.code() == KafkaError.FENCED_INSTANCE_ID or error.code() in FENCED_CODES:
-            return self._conflict()
-        return refusal(error, self._address)
-
-    def _conflict(self) -> RunFailed:
-        return RunFailed(
-            "run_conflict",
-            f"another worker has the slot {self._slot!r} of the group {self._group!r}",
-            help="give each worker a slot of its own (FIVEFOLD_SLOT), or leave it out",
-        )
 
     def poll(self, most: int, seconds: float) -> list[Event]:
         """See `EventLog.poll`."""
@@ -170,8 +149,7 @@ class KafkaLog:
             # consume() waits until it has all that it was asked for, or its time is up: none of it, here.
             if most > 1:
                 messages += self._consumer.consume(most - 1, 0)
-        if self._error is not None:
-            raise self._error
+        self._errors.check()
         # Also those of this very poll: between its first event and the others the group may have taken what that is of.
         if not self._taken.isdisjoint((*self._next, *(each.partition() for each in messages if each.error() is None))):
             self._rewind()
@@ -188,7 +166,7 @@ class KafkaLog:
                 self._ends[place] = end
             elif error.fatal() or error.code() == KafkaError._FATAL or error.code() in ACCESS:
                 # A member that was put out for good says so once, and is silent from then on.
-                raise self._refusal(error)
+                raise self._errors.refusal(error)
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise NotFound("not_found", f"the topic {self._topic!r} is gone")
         self._remember()
@@ -262,6 +240,7 @@ class KafkaLog:
             except KafkaException as err:
                 if err.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                     raise
+                # The client's own limit.
                 raise RunFailed(
                     "storage_failed",
                     f"an event for {each.topic!r} is {len(each.value or b''):,} bytes long, more than a message may be",
@@ -290,15 +269,18 @@ class KafkaLog:
                 self._producer.abort_transaction(CALL_SECONDS)
                 aborted = True
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise self._conflict()
+            raise self._errors.conflict()
+        if error.code() in TOO_LONG:
+            # It would say so again, for ever.
+            raise self._errors.too_long(error)
         if not aborted:
             if error.code() in ACCESS:
-                raise self._refusal(error)
+                raise self._errors.refusal(error)
             if fenced:
                 most, within = FENCED
                 self._fenced.append(time.monotonic())
                 if len(self._fenced) == most and self._fenced[-1] - self._fenced[0] <= within:
-                    raise self._conflict()
+                    raise self._errors.conflict()
                 self._listen()
             # What the old one has begun ends here, for good: only now it can be asked what counts.
             self._producer = self._new_producer()
@@ -317,8 +299,8 @@ class KafkaLog:
             message = self._consumer.poll(0.1)
             error = None if message is None else message.error()
             if error is not None and error.code() == KafkaError._FATAL:
-                raise self._refusal(error)
-            self._raise_noticed()
+                raise self._errors.refusal(error)
+            self._errors.check()
             if message is not None:
                 time.sleep(0.1)
 
@@ -336,7 +318,7 @@ class KafkaLog:
             except KafkaException as err:
                 # Not ours any more, or not read yet: whoever has it begins at what is done.
                 if err.args[0].code() not in NOT_READ:
-                    raise self._refusal(err.args[0]) from err
+                    raise self._errors.refusal(err.args[0]) from err
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         until = time.monotonic() + CALL_SECONDS
@@ -350,9 +332,9 @@ class KafkaLog:
                 failed = err.args[0]
                 if failed.code() == KafkaError.GROUP_ID_NOT_FOUND:
                     return partitions
-            self._raise_noticed()
+            self._errors.check()
             if time.monotonic() >= until:
-                raise self._refusal(failed)
+                raise self._errors.refusal(failed)
             time.sleep(0.05)
 
     # -- what is told -----------------------------------------------------------------------------------------------
@@ -360,10 +342,14 @@ class KafkaLog:
     def lag(self) -> Mapping[Place, int]:
         """See `EventLog.lag`. Offsets behind what is done: the ends of transactions count among them."""
         out = {}
+        if unknown := self._owned - self._done.keys() - self._begun.keys():
+            latest = self._start == OFFSET_END
+            self._begun |= beginnings(self._consumer, self._topic, unknown, self._origin if latest else None)
         for partition in sorted(self._owned):
             _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-            if high >= 0 and partition in self._done:
-                out[Place(self._topic, partition)] = max(high - self._done[partition], 0)
+            done = self._done.get(partition, self._begun.get(partition, -1))
+            if high >= 0 and done >= 0:
+                out[Place(self._topic, partition)] = max(high - done, 0)
         return out
 
     def finished(self) -> bool:
@@ -379,8 +365,8 @@ class KafkaLog:
             try:
                 low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), CALL_SECONDS)
             except KafkaException as err:
-                self._raise_noticed()
-                raise self._refusal(err.args[0]) from err
+                self._errors.check()
+                raise self._errors.refusal(err.args[0]) from err
             out[partition] = high if high > low else 0
         return out
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from fivefold.core.settings import SettingsError, read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.log import EventLog
+from fivefold.stream.log_waiting import BRIEFLY, LogWait
 from fivefold.stream.sqlite_log import SqliteLog
 
 
@@ -23,6 +24,7 @@ def open_log(
     start: str = "earliest",
     same_partition: bool = True,
     longest: float = 300.0,
+    waiting: LogWait = BRIEFLY,
 ) -> Iterator[EventLog]:
     """Join a group on `source`, for the length of a `with`; `targets` are written in the same transactions.
 
@@ -63,6 +65,7 @@ def open_log(
             start=start,
             same_partition=same_partition,
             longest=longest,
+            waiting=waiting,
         )
         try:
             yield log

@@ -18,4 +18,9 @@ def duplicate(text: bytes) -> str | None:
 
     # Numbers stay text: they may be longer than Python takes.
     json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_int=str, parse_float=str)
-    return next((name for name in seen if seen.count(name) > 1), None) if len(set(seen)) < len(seen) else None
+    known: set[str] = set()
+    for name in seen:
+        if name in known:
+            return name
+        known.add(name)
+    return None

@@ -6,6 +6,7 @@
     fivefold_stream_score_seconds_total, fivefold_stream_commit_seconds_total {model,version}
     fivefold_stream_oldest_seconds{model,version}                 age of the oldest event of the last batch
     fivefold_stream_lag{topic,partition}                          events that are in the log and not done
+    fivefold_contract_requests_total{pattern,model,version,contract}   events, where a bundle answers several versions
     fivefold_bundle_info{pattern,model,version,bundle,contract,runtime}
 
 Everything is copied from the worker's counts in the worker's own thread, so a scrape never meets a log.
@@ -60,7 +61,14 @@ class StreamMetrics(Collector):
         codes = _counter("dead_letters", "Dead letters by code.", "model", "version", "code")
         for code, count in sorted(counts.codes.items()):
             codes.add_metric([*self._model, code], count)
-        out: list[Metric] = [events, codes]
+        versions = CounterMetricFamily(
+            "fivefold_contract_requests",
+            "Events by the contract version that they were read under.",
+            labels=["pattern", "model", "version", "contract"],
+        )
+        for contract_version, count in sorted(counts.versions.items()):
+            versions.add_metric(["stream", *self._model, contract_version], count)
+        out: list[Metric] = [events, codes, versions]
         for name, about, value in (
             ("batches", "Transactions that were committed with events.", counts.batches),
             ("rewinds", "Batches that were read again, because their transaction did not count.", counts.rewinds),

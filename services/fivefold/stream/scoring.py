@@ -10,21 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-import numpy as np
-
-from fivefold.core.columns import Columns
-from fivefold.core.errors import FivefoldError, ProtocolError
-from fivefold.core.readers.binary_rows import BinaryRows
-from fivefold.core.readers.lines import Lines, ReadLines, merged
+from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
 from fivefold.core.runtime.rows import score_rows
 from fivefold.core.runtime.scorer import Scorer
-from fivefold.core.view import View
 from fivefold.stream import dead_letters, event_formats, identity
-from fivefold.stream.avro_events import AvroEvents
-from fivefold.stream.avro_results import AvroResults
 from fivefold.stream.event_formats import FoundRecord
 from fivefold.stream.events import Event, Outgoing, header
+from fivefold.stream.version_reader import Avro, VersionReader
 
 
 @dataclass(slots=True)
@@ -33,6 +25,8 @@ class Scored:
 
     outgoing: list[Outgoing]
     codes: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+    """Events by contract version, where the bundle answers several."""
 
 
 class EventScorer:
@@ -46,104 +40,99 @@ class EventScorer:
         dead_letter: str,
         group: str,
         same_partition: bool = True,
-        avro: tuple[AvroEvents, AvroResults] | None = None,
+        avro: Avro | None = None,
         result_format: str = "same",
     ) -> None:
         """`to` and `dead_letter` are topics. `same_partition` writes a result to the partition that its event had;
-        `avro` reads and writes it, where a schema registry is; `result_format` is one of
+        `avro` makes what reads and writes it for a contract, where a schema registry is; `result_format` is one of
         `event_formats.RESULT_FORMATS`."""
         bundle = scorer.bundle
         self._scorer = scorer
-        self._view = View.of(bundle.contract)
-        self._lines = Lines(self._view.inputs)
-        self._values = BinaryRows(self._view.inputs)
-        self._avro, self._form = avro, result_format
+        self._views = bundle.views
+        self._readers = {view: VersionReader(bundle, view, avro) for view in bundle.views.values()}
+        self._default = self._readers[bundle.views.default]
+        self._avro, self._form = avro is not None, result_format
         self._to, self._dead_letter, self._group = to, dead_letter, group
         self._same = same_partition
         self._digest = bundle.digest
-        self._version = bundle.contract.version
-        model = {
-            "model": bundle.name.encode(),
-            "version": bundle.version.encode(),
-            "bundle": bundle.digest.encode(),
-            "contract": self._view.name.encode(),
-        }
-        self._of_results = identity.named(identity.PREFIX, model)
-        self._of_dead = identity.named(dead_letters.DEAD, model)
         self._source = f"/models/{bundle.name}/versions/{bundle.version}"
         self._kind = f"fivefold.{bundle.contract.name}.scored"
-        self._encoder = msgspec.json.Encoder()
+
+    def prepare(self) -> None:
+        """Make the results' schemas known to the registry, those of every contract version."""
+        for reader in self._readers.values():
+            reader.prepare()
 
     def score(self, events: Sequence[Event]) -> Scored:
-        """A result or a dead letter for each event.
+        """A result or a dead letter for each event, each under the contract version that it names.
 
         Raises what is no event's fault; `Unavailable` and `AccessError` are the schema registry's, and the same events
         may be scored again.
         """
         errors: dict[int, FivefoldError] = {}
-        found: dict[int, FoundRecord] = {}
+        readers: list[VersionReader] = []
+        by_version: dict[VersionReader, dict[int, FoundRecord]] = {}
         for at, event in enumerate(events):
-            unknown = self._unknown_version(event)
-            each = event_formats.find(event, avro=self._avro is not None) if unknown is None else unknown
-            if isinstance(each, FivefoldError):
-                errors[at] = each
+            reader: VersionReader | FivefoldError = self._reader(event)
+            if isinstance(reader, FivefoldError):
+                errors[at], reader = reader, self._default
             else:
-                found[at] = each
-        read = self._read(found, errors)
-        good = read.rows.tolist()
-        results: dict[int, bytes] = {}
-        if good:
-            answers, failed = score_rows(self._scorer, read.columns)
-            for row, failure in failed.items():
-                errors[good[row]] = failure
-            answered = [at for row, at in enumerate(good) if row not in failed]
-            forms = [found[at].answered(self._form) for at in answered]
-            found |= zip(answered, forms, strict=True)
-            results = dict(zip(answered, self._written(answers, [form.avro for form in forms]), strict=True))
+                each = event_formats.find(event, avro=self._avro)
+                if isinstance(each, FivefoldError):
+                    errors[at] = each
+                else:
+                    by_version.setdefault(reader, {})[at] = each
+            readers.append(reader)
+        results: dict[int, tuple[FoundRecord, bytes]] = {}
+        for reader, found in by_version.items():
+            results |= self._answer(reader, found, errors)
         scored = Scored([])
         for at, event in enumerate(events):
             error_of = errors.get(at)
             if error_of is None:
-                scored.outgoing.append(self._result(event, found[at], results[at]))
+                scored.outgoing.append(self._result(event, *results[at], readers[at]))
             else:
                 scored.codes[error_of.code] += 1
-                scored.outgoing.append(self._dead(event, error_of))
+                scored.outgoing.append(self._dead(event, error_of, readers[at]))
+            if len(self._readers) > 1:
+                unsupported = error_of is not None and error_of.code == "contract_unsupported"
+                scored.versions["unsupported" if unsupported else readers[at].view.version] += 1
         return scored
 
-    def _read(self, found: dict[int, FoundRecord], errors: dict[int, FivefoldError]) -> ReadLines:
-        """The records of events by their places, those in JSON together and those in Avro together; what is wrong with
-        one becomes its error."""
-        places = [at for at, each in found.items() if not each.avro]
-        parts = [_placed(self._lines.read_each([found[at].record for at in places]), places)]
-        if self._avro is not None and len(places) < len(found):
-            values = {at: self._avro[0].decode(each.record) for at, each in found.items() if each.avro}
-            errors |= {at: value for at, value in values.items() if isinstance(value, FivefoldError)}
-            places = [at for at in values if at not in errors]
-            parts.append(_placed(self._values.read_each([values[at] for at in places]), places))
-        filled = [part for part in parts if len(part.rows)]
-        errors |= {at: error for part in parts for at, error in part.refused}
-        return merged(filled) if len(filled) > 1 else next(iter(filled), parts[0])
+    def _answer(
+        self, reader: VersionReader, found: dict[int, FoundRecord], errors: dict[int, FivefoldError]
+    ) -> dict[int, tuple[FoundRecord, bytes]]:
+        """The results of events of one version, by their places; what has none gets its error."""
+        read = reader.read(found, errors)
+        good = read.rows.tolist()
+        if not good:
+            return {}
+        answers, failed = score_rows(self._scorer, read.columns, reader.view)
+        for row, failure in failed.items():
+            errors[good[row]] = failure
+        answered = [at for row, at in enumerate(good) if row not in failed]
+        forms = [found[at].answered(self._form) for at in answered]
+        written = reader.write(answers, [form.avro for form in forms])
+        return {at: (form, record) for at, form, record in zip(answered, forms, written, strict=True)}
 
-    def _written(self, answers: Columns, in_avro: list[bool]) -> list[bytes]:
-        """A result for each row."""
-        if not any(in_avro):
-            return list(map(self._encoder.encode, answers.to_records()))
-        assert self._avro is not None
-        mask = np.array(in_avro)
-        avro = iter(self._avro[1].encode(answers.take(mask)))
-        json = iter(map(self._encoder.encode, answers.take(~mask).to_records()))
-        return [next(avro if each else json) for each in in_avro]
-
-    def _unknown_version(self, event: Event) -> FivefoldError | None:
+    def _reader(self, event: Event) -> VersionReader | FivefoldError:
+        """Who reads an event, or why it is not for this model, whatever its value is."""
+        if event.headers_lost:
+            return ContractError(
+                "not_utf8",
+                "expected headers whose names are UTF-8; none of them is in this dead letter",
+                path="headers",
+                help="they are in the event where it came from",
+            )
         asked = header(event.headers, identity.VERSION)
-        if asked is None or asked.decode("utf-8", "replace") in (self._version, self._view.name):
-            return None
-        shown = asked[:128].decode("utf-8", "replace")
-        return ProtocolError(
-            "contract_unsupported", f"expected {identity.VERSION} {self._version}, got {shown!r}", path=identity.VERSION
-        )
+        if asked is None:
+            return self._default
+        try:
+            return self._readers[self._views.find(asked.decode("utf-8", "replace"))]
+        except ProtocolError as error:
+            return ProtocolError(error.code, error.message, path=identity.VERSION, help=error.help)
 
-    def _result(self, event: Event, found: FoundRecord, record: bytes) -> Outgoing:
+    def _result(self, event: Event, found: FoundRecord, record: bytes, reader: VersionReader) -> Outgoing:
         made = identity.event_id(event, self._digest)
         value, headers = event_formats.write(
             found, record, identity.for_result(event.headers), made, self._source, self._kind
@@ -152,13 +141,13 @@ class EventScorer:
             self._to,
             event.key,
             value,
-            headers + identity.of_result(event, made, self._of_results),
+            headers + identity.of_result(event, made, reader.of_results),
             partition=event.partition if self._same else None,
         )
 
-    def _dead(self, event: Event, error: FivefoldError) -> Outgoing:
+    def _dead(self, event: Event, error: FivefoldError, reader: VersionReader) -> Outgoing:
         made = identity.event_id(event, self._digest)
-        headers = dead_letters.of_dead_letter(event, made, self._of_dead, error, self._group)
+        headers = dead_letters.of_dead_letter(event, made, reader.of_dead, error, self._group)
         return Outgoing(
             self._dead_letter,
             event.key,
@@ -166,9 +155,3 @@ class EventScorer:
             dead_letters.without_death(event.headers) + headers,
             partition=event.partition if self._same else None,
         )
-
-
-def _placed(read: ReadLines, places: list[int]) -> ReadLines:
-    """What was read, under the places of its events."""
-    rows = np.array(places, np.int64)[read.rows]
-    return ReadLines(read.columns, rows, read.carried, [(places[row], error) for row, error in read.refused])

@@ -40,6 +40,9 @@ class Counts:
     codes: Counter[str] = field(default_factory=Counter)
     """Dead letters by code."""
 
+    versions: Counter[str] = field(default_factory=Counter)
+    """Events by contract version, where the bundle answers several."""
+
     batches: int = 0
     rewinds: int = 0
     waits: int = 0
@@ -148,6 +151,7 @@ class StreamWorker:
         counts.events += len(events)
         counts.results += len(events) - scored.codes.total()
         counts.codes += scored.codes
+        counts.versions += scored.versions
         stamps = [event.timestamp for event in events if event.timestamp > 0]
         counts.oldest = max(time.time() - min(stamps) / 1000, 0.0) if stamps else 0.0
         self._seen(counts)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fivefold.core.settings import SettingsError, address, read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.log_opening import open_log
+from fivefold.stream.log_waiting import PATIENCE, LogWait
 from fivefold.stream.registry_settings import RegistrySettings
 from fivefold.stream.settings import StreamSettings
 
 if TYPE_CHECKING:
-    from fivefold.core.contract.contract import Contract
     from fivefold.local.health_server import HealthServer
-    from fivefold.stream.avro_events import AvroEvents
-    from fivefold.stream.avro_results import AvroResults
     from fivefold.stream.metrics import StreamMetrics
+    from fivefold.stream.version_reader import Avro
     from fivefold.stream.worker import Counts, StreamWorker
 
 LINE_SECONDS = 1.0
@@ -45,6 +45,10 @@ def run(
         if stopped(0):
             raise KeyboardInterrupt
 
+    def told(reason: str) -> None:
+        out.write(f"{reason}\n")
+        out.flush()
+
     if settings.result_format == "avro" and not registry.registry_url:
         raise SettingsError("result_format: avro needs a schema registry (--registry, FIVEFOLD_REGISTRY_URL)")
     with ExitStack() as stack:
@@ -60,6 +64,8 @@ def run(
                 start=settings.start,
                 same_partition=settings.same_partition,
                 longest=settings.stall_seconds,
+                # Who is to end waits no longer than a call; a worker may be there before its broker.
+                waiting=LogWait(PATIENCE if once else inf, check, told),
             )
         )
         from fivefold.core.runtime.scorer import Scorer
@@ -72,9 +78,7 @@ def run(
         bundle = fetch(model, read(DeliverySettings), check=check)
         scorer = Scorer.open(bundle)
         stack.callback(scorer.close)
-        avro = _avro(registry, bundle.contract, to.topic) if registry.registry_url else None
-        if avro is not None and settings.result_format == "avro":
-            avro[1].prepare()
+        avro = _avro(registry, to.topic) if registry.registry_url else None
         events = EventScorer(
             scorer,
             to=to.topic,
@@ -84,6 +88,8 @@ def run(
             avro=avro,
             result_format=settings.result_format,
         )
+        if settings.result_format == "avro":
+            events.prepare()
         line = stack.enter_context(_progress(out))
         metrics = StreamMetrics(bundle)
         looked = 0.0
@@ -98,23 +104,27 @@ def run(
         def rewound(reason: str) -> None:
             out.write(f"read again: {reason}\n")
 
-        def waiting(reason: str) -> None:
-            out.write(f"events wait: {reason}\n")
-            out.flush()
-
-        worker = StreamWorker(log, events, settings, stopped=stopped, seen=seen, rewound=rewound, waiting=waiting)
+        worker = StreamWorker(
+            log,
+            events,
+            settings,
+            stopped=stopped,
+            seen=seen,
+            rewound=rewound,
+            waiting=lambda reason: told(f"events wait: {reason}"),
+        )
         if settings.health:
             stack.enter_context(_health(worker, metrics, settings))
         return worker.run(once=once)
 
 
-def _avro(settings: RegistrySettings, contract: Contract, topic: str) -> tuple[AvroEvents, AvroResults]:
+def _avro(settings: RegistrySettings, topic: str) -> Avro:
     from fivefold.stream.avro_events import AvroEvents
     from fivefold.stream.avro_results import AvroResults, record_names
     from fivefold.stream.registry_client import SchemaRegistry
 
     registry = SchemaRegistry(settings)
-    return AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic)
+    return lambda contract: (AvroEvents(registry, record_names(contract)), AvroResults(registry, contract, topic))
 
 
 def _health(worker: StreamWorker, metrics: StreamMetrics, settings: StreamSettings) -> HealthServer:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-from decimal import Decimal
 from typing import Any
 
 import fastavro
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.support.avro_rows import row_of, written
 from tests.support.contract_values import case_contracts, contracts, every_rule, good_rows
 
 from fivefold.core.contract.contract import Contract
@@ -22,41 +21,6 @@ from fivefold.exports import avro, export
 
 def schema_of(contract: Contract, kind: str = "record") -> Any:
     return json.loads(export(contract, "avro")[f"{contract.name}.{kind}.avsc"])
-
-
-def rows_of(contract: Contract, record: dict[str, Any]) -> dict[str, Any]:
-    """A record as an Avro writer takes it: typed, under Avro's names, decimals where long is too short."""
-    columns = Records(contract.inputs).read([record]).accept()
-    names = avro.field_names(contract.inputs)
-    out = {}
-    for field in contract.inputs:
-        nulls = columns.nulls(field.name)
-        decimal = isinstance(_bare(avro.avro_type(field, "x")), dict) and field.dtype == "uint64"
-
-        def cell(value: Any, null: Any, decimal: bool = decimal) -> Any:
-            if isinstance(value, list):
-                return [cell(*pair) for pair in zip(value, null, strict=True)]
-            return None if null else Decimal(value) if decimal else value
-
-        out[names[field.name]] = cell(columns[field.name].tolist()[0], nulls.tolist()[0])
-    return out
-
-
-def _bare(kind: Any) -> Any:
-    while True:
-        if isinstance(kind, list):
-            kind = next(branch for branch in kind if branch != "null")
-        elif isinstance(kind, dict) and kind["type"] == "array":
-            kind = kind["items"]
-        else:
-            return kind
-
-
-def written(schema: Any, row: dict[str, Any]) -> io.BytesIO:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, schema, row, strict=True)
-    out.seek(0)
-    return out
 
 
 @pytest.mark.parametrize("contract", [every_rule(), *case_contracts()], ids=lambda contract: contract.name)
@@ -78,7 +42,7 @@ def test_rows_survive_the_wire(data: st.DataObject) -> None:
     record = data.draw(good_rows(contract))
     assume(record is not None)
     schema = fastavro.parse_schema(schema_of(contract), _force=True)
-    row = rows_of(contract, record)
+    row = row_of(contract.inputs, record)
 
     assert fastavro.validate(row, schema, raise_errors=False)
     assert repr(fastavro.schemaless_reader(written(schema, row), schema, None)) == repr(row)
@@ -146,7 +110,7 @@ def test_an_old_writer_gets_the_defaults() -> None:
         "wide": [0] * 12,
     }
     writer, reader = schema_of(old), schema_of(contract)
-    row = fastavro.schemaless_reader(written(writer, rows_of(old, record)), writer, reader)
+    row = fastavro.schemaless_reader(written(writer, row_of(old.inputs, record)), writer, reader)
 
     columns = Records(contract.inputs).read([record]).accept()
     for field in contract.inputs:

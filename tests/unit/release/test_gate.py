@@ -12,19 +12,24 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
+from tests.support import grpc_calls
 from tests.support.bundles import SUM_CONTRACT, put_file, write_sum
+from tests.support.judging_bundles import judge_bundle
 from tests.support.live_servers import running, serving
+from tests.support.versioned_bundle import triage_bundle
 
 from fivefold.cli import EXIT, main
+from fivefold.core.bundle.answering import answering
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.carried import CarriedVersion
 from fivefold.core.contract.contract import Contract
 from fivefold.release.gate import Report, check
 
 
-def wider(name: str = "demo") -> Contract:
+def bounded(maximum: float, version: str = "1.0") -> Contract:
     """The sum's contract with another bound."""
-    contract = SUM_CONTRACT.to_json() | {"name": name}
-    contract["inputs"][0] = contract["inputs"][0] | {"maximum": 1000}
+    contract = SUM_CONTRACT.to_json() | {"version": version}
+    contract["inputs"][0] = contract["inputs"][0] | {"maximum": maximum}
     return Contract.from_json(contract)
 
 
@@ -34,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("release")
     write_sum(home / "one")
     write_sum(home / "two", version="2")
-    write_sum(home / "three", version="3", contract=wider())
+    write_sum(home / "three", version="3", contract=bounded(50))
     write_sum(home / "other", name="other")
     return home
 
@@ -67,7 +72,7 @@ def test_a_new_version_under_the_same_contract_may_go_ahead(home: Path, live: st
         assert report.findings
 
 
-def test_another_contract_is_refused_by_its_first_difference(
+def test_a_contract_that_breaks_callers_is_refused_by_its_rule(
     home: Path, live: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the exit status of the error's code, and the way to accept it."""
@@ -75,8 +80,9 @@ def test_another_contract_is_refused_by_its_first_difference(
 
     assert status == EXIT["contract_unsupported"]
     assert "refused   demo" in out
-    assert "inputs.a.maximum: 100 is served, the release has 1000" in out
-    assert "inputs.a.maximum: 100 is served, the release has 1000" in err
+    sentence = "the contract changes: inputs.a: maximum 100 became 50 (input-range-narrowed)"
+    assert sentence in out
+    assert sentence in err
     assert "--accept-contract-change demo" in err
     status, out, err = run(
         capsys, "--model", str(home / "three"), "--against", live, "--accept-contract-change", "demo"
@@ -117,17 +123,60 @@ def test_the_default_version_is_what_callers_without_one_get(home: Path) -> None
         assert check(both, url, defaults={"demo": "1"}).error is None
         report = check(both, url)
 
-    assert verdicts(report) == {"demo@1": "ok", "demo@3": "ok", "demo": "refused"}
+    assert verdicts(report) == {
+        "demo@1": "ok",
+        "demo@3": "ok",
+        "demo": "refused",
+        "demo, contract 1.0": "refused",
+        "demo@1, contract 1.0": "ok",
+    }
 
 
 def test_a_kept_version_keeps_its_contract(home: Path, tmp_path: Path) -> None:
     """Callers that name a version are asked for, too, where it is not the default."""
-    changed = write_sum(tmp_path / "one", contract=wider())
+    changed = write_sum(tmp_path / "one", contract=bounded(50))
     with serving([Bundle.open(home / "one"), Bundle.open(home / "two")]) as url:
         report = check([str(changed.path), str(home / "two")], url)
 
     assert report.error is not None
-    assert [finding.subject for finding in report.findings if finding.verdict == "refused"] == ["demo@1"]
+    assert refused(report) == {"demo@1", "demo@1, contract 1.0"}
+
+
+def refused(report: Report) -> set[str]:
+    """The subjects that are."""
+    return {finding.subject for finding in report.findings if finding.verdict == "refused"}
+
+
+def test_a_contract_that_breaks_nobody_goes_ahead(home: Path, live: str, tmp_path: Path) -> None:
+    """As long as the version that callers name stays answered."""
+    wider = write_sum(tmp_path / "wider", version="2", contract=bounded(1000))
+    renumbered = write_sum(tmp_path / "renumbered", version="2", contract=bounded(1000, "1.1"))
+    carrying = answering(renumbered, tmp_path / "carrying", [CarriedVersion(SUM_CONTRACT)])
+
+    assert check([str(wider.path)], live).error is None
+    assert check([str(carrying.path)], live).error is None
+    dropped = check([str(renumbered.path)], live)
+    assert verdicts(dropped) == {"demo@2": "ok", "demo": "ok", "demo, contract 1.0": "refused"}
+    assert dropped.error is not None
+    assert dropped.error.code == "contract_unsupported"
+    assert "is answered now, the release answers 1.1" in str(dropped.error)
+    assert "fivefold pack --answers" in str(dropped.error.help)
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_every_version_that_is_answered_stays_so(tmp_path: Path, scheme: str) -> None:
+    """Also those that a bundle carries, and the one that callers without a version get."""
+    now = triage_bundle(tmp_path / "now")
+    again = triage_bundle(tmp_path / "again", version="2")
+    without = answering(now, tmp_path / "without", [each for each in now.carried if each.newer])
+    moved = answering(now, tmp_path / "moved", now.carried, "2.0.0")
+    with serving([now]) as http, grpc_calls.world([now]) as grpc:
+        url = http if scheme == "http" else f"grpc://{grpc.server.address}"
+        assert check([str(again.path)], url).error is None
+        gone = {"triage, contract 1.0.0", "triage@1, contract 1.0.0"}
+        # Version 2.0.0 answers more than callers of 1.0.0 know: a class that they have no word for.
+        assert refused(check([str(without.path)], url)) == {"triage", "triage@1"} | gone
+        assert refused(check([str(moved.path)], url)) == {"triage", "triage@1"}
 
 
 @pytest.mark.parametrize("defaults", [{"demo": "9"}, {"nobody": "1"}])
@@ -232,7 +281,7 @@ def test_the_key_goes_with_every_question(
         monkeypatch.setenv("FIVEFOLD_KEY", "k2")
         assert run(capsys, "--model", str(home / "one"), "--against", url)[0] == 0
 
-    assert seen == ["Bearer k1"] * 3 + ["Bearer k2"] * 3
+    assert seen == ["Bearer k1"] * 5 + ["Bearer k2"] * 5
 
 
 def test_a_url_that_is_none_is_a_wrong_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,3 +290,44 @@ def test_a_url_that_is_none_is_a_wrong_command_line(home: Path, capsys: pytest.C
 
     assert status == 2
     assert "expected a URL" in err
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models of one contract that answer one golden row of four differently, and recorded rows."""
+    home = tmp_path_factory.mktemp("judged")
+    for name, edge in (("old", 50), ("new", 40)):
+        judge_bundle(home / name, edge=edge, sizes=(10, 45, 60, 90), version=name)
+    (home / "rows.jsonl").write_text('{"contract": "judge@1.0.0", "inputs": {"size": 70, "colour": "red"}}\n' * 6)
+    return home
+
+
+def test_a_model_that_answers_otherwise_is_refused_with_the_numbers(
+    judged: Path, live: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a bound is given, on golden rows and recorded ones; otherwise the numbers are shown."""
+    line = ["--model", str(judged / "new"), "--against", live, "--accept-removal", "demo", "--old", str(judged / "old")]
+
+    status, out, err = run(capsys, *line)
+    assert (status, err) == (0, "")
+    assert "ok        judge@new  against judge@old: verdict differs in 1 of 4 rows (25 %); score changes nowhere" in out
+    assert run(capsys, *line, "--max-disagreement", "0.25")[0] == 0
+    status, out, err = run(capsys, *line, "--max-disagreement", "0.2")
+    assert status == EXIT["bundle_invalid"]
+    assert "refused   judge@new" in out
+    assert "verdict differs in 1 of 4 rows (25 %), more than 20 %; worst where class of verdict is small" in err
+    assert run(capsys, *line, "--max-disagreement", "0.2", "--rows", str(judged / "rows.jsonl"))[0] == 0
+
+
+def test_a_comparison_that_cannot_be_made_refuses(
+    home: Path, judged: Path, live: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No old bundle, none of that name, no file; and rows without a bundle are a slip."""
+    line = ["--model", str(home / "two"), "--against", live]
+
+    assert run(capsys, *line, "--old", str(judged / "old"))[0] == EXIT["model_not_found"]
+    assert run(capsys, *line, "--old", str(home / "nowhere"))[0] == EXIT["bundle_invalid"]
+    assert run(capsys, *line, "--old", str(home / "one"), "--rows", "none.jsonl")[0] == EXIT["not_found"]
+    status, _, err = run(capsys, *line, "--max-disagreement", "0.1")
+    assert status == 2
+    assert "--old REFERENCE" in err

@@ -96,7 +96,17 @@ def test_errors_speak_the_callers_names(http: World) -> None:
 
     assert (reply.status, reply.code, reply.json["path"]) == (422, "out_of_range", "inputs.mass[0]")
     assert reply.headers["x-contract-version"] == "1.0.0"
-    assert strange.code == "unknown_field"
+    assert (strange.code, strange.json["path"]) == ("unknown_field", "inputs.dose")
+    assert strange.json["help"] == "version 2.0.0 of the contract has it: x-contract-version: 2.0.0"
+
+
+def test_what_is_read_in_a_thread_is_marked_once(bundle: Bundle) -> None:
+    """A long body is begun again elsewhere."""
+    with world([bundle], inline_bytes=1, inline_seconds=0.0) as http:
+        reply = http.post(V1, {"instances": [OLD] * 3000})
+
+    assert len(reply.json["predictions"]) == 3000
+    assert reply.headers["x-contract-version"] == "1.0.0"
 
 
 @pytest.mark.parametrize("asked", ["9.0.0", "", "other@2.0.0", "2.0.0 "])

@@ -20,7 +20,8 @@ KAFKA = programs.jars(f"kafka-{kafka_broker.VERSION}", "the real Kafka")
 collect_ignore = [
     *([] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]),
     *([] if APICURIO else ["test_real_registry.py"]),
-    *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_tools.py"]),
+    *([] if KFAKE or KAFKA else ["test_hostile_on_kafka.py"]),
+    *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_security.py", "test_kafka_tools.py"]),
 ]
 
 
@@ -39,6 +40,17 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(
+    params=[*(["kfake"] if KFAKE else []), *([pytest.param("kafka", marks=pytest.mark.full)] if KAFKA else [])]
+)
+def server(request: pytest.FixtureRequest) -> str:
+    """The address of each Kafka in turn."""
+    if request.param == "kfake":
+        return str(request.getfixturevalue("kafka"))
+    broker: KafkaBroker = request.getfixturevalue("real_kafka")
+    return broker.address
 
 
 @pytest.fixture(params=["local", *(["kafka"] if KFAKE else [])])

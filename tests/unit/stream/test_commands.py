@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import write_python
 from tests.support.score_commands import environment, until
 from tests.support.stream_processes import line, start
 
@@ -215,3 +216,50 @@ def test_a_pipe_of_events(home: Path, bundle: Bundle) -> None:
 
     assert len(done.stdout.splitlines()) == 3
     assert time.monotonic() - begun < 60
+
+
+WAITS = b'''
+import os
+import pathlib
+import time
+
+class Sum:
+    """Adds two columns; an event with 42 takes an hour."""
+
+    def predict(self, columns):
+        if (columns["a"] == 42).any():
+            pathlib.Path(os.environ["REACHED"]).touch()
+            time.sleep(3600)
+        total = columns["a"] + columns["b"]
+        return {"total": total, "label": (total > 0).astype("int64")}
+'''
+
+
+def test_the_second_ctrl_c_cuts_a_batch_short(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it is done: it is another worker's."""
+    Path("slow.jsonl").write_text('{"value": {"a": 42, "b": 1}}\n')
+    assert main(["log", "append", "events", "slow.jsonl"]) == 0
+    monkeypatch.setenv("REACHED", str(home / "reached"))
+    slow = write_python(home / "slow", WAITS).path
+    process = start(line(slow, "local://events", "local://scores"))
+    try:
+        until((home / "reached").exists, 60)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 130
+    assert said == "ended at once: whoever comes next begins anew what was not committed\n"
+    assert printed(capsys, "log", "read", "scores") == []
+    assert main(["log", "info", "--json"]) == 0
+    (events,) = [each for each in json.loads(capsys.readouterr().out) if each["topic"] == "events"]
+    assert sum(events["groups"]["fivefold"]) == 0

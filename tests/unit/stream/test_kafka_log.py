@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from math import inf
 
 import pytest
 from confluent_kafka import Message, TopicPartition
-from tests.support.event_logs import KafkaLogs, polled
+from loadtest.stream.kafka_broker import free_ports
+from tests.support.event_logs import KafkaLogs, forwarding, owning, polled
 
-from fivefold.core.errors import RunFailed
-from fivefold.stream.events import Event, Outgoing
+from fivefold.core.errors import RunFailed, Unavailable
+from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.events import Event, Outgoing, Place
 from fivefold.stream.kafka_log import KafkaLog
+from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import EventLog, Rewound
+from fivefold.stream.log_waiting import LogWait
 
 
 def events(count: int) -> list[Outgoing]:
@@ -146,3 +153,83 @@ def test_a_member_that_is_none_keeps_its_last_generation(kafka: str, monkeypatch
     assert kafka_log._metadata == joined
     monkeypatch.undo()
     log.close()
+
+
+def test_lag_is_known_before_the_first_commit(kafka: str) -> None:
+    """From where the group begins: a worker that is stuck in its first batch is behind, too."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(12))
+    log = logs.member("in", ["out"])
+    found = polled(log, 3)
+    place = Place(logs.prefix + "in", 1)
+
+    assert log.lag()[place] == 12
+    log.commit(answers(found))
+    assert log.lag()[place] == 9
+    log.close()
+    again = logs.member("in", ["out"])
+    polled(again, 1)
+    assert again.lag()[place] == 9
+    again.close()
+
+
+def test_lag_of_a_group_that_begins_at_the_end(kafka: str) -> None:
+    """What was there before it is not behind."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(12))
+    log = KafkaLog(
+        logs.address("in"), f"{logs.prefix}g", "0", KafkaSettings(), to=[logs.prefix + "out"], start="latest"
+    )
+    owning(log)
+
+    assert log.lag()[Place(logs.prefix + "in", 1)] == 0
+    log.close()
+
+
+NOBODY = TopicAddress("in", (f"127.0.0.1:{free_ports(1)[0]}",))
+
+
+def opened(address: TopicAddress, waiting: LogWait) -> KafkaLog:
+    """A member at an address."""
+    return KafkaLog(address, "g", "0", KafkaSettings(), to=["out"], waiting=waiting)
+
+
+def test_where_no_broker_answers_the_reason_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """In the error, and once before it: librdkafka's own lines, which never end, are not there."""
+    said: list[str] = []
+
+    with pytest.raises(Unavailable, match=r"no broker answers at 127.*Connection refused"):
+        opened(NOBODY, LogWait(seconds=1.5, notice=said.append))
+
+    assert len(said) == 1
+    assert said[0].startswith("no answer from a broker of 127.0.0.1:")
+    assert "Connection refused" in said[0]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_broker_is_waited_for_until_nobody_waits_any_more() -> None:
+    """A worker that is there before its broker."""
+    told = threading.Event()
+
+    def check() -> None:
+        if told.is_set():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(NOBODY, LogWait(seconds=inf, check=check, notice=lambda _: told.set()))
+
+
+def test_a_broker_that_comes_later_is_found(kafka: str) -> None:
+    """By way of an address that begins to answer once the worker has complained."""
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(5))
+    host, port = "127.0.0.1", free_ports(1)[0]
+    address = TopicAddress(logs.prefix + "in", (f"{host}:{port}",))
+    with contextlib.ExitStack() as stack:
+
+        def answer(_: str) -> None:
+            stack.enter_context(forwarding((host, port), kafka))
+
+        log = opened(address, LogWait(seconds=60, notice=answer))
+        assert len(polled(log, 5)) == 5
+        log.close()

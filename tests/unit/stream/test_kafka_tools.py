@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from fivefold.core.bundle.bundle import Bundle
 
 CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+CONFIGS = "kafka.admin.ConfigCommand"
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 VERIFIABLE = "org.apache.kafka.tools.VerifiableConsumer"
 
@@ -48,18 +51,23 @@ class Topics:
         lines = [f'k{at % 5}|{{"a": {at}, "b": 1}}' if at >= BAD else f"k{at % 5}|{NOTHING}" for at in range(EVENTS)]
         subprocess.run(command, input="\n".join(lines) + "\n", text=True, check=True, capture_output=True, timeout=120)
 
-    def work(self) -> None:
+    def work(self, *more: str) -> subprocess.CompletedProcess[str]:
         """One worker, until everything is done."""
-        at = f"kafka://{self.broker.address}"
-        more = ["--dead-letter", f"{at}/{self.dead}", "--group", self.group, "--once"]
-        words = line(self.model, f"{at}/{self.source}", f"{at}/{self.to}", *more)
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
+        done = self.tried(*more)
         assert done.returncode == 0, done.stderr
+        return done
 
-    def consume(self, topic: str, count: int) -> list[str]:
-        """The committed records that the console consumer prints; it ends after so many, or when none comes."""
+    def tried(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """One worker, until it ends."""
+        at = f"kafka://{self.broker.address}"
+        more = ("--dead-letter", f"{at}/{self.dead}", "--group", self.group, "--once", *more)
+        words = line(self.model, f"{at}/{self.source}", f"{at}/{self.to}", *more)
+        return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
+
+    def consume(self, topic: str, count: int, isolation: str = "read_committed") -> list[str]:
+        """The records that the console consumer prints; it ends after so many, or when none comes."""
         said = self.tool(
-            CONSUMER, "--topic", topic, "--from-beginning", "--isolation-level", "read_committed",
+            CONSUMER, "--topic", topic, "--from-beginning", "--isolation-level", isolation,
             "--timeout-ms", "15000", "--max-messages", str(count),
         )  # fmt: skip
         # It also prints what its logging says, and that no more came.
@@ -123,3 +131,69 @@ def test_the_verifiable_consumer_counts_what_is_committed(topics: Topics) -> Non
 
     said = [json.loads(each) for each in done.stdout.splitlines() if each.startswith("{")]
     assert sum(each["count"] for each in said if each["name"] == "records_consumed") == before
+
+
+LOST = b'{"total": -1, "label": 0}'
+
+
+def test_what_a_dead_worker_has_begun_is_not_read(real_kafka: KafkaBroker, bundle: Bundle, tmp_path: Path) -> None:
+    """Results that a worker had sent when it was killed: its slot's next one has them taken back, and neither of
+    Kafka's consumers in Java is given one."""
+    topics = Topics(real_kafka, bundle.path, "aborted")
+    topics.produce()
+    killed = subprocess.run(
+        [sys.executable, "-c", BEGUN, real_kafka.address, f"{topics.group}.0", topics.to, LOST], timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert [each.encode() for each in topics.consume(topics.to, 3, "read_uncommitted")] == [LOST] * 3
+
+    topics.work("--slot", "0")
+
+    results = topics.consume(topics.to, 10 * EVENTS)
+    assert sorted(json.loads(each)["total"] for each in results) == [float(at + 1) for at in range(BAD, EVENTS)]
+    assert len(topics.consume(topics.to, 10 * EVENTS, "read_uncommitted")) == len(results) + 3
+    settings = tmp_path / "consumer.properties"
+    settings.write_text("isolation.level=read_committed\n")
+    command = real_kafka.tool_command(
+        VERIFIABLE, "--bootstrap-server", real_kafka.address, "--topic", topics.to, "--group-id", "verify-aborted",
+        "--reset-policy", "earliest", "--max-messages", str(len(results)), "--command-config", str(settings),
+        "--verbose",
+    )  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    said = [json.loads(each) for each in done.stdout.splitlines() if each.startswith("{")]
+    assert sorted(each["value"] for each in said if each["name"] == "record_data") == sorted(results)
+
+
+BEGUN = """
+import os, signal, sys
+from confluent_kafka import Producer
+
+server, identity, topic, value = sys.argv[1:]
+producer = Producer({"bootstrap.servers": server, "transactional.id": identity, "transaction.timeout.ms": 900_000})
+producer.init_transactions(30)
+producer.begin_transaction()
+for _ in range(3):
+    producer.produce(topic, value, partition=0)
+assert producer.flush(30) == 0
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("topic", ["to", "dead"])
+def test_what_the_broker_never_takes_ends_a_worker(real_kafka: KafkaBroker, bundle: Bundle, topic: str) -> None:
+    """It does not try for ever; nothing is lost, and where longer ones are allowed it goes on."""
+    topics = Topics(real_kafka, bundle.path, f"long-{topic}")
+    topics.produce()
+    name = topics.to if topic == "to" else topics.dead
+    limit = ["--alter", "--entity-type", "topics", "--entity-name", name, "--add-config"]
+    topics.tool(CONFIGS, *limit, "max.message.bytes=100")
+
+    refused = topics.tried()
+
+    assert refused.returncode == 1, refused.stderr
+    assert "error: " in refused.stderr
+    assert "max.message.bytes" in refused.stderr
+    topics.tool(CONFIGS, *limit, "max.message.bytes=1000000")
+    topics.work()
+    assert len(topics.consume(topics.to, EVENTS - BAD)) == EVENTS - BAD
+    assert topics.consume(topics.dead, BAD) == [NOTHING] * BAD

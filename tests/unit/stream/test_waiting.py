@@ -65,7 +65,7 @@ def work(
     client = SchemaRegistry(RegistrySettings(registry_url=registry.url))
     with Scorer.open(bundle) as scorer:
         both = AvroEvents(client), AvroResults(client, bundle.contract, "out")
-        events = EventScorer(scorer, to="out", dead_letter="dead", group="g", avro=both)
+        events = EventScorer(scorer, to="out", dead_letter="dead", group="g", avro=lambda _: both)
         worker = StreamWorker(
             log,
             events,

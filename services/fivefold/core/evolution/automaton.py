@@ -9,6 +9,7 @@ says past `BUDGET`. Numbers, nulls and shapes are left to `inclusion`.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fivefold.core.fields.pattern import Alternatives, Anchor, Character, CharacterSet, Pattern, Ranges, Repeat, Series
@@ -167,11 +168,12 @@ class Words:
 Automaton = PatternAutomaton | Words
 
 
+@lru_cache(maxsize=1024)
 def shortest(
     pattern: Pattern | None,
     least: int,
     most: int | None,
-    refused_by: Pattern | Sequence[str] | None = None,
+    refused_by: Pattern | tuple[str, ...] | None = None,
 ) -> str | None:
     """A shortest text of `least` to `most` code points that `pattern` finds and `refused_by` does not allow.
 

@@ -40,7 +40,10 @@ def misfits(sender: Field, receiver: Field) -> list[Misfit]:
     """Why a legal value of `sender` might not be a legal, equal value of `receiver`; empty: every value is."""
     out = [*_meaning(sender, receiver)]
     if (sender.numeric, receiver.numeric) != (True, True) and sender.kind != receiver.kind:
-        return [Misfit("kind", witness=_row(sender, _foreign(sender, receiver))), *out]
+        found = _foreign(sender, receiver)
+        if found is None and receiver.nullable:
+            found = ABSENT  # nothing but null comes, and null fits
+        return [Misfit("kind", witness=_row(sender, found)), *out]
     if sender.shape != receiver.shape:
         out.insert(0, Misfit("shape", witness=_row(sender, example(sender))))
     if sender.nullable and not receiver.nullable:
@@ -54,11 +57,6 @@ def misfits(sender: Field, receiver: Field) -> list[Misfit]:
     return out
 
 
-def unknown_member(receiver: Field) -> str | None:
-    """What stands in the receiver for values, or labels, that it does not know."""
-    return getattr(receiver, "unknown", None)
-
-
 def covered(sender: Field, receiver: Field) -> frozenset[str]:
     """The aspects in which the receiver's `unknown` takes whatever the sender has more than the receiver knows.
 
@@ -66,7 +64,7 @@ def covered(sender: Field, receiver: Field) -> frozenset[str]:
     have are added to that of its unknown label, where it has all others under the same names. Whether such a sum is
     within bounds is only known when there is one.
     """
-    unknown = unknown_member(receiver)
+    unknown = receiver.unknown
     if unknown is None:
         return frozenset()
     if receiver.enum is not None and sender.kind == receiver.kind == "string":
@@ -89,6 +87,25 @@ def example(field: Field) -> Any:
     else:
         found = next(_members(field), ABSENT) if field.enum is not None else _shortest(field)
     return None if found is ABSENT and field.nullable else found
+
+
+def common(sender: Field, receiver: Field) -> Any:
+    """A legal element of the sender that the receiver keeps as it is, where one is found soon; else any of its own."""
+    mine = example(sender)
+    if sender == receiver:
+        return mine
+    candidates = (mine, example(receiver), *(sender.enum or ()))
+    return next((one for one in candidates if _legal(sender, one) and _legal(receiver, one)), mine)
+
+
+def _legal(field: Field, element: Any) -> bool:
+    if element is None or element is ABSENT:
+        return element is None and field.nullable
+    if isinstance(element, bool):
+        return field.kind == "bool"
+    if isinstance(element, str):
+        return field.kind == "bytes" or (field.kind == "string" and all(fits(element) for _, fits in _rules(field)))
+    return field.numeric and NumberSet(field).holds(element)
 
 
 def _meaning(sender: Field, receiver: Field) -> Iterator[Misfit]:
@@ -133,13 +150,13 @@ def _is_base64(text: str) -> bool:
 def _numeric(sender: Field, receiver: Field) -> Iterator[Misfit]:
     mine, other = NumberSet(sender), NumberSet(receiver)
     if not mine.empty:
-        for aspect, refuses in (
-            ("dtype", other.changes),
-            ("minimum", other.is_below),
-            ("maximum", other.is_above),
-            ("enum", other.is_no_member),
+        for aspect, asked, refuses in (
+            ("dtype", sender.dtype != receiver.dtype, other.changes),
+            ("minimum", receiver.minimum is not None, other.is_below),
+            ("maximum", receiver.maximum is not None, other.is_above),
+            ("enum", receiver.enum is not None, other.is_no_member),
         ):
-            if refuses is None:
+            if not asked:
                 continue
             found = mine.find(aspect, refuses, other)
             if found is not None:

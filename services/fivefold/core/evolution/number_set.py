@@ -59,7 +59,7 @@ class NumberSet:
             return ABSENT
         if self.members is not None:
             return self.members[0]
-        return next(value for value in (*_NICE, self.low) if self._holds(value))
+        return next(value for value in (*_NICE, self.low) if self.holds(value))
 
     def changes(self, value: Number) -> bool:
         """Whether the dtype has no such number."""
@@ -92,15 +92,16 @@ class NumberSet:
             "maximum": self._above,
             "enum": self._first,
         }[aspect](other)
-        return next((value for value in candidates if self._holds(value) and refuses(value)), None)
+        return next((value for value in candidates if self.holds(value) and refuses(value)), None)
 
     def _cast(self, value: Number) -> Number:
         return rounded(self.field.dtype, value) if self.float else value
 
-    def _holds(self, value: Number) -> bool:
+    def holds(self, value: Number) -> bool:
+        """Whether the number is one of the set."""
         if not self.low <= value <= self.high:
             return False
-        return not self.changes(value)
+        return not self.changes(value) and (self.members is None or value in self._known)
 
     def _below(self, other: NumberSet) -> Iterator[Number]:
         yield from (self._own(other.low - 1), self._own(math.floor(other.low)), self.low)

@@ -130,6 +130,7 @@ class Run:
             grpc=ports.free_address(settings.grpc, "--grpc"),
             # The replicas work in another directory.
             keys=str(Path(settings.keys).resolve()) if settings.keys else "",
+            record=str(Path(settings.record).absolute()) if settings.record else "",
         )
         if self._settings.http == self._settings.grpc:
             raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")

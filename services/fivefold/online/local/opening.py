@@ -59,6 +59,7 @@ def _open(order: OpeningOrder, events: IO[str]) -> None:
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.local import banner
     from fivefold.online.settings import OnlineSettings
+    from fivefold.serving.recording import check_recording
     from fivefold.serving.repository import Model, Repository
 
     settings, delivery = OnlineSettings(**_tuples(order.settings)), DeliverySettings(**_tuples(order.delivery))
@@ -72,6 +73,7 @@ def _open(order: OpeningOrder, events: IO[str]) -> None:
         # In a thread, as in a replica: there a model may set no signal handlers.
         models.append(Model(bundle, Scorer.open(bundle, within_seconds=settings.self_test_seconds)))
     Repository(models, defaults=order.defaults)
+    check_recording(settings, (model.views for model in models))
     _tell(events, DONE, text=banner.requests(models, settings))
     for model in models:
         model.scorer.close()

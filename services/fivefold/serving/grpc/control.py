@@ -93,14 +93,14 @@ class Control:
     def _model_metadata(self, request: wire.ModelMetadataRequest, call: Call) -> Message:
         model = self._dataplane.models.find(request.name, request.version or None)
         versions = self._dataplane.models.versions(model.name)
-        about = metadata.model_metadata(model, model.view_of(call), versions)
+        about = metadata.model_metadata(model, model.view_of(call.contract), versions)
         return wire.ModelMetadataResponse(**about)
 
     def _model_config(self, request: wire.ModelConfigRequest, call: Call) -> Message:
         model = self._dataplane.models.find(request.name, request.version or None)
         about = wire.ModelConfigResponse()
         # The JSON form has members that the wire's part of the configuration leaves out.
-        view = model.view_of(call)
+        view = model.view_of(call.contract)
         answer = metadata.model_config(model, view, self._dataplane.settings.max_rows)
         json_format.ParseDict(answer, about.config, ignore_unknown_fields=True)
         # A client that spells records reads them under this, with the same rules as HTTP.

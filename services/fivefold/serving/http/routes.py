@@ -194,7 +194,7 @@ class Interface:
         return _json(call, about)
 
     async def _contract(self, request: Request, call: Call) -> HttpReply:
-        return _tagged(request, call, self._find(request).view_of(call).contract.to_bytes(), json=True)
+        return _tagged(request, call, self._find(request).view_of(call.contract).contract.to_bytes(), json=True)
 
     async def _bundle(self, request: Request, call: Call) -> HttpReply:
         open_to_all = self.dataplane.settings.serve_bundles or _of_file(request) == "infer"
@@ -222,11 +222,11 @@ class Interface:
     async def _metadata(self, request: Request, call: Call) -> HttpReply:
         model = self._find(request)
         versions = self.dataplane.models.versions(model.name)
-        return _json(call, metadata.model_metadata(model, model.view_of(call), versions))
+        return _json(call, metadata.model_metadata(model, model.view_of(call.contract), versions))
 
     async def _config(self, request: Request, call: Call) -> HttpReply:
         model = self._find(request)
-        return _json(call, metadata.model_config(model, model.view_of(call), self.dataplane.settings.max_rows))
+        return _json(call, metadata.model_config(model, model.view_of(call.contract), self.dataplane.settings.max_rows))
 
     async def _statistics(self, request: Request, call: Call) -> HttpReply:
         models = list(self.dataplane.models)

@@ -78,7 +78,11 @@ def model_config(model: Model, view: View, max_rows: int) -> dict[str, Any]:
         "version_policy": {"specific": {"versions": [model.version]}},
         "input": [_config_tensor(field) for field in view.inputs],
         "output": [_config_tensor(field) for field in view.outputs],
-        "parameters": {"bundle": {"string_value": model.metadata["bundle"]}, "contract": {"string_value": view.name}},
+        "parameters": {
+            "bundle": {"string_value": model.metadata["bundle"]},
+            "contract": {"string_value": view.name},
+            "contracts": {"string_value": ",".join(model.views)},
+        },
     }
 
 

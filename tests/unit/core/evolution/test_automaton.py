@@ -45,9 +45,9 @@ def test_no_limit_of_length_is_none() -> None:
 
 def test_words_are_a_language_too() -> None:
     """An enumeration is held against a pattern."""
-    assert shortest(Pattern.parse("^[ab]{1,2}$"), 0, None, ["a", "b", "aa", "ab", "bb"]) == "ba"
-    assert shortest(Pattern.parse("^[ab]$"), 0, None, ["a", "b"]) is None
-    assert shortest(None, 0, 0, ["", "x"]) is None
+    assert shortest(Pattern.parse("^[ab]{1,2}$"), 0, None, ("a", "b", "aa", "ab", "bb")) == "ba"
+    assert shortest(Pattern.parse("^[ab]$"), 0, None, ("a", "b")) is None
+    assert shortest(None, 0, 0, ("", "x")) is None
 
 
 def test_the_walk_is_bounded() -> None:

@@ -23,12 +23,12 @@ def test_what_is_said_of_a_day_last_counts() -> None:
     """Published, and with the numbers that its rows have."""
     names = [f"2026-01-0{day}" for day in range(1, 6)]
 
-    assert backfill.told(TABLE, names, 20_000) == 2
-    assert backfill.told(TABLE, names, 10_000) == 0
+    assert backfill.reported(TABLE, names, 20_000) == 2
+    assert backfill.reported(TABLE, names, 10_000) == 0
 
 
 @pytest.mark.parametrize(
-    "change", [{"told": 29}, {"wrong": ["2026-01-01"]}, {"again": ["ds=2026-01-01/run.json"]}, {"status": 1}]
+    "change", [{"reported": 29}, {"wrong": ["2026-01-01"]}, {"again": ["ds=2026-01-01/run.json"]}, {"status": 1}]
 )
 def test_every_goal_can_be_missed_alone(change: dict[str, Any]) -> None:
     assert GOOD.misses() == []

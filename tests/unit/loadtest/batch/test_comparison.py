@@ -139,7 +139,7 @@ def test_rows_left_out_or_given_twice_are_told(keys: list[int], tmp_path: Path) 
 def test_a_command_is_timed_and_its_output_kept(tmp_path: Path) -> None:
     ran = Command([sys.executable, "-c", "print('done'); raise SystemExit(3)"], tmp_path / "log").wait(60)
 
-    assert (ran.status, ran.said) == (3, "done\n")
+    assert (ran.status, ran.output) == (3, "done\n")
     assert 0 < ran.seconds < 60
 
 
@@ -192,10 +192,10 @@ def test_the_bare_loop_gives_the_packed_models_answers(tmp_path: Path) -> None:
         tmp_path / "out",
     )
 
-    told = comparison.environment(LOOP, bundle, rows, output, 2)
-    ran = Command(LOOP.command(bundle, rows, output, 2), tmp_path / "log", told).wait(120)
+    variables = comparison.environment(LOOP, bundle, rows, output, 2)
+    ran = Command(LOOP.command(bundle, rows, output, 2), tmp_path / "log", variables).wait(120)
 
-    assert ran.status == 0, ran.said
+    assert ran.status == 0, ran.output
     from fivefold import Bundle, Scorer
     from fivefold.core.readers.arrow import Arrow
 

@@ -43,8 +43,8 @@ def finish(output: Path, fragment: str, data: bytes, faults: bytes = b"", **more
     if faults:
         (output / "quarantine" / f"part-{fragment}.jsonl").write_bytes(faults)
     record = {"rows": 10, "scored": 10, "quarantined": 0, "attempt": 1, "sha256": hashlib.sha256(data).hexdigest()}
-    told = {"quarantine_sha256": hashlib.sha256(faults).hexdigest() if faults else ""}
-    (output / "_ledger" / f"{fragment}.json").write_text(json.dumps(record | told | more))
+    record_sums = {"quarantine_sha256": hashlib.sha256(faults).hexdigest() if faults else ""}
+    (output / "_ledger" / f"{fragment}.json").write_text(json.dumps(record | record_sums | more))
 
 
 def publish(output: Path, **report: Any) -> None:

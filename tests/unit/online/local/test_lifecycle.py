@@ -132,7 +132,7 @@ def test_a_ray_that_is_there_and_says_nothing_ends_the_run(monkeypatch: pytest.M
 def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Although all of its processes are there."""
     run = run_of(Silent(*[[{"event": "alive"}]] * 5000), monkeypatch, ready=False)
-    monkeypatch.setattr(Child, "said", lambda _: "")
+    monkeypatch.setattr(Child, "output", lambda _: "")
     run._ray.output = lambda: ""  # type: ignore[union-attr, method-assign]
 
     with pytest.raises(RayFailed, match="http://here/readyz has not said ready for 65 s"):

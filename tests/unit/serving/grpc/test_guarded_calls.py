@@ -13,7 +13,8 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tests.support import grpc_gate
-from tests.support.grpc_calls import World, gate_bundle, request_of, world
+from tests.support.grpc_calls import World, request_of, world
+from tests.support.guarded_server import Guarded
 
 from fivefold.guard import keys
 from fivefold.serving.grpc.proto import inference_pb2 as wire
@@ -29,26 +30,9 @@ def _gate_is_open_again() -> Iterator[None]:
     grpc_gate.opened.set()
 
 
-class Guarded:
-    """A guarded server, and keys to it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.place = directory / "keys.json"
-        self.directory = directory
-        self.key = self.new()
-
-    def new(self, **rest: Any) -> str:
-        key, entry = keys.make("test", **rest)
-        keys.add(self.place, entry)
-        return key
-
-    def world(self, **settings: Any) -> Any:
-        return world([gate_bundle(self.directory / "gate")], keys=str(self.place), **settings)
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> Guarded:
-    return Guarded(tmp_path)
+    return Guarded(tmp_path, world)
 
 
 def bearer(key: str) -> tuple[tuple[str, str], ...]:

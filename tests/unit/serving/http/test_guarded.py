@@ -12,10 +12,10 @@ import httpx
 import pytest
 from tests.support import grpc_gate
 from tests.support.grpc_calls import gate_bundle
+from tests.support.guarded_server import Guarded
 from tests.support.http_calls import SECONDS, World, dumps, world
 from tests.unit.serving.http.test_servers import running
 
-from fivefold.guard import keys
 from fivefold.serving.http.protocol import protocol_of
 from fivefold.serving.http.routes import Interface
 
@@ -33,26 +33,9 @@ def _gate_is_open_again() -> Iterator[None]:
     grpc_gate.opened.set()
 
 
-class Guarded:
-    """A guarded server, and keys to it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.place = directory / "keys.json"
-        self.directory = directory
-        self.key = self.new()
-
-    def new(self, **rest: Any) -> str:
-        key, entry = keys.make("test", **rest)
-        keys.add(self.place, entry)
-        return key
-
-    def world(self, **settings: Any) -> Any:
-        return world([gate_bundle(self.directory / "gate")], keys=str(self.place), **settings)
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> Guarded:
-    return Guarded(tmp_path)
+    return Guarded(tmp_path, world)
 
 
 def bearer(key: str) -> dict[str, str]:
