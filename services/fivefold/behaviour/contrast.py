@@ -2,7 +2,7 @@
 
 Rows reach both models under the contract version that they speak; answers are compared under the old bundle's own
 contract where the new one can give it. A row that one of them refuses is counted by its code and path and compared
-nowhere. What is too much is left to `bounds`, words and pictures to `wording` and `picture`.
+nowhere. What is too much is left to `thresholds`, words and pictures to `wording` and `picture`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fivefold.behaviour.resampling import mean_interval, rate_interval
+from fivefold.behaviour.intervals import mean_interval, rate_interval
 from fivefold.core.columns import Array, Nulls
 from fivefold.core.outcome import showable
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterator
 from html import escape
 
-from fivefold.behaviour.bounds import percent
 from fivefold.behaviour.contrast import BehaviourDifference, Measure, OutputDifference
 from fivefold.behaviour.measures import Change
+from fivefold.behaviour.thresholds import percent
 
 WIDTH, LEFT, RIGHT, ROW, HEAD, FOOT = 760, 300, 150, 20, 34, 34
 

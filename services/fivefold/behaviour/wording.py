@@ -1,6 +1,6 @@
 """The difference in words: lines for a terminal, and a file as Markdown, HTML or the picture alone.
 
-What is too much is `bounds`'; the picture is `picture`'s. A file that others may read has no values of inputs.
+What is too much is `thresholds`'; the picture is `picture`'s. A file that others may read has no values of inputs.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from fivefold.behaviour.bounds import percent
 from fivefold.behaviour.contrast import BehaviourDifference, DifferingRow, Measure, SlicedMeasure
 from fivefold.behaviour.measures import Change
 from fivefold.behaviour.picture import draw
+from fivefold.behaviour.thresholds import percent
 from fivefold.core import atomic
 from fivefold.core.errors import ProtocolError
 from fivefold.core.outcome import showable

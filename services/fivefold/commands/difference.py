@@ -9,8 +9,8 @@ from fivefold.commands.words import USAGE, add, add_json, complain, print_json
 
 
 def _difference(arguments: argparse.Namespace) -> int | None:
-    from fivefold.behaviour.bounds import BehaviourBounds
     from fivefold.behaviour.contrast import contrast
+    from fivefold.behaviour.thresholds import BehaviourBounds
     from fivefold.behaviour.wording import check_report, lines, write_report
     from fivefold.core.errors import BundleInvalid
     from fivefold.core.settings import read

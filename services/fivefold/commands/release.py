@@ -16,7 +16,7 @@ KEY = "FIVEFOLD_KEY"
 
 
 def _release_check(arguments: argparse.Namespace) -> int | None:
-    from fivefold.behaviour.bounds import BehaviourBounds
+    from fivefold.behaviour.thresholds import BehaviourBounds
     from fivefold.client.transports import is_grpc
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings

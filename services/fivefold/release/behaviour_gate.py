@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fivefold.behaviour.bounds import BehaviourBounds, percent
 from fivefold.behaviour.contrast import BehaviourDifference, contrast
 from fivefold.behaviour.measures import Disagreement
+from fivefold.behaviour.thresholds import BehaviourBounds, percent
 from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid, FivefoldError
 from fivefold.delivery.fetch import fetch

@@ -12,11 +12,11 @@ from tests.support.bundles import contract, field
 from tests.support.judging_bundles import judge_bundle, judge_contract
 from tests.support.versioned_bundle import triage_bundle, triage_contract
 
-from fivefold.behaviour.bounds import BehaviourBounds
 from fivefold.behaviour.contrast import BehaviourDifference, OutputDifference, contrast
 from fivefold.behaviour.measures import Change, Disagreement
 from fivefold.behaviour.output_pairs import output_pairs
 from fivefold.behaviour.picture import draw
+from fivefold.behaviour.thresholds import BehaviourBounds
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import NotFound, ProtocolError, RunFailed
 

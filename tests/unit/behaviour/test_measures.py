@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fivefold.behaviour.intervals import BLOCKS, mean_interval, rate_interval
 from fivefold.behaviour.measures import change, differing, disagreement, distances
-from fivefold.behaviour.resampling import BLOCKS, mean_interval, rate_interval
 from fivefold.behaviour.slices import MOST, REST, by_input, by_value
 from fivefold.core.fields.field import Field
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fivefold.serving.golden_rows import golden_rows
+from fivefold.serving.example_rows import example_rows
 from fivefold.serving.oip import metadata
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def curl(model: Model, http: str, guarded: bool = False) -> str:
     """A prediction over REST."""
     key = KEY if guarded else ""
     url = f"http://{http}/v1/models/{model.name}"
-    rows = golden_rows(model.bundle, model.view, 1)[0].to_records()
+    rows = example_rows(model.bundle, model.view, 1)[0].to_records()
     body = json.dumps({"instances": rows})
     if len(body) > PASTE or not rows:
         return f"curl -s {url}{key}"
@@ -83,7 +83,7 @@ def curl(model: Model, http: str, guarded: bool = False) -> str:
 def grpcurl(model: Model, grpc: str, guarded: bool = False) -> str:
     """A prediction over gRPC, or the model's metadata where a row does not fit into readable text."""
     head, service = f"grpcurl -plaintext{KEY if guarded else ''} -d", "inference.GRPCInferenceService"
-    rows = golden_rows(model.bundle, model.view, 1)[0].to_records()
+    rows = example_rows(model.bundle, model.view, 1)[0].to_records()
     tensors = [_tensor(field, rows[0][field.name]) for field in model.view.inputs] if rows else [None]
     if None not in tensors:
         body = json.dumps({"model_name": model.name, "inputs": tensors})

@@ -18,7 +18,7 @@ from fivefold.exports.naming import pascal
 from fivefold.exports.openapi_schema import BASE, ERROR, components, operation
 from fivefold.serving.contract_version import PREFIX
 from fivefold.serving.dataplane import Dataplane
-from fivefold.serving.golden_rows import golden_rows
+from fivefold.serving.example_rows import example_rows
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
 from fivefold.serving.repository import Model
@@ -237,7 +237,7 @@ def _flag(name: str) -> Schema:
 
 
 def _predict(model: Model, view: View, prefix: str, suffix: str) -> dict[str, Any]:
-    given, answers = golden_rows(model.bundle, view, 2)
+    given, answers = example_rows(model.bundle, view, 2)
     examples = {
         "request": {"instances": given.to_records()},
         "response": {"predictions": answers.to_records(), "metadata": _example_metadata(model, view)},
@@ -254,7 +254,7 @@ def _named(model: Model, view: View) -> str:
 
 
 def _infer(model: Model, view: View, prefix: str, suffix: str) -> dict[str, Any]:
-    given, answers = golden_rows(model.bundle, view, 1)
+    given, answers = example_rows(model.bundle, view, 1)
     body: dict[str, Any] = {"schema": {"$ref": f"{BASE}{prefix}InferRequest"}}
     answer: dict[str, Any] = {"schema": {"$ref": f"{BASE}{prefix}InferResponse"}}
     if given.rows:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fivefold.core.view import View
 
 
-def golden_rows(bundle: Bundle, view: View, most: int) -> tuple[Columns, Columns]:
+def example_rows(bundle: Bundle, view: View, most: int) -> tuple[Columns, Columns]:
     """At most so many golden rows under a view: its inputs and its outputs, row for row.
 
     Under another version than the model's own there are those alone that its callers can send and that reach the model
