@@ -11,7 +11,7 @@ from fivefold.commands.words import add
 from fivefold.core.errors import ProtocolError
 
 KEY = "FIVEFOLD_KEY"
-"""The variable with the caller's API key: an argument would stand in the list of processes."""
+"""The variable with the caller's API key, which the client reads: an argument would stand in the list of processes."""
 
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 
@@ -27,13 +27,11 @@ def _check(arguments: argparse.Namespace) -> None:
     from fivefold.evolution.presentation import present
     from fivefold.evolution.verdict import directions, judge
 
-    key = os.environ.get(KEY)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
     delivery = read(DeliverySettings)
+    _refuse_one_key_for_two(arguments.old, arguments.new)
     try:
         old, new = (
-            contract_at(text, delivery=delivery, headers=headers, timeout=arguments.timeout)
-            for text in (arguments.old, arguments.new)
+            contract_at(text, delivery=delivery, timeout=arguments.timeout) for text in (arguments.old, arguments.new)
         )
     except ValueError as err:
         raise ProtocolError("not_acceptable", str(err), help="fivefold check --help") from err
@@ -65,6 +63,20 @@ def _check(arguments: argparse.Namespace) -> None:
         verdict = f"{judgement.new} against {judgement.old}: {judgement.compatibility}"
         help = "mend what is said above, or accept it until a day: --allow FILE"
         raise ProtocolError("contract_unsupported", verdict, help=help)
+
+
+def _refuse_one_key_for_two(*places: str) -> None:
+    """Raise `ProtocolError` where two servers would be shown the key that is one's."""
+    from fivefold.core import redact
+    from fivefold.evolution.contract_places import is_server
+
+    servers = {redact.address(place.partition("#")[0]) for place in places if is_server(place)}
+    if len(servers) > 1 and os.environ.get(KEY):
+        raise ProtocolError(
+            "not_acceptable",
+            f"{KEY} would be shown to two servers, {' and '.join(sorted(servers))}",
+            help="keep one contract as a file first (…/v1/models/NAME/contract), and check it against the other server",
+        )
 
 
 def add_check(commands: Any) -> None:

@@ -8,7 +8,6 @@ http://host:8000#churn, …#churn@2            one of several models, or a versi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,22 +38,21 @@ class ContractAt:
     """Versions that the bundle answers beside its own."""
 
 
-def contract_at(
-    text: str,
-    *,
-    delivery: DeliverySettings | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeout: float = 30.0,
-) -> ContractAt:
-    """The contract at a path or URL.
+def is_server(text: str) -> bool:
+    """Whether that is the URL of a running server."""
+    return "://" in text and urlsplit(text).scheme.lower() in _SERVERS and _DIGEST not in text
 
-    `headers` go with every question to a server, which has `timeout` seconds for each. Raises `NotFound` for what is
-    not there, `ContractInvalid` and `BundleInvalid` for what is none, `ProtocolError` for a server with several models
-    of which none was named, and what the client raises.
+
+def contract_at(text: str, *, delivery: DeliverySettings | None = None, timeout: float = 30.0) -> ContractAt:
+    """The contract at a path or URL; of a server, the one that callers get who name no version.
+
+    A server has `timeout` seconds for each question, and is shown `FIVEFOLD_KEY` as by every client. Raises `NotFound`
+    for what is not there, `ContractInvalid` and `BundleInvalid` for what is none, `ProtocolError` for a server with
+    several models of which none was named, and what the client raises.
     """
     scheme = urlsplit(text).scheme.lower() if "://" in text else ""
-    if scheme in _SERVERS and _DIGEST not in text:
-        return _served(text, headers or {}, timeout)
+    if is_server(text):
+        return _served(text, timeout)
     if scheme or Path(text).is_dir() or Path(text).suffix == ".tar":
         # Imported where it is needed: two files are compared before a client is loaded.
         from fivefold.delivery.fetch import fetch
@@ -69,20 +67,22 @@ def contract_at(
     return ContractAt(Contract.load(text), text, Path(text))
 
 
-def _served(text: str, headers: Mapping[str, str], timeout: float) -> ContractAt:
+def _served(text: str, timeout: float) -> ContractAt:
     from fivefold.client import Client
 
     url, _, fragment = text.partition("#")
     model, _, version = fragment.partition("@")
     shown = redact.address(url)
     try:
-        with Client(url, headers=headers, timeout=timeout) as client:
+        with Client(url, timeout=timeout) as client:
             names = sorted({entry["name"] for entry in client.models()}) if not model else [model]
             if len(names) != 1:
                 several = ", ".join(names) or "none"
                 help = f"put its name behind the URL: #{names[0]}" if names else None
                 raise ProtocolError("not_acceptable", f"{shown} serves several models: {several}", help=help)
-            return ContractAt(client.contract(names[0], version or None), f"{shown}#{fragment or names[0]}")
+            found = client.contract(names[0], version or None)
+            others = tuple(each for each in client.contracts(names[0], version or None) if each != found.version)
+            return ContractAt(found, f"{shown}#{fragment or names[0]}", carried=others)
     except (msgspec.MsgspecError, LookupError, TypeError) as err:
         raise ProtocolError("not_acceptable", f"{shown}: this is not how Fivefold answers: {err}") from err
 

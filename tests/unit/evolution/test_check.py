@@ -322,3 +322,12 @@ def test_another_model_under_the_same_contract_is_said(folder, capsys) -> None:
 
     assert main(["check", "one", "two"]) == 0
     assert "model-changed" in capsys.readouterr().out
+
+
+def test_one_key_is_not_shown_to_two_servers(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one's, and the other might keep it."""
+    monkeypatch.setenv("FIVEFOLD_KEY", "k")
+
+    assert main(["check", "http://127.0.0.1:1", "http://127.0.0.1:2#m"]) != 0
+    said = capsys.readouterr().err
+    assert "FIVEFOLD_KEY would be shown to two servers" in said
