@@ -156,6 +156,7 @@ def _example() -> str:
     return text.replace("0" * 64, bundles.build(1).digest)
 
 
+@pytest.mark.rare
 def test_a_run_outlives_its_head_and_a_worker(undisturbed: dict[str, Any], figures: Report) -> None:
     """The driver goes with the head; the run goes on from its ledger on the next one, and comes out as undisturbed."""
     cluster.kubectl("apply", "--server-side", "-f", "-", given=_example())
