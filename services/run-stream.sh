@@ -81,11 +81,15 @@ run dead-letters list local://patients.dead-letter
 
 say "The radius was right and the contract too narrow: another bundle takes it, and another worker has that bundle"
 digest=$(sha256sum "$BUNDLE/bundle.json" | cut -c -12)
-wider=.cache/run-stream/breast-cancer-$digest
+wider=.cache/run-stream/breast-cancer-1.1.0-$digest
 sed 's/"version": *"1\.0\.0"/"version":"1.1.0"/; s/\("maximum": *\)60\([^0-9]\)/\1100\2/' "$BUNDLE/contract.json" >"$log/contract.json"
 if [ ! -e "$wider" ]; then
-  printf '$ fivefold pack %s --contract contract.json --output %s\n' "$BUNDLE/model.onnx" "$wider"
-  "$fivefold" pack "$BUNDLE/model.onnx" --contract "$log/contract.json" --version 2 --output "$log/wider" --quiet | head -n 2
+  # It answers 1.0.0 too, as events may name it; those that name none are read as 1.1.0.
+  new=(--contract "$log/contract.json" --replaces "$BUNDLE" --default-contract 1.1.0 --version 2)
+  printf '$ fivefold pack %s --contract contract.json --replaces %s --default-contract 1.1.0 --version 2 --output %s\n' \
+    "$BUNDLE/model.onnx" "$BUNDLE" "$wider"
+  "$fivefold" pack "$BUNDLE/model.onnx" "${new[@]}" --output "$log/wider" --quiet >"$log/packed"
+  head -n 2 "$log/packed"
   # Whole or not at all, although it may be interrupted.
   mv "$log/wider" "$wider" 2>/dev/null || [ -e "$wider" ]
 fi
