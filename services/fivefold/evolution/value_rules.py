@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from fivefold.evolution.rule import Rule, Side
 
+_SIDES: tuple[tuple[Side, str], ...] = (("inputs", "input"), ("outputs", "output"))
+
 _NARROWING = {
     "type": ("dtype", "holds fewer numbers", "holds more numbers, or finer ones"),
     "range": ("range", "is smaller at one end", "is larger at one end"),
@@ -18,7 +20,7 @@ _NARROWING = {
 
 
 def value_rules() -> Iterator[Rule]:
-    for side, noun in (("inputs", "input"), ("outputs", "output")):
+    for side, noun in _SIDES:
         for group, (what, less, more) in _NARROWING.items():
             if group == "nan" and noun == "output":
                 continue
@@ -62,7 +64,7 @@ def value_rules() -> Iterator[Rule]:
                     f"version rules out.",
                     "let callers rely on it once no old model can come back",
                 )
-        yield from _meaning_rules(side, noun)  # type: ignore[arg-type]  # the two sides
+        yield from _meaning_rules(side, noun)
 
 
 def _meaning_rules(side: Side, noun: str) -> Iterator[Rule]:

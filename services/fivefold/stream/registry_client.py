@@ -24,6 +24,7 @@ import msgspec
 
 from fivefold.core import redact
 from fivefold.core.errors import AccessError, FivefoldError, RunFailed, Unavailable
+from fivefold.core.redirects import NoRedirects
 from fivefold.stream.registry_settings import RegistrySettings
 
 MAX_BYTES: Final = 4 << 20
@@ -60,13 +61,6 @@ class _Answer(msgspec.Struct):
     message: str = ""
 
 
-class _NoRegistryRedirects(urllib.request.HTTPRedirectHandler):
-    """Who we are is for the registry's address alone."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 class SchemaRegistry:
     """Asks one registry. Used by one thread."""
 
@@ -75,7 +69,8 @@ class SchemaRegistry:
         self._settings = settings
         self._url = settings.registry_url.rstrip("/")
         self._decoder = msgspec.json.Decoder(_Answer)
-        handlers: list[Any] = [_NoRegistryRedirects]
+        # Who we are is for the registry's address alone.
+        handlers: list[Any] = [NoRedirects]
         if self._url.startswith("https:"):
             handlers.append(urllib.request.HTTPSHandler(context=settings.tls()))
         self._opener = urllib.request.build_opener(*handlers)
