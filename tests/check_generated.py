@@ -55,6 +55,8 @@ def stale_locks() -> list[str]:
     wanted = {
         "run.txt": direct("run"),
         "stream.txt": direct("stream"),
+        "gateway.txt": direct("edge"),
+        "hub.txt": direct("hub"),
         "dev.txt": direct("all") + [Requirement(line) for line in project["dependency-groups"]["dev"]],
     }
     wrong = []

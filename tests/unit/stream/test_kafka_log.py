@@ -182,7 +182,13 @@ def test_lag_of_a_group_that_begins_at_the_end(kafka: str) -> None:
     )
     owning(log)
 
-    assert log.lag()[Place(logs.prefix + "in", 1)] == 0
+    place = Place(logs.prefix + "in", 1)
+    deadline = time.monotonic() + 60
+    # Where a partition ends is known when the broker has answered a fetch of it.
+    while place not in log.lag() and time.monotonic() < deadline:
+        assert log.poll(5, 0.1) == []
+
+    assert log.lag()[place] == 0
     log.close()
 
 
