@@ -12,6 +12,8 @@ BUNDLE := bundles/breast-cancer
 # In how many processes tests run; JOBS=0 is one that --pdb works in.
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
+# Where the surroundings forbid it, as images of Python do, every process would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 
