@@ -111,7 +111,7 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra image -c requirements/run.txt -o requirements/ray.txt
 	$(LOCK) --extra stream -c requirements/run.txt -o requirements/stream.txt
 	$(LOCK) --extra edge -c requirements/run.txt -o requirements/gateway.txt
-	$(LOCK) --extra hub -c requirements/run.txt -o requirements/hub.txt
+	$(LOCK) --extra hub --extra stream -c requirements/run.txt -o requirements/hub.txt
 	$(LOCK_ALONE) requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt

@@ -56,7 +56,7 @@ def stale_locks() -> list[str]:
         "run.txt": direct("run"),
         "stream.txt": direct("stream"),
         "gateway.txt": direct("edge"),
-        "hub.txt": direct("hub"),
+        "hub.txt": direct("hub", "stream"),
         "dev.txt": direct("all") + [Requirement(line) for line in project["dependency-groups"]["dev"]],
     }
     wrong = []
