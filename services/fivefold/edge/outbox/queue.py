@@ -154,6 +154,10 @@ class Outbox:
 
         self._change(note, spare=True)
 
+    def stopped(self, lane: str) -> LaneStop | None:
+        """Why nothing is sent of a lane, None where it is."""
+        return self._lane(lane).stop
+
     def consented(self, lane: str) -> bool:
         """Whether somebody has consented that a stopped lane goes on (`inspection.resume`)."""
         with self._reading():
