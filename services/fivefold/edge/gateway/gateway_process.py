@@ -25,12 +25,13 @@ from typing import Final
 import msgspec
 
 from fivefold.core import atomic, telemetry
-from fivefold.core.settings import address
+from fivefold.core.settings import SettingsError, address
 from fivefold.delivery.settings import DeliverySettings
+from fivefold.edge.gateway.answer_events import named_digest
 from fivefold.edge.gateway.gateway_settings import GatewaySettings, read_secret
 from fivefold.edge.gateway.gateway_status import PATH, GatewayCollector, GatewayStatus
 from fivefold.edge.gateway.outbox_writer import OutboxWriter
-from fivefold.edge.gateway.served_models import ServedModels
+from fivefold.edge.gateway.served_models import ServedModels, check_target
 from fivefold.edge.gateway.storing import StoringScheduler
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
@@ -83,13 +84,17 @@ class Gateway:
             )
             self.writer = OutboxWriter(self.outbox)
             undo.callback(self.writer.close)
-            self.repository = Repository(
-                open_models(models, delivery, settings.self_test_seconds), defaults=self._defaults
-            )
+            opened = open_models(models, delivery, settings.self_test_seconds)
+            for model in opened:
+                check_target(model.bundle)
+            try:
+                repository = Repository(opened, defaults=self._defaults)
+            except ValueError as error:
+                raise SettingsError(str(error)) from None
             self.guard = Guard.of(settings)
             self.telemetry = telemetry.Telemetry("edge", log_sample=settings.log_sample)
             self.dataplane = Dataplane(
-                self.repository,
+                repository,
                 settings,
                 self.telemetry,
                 self.guard,
@@ -195,7 +200,7 @@ class Gateway:
 
     def _active(self) -> list[ModelReport]:
         return [
-            ModelReport(name=model.name, version=model.version, digest=model.bundle.digest, state="active")
+            ModelReport(name=model.name, version=model.version, digest=named_digest(model.bundle), state="active")
             for model in self.dataplane.models
         ]
 
