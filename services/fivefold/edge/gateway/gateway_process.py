@@ -51,6 +51,9 @@ OUTBOX: Final = "outbox.db"
 ADDRESS: Final = "gateway.json"
 """In the data directory: where the gateway that works there listens, and in which process."""
 
+_LOOK_SECONDS: Final = 0.005
+"""Between two looks at whether the port is listened at."""
+
 Updater = Callable[[ServedModels, threading.Event], None]
 """What keeps the models up to date: the body of a thread, which ends when the event is set."""
 
@@ -165,6 +168,8 @@ class Gateway:
             intake.start()
         for thread in threads:
             thread.start()
+        while not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            await asyncio.sleep(_LOOK_SECONDS)
         self._write_address()
         ready()
         try:

@@ -7,17 +7,8 @@ import re
 import uuid
 from pathlib import Path
 
-import pytest
 from tests.support import gateways
-from tests.support.bundles import write_sum
 from tests.support.gateways import events, running
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("sum") / "sum"
-    write_sum(directory)
-    return directory
 
 
 def test_an_answer_is_an_event_on_the_disk(tmp_path: Path, bundle: Path) -> None:
