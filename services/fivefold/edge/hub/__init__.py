@@ -5,7 +5,7 @@
     device_register     devices, the digests of their keys, what they last reported
     batch_lines         a request's lines: what each is, or why it is none
     event_ledger        batches into the store and watermarks forward, in one transaction
-    group_commit        many devices' batches in one transaction
+    batch_commit        many devices' batches in one transaction
     forward_loop        what is stored goes on to a log, exactly once
     release_shelf       releases of models, their channels and archives
     hub_app             all of it over HTTP

@@ -8,7 +8,6 @@ request names is compared by the application.
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ import msgspec
 from fivefold.core.errors import AccessError, NotFound, RunFailed
 from fivefold.core.settings import SettingsError
 from fivefold.edge.hub.database import HubConnection
+from fivefold.edge.sync.lane_protocol import DEVICE_ID
 from fivefold.guard import keys
 
-DEVICE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MAX_KEY_BYTES: Final = 256
 
 _NOBODY: Final = (secrets.token_bytes(16), secrets.token_bytes(32))
@@ -51,7 +50,7 @@ def milliseconds() -> int:
 
 def check_device(id: str) -> str:
     """The id; raises `SettingsError` for what is none."""
-    if not DEVICE.fullmatch(id):
+    if not DEVICE_ID.match(id):
         raise SettingsError(f"expected an id of 1 to 63 of a-z, 0-9, '.', '_' and '-', no sign first, got {id!r}")
     return id
 
@@ -136,7 +135,7 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
     if not rows:
         return []
     span = (rows[0][0], rows[-1][0])
-    count = dict(
+    count: dict[str, int] = dict(
         connection.execute(
             "SELECT device, count(*) FROM hub_keys WHERE device BETWEEN ? AND ? AND (expires IS NULL OR expires > ?) "
             "GROUP BY device",
@@ -148,7 +147,7 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
         "SELECT device, lane, sum(through) FROM hub_watermarks WHERE device BETWEEN ? AND ? GROUP BY device, lane", span
     ):
         through.setdefault(device, {})[lane] = int(total)
-    bad = dict(
+    bad: dict[str, int] = dict(
         connection.execute(
             "SELECT device, count(*) FROM hub_quarantine WHERE device BETWEEN ? AND ? GROUP BY device", span
         )

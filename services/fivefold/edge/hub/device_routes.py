@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -12,13 +11,24 @@ import msgspec
 from starlette.requests import Request
 
 from fivefold.core.errors import AccessError, ContractError, ProtocolError
-from fivefold.edge.hub.batch_lines import MAX_BODY_BYTES, parse_batch
+from fivefold.edge.hub.batch_commit import BatchCommit
+from fivefold.edge.hub.batch_lines import parse_batch
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import store_report
 from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, lane_watermarks
-from fivefold.edge.hub.group_commit import GroupCommit
 from fivefold.edge.hub.hub_app import Route
 from fivefold.edge.hub.request_access import RequestAccess
+from fivefold.edge.sync.lane_protocol import (
+    LANE_NAME,
+    MAX_BATCH_BYTES,
+    MEDIA_TYPE,
+    OUTBOX_HEADER,
+    OUTBOX_ID,
+    SEQUENCE_GAP,
+    BatchReply,
+    DeviceReport,
+    Watermarks,
+)
 from fivefold.serving.admission import FREE
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http.http_errors import JSON, HttpReply, identity, to_bytes
@@ -27,10 +37,6 @@ from fivefold.serving.messages import Call
 
 T = TypeVar("T")
 
-OUTBOX: Final = re.compile(r"[0-9a-f]{32}")
-LANE: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-OUTBOX_HEADER: Final = "x-fivefold-outbox"
-MEDIA_TYPE: Final = "application/x-ndjson"
 MAX_REPORT_BYTES: Final = 64 << 10
 THREADS: Final = 8
 
@@ -38,7 +44,7 @@ THREADS: Final = 8
 class DeviceRoutes:
     """The routes below `/v1/edge/`; used by one event loop."""
 
-    def __init__(self, plane: Dataplane, database: HubDatabase, commit: GroupCommit, access: RequestAccess) -> None:
+    def __init__(self, plane: Dataplane, database: HubDatabase, commit: BatchCommit, access: RequestAccess) -> None:
         self._plane, self._database, self._commit, self._access = plane, database, commit, access
         self.threads = ThreadPoolExecutor(THREADS, "fivefold-hub")
 
@@ -67,7 +73,7 @@ class DeviceRoutes:
     async def _events(self, request: Request, call: Call) -> HttpReply:
         device = await self.admitted(request)
         lane = request.path_params["lane"]
-        if not LANE.fullmatch(lane):
+        if not LANE_NAME.match(lane):
             raise ContractError("malformed", "expected a lane such as alerts or bulk", path="lane")
         outbox = _outbox(request.headers.get(OUTBOX_HEADER, ""), OUTBOX_HEADER)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -80,27 +86,26 @@ class DeviceRoutes:
             # Not an error of this product's requests, but a word of the protocol: the device begins there.
             about = {
                 "error": f"seq: the lane is here up to {applied.acked_through}, and the first line lies behind a hole",
-                "code": "sequence_gap",
+                "code": SEQUENCE_GAP,
                 "path": "seq",
                 "help": f"send on from {applied.acked_through + 1}",
                 "acked_through": applied.acked_through,
                 "request_id": call.request_id,
             }
             return HttpReply(409, [JSON, *identity(call)], to_bytes(about))
-        rejected = [{"seq": one.seq, "code": one.code, "message": one.message} for one in applied.rejected]
-        return _json(call, {"acked_through": applied.acked_through, "rejected": rejected})
+        return _json(call, BatchReply(acked_through=applied.acked_through, rejected=applied.rejected))
 
     async def _apply(self, request: Request, call: Call, device: str, outbox: str, lane: str) -> Applied:
         headers = dict(request.scope["headers"])
-        inflate = inflater(headers.get(b"content-encoding"), MAX_BODY_BYTES)
+        inflate = inflater(headers.get(b"content-encoding"), MAX_BATCH_BYTES)
         room = self._plane.room
         raw = await read_body(headers, request.receive, self._plane.settings, room)
         held = max(len(raw) - FREE, 0)
         try:
             if inflate is not None:
                 # What it may become is held from here on; what it is, is known when that is over.
-                room.take(MAX_BODY_BYTES)
-                held += MAX_BODY_BYTES
+                room.take(MAX_BATCH_BYTES)
+                held += MAX_BATCH_BYTES
             lines = await self.in_thread(lambda: parse_batch(raw if inflate is None else inflate(raw)))
             call.size = len(raw)
             return await asyncio.wrap_future(self._commit.submit(DeviceBatch(device, outbox, lane, lines)))
@@ -115,7 +120,7 @@ class DeviceRoutes:
             with self._database.reading() as connection:
                 return lane_watermarks(connection, device, outbox)
 
-        return _json(call, {"outbox": outbox, "lanes": await self.in_thread(look)})
+        return _json(call, Watermarks(outbox=outbox, lanes=await self.in_thread(look)))
 
     async def _report(self, request: Request, call: Call) -> HttpReply:
         device = await self.admitted(request)
@@ -134,37 +139,16 @@ class DeviceRoutes:
         return HttpReply(204, [*identity(call)], b"")
 
 
-class ReportedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on a device: `state` is active, testing, rolled_back or refused."""
-
-    name: str
-    version: str
-    digest: str
-    state: str
-    release: int | None = None
-    reason: str | None = None
-
-
-class ReportOfDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device says of itself; members that are not known are left out."""
-
-    outbox: str
-    backlog: dict[str, int]
-    software: str
-    oldest: str | None = None
-    models: list[ReportedModel] = []
-
-
-def parse_report(raw: bytes) -> ReportOfDevice:
+def parse_report(raw: bytes) -> DeviceReport:
     """A report; raises `ContractError` with the place of what is wrong."""
     try:
-        return msgspec.json.decode(raw, type=ReportOfDevice)
+        return msgspec.json.decode(raw, type=DeviceReport)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as err:
         raise ContractError("malformed", f"expected a device's report: {err}") from None
 
 
 def _outbox(text: str, name: str) -> str:
-    if not OUTBOX.fullmatch(text):
+    if not OUTBOX_ID.match(text):
         raise ContractError("malformed", f"expected an outbox' id, 32 hexadecimal digits, got {text[:64]!r}", path=name)
     return text
 

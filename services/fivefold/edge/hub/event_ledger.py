@@ -17,10 +17,11 @@ from typing import Final
 
 import msgspec
 
-from fivefold.edge.hub.batch_lines import BatchLine, Fault
 from fivefold.edge.hub.database import HubConnection, Row
-
-LANES: Final = ("alerts", "bulk")
+from fivefold.edge.outbox.stored import LANES
+from fivefold.edge.sync.event_bodies import GAP
+from fivefold.edge.sync.lane_batches import LaneLine, Poison
+from fivefold.edge.sync.lane_protocol import RejectedLine
 
 CONFLICT: Final = "event_conflict"
 
@@ -32,16 +33,7 @@ class DeviceBatch:
     device: str
     outbox: str
     lane: str
-    lines: Sequence[BatchLine]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A line that is acknowledged and not stored as an event."""
-
-    seq: int
-    code: str
-    message: str
+    lines: Sequence[LaneLine]
 
 
 @dataclass(slots=True)
@@ -51,7 +43,7 @@ class Applied:
     acked_through: int
     """The watermark, after it."""
 
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedLine] = field(default_factory=list)
     stored: int = 0
     known: int = 0
     hole: bool = False
@@ -97,7 +89,7 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
     events: list[Row] = []
     kept: list[Row] = []
     for line in batch.lines:
-        fault = line.fault
+        fault = line.poison
         if line.seq <= applied.acked_through:
             applied.known += 1
             fault = known.compare(line)
@@ -117,7 +109,7 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
                 events.append((head, *where, line.seq, line.kind, line.id, now, line.raw))
                 continue
             kept.append(_quarantined(where, line, fault, now))
-        applied.rejected.append(Rejected(line.seq, fault.code, fault.message))
+        applied.rejected.append(RejectedLine(seq=line.seq, code=fault.code, message=fault.message))
     if events:
         connection.execute_many(
             "INSERT INTO hub_events (position, device, outbox, lane, seq, kind, id, received, body) "
@@ -146,7 +138,7 @@ def _mark(connection: HubConnection, where: tuple[str, str, str]) -> tuple[int, 
     return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
 
-def _quarantined(where: tuple[str, str, str], line: BatchLine, fault: Fault, now: int) -> Row:
+def _quarantined(where: tuple[str, str, str], line: LaneLine, fault: Poison, now: int) -> Row:
     return (*where, line.seq, digest_of(line.raw), fault.code, fault.message, now, line.raw)
 
 
@@ -162,13 +154,13 @@ class _StoredLines:
         self,
         connection: HubConnection,
         where: tuple[str, str, str],
-        lines: Sequence[BatchLine],
+        lines: Sequence[LaneLine],
         through: int,
         pruned: int,
     ) -> None:
         self._bodies: dict[int, tuple[str, bytes]] = {}
         """Kind and line of what is stored."""
-        self._faults: dict[int, dict[str, Fault]] = {}
+        self._faults: dict[int, dict[str, Poison]] = {}
         self._pruned = pruned
         places = [line.seq for line in lines if line.seq <= through]
         if not places:
@@ -184,21 +176,21 @@ class _StoredLines:
             found, bad = connection.execute(_BODY + clause, span), connection.execute(_FAULT + clause, span)
         self._bodies = {seq: (kind, bytes(body)) for seq, kind, body in found if seq in wanted}
         for seq, digest, code, message in bad:
-            self._faults.setdefault(seq, {})[digest] = Fault(code, message)
+            self._faults.setdefault(seq, {})[digest] = Poison(code, message)
 
-    def add(self, line: BatchLine) -> None:
+    def add(self, line: LaneLine) -> None:
         """A line of this very batch is applied."""
-        if line.fault is None:
+        if line.poison is None:
             self._bodies[line.seq] = line.kind, line.raw
         else:
-            self._faults.setdefault(line.seq, {})[digest_of(line.raw)] = line.fault
+            self._faults.setdefault(line.seq, {})[digest_of(line.raw)] = line.poison
 
-    def compare(self, line: BatchLine) -> Fault | None:
+    def compare(self, line: LaneLine) -> Poison | None:
         """What to tell of a line that is known: nothing where it is the same, and again what was told of it before."""
         stored = self._bodies.get(line.seq)
         if stored is not None and _same(stored[1], line.raw):
             return None
-        if line.kind == "gap" and stored is not None and stored[0] != "gap":
+        if line.kind == GAP and stored is not None and stored[0] != GAP:
             # The device gave up events whose acknowledgement it never heard: they are here.
             return None
         before = self._faults.get(line.seq, {}).get(digest_of(line.raw))
@@ -213,7 +205,7 @@ class _StoredLines:
             what = f"{line.seq} is in quarantine with other content"
         else:
             what = f"{line.seq} was reported lost before"
-        return Fault(CONFLICT, f"{what}; this line is kept in quarantine")
+        return Poison(CONFLICT, f"{what}; this line is kept in quarantine")
 
 
 _BODY: Final = "SELECT seq, kind, body FROM hub_events "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fivefold.core.settings import SettingsError, address, is_loopback
-from fivefold.edge.hub.batch_lines import MAX_BODY_BYTES
+from fivefold.edge.sync.lane_protocol import MAX_BATCH_BYTES
 from fivefold.guard.settings import GuardSettings
 from fivefold.serving.limits import ServingLimits
 
@@ -66,8 +66,8 @@ class HubSettings(GuardSettings):
             oidc_jwks=self.oidc_jwks,
             oidc_rate=self.oidc_rate,
             oidc_concurrency=self.oidc_concurrency,
-            max_body_bytes=MAX_BODY_BYTES,
-            max_bytes_in_flight=BODIES * MAX_BODY_BYTES,
+            max_body_bytes=MAX_BATCH_BYTES,
+            max_bytes_in_flight=BODIES * MAX_BATCH_BYTES,
             body_timeout=self.body_timeout,
             cors_origins=self.cors_origins,
             log_sample=0.0,

@@ -21,11 +21,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from fivefold.core.errors import FivefoldError
+from fivefold.edge.hub.batch_commit import BatchCommit
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import milliseconds
 from fivefold.edge.hub.event_ledger import head_position
 from fivefold.edge.hub.forward_loop import ForwardLoop
-from fivefold.edge.hub.group_commit import GroupCommit
 
 PREFIX = "fivefold_hub_"
 WITHIN = (("5m", 300_000), ("1h", 3_600_000), ("24h", 86_400_000))
@@ -34,7 +34,7 @@ WITHIN = (("5m", 300_000), ("1h", 3_600_000), ("24h", 86_400_000))
 class HubMetrics(Collector):
     """What a hub has done and holds."""
 
-    def __init__(self, database: HubDatabase, commit: GroupCommit, forwarding: ForwardLoop | None) -> None:
+    def __init__(self, database: HubDatabase, commit: BatchCommit, forwarding: ForwardLoop | None) -> None:
         self._database, self._commit, self._forwarding = database, commit, forwarding
 
     def describe(self) -> Iterable[Metric]:

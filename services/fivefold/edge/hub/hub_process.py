@@ -17,10 +17,10 @@ import uvicorn
 from fivefold.core.errors import RunFailed
 from fivefold.core.settings import address, is_loopback
 from fivefold.core.telemetry import Telemetry, log_to
+from fivefold.edge.hub.batch_commit import BatchCommit
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_routes import DeviceRoutes
 from fivefold.edge.hub.forward_loop import EventForwarder, ForwardLoop
-from fivefold.edge.hub.group_commit import GroupCommit
 from fivefold.edge.hub.hub_app import build_app
 from fivefold.edge.hub.hub_limits import HubSettings
 from fivefold.edge.hub.hub_metrics import HubMetrics
@@ -50,7 +50,7 @@ def serve_hub(
     """
     log_to(sys.stderr)
     with stopping() as stop, listening(settings.http) as listener:
-        return asyncio.run(_serve(database, settings, forwarder, target, listener, stop))
+        return asyncio.run(answer_until(stop, database, settings, listener, forwarder, target))
 
 
 @contextlib.contextmanager
@@ -67,20 +67,21 @@ def listening(text: str) -> Iterator[socket.socket]:
         yield made
 
 
-async def _serve(
+async def answer_until(
+    stop: StopSignals,
     database: HubDatabase,
     settings: HubSettings,
-    forwarder: OpenForwarder | None,
-    target: str,
     listener: socket.socket,
-    stop: StopSignals,
+    forwarder: OpenForwarder | None = None,
+    target: str = "",
 ) -> int:
+    """Answer on a socket until the end is asked for; see `serve_hub`."""
     limits = settings.limits()
     guard = Guard.of(limits)
     telemetry = Telemetry("hub", log_sample=limits.log_sample)
     origins = Origins(limits, local=False) if limits.cors_origins else None
     plane = Dataplane(Repository([]), limits, telemetry, guard, origins=origins)
-    commit = GroupCommit(database)
+    commit = BatchCommit(database)
     forwarding = None
     if forwarder is not None:
         forwarding = ForwardLoop(database, forwarder(database.hub), commit.stored_event)
@@ -123,7 +124,7 @@ async def _serve(
 
 
 def _close(
-    commit: GroupCommit, forwarding: ForwardLoop | None, devices: DeviceRoutes, plane: Dataplane, guard: Guard | None
+    commit: BatchCommit, forwarding: ForwardLoop | None, devices: DeviceRoutes, plane: Dataplane, guard: Guard | None
 ) -> None:
     commit.close()
     if forwarding is not None:

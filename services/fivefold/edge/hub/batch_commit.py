@@ -27,7 +27,7 @@ RETRY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class GroupCommit:
+class BatchCommit:
     """The one writer of events of this process, from its construction to `close`."""
 
     def __init__(self, database: HubDatabase, *, most: int = WAITING) -> None:
