@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from fivefold.commands.words import USAGE, Parser, add, add_group, add_json, complain, print_json
+from fivefold.commands.hub_releases import add_releases
+from fivefold.commands.hub_store import add_store, from_zero, hub_store
+from fivefold.commands.words import USAGE, add, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
-    from fivefold.edge.hub.database import HubDatabase
     from fivefold.edge.hub.event_ledger import StoredEvent
     from fivefold.edge.hub.hub_process import OpenForwarder
     from fivefold.stream.forwarding import Forwarding
@@ -23,17 +23,6 @@ LOG_DATA = "fivefold-data"
 """The directory of the local log where none is named."""
 
 INTERRUPTED = 130
-
-
-@contextmanager
-def _store(arguments: argparse.Namespace, *, create: bool = False) -> Iterator[HubDatabase]:
-    from fivefold.edge.hub.database import open_database
-
-    database = open_database(arguments.data, arguments.database, create=create)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -51,7 +40,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         complain(str(error), "fivefold hub serve --help")
         return USAGE
-    with _store(arguments, create=True) as database:
+    with hub_store(arguments, create=True) as database:
         return serve_hub(database, settings, forwarder, target)
 
 
@@ -111,7 +100,7 @@ def _device_add(arguments: argparse.Namespace) -> None:
     from fivefold.edge.hub.device_register import add_device, check_device
 
     check_device(arguments.id)
-    with _store(arguments, create=True) as database, database.transaction() as connection:
+    with hub_store(arguments, create=True) as database, database.transaction() as connection:
         key = add_device(connection, arguments.id)
     _show_key(arguments, key, "is known now")
 
@@ -119,7 +108,7 @@ def _device_add(arguments: argparse.Namespace) -> None:
 def _device_rotate(arguments: argparse.Namespace) -> None:
     from fivefold.edge.hub.device_register import rotate_key
 
-    with _store(arguments) as database, database.transaction() as connection:
+    with hub_store(arguments) as database, database.transaction() as connection:
         key = rotate_key(connection, arguments.id, arguments.overlap or 0)
     _show_key(arguments, key, "has a new key")
 
@@ -136,7 +125,7 @@ def _show_key(arguments: argparse.Namespace, key: str, what: str) -> None:
 def _device_revoke(arguments: argparse.Namespace) -> None:
     from fivefold.edge.hub.device_register import revoke_keys
 
-    with _store(arguments) as database, database.transaction() as connection:
+    with hub_store(arguments) as database, database.transaction() as connection:
         count = revoke_keys(connection, arguments.id)
     print(f"{arguments.id}: {count} key{'' if count == 1 else 's'} revoked, from now on; what it delivered stays")
 
@@ -144,7 +133,7 @@ def _device_revoke(arguments: argparse.Namespace) -> None:
 def _device_list(arguments: argparse.Namespace) -> None:
     from fivefold.edge.hub.device_register import list_devices
 
-    with _store(arguments) as database, database.reading() as connection:
+    with hub_store(arguments) as database, database.reading() as connection:
         found = list_devices(connection, most=1_000_000)
     if arguments.json:
         print_json([asdict(each) for each in found])
@@ -176,7 +165,7 @@ def _events(arguments: argparse.Namespace) -> int | None:
 
     position, left = arguments.after, arguments.limit
     out = sys.stdout.buffer
-    with _store(arguments) as database, stopping() as stop:
+    with hub_store(arguments) as database, stopping() as stop:
         while not stop.asked:
             most = 1000 if left is None else min(1000, left)
             with database.reading() as connection:
@@ -203,7 +192,7 @@ def _quarantine(arguments: argparse.Namespace) -> None:
 
     from fivefold.edge.hub.event_ledger import quarantined_lines
 
-    with _store(arguments) as database, database.reading() as connection:
+    with hub_store(arguments) as database, database.reading() as connection:
         for each in quarantined_lines(connection, arguments.device, arguments.limit):
             line = asdict(each)
             raw = line.pop("raw")
@@ -213,18 +202,6 @@ def _quarantine(arguments: argparse.Namespace) -> None:
                 line["raw_base64"] = base64.b64encode(raw).decode()
             sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
-
-
-def _places(parser: Parser) -> None:
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--data", metavar="DIR", help="the hub's directory, on a disk of this machine")
-    place.add_argument("--database", metavar="URL", help="or a Postgres: postgres://USER@HOST/NAME")
-
-
-def _from_zero(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
-    return int(text)
 
 
 def _span(text: str) -> int:
@@ -247,6 +224,7 @@ def add_hub(commands: Any) -> None:
     )
     _add_serve(group)
     _add_devices(group)
+    add_releases(group)
     parser = add(
         group,
         "events",
@@ -255,10 +233,10 @@ def add_hub(commands: Any) -> None:
         "fivefold hub events --data hub --device pump-7",
         "fivefold hub events --data hub --follow      and what comes, until Ctrl-C",
     )
-    _places(parser)
+    add_store(parser)
     parser.add_argument("--device", metavar="ID", help="of one device alone")
-    parser.add_argument("--after", metavar="POSITION", type=_from_zero, default=0, help="only behind that position")
-    parser.add_argument("--limit", metavar="N", type=_from_zero, help="at most so many")
+    parser.add_argument("--after", metavar="POSITION", type=from_zero, default=0, help="only behind that position")
+    parser.add_argument("--limit", metavar="N", type=from_zero, help="at most so many")
     parser.add_argument("--follow", action="store_true", help="go on with what comes")
     parser = add(
         group,
@@ -267,9 +245,9 @@ def add_hub(commands: Any) -> None:
         "print the lines that were no events, as JSON lines",
         "fivefold hub quarantine --data hub --limit 10",
     )
-    _places(parser)
+    add_store(parser)
     parser.add_argument("--device", metavar="ID", help="of one device alone")
-    parser.add_argument("--limit", metavar="N", type=_from_zero, default=1000, help="at most so many (default 1000)")
+    parser.add_argument("--limit", metavar="N", type=from_zero, default=1000, help="at most so many (default 1000)")
 
 
 def _add_serve(group: Any) -> None:
@@ -283,7 +261,7 @@ def _add_serve(group: Any) -> None:
         "fivefold hub serve --database postgres://hub@db/hub --forward kafka://kafka:9092/edge",
         "fivefold hub serve --data hub --forward 'local://edge?data=fivefold-data'",
     )
-    _places(parser)
+    add_store(parser)
     parser.add_argument("--http", metavar="HOST:PORT", help="where to listen (default 127.0.0.1:8700)")
     parser.add_argument(
         "--forward",
@@ -340,7 +318,7 @@ def _add_devices(group: Any) -> None:
     named[1].add_argument("--overlap", metavar="SPAN", type=_span, help="how long the old key stays good: 12h, 7d")
     for parser in named:
         parser.add_argument("id", metavar="ID", help="a-z, 0-9, '.', '_' and '-', at most 63")
-        _places(parser)
+        add_store(parser)
     for parser in named[:2]:
         add_json(parser)
     parser = add(
@@ -350,5 +328,5 @@ def _add_devices(group: Any) -> None:
         "what devices there are, when they were seen, and what they hold",
         "fivefold hub device list --data hub",
     )
-    _places(parser)
+    add_store(parser)
     add_json(parser)

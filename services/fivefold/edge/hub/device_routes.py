@@ -17,6 +17,7 @@ from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import store_report
 from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, lane_watermarks
 from fivefold.edge.hub.hub_app import Route
+from fivefold.edge.hub.release_shelf import record_trials
 from fivefold.edge.hub.request_access import RequestAccess
 from fivefold.edge.sync.lane_protocol import (
     LANE_NAME,
@@ -134,6 +135,7 @@ class DeviceRoutes:
         def store() -> None:
             with self._database.transaction() as connection:
                 store_report(connection, device, msgspec.to_builtins(report))
+                record_trials(connection, device, report)
 
         await self.in_thread(store)
         return HttpReply(204, [*identity(call)], b"")

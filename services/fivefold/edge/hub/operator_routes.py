@@ -16,6 +16,7 @@ from fivefold.edge.hub.device_routes import DeviceRoutes
 from fivefold.edge.hub.event_ledger import head_position, quarantined_lines
 from fivefold.edge.hub.forward_loop import ForwardLoop
 from fivefold.edge.hub.hub_app import HubHandler, Route
+from fivefold.edge.hub.release_shelf import list_releases
 from fivefold.edge.hub.request_access import RequestAccess
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http.http_errors import JSON, HttpReply, identity, to_bytes
@@ -92,16 +93,6 @@ class OperatorRoutes:
         head = head_position(connection)
         ((devices,),) = connection.execute("SELECT count(*) FROM hub_devices")
         ((quarantined,),) = connection.execute("SELECT count(*) FROM hub_quarantine")
-        releases = connection.execute(
-            "SELECT model, release, version, channel, share, halted, published FROM hub_releases "
-            "ORDER BY model, release DESC"
-        )
-        trials: dict[tuple[str, int], dict[str, int]] = {}
-        for model, release, state, count in connection.execute(
-            "SELECT model, release, state, count(*) FROM hub_trials GROUP BY model, release, state"
-        ):
-            trials.setdefault((model, release), {})[state] = int(count)
-        names = ("model", "release", "version", "channel", "share", "halted", "published")
         return {
             "now": milliseconds(),
             "store": self._database.where,
@@ -109,9 +100,7 @@ class OperatorRoutes:
             "devices": devices,
             "quarantined": quarantined,
             "forwarding": self._forwarded(),
-            "releases": [
-                {**dict(zip(names, row, strict=True)), "devices": trials.get((row[0], row[1]), {})} for row in releases
-            ],
+            "releases": [asdict(each) for each in list_releases(connection)],
         }
 
     def _forwarded(self) -> dict[str, Any] | None:
