@@ -39,7 +39,6 @@ class ReleaseHub:
         self.archives: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, str | None]] = []
         """Method, last parts of the path, and the range or the tag that was asked for."""
-        self.reports: list[dict[str, Any]] = []
         self.ranges = True
         self.status: int | None = None
         self.break_archive: Callable[[bytes, int], bytes] = lambda body, start: body
@@ -90,12 +89,6 @@ def release_hub(key: str = "secret", device: str = "device-1") -> Iterator[Relea
                 self._models()
             else:
                 self._archive(path.removeprefix("archives/"))
-
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self._path() is not None:
-                hub.reports.append(json.loads(body))
-                self._send(204, b"")
 
         def _path(self) -> str | None:
             prefix = f"/v1/edge/{device}/"

@@ -1,8 +1,8 @@
-"""A device's updates, killed before each of its operations on files: `python -m tests.support.update_crashes DIR`.
+"""A device's updates, killed before their operations on files: `python -m tests.support.update_crashes DIR EVERY`.
 
 The process forks; the child plays a part of a device's life and is killed with SIGKILL before the n-th operation on a
-file, for n = 1, 2, 3 … until it comes through. After each death the parent opens what the device would serve, and has
-it live that part again, to the end that it has without a death. Prints how many deaths there were in each part.
+file, for every EVERY-th n until it comes through. After each death the parent opens what the device would serve, and
+has it live that part again, to the end that it has without a death. Prints how many deaths there were in each part.
 
 A process of its own, with one thread: forking a test's would copy whatever threads it has.
 """
@@ -40,7 +40,7 @@ EVENTS = (
 )
 
 
-def main(directory: str) -> int:
+def main(directory: str, every: int) -> int:
     home = Path(directory)
     logging.disable()
     initial = home / "initial"
@@ -56,7 +56,7 @@ def main(directory: str) -> int:
         ("again", lambda device: take(device, sticks[2]), {"1", "2"}),
         ("back", lambda device: go_back(device, released_once(home, sticks)), {"2", "4"}),
     ):
-        start = part(home, name, start, initial, play, serves)
+        start = part(home, name, start, initial, play, serves, every)
     return 0
 
 
@@ -66,7 +66,9 @@ def released_once(home: Path, sticks: dict[int, Path]) -> Path:
     return sticks[4]
 
 
-def part(home: Path, name: str, before: Path, initial: Path, play: Callable[[Device], None], serves: set[str]) -> Path:
+def part(
+    home: Path, name: str, before: Path, initial: Path, play: Callable[[Device], None], serves: set[str], every: int
+) -> Path:
     """Play a part of the life without a death, then with one at each operation; returns the device after it."""
     end = home / f"after-{name}"
     shutil.copytree(before, end)
@@ -79,7 +81,7 @@ def part(home: Path, name: str, before: Path, initial: Path, play: Callable[[Dev
         shutil.copytree(before, device)
         pid = os.fork()
         if pid == 0:
-            die_before(deaths + 1, device)
+            die_before(deaths * every + 1, device)
             play(Device(device, initial))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
@@ -172,7 +174,8 @@ def go_back(device: Device, stick: Path) -> None:
     while device.models.state("demo").testing:
         # None of these starts gets ready.
         boot(device)
+    boot(device).ready()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

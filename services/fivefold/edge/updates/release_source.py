@@ -172,15 +172,6 @@ class HubSource:
         except httpx.HTTPError as err:
             raise self._away(err) from err
 
-    def report(self, report: dict[str, Any]) -> None:
-        """Tell the hub how the device fares (`PUT report`). Raises `FivefoldError`."""
-        try:
-            with self._client.stream("PUT", "report", json=report) as answer:
-                if not answer.is_success:
-                    self._check(answer, httpx.codes.OK)
-        except httpx.HTTPError as err:
-            raise self._away(err) from err
-
     def close(self) -> None:
         self._client.close()
 

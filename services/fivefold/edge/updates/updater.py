@@ -1,12 +1,12 @@
-"""A device's updates: look for releases, verify, examine, activate, go back, report.
+"""A device's updates: look for releases, verify, examine, activate, go back.
 
 What a gateway does with it, from its start on:
 
-    updater = Updater(models, keys, source=HubSource(...), swap=swap)
+    updater = Updater(models, keys, source=HubSource(...))
     updater.start()                  counts the start, and goes back where a new release failed three of them
     updater.active("churn")          the bundle to open
     updater.ready()                  every model answers
-    updater.run(stop)                in a thread of its own, until `stop` is set
+    updater.run(stop, swap)          in a thread of its own, until `stop` is set
 
 A release is taken where a trusted key signed it, its number rises above every one that the device had or refused, its
 archive's bytes are those it names, and the examination in a child process found nothing: the bundle's own hashes, its
@@ -22,10 +22,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fivefold.core.bundle.signature import PublicKey, public_key
 from fivefold.core.errors import (
@@ -39,13 +39,14 @@ from fivefold.core.errors import (
     Unavailable,
     first_line,
 )
+from fivefold.edge.sync.lane_protocol import ModelReport
 from fivefold.edge.updates.activation import ActivationState
 from fivefold.edge.updates.archive_download import RESERVE, download_archive
 from fivefold.edge.updates.descriptor import RELEASE, ReleaseDescriptor, verify_release
 from fivefold.edge.updates.device_models import DeviceModels
-from fivefold.edge.updates.device_report import ModelReports, software
+from fivefold.edge.updates.device_report import ModelReports
 from fivefold.edge.updates.examiner import ChildExaminer, Examiner
-from fivefold.edge.updates.release_source import DirectorySource, HubSource, OfferedRelease, ReleaseSource
+from fivefold.edge.updates.release_source import DirectorySource, OfferedRelease, ReleaseSource
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +84,10 @@ class Updater:
         names: Collection[str] | None = None,
         source: ReleaseSource | None = None,
         examine: Examiner | None = None,
-        swap: Swap | None = None,
         rules: UpdateRules | None = None,
-        facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`keys` are trusted with releases. `names` are the models that this device serves: those that it came with,
-        where it is not given. `swap` is absent where no gateway runs. `facts` are what else a report says.
+        where it is not given.
 
         Raises `BundleInvalid` for a key that is none.
         """
@@ -97,9 +96,8 @@ class Updater:
         self._keys = [public_key(key) for key in keys]
         self._source = source
         self._examine = examine or ChildExaminer(check=self._check)
-        self._swap = swap
+        self._swap: Swap | None = None
         self._rules = rules or UpdateRules()
-        self._facts = facts
         self._stop: threading.Event = threading.Event()
         self._ready_at: float | None = None
         self._offers: list[OfferedRelease] = []
@@ -142,16 +140,18 @@ class Updater:
         self._ready_at = time.monotonic()
         self._confirm()
 
-    def run(self, stop: threading.Event) -> None:
-        """Look for releases, take them and report, until `stop` is set. Errors are logged and kept in `problem`."""
-        self._stop = stop
+    def run(self, stop: threading.Event, swap: Swap | None = None) -> None:
+        """Look for releases and take them, until `stop` is set. Errors are logged and kept in `problem`.
+
+        `swap` is called in this thread for each release that becomes active, or goes back, while the gateway runs.
+        """
+        self._stop, self._swap = stop, swap
         due = time.monotonic()
         while not stop.is_set():
             self._confirm()
             self._follow()
             if time.monotonic() >= due:
                 self.look()
-                self._report()
                 pause = (self.problem.retry_after if self.problem else None) or self._rules.interval
                 # Devices that were started together by a power cut do not ask together for ever.
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)  # noqa: S311
@@ -234,9 +234,9 @@ class Updater:
                 outcomes.append((str(found), err))
         return outcomes
 
-    def report_models(self) -> list[dict[str, Any]]:
-        """The models' part of a report: what is served, and the last release that is not."""
-        return self._reports.to_json()
+    def reports(self) -> list[ModelReport]:
+        """How the models stand, for the hub: what is served, and the last release that is not."""
+        return self._reports.reports()
 
     def _obtain(self, offer: OfferedRelease, descriptor: ReleaseDescriptor, source: ReleaseSource) -> None:
         model, chunks = descriptor.model, descriptor.archive
@@ -322,15 +322,6 @@ class Updater:
                     self.models.change(model, ActivationState.confirmed)
                     self._seen[model] = self.models.changed_at(model)
                     log.info("release %d of %s is active", state.active.release, model)
-
-    def _report(self) -> None:
-        if not isinstance(self._source, HubSource):
-            return
-        report = {"software": software(), **self._facts(), "models": self.report_models()}
-        try:
-            self._source.report(report)
-        except FivefoldError as err:
-            log.warning("the report did not reach the hub: %s", err)
 
     def _tidy(self, model: str) -> None:
         """Unless another process brings in a release, which tidies itself."""
