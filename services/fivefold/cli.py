@@ -21,6 +21,7 @@ from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
 from fivefold.commands.difference import add_difference
 from fivefold.commands.doctor import add_doctor
+from fivefold.commands.gateway import add_gateway
 from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
@@ -124,6 +125,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_score(commands)
     add_batch(commands)
     add_stream(commands)
+    add_gateway(commands)
     add_log(commands)
     add_dead_letters(commands)
     add_export(commands)
