@@ -3,7 +3,6 @@
     database            one store's connections; `sqlite_database` in a directory, `postgres_database` in a cluster
     hub_schema          the tables, the same in both
     device_register     devices, the digests of their keys, what they last reported
-    batch_lines         a request's lines: what each is, or why it is none
     event_ledger        batches into the store and watermarks forward, in one transaction
     batch_commit        many devices' batches in one transaction
     forward_loop        what is stored goes on to a log, exactly once

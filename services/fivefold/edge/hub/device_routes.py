@@ -12,13 +12,13 @@ from starlette.requests import Request
 
 from fivefold.core.errors import AccessError, ContractError, ProtocolError
 from fivefold.edge.hub.batch_commit import BatchCommit
-from fivefold.edge.hub.batch_lines import parse_batch
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import store_report
 from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, lane_watermarks
 from fivefold.edge.hub.hub_app import Route
 from fivefold.edge.hub.release_shelf import record_trials
 from fivefold.edge.hub.request_access import RequestAccess
+from fivefold.edge.sync.lane_batches import decode_batch
 from fivefold.edge.sync.lane_protocol import (
     LANE_NAME,
     MAX_BATCH_BYTES,
@@ -107,7 +107,7 @@ class DeviceRoutes:
                 # What it may become is held from here on; what it is, is known when that is over.
                 room.take(MAX_BATCH_BYTES)
                 held += MAX_BATCH_BYTES
-            lines = await self.in_thread(lambda: parse_batch(raw if inflate is None else inflate(raw)))
+            lines = await self.in_thread(lambda: decode_batch(raw if inflate is None else inflate(raw)))
             call.size = len(raw)
             return await asyncio.wrap_future(self._commit.submit(DeviceBatch(device, outbox, lane, lines)))
         finally:

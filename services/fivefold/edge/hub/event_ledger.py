@@ -5,7 +5,7 @@ hole. A line at or below it is known and is not applied again; the next one is a
 at, so that nothing is ever acknowledged that is not here. A poison line is kept in quarantine and moves the watermark
 like an event, and so is a known line whose content is another than what is stored: nothing that came is thrown away.
 
-Reading lines is `batch_lines`', who may send them the application's.
+Reading lines is `fivefold.edge.sync`'s, who may send them the application's.
 """
 
 from __future__ import annotations
@@ -102,7 +102,6 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
             break
         else:
             applied.acked_through = line.seq
-            known.add(line)
             if fault is None:
                 head += 1
                 applied.stored += 1
@@ -166,24 +165,11 @@ class _StoredLines:
         if not places:
             return
         span = (*where, min(places), max(places))
-        wanted = set(places)
         clause = "WHERE device = ? AND outbox = ? AND lane = ? AND seq BETWEEN ? AND ?"
-        # Within a span far wider than the batch there may be more than a batch's worth: only what is named is kept.
-        if max(places) - min(places) >= 4 * len(places):
-            found = [row for seq in sorted(wanted) for row in connection.execute(_BODY + clause, (*where, seq, seq))]
-            bad = [row for seq in sorted(wanted) for row in connection.execute(_FAULT + clause, (*where, seq, seq))]
-        else:
-            found, bad = connection.execute(_BODY + clause, span), connection.execute(_FAULT + clause, span)
-        self._bodies = {seq: (kind, bytes(body)) for seq, kind, body in found if seq in wanted}
+        found, bad = connection.execute(_BODY + clause, span), connection.execute(_QUARANTINED + clause, span)
+        self._bodies = {seq: (kind, bytes(body)) for seq, kind, body in found}
         for seq, digest, code, message in bad:
             self._faults.setdefault(seq, {})[digest] = Poison(code, message)
-
-    def add(self, line: LaneLine) -> None:
-        """A line of this very batch is applied."""
-        if line.poison is None:
-            self._bodies[line.seq] = line.kind, line.raw
-        else:
-            self._faults.setdefault(line.seq, {})[digest_of(line.raw)] = line.poison
 
     def compare(self, line: LaneLine) -> Poison | None:
         """What to tell of a line that is known: nothing where it is the same, and again what was told of it before."""
@@ -209,7 +195,7 @@ class _StoredLines:
 
 
 _BODY: Final = "SELECT seq, kind, body FROM hub_events "
-_FAULT: Final = "SELECT seq, digest, code, message FROM hub_quarantine "
+_QUARANTINED: Final = "SELECT seq, digest, code, message FROM hub_quarantine "
 
 
 def _same(one: bytes, other: bytes) -> bool:
