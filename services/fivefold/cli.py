@@ -23,6 +23,7 @@ from fivefold.commands.difference import add_difference
 from fivefold.commands.doctor import add_doctor
 from fivefold.commands.export import add_export
 from fivefold.commands.gateway import add_gateway
+from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
@@ -135,6 +136,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_difference(commands)
     add_cluster(commands)
     add_keys(commands)
+    add_hub(commands)
     add_release(commands)
     add_doctor(commands)
     version = add(commands, "version", _version, "what is installed", "fivefold version --json")

@@ -13,7 +13,7 @@ Nothing is changed anywhere. Acting on the report is left to whoever asked for i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -35,7 +35,7 @@ from fivefold.core.view import Views
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.evolution.verdict import judge
+from fivefold.evolution.succession import named_break, unnamed_break
 from fivefold.release.behaviour_gate import BehaviourCheck, compare_behaviour
 from fivefold.serving.repository import Model, Repository
 
@@ -216,7 +216,7 @@ def _unnamed(name: str, subject: str, served: Contract, released: Contract, acce
     """What the release means to callers that name no version."""
     if served == released:
         return ReleaseFinding(subject, "ok", "answers under the contract that is served")
-    breaks = _broken(_unadapted(served), _unadapted(released), strict=True)
+    breaks = unnamed_break(served, released)
     if breaks is None:
         says = f"answers under {released.version}, and callers of {served.version} break nowhere"
         return ReleaseFinding(subject, "ok", says)
@@ -229,30 +229,18 @@ def _named(name: str, subject: str, served: Contract, views: Views, accepted: Ac
     subject = f"{subject}, contract {served.version}"
     view = views.get(served.version)
     if view is None:
-        breaks = _broken(served, views.own.contract)
+        breaks = named_break(served, views.own.contract)
         because = f", and cannot be: {breaks}" if breaks else ""
         says = f"is answered now, the release answers {', '.join(views)}{because}"
         help = f"fivefold pack --answers OLD, or, if callers are ready: --accept-contract-change {name}"
         return _judged(name, subject, says, help, accepted)
     if view.contract == served:
         return ReleaseFinding(subject, "ok", "is answered as it is now")
-    broken = _broken(served, view.contract)
+    broken = named_break(served, view.contract)
     if broken is None:
         return ReleaseFinding(subject, "ok", "changes without another version, and its callers break nowhere")
     help = f"give the changed contract a version of its own, or, if callers are ready: --accept-contract-change {name}"
     return _judged(name, subject, broken, help, accepted)
-
-
-def _unadapted(contract: Contract) -> Contract:
-    """The contract to callers for whom nothing is adapted: they get answers as they are, by their one name."""
-    return replace(contract, outputs=tuple(replace(field, unknown=None, aliases=()) for field in contract.outputs))
-
-
-def _broken(served: Contract, released: Contract, *, strict: bool = False) -> str | None:
-    """The worst that the released contract does to callers of the served one; None where they do not break."""
-    findings = judge(served, released, strict=strict, examples=False).of("backward")
-    worst = next((each for each in findings if each.severity == "error"), None)
-    return None if worst is None else f"{worst.says} ({worst.rule.id})"
 
 
 def _judged(name: str, subject: str, says: str, help: str, accepted: Accepted) -> ReleaseFinding:

@@ -184,8 +184,8 @@ def _decoded(raw: bytes) -> LaneLine:
     if line.kind not in KINDS:
         return _poison(raw, "malformed", f"expected a line of kind {', '.join(KINDS)}, got {line.kind[:40]!r}")
     if line.kind != GAP:
-        if not 0 < len(line.id) <= 64:
-            return _poison(raw, "malformed", "expected an event with an id of 1 to 64 characters")
+        if not 0 < len(line.id) <= 64 or not line.id.isprintable():
+            return _poison(raw, "malformed", "expected an event with an id of 1 to 64 printable characters")
         return LaneLine(line.seq, line.seq, line.kind, line.id, line.at, raw)
     first, count = line.from_seq, line.count
     if (
@@ -194,8 +194,11 @@ def _decoded(raw: bytes) -> LaneLine:
         or not 0 < first <= line.seq == line.to_seq
         or not 0 <= count <= line.seq - first + 1
         or line.reason not in GAP_REASONS
+        or not line.id.isprintable()
     ):
-        return _poison(raw, "malformed", "expected a gap with from_seq, to_seq, count and reason that fit its seq")
+        poison = _poison(raw, "malformed", "expected a gap with from_seq, to_seq, count and reason that fit its seq")
+        # What it covers is passed, whatever else is wrong with it: it must not look like a hole.
+        return replace(poison, first=first, seq=line.seq) if first is not None and 0 < first <= line.seq else poison
     return LaneLine(first, line.seq, GAP, line.id, line.at, raw, Gap(first, count, line.reason))
 
 
