@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 LEFT_OUT: list[str] = []
@@ -21,6 +22,18 @@ def needed(program: str, what: str, *others: str) -> str | None:
     if found is None:
         LEFT_OUT.append(f"{what}: no {program} on this machine")
     return found
+
+
+def node(what: str) -> str | None:
+    """The path of a Node.js of 18 or newer, or None after noting that `what` is left out of this run."""
+    found = needed("node", what, "nodejs")
+    if found is None:
+        return None
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0] or 0) >= 18:
+        return found
+    LEFT_OUT.append(f"{what}: the node on this machine is {version or 'none'}, older than 18")
+    return None
 
 
 def environment(name: str, what: str) -> Path | None:

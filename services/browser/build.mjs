@@ -1,0 +1,34 @@
+// Builds what browsers load: `node build.mjs [DIRECTORY]`, without one into the package that serves it.
+//
+// The same sources give the same bytes: esbuild is pinned by the lock, nothing depends on the day or the machine, and
+// tests/check_generated.py builds them again and compares. There are no source maps: the sources are here.
+
+import { build } from "esbuild";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const site = resolve(process.argv[2] ?? resolve(here, "../fivefold/edge/export/site"));
+
+/** Each output by its name: what it is made of, and what it differs in. */
+const OUTPUTS = {
+  "contract.js": { source: "src/contract/index.ts" },
+};
+
+for (const [name, { source, ...options }] of Object.entries(OUTPUTS)) {
+  await build({
+    absWorkingDir: here,
+    entryPoints: [source],
+    outfile: resolve(site, name),
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    charset: "utf8",
+    legalComments: "none",
+    minify: true,
+    sourcemap: false,
+    logLevel: "warning",
+    ...options,
+  });
+}
