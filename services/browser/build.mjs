@@ -10,9 +10,26 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const site = resolve(process.argv[2] ?? resolve(here, "../fivefold/edge/export/site"));
 
+/** The server's own page, built with answers from this device: its modules keep their places, `api.js` is another one. */
+const page = resolve(here, "../fivefold/serving/page");
+const serverPage = {
+  name: "server-page",
+  setup(building) {
+    building.onResolve({ filter: /^fivefold-page\// }, ({ path }) => ({ path: resolve(page, path.slice("fivefold-page/".length)) }));
+    building.onResolve({ filter: /^\.\/api\.js$/ }, ({ resolveDir }) =>
+      resolveDir === page ? { path: resolve(here, "src/page/api.ts") } : undefined,
+    );
+  },
+};
+
 /** Each output by its name: what it is made of, and what it differs in. */
 const OUTPUTS = {
   "contract.js": { source: "src/contract/index.ts" },
+  "page.js": { source: "src/page/page.ts", plugins: [serverPage] },
+  "scoring.js": { source: "src/runtime/index.ts" },
+  // A service worker is a classic script in every browser; the export writes the list of its files in front.
+  "service-worker.js": { source: "src/service-worker.ts", format: "iife" },
+  "worker.js": { source: "src/worker.ts" },
 };
 
 for (const [name, { source, ...options }] of Object.entries(OUTPUTS)) {
