@@ -27,7 +27,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -39,6 +39,9 @@ run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC o
 
 run-stream: setup demo ## Set up, and show a stream on this machine's log: patients in, results out, a dead letter and back
 	@BUNDLE=$(BUNDLE) BIN=$(BIN) services/run-stream.sh
+
+run-edge: setup demo ## Set up, and show a device, its hub and a network with a switch [HUB=127.0.0.1:8700]
+	@BUNDLE=$(BUNDLE) BIN=$(BIN) GATEWAY=$(HTTP) $(if $(HUB),HUB=$(HUB)) services/run-edge.sh
 
 setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
 
