@@ -33,7 +33,7 @@ def test_what_the_hub_asks_for_is_the_least(retry_after: float, failures: int) -
 
 @given(st.lists(st.integers(1, 50_000), min_size=1, max_size=40), st.floats(100, 1e6))
 def test_a_bucket_keeps_to_its_rate(sizes: list[int], rate: float) -> None:
-    """What was sent by the time a message may go is at most the rate, and a second's worth saved up, and that message."""
+    """What was sent before a message may go is at most the rate's, and a second's worth that was saved up."""
     now = [0.0]
     bucket = TokenBucket(rate, lambda: now[0])
     sent = 0

@@ -207,7 +207,7 @@ def test_a_lie_that_is_not_repeated_costs_nothing(
 def test_a_hub_that_has_others_events_is_numbered_around(
     sender: Sender, outbox: Outbox, hub: ScriptedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An outbox restored from an old copy: what waits gets numbers above the hub's, behind a gap record of no events."""
+    """An outbox from an old copy: what waits gets numbers above the hub's, behind a gap record of no events."""
     fill(outbox, "bulk", 5)
     hub.marks["bulk"] = 40
     settle(sender)
