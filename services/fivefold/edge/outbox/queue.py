@@ -181,7 +181,13 @@ class Outbox:
             state.stop = None
             return gap_rows.accept_loss(self._file.db, state, acked_through, _now_ms(), self.path)
 
-        gap = self._change(go_on)
+        try:
+            gap = self._change(go_on)
+        except RunFailed as err:
+            if err.code == "run_conflict":
+                index = self._lane(lane).index
+                self._change(lambda _: self._file.db.execute("DELETE FROM consents WHERE lane = ?", (index,)))
+            raise
         self._arrived.set()
         return gap
 
