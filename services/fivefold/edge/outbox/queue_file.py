@@ -23,6 +23,9 @@ BUSY_MS: Final = 10_000
 RESERVE_BYTES: Final = 1024 * 1024
 """Kept on the disk beside the file, so that what a hub has acknowledged can be forgotten on a disk that is full."""
 
+CHECKED_BYTES: Final = 64 * 1024 * 1024
+"""A file of at most so many is checked as a whole when it is opened (under a second); a larger one as it is read."""
+
 _APPLICATION: Final = 0x46464F42  # "FFOB": SQLite's header says whose file this is
 _VERSION: Final = 1
 _PAGE: Final = 4096
@@ -123,9 +126,10 @@ class QueueFile:
         if self.number("user_version") != _VERSION:
             raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
         if writer:
-            found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
-            if found != "ok":
-                raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
+            if self.path.stat().st_size <= CHECKED_BYTES:
+                found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
+                if found != "ok":
+                    raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
             if max_bytes is not None:
                 self.db.execute(f"PRAGMA max_page_count={max(max_bytes // _PAGE, 64)}").fetchall()
         rows = self.db.execute("SELECT id FROM identity").fetchall()
