@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.hubs import HubClient, RunningHub, event, gap
 
 from fivefold.core.errors import RunFailed
@@ -140,7 +140,6 @@ class Synchronising(RuleBasedStateMachine):
         assert [(each["seq"], each["code"]) for each in answer.json()["rejected"]] == [(seq, "event_conflict")]
 
     @rule()
-    @precondition(lambda self: any(lane.through for lane in self.lanes))
     def restart(self) -> None:
         """The hub is another process on the same store."""
         self.hub.close()
@@ -175,4 +174,4 @@ class Synchronising(RuleBasedStateMachine):
 
 
 TestSynchronising = Synchronising.TestCase
-TestSynchronising.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+TestSynchronising.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
