@@ -25,9 +25,9 @@ from typing import Final
 
 import httpx
 
-from fivefold.edge.hub.database import open_database
 from fivefold.edge.hub.device_register import add_device
 from fivefold.edge.hub.event_ledger import head_position
+from fivefold.edge.hub.store_opening import open_database
 from fivefold.edge.outbox.stored import Stored
 from fivefold.edge.sync.lane_batches import encode_batch
 from fivefold.edge.sync.lane_protocol import MEDIA_TYPE, OUTBOX_HEADER, events_path

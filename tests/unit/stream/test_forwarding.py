@@ -12,7 +12,8 @@ from tests.support.event_logs import KafkaLogs, LocalLogs, Logs
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Outgoing
-from fivefold.stream.forwarding import Forwarding, open_forwarding
+from fivefold.stream.forwarding import Forwarding
+from fivefold.stream.forwarding_opening import open_forwarding
 
 Open = Callable[..., contextlib.AbstractContextManager[Forwarding]]
 

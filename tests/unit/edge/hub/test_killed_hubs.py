@@ -14,9 +14,9 @@ import pytest
 from tests.support.event_logs import LocalLogs
 from tests.support.hubs import HubClient, event, start_hub
 
-from fivefold.edge.hub.database import open_database
 from fivefold.edge.hub.device_register import add_device
 from fivefold.edge.hub.event_ledger import events_after
+from fivefold.edge.hub.store_opening import open_database
 
 pytestmark = pytest.mark.full
 
