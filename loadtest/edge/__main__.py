@@ -3,6 +3,7 @@
     python -m loadtest.edge chaos         nothing lost, nothing twice, in order, whatever is killed
     python -m loadtest.edge disk-full     what did not fit was refused, what was accepted arrives
     python -m loadtest.edge throughput    durable events a second, and a backlog that empties
+    python -m loadtest.edge devices       a thousand devices at once on one hub
     python -m loadtest.edge selftest      the checker sees what it is there for
 
 Exit status: 0 as it has to be, 1 not so, 2 it could not be measured, 130 after Ctrl-C. Whatever a command has started
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest import document
-from loadtest.edge import disk_full, outbox_chaos, outbox_rates, selftest
+from loadtest.edge import disk_full, many_devices, outbox_chaos, outbox_rates, selftest
 from loadtest.edge.outbox_chaos import OutboxChaos, OutboxChaosSettings
 from loadtest.machine import measurement
 from loadtest.machine.measurement import positive, say
@@ -76,6 +77,18 @@ def rates(given: argparse.Namespace) -> int:
     tail = f"Median of {given.rounds} rounds of {given.seconds:g} s; a backlog of {given.backlog:,} events."
     document.publish(_table("throughput", result.rows(), tail), given.write, "edge-throughput")
     return 0
+
+
+def devices(given: argparse.Namespace) -> int:
+    """Measure, print the table."""
+    with measurement.scratch(CACHE, "devices-") as scratch:
+        result = many_devices.measure(scratch, given.devices, given.events, given.batch, given.at_once, given.database)
+    tail = (
+        f"{given.events:,} events of each device, {given.batch} in a batch, {given.at_once} devices at a time, each "
+        f"third batch sent twice; {result.seconds:.0f} s. Devices and hub share the machine."
+    )
+    document.publish(_table("devices", result.rows(), tail), given.write, "edge-devices")
+    return 0 if result.holds else 1
 
 
 def self_test(_: argparse.Namespace) -> int:
@@ -143,6 +156,19 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--backlog", type=positive, default=100_000, metavar="N", help="events; 100,000 if left out")
     each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
     each.set_defaults(run=rates)
+    each = commands.add_parser(
+        "devices",
+        help="a thousand devices at once on one hub",
+        description=many_devices.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    each.add_argument("--devices", type=positive, default=1000, metavar="N", help="1,000 if left out")
+    each.add_argument("--events", type=positive, default=500, metavar="E", help="of each device; 500 if left out")
+    each.add_argument("--batch", type=positive, default=100, metavar="B", help="events in a request; 100 if left out")
+    each.add_argument("--at-once", type=positive, default=64, metavar="T", help="devices; 64 if left out")
+    each.add_argument("--database", metavar="URL", help="an empty Postgres instead of a directory")
+    each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
+    each.set_defaults(run=devices)
     commands.add_parser("selftest", help="the checker sees what it is there for").set_defaults(run=self_test)
     return parser
 

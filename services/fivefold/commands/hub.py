@@ -48,7 +48,7 @@ def _forwarder(text: str) -> tuple[str, OpenForwarder]:
     """The address, and how its log is opened for a hub. Raises `SettingsError`."""
     from fivefold.core.settings import SettingsError
     from fivefold.stream.addresses import TopicAddress
-    from fivefold.stream.forwarding import open_forwarding
+    from fivefold.stream.forwarding_opening import open_forwarding
 
     plain, _, query = text.partition("?")
     address = TopicAddress.parse(plain, "--forward")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def hub_store(arguments: argparse.Namespace, *, create: bool = False) -> Iterator[HubDatabase]:
     """The store that a command line names, for the length of a `with`."""
-    from fivefold.edge.hub.database import open_database
+    from fivefold.edge.hub.store_opening import open_database
 
     database = open_database(arguments.data, arguments.database, create=create)
     try:

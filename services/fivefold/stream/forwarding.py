@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fivefold.core.errors import BundleInvalid, RunFailed
-from fivefold.core.settings import read
-from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Outgoing
 from fivefold.stream.sqlite_store import PARTITIONS, SqliteStore, storage_failed
 
@@ -47,19 +45,6 @@ class Forwarding(Protocol):
     def close(self) -> None:
         """Let go of the log."""
         ...
-
-
-def open_forwarding(address: TopicAddress, source: str, *, directory: str | Path) -> Forwarding:
-    """The topic at an address, for the source of that name; it is made where there is none, and so is its progress.
-
-    A Kafka cluster is asked first when something is to be written or told. Raises what the local log raises.
-    """
-    if address.is_local:
-        return SqliteForwarding(directory, address.topic, source)
-    from fivefold.stream.kafka_forwarding import KafkaForwarding
-    from fivefold.stream.kafka_settings import KafkaSettings
-
-    return KafkaForwarding(address, source, read(KafkaSettings))
 
 
 class SqliteForwarding:

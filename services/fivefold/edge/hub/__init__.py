@@ -1,6 +1,7 @@
 """The hub: what devices have collected comes together here, each event once; and what they are to run goes out.
 
     database            one store's connections; `sqlite_database` in a directory, `postgres_database` in a cluster
+    store_opening       which of them a directory or a URL is
     hub_schema          the tables, the same in both
     device_register     devices, the digests of their keys, what they last reported
     event_ledger        batches into the store and watermarks forward, in one transaction

@@ -77,6 +77,7 @@ async def answer_until(
     target: str = "",
 ) -> int:
     """Answer on a socket until the end is asked for; see `serve_hub`."""
+    host, port = listener.getsockname()[:2]
     limits = settings.limits()
     guard = Guard.of(limits)
     telemetry = Telemetry("hub", log_sample=limits.log_sample)
@@ -114,8 +115,9 @@ async def answer_until(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0)
-        if server.started:
-            _say(listener, database, settings, target)
+        # A signal may have come before the start was over: then the socket is closed already.
+        if server.started and not server.should_exit:
+            _say(host, port, database, settings, target)
         await serving
     finally:
         loop.remove_reader(stop.fileno)
@@ -136,9 +138,8 @@ def _close(
         guard.close()
 
 
-def _say(listener: socket.socket, database: HubDatabase, settings: HubSettings, target: str) -> None:
+def _say(host: str, port: int, database: HubDatabase, settings: HubSettings, target: str) -> None:
     """What a person wants to know at the start."""
-    host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.certificate else "http"
     lines = [f"hub       {scheme}://{shown}:{port}", f"store     {database.where}"]

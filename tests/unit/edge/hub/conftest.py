@@ -11,7 +11,8 @@ from tests.support import programs
 from tests.support.hubs import RunningHub, running_hub
 from tests.support.postgres_server import PostgresServer, postgres_server
 
-from fivefold.edge.hub.database import HubDatabase, open_database
+from fivefold.edge.hub.database import HubDatabase
+from fivefold.edge.hub.store_opening import open_database
 
 POSTGRES = programs.needed("postgres", "the hub on Postgres")
 
