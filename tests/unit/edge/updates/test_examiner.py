@@ -97,4 +97,4 @@ def test_the_gateway_ends_it_when_it_is_to_end(tmp_path: Path) -> None:
         raise Interrupted("cancelled", "the gateway ends")
 
     with pytest.raises(Interrupted):
-        ChildExaminer(check=check)(*python(tmp_path, "while True: pass"), None)
+        EXAMINE(*python(tmp_path, "while True: pass"), None, check)

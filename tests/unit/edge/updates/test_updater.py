@@ -28,7 +28,7 @@ class Examined:
         self.refusal: FivefoldError | None = None
         self.seen: list[tuple[int, Path | None]] = []
 
-    def __call__(self, archive: Path, descriptor: ReleaseDescriptor, current: Path | None) -> None:
+    def __call__(self, archive: Path, descriptor: ReleaseDescriptor, current: Path | None, check: Any) -> None:
         assert Bundle.open(archive).digest == descriptor.bundle_digest
         self.seen.append((descriptor.release, current))
         if self.refusal is not None:
@@ -51,7 +51,7 @@ class OneDevice:
             self.close()
             self.source = HubSource(self.hub.url, "device-1", "secret")
         updater = Updater(
-            self.models, TRUSTED, **{"source": self.source, "examine": self.examine, "rules": RULES, **given}
+            self.models, TRUSTED, **{"source": self.source, "examiner": self.examine, "rules": RULES, **given}
         )
         updater.start()
         self.updater = updater
@@ -204,7 +204,7 @@ def test_older_equal_and_replayed_releases_are_left_alone(tmp_path: Path, hub: R
         hub.publish_stick(sticks[number])
         device.updater.look()
         assert device.served() == "5"
-        with pytest.raises(ProtocolError, match="not newer"):
+        with pytest.raises(BundleInvalid, match="not newer"):
             device.updater.install(offer(sticks[number]), device.source, insist=True)
     assert len(hub.ranges_asked()) == 1
 
@@ -245,7 +245,7 @@ def test_a_release_that_contradicts_itself_is_refused_for_good(tmp_path: Path, d
         device.updater.install(offer(stick, archive={**archive, "sha256": "0" * 64}), stick_source(stick))
     assert device.served() == "0"
     assert device.states() == [(0, "active"), (1, "refused")]
-    with pytest.raises(ProtocolError, match="not newer"):
+    with pytest.raises(BundleInvalid, match="not newer"):
         device.updater.install(offer(stick), stick_source(stick), insist=True)
 
 
@@ -403,7 +403,7 @@ def test_a_release_that_another_process_brought_in_is_swapped(tmp_path: Path) ->
     running = threading.Thread(target=device.updater.run, args=(stop, swap))
     running.start()
     other = Updater(
-        DeviceModels(device.models.root, {"demo": device.initial}), TRUSTED, examine=Examined(), rules=RULES
+        DeviceModels(device.models.root, {"demo": device.initial}), TRUSTED, examiner=Examined(), rules=RULES
     )
     assert other.install_from(released(tmp_path / "1", 1)) == [("demo release 1", None)]
     running.join(30)
@@ -432,7 +432,7 @@ def test_a_stick_with_several_releases(tmp_path: Path) -> None:
     ]
     assert device.served() == "3"
     again = device.updater.install_from(stick / "r3")
-    assert isinstance(again[0][1], ProtocolError)
+    assert isinstance(again[0][1], BundleInvalid)
     with pytest.raises(NotFound, match="no release"):
         device.updater.install_from(tmp_path / "1")
     with pytest.raises(NotFound):
