@@ -9,6 +9,7 @@ ENVS   := .cache/envs
 FOREIGN := triton kserve bentoml torch
 PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
+BROWSER := services/browser/node_modules/.done
 # In how many processes tests run; JOBS=0 is one that --pdb works in.
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
@@ -96,18 +97,20 @@ test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long
 	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
 	$(PYTEST) -m "not e2e" $(ARGS)
 
-check: $(VENV)/.dev .cache/bin/actionlint ## Lint, format, types, import rules, generated files, locks and the workflow
+check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/lint-imports
+	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent check; fi
 	@$(BIN)/python tests/check_generated.py
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-generate: $(VENV)/.dev ## Write the generated files anew
+generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
 	$(BIN)/python -m fivefold.evolution.rules_page
+	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
@@ -144,7 +147,7 @@ gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; 
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
 
 clean: ## Remove what the targets above have made
-	rm -rf $(VENV) bundles dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bundles dist .cache services/browser/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11" >&2; \
@@ -179,6 +182,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); if found=$$(command -v actionlint); then ln -sf "$$found" $@; \
 	  elif command -v go >/dev/null; then GOBIN=$(abspath $(@D)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; \
 	  else echo "left out: .github/workflows (neither actionlint nor Go is on PATH)"; [ "$$CI" != true ]; fi
+
+# What the browser's code is checked and built with. Without npm it is left out, which is said, and on CI fails.
+$(BROWSER): services/browser/package-lock.json
+	@if command -v npm >/dev/null; then echo "Installing what builds the browser's code …"; \
+	  npm --prefix $(<D) ci --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	  else echo "left out: services/browser (no npm on PATH)"; [ "$$CI" != true ]; fi
 
 # A Kafka in memory, for tests.
 .cache/bin/oasdiff:

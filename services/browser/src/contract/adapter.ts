@@ -155,7 +155,7 @@ function converted(sender: Field, receiver: Field, convert: (value: Scalar) => S
     const out = new ColumnBuilder(receiver, rows);
     for (let at = 0; at < values.length; at++) {
       if (nulls?.[at]) out.putNull(at);
-      else out.put(at, convert(valueAt(sender, values, at)));
+      else out.put(at, receiver.kind === "float" ? Number(values[at]) : convert(valueAt(sender, values, at)));
     }
     return out;
   };

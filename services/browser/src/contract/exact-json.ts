@@ -39,7 +39,7 @@ export function loads(body: string | Uint8Array, limits: Limits = {}, perRow = 0
     throw new ContractError("malformed", "expected JSON in UTF-8, got UTF-16 or UTF-32");
   }
   const text = typeof body === "string" ? body : decoded(raw);
-  if (!text.trim()) throw new ContractError("malformed", "expected JSON, got an empty body");
+  if (BLANKS.test(text)) throw new ContractError("malformed", "expected JSON, got an empty body");
   return parse(text);
 }
 
@@ -135,7 +135,8 @@ class NotJson extends Error {}
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 const BLANK = /[ \t\n\r]*/y;
-// eslint-disable-next-line no-control-regex
+/** Nothing but what counts as white space somewhere. */
+const BLANKS = /^[\x09-\x0d\x1c-\x20\x85\p{Z}]*$/u;
 const PLAIN = /[^"\\\x00-\x1f]*/y;
 const HEX = /[0-9A-Fa-f]{4}/y;
 const ESCAPES: Readonly<Record<string, string>> = {
