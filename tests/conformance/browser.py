@@ -21,7 +21,7 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
 from fivefold.core.runtime.scorer import Scorer
 from tests.conformance.cases import ROOT, Case, load_contract
-from tests.conformance.drivers import Outcome, Refusal, refusal_of_body
+from tests.conformance.drivers import Outcome, Refusal, lists, refusal_of_body
 
 READER = Path(__file__).with_name("browser_reader.mjs")
 SITE = Path(__file__).parents[2] / "services" / "fivefold" / "edge" / "export" / "site"
@@ -103,7 +103,7 @@ class BrowserDriver:
         checked = self.browser.ask("outputs", contract=contract, answer=tensors_of(raw), rows=columns.rows)
         if "error" in checked:
             return refusal_of_body(checked["error"])
-        return Outcome(canonical(own.outputs, checked["answer"]), canonical(own.inputs, reply["answer"]))
+        return Outcome(canonical(own.outputs, checked["answer"]), lists(own.inputs, columns))
 
 
 def raw_answer(scorer: Scorer, columns: Columns) -> Mapping[str, Array]:

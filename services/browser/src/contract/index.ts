@@ -5,6 +5,7 @@
  * are here. Running the model, and everything about a network or a disk, is left to whoever calls.
  */
 
+export { NotAdaptable } from "./adapter.js";
 export { type Column, Columns, type Values } from "./columns.js";
 export { Contract } from "./contract.js";
 export { encodeAnswer, encodeRows, encodeTensors } from "./encode.js";
@@ -22,3 +23,4 @@ export type { Dtype, Field, Kind } from "./field.js";
 export { fromHalf, toHalf } from "./numbers.js";
 export type { ModelTensor } from "./outputs.js";
 export type { TensorRequest } from "./tensors.js";
+export { type CarriedVersion, View, Views } from "./views.js";
