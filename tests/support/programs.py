@@ -62,3 +62,18 @@ def jars(name: str, what: str) -> Path | None:
     if not QUICK:
         LEFT_OUT.append(f"{what}: {missing}")
     return None
+
+
+def web_runtime(what: str) -> Path | None:
+    """The directory of ONNX Runtime for browsers, or None after noting that `what` is left out of this run.
+
+    It is in `services/browser/node_modules` after `npm ci` there, or in the user's cache after an export.
+    """
+    from fivefold.edge.export.web_runtime import SCRIPT, WASM, cache_directory
+
+    built = Path(__file__).resolve().parents[2] / "services/browser/node_modules/onnxruntime-web/dist"
+    for place in (built, cache_directory()):
+        if (place / SCRIPT).is_file() and (place / WASM).is_file():
+            return place
+    LEFT_OUT.append(f"{what}: no onnxruntime-web on this machine; npm ci in services/browser brings it")
+    return None

@@ -34,9 +34,12 @@ class Engine {
   ) {}
 
   static async start({ site, scope }: Calls["start"]["argument"]): Promise<Engine> {
-    const database = await openDatabase(scope);
-    const runtime = (await import(new URL(site.runtime.script, scope).href)) as Runtime;
-    prepare(runtime, await wasmOf(site, scope));
+    const [database, runtime, wasm] = await Promise.all([
+      openDatabase(scope),
+      import(new URL(site.runtime.script, scope).href) as Promise<Runtime>,
+      wasmOf(site, scope),
+    ]);
+    prepare(runtime, wasm);
     const models = new ModelStore(database, scope, runtime, site.publicKey === undefined ? undefined : fromBase64(site.publicKey));
     let scorer = await models.open();
     if (!scorer) {
@@ -126,12 +129,15 @@ class Engine {
       return;
     }
     clearTimeout(this.retry);
-    this.flushed = await flush(this.outbox, { ...hub, url: this.site.hub! }, this.scope);
-    if (this.flushed.outcome === "done") this.failures = 0;
+    const flushed = await flush(this.outbox, { ...hub, url: this.site.hub! }, this.scope);
+    // Another tab, or an attempt of this one that still runs, says how it went.
+    if (flushed.outcome !== "busy") this.flushed = flushed;
+    if (flushed.outcome === "done") this.failures = 0;
     else {
-      this.failures += this.flushed.outcome === "busy" ? 0 : 1;
+      this.failures += flushed.outcome === "busy" ? 0 : 1;
       const most = Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** Math.min(this.failures, 20));
-      const wait = this.flushed.retryAfter === undefined ? Math.random() * most : this.flushed.retryAfter * 1000;
+      const wait = flushed.retryAfter === undefined ? Math.random() * most : flushed.retryAfter * 1000;
+      clearTimeout(this.retry);
       this.retry = setTimeout(() => void this.flush(), wait);
     }
     this.tell();

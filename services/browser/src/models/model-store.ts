@@ -7,7 +7,7 @@
  */
 
 import { FivefoldError } from "../contract/index.js";
-import { BundleInvalid, checkFile, checkSignature, type Files, MANIFEST, type Manifest, readManifest, sha256, SIGNATURE, verified } from "../runtime/manifest.js";
+import { AnswersDiffer, BundleInvalid, checkFile, checkSignature, type Files, MANIFEST, type Manifest, readManifest, sha256, SIGNATURE, verified } from "../runtime/manifest.js";
 import { type Runtime, Scorer } from "../runtime/scorer.js";
 import { type Database, recall, remember, writing } from "../storage/database.js";
 
@@ -173,7 +173,7 @@ export class ModelStore {
 
   private async note(model: Published, error: FivefoldError): Promise<Refused> {
     const message = error.path ? `${error.path}: ${error.message}` : error.message;
-    const refused = { ...model, code: error.path === "golden.jsonl" ? "golden_differs" : error.code, message };
+    const refused = { ...model, code: error instanceof AnswersDiffer ? "golden_differs" : error.code, message };
     await remember(this.database, "refused", refused);
     return refused;
   }

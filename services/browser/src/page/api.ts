@@ -59,7 +59,7 @@ export async function server(): Promise<{ name: string; version: string }> {
   return { name: `${name} in this browser`, version };
 }
 
-export const ready = async (): Promise<string> => (navigator.onLine ? "online" : "offline");
+export const ready = async (): Promise<string> => (navigator.onLine ? "ready" : "offline");
 
 /** What the page shows of the model: golden rows are of the model's own contract version alone. */
 export async function open(_model: string, version: string, wanted?: string): Promise<unknown> {

@@ -84,8 +84,12 @@ async function keeper(): Promise<void> {
     const help = "open the page by https, or on localhost";
     throw new WorkerError({ error: "this browser keeps nothing offline for this address", code: "not_implemented", help });
   }
+  if (serviceWorker.controller) {
+    // What is kept is whole, and answers at once; whether there is a newer page is found out meanwhile.
+    void registered().catch(() => undefined);
+    return;
+  }
   const registration = await registered();
-  if (serviceWorker.controller) return;
   if (registration.active && !registration.installing && !sessionStorage.getItem("fivefold-reloaded")) {
     // A reload that goes past the service worker, by a person with the shift key: the next one does not.
     sessionStorage.setItem("fivefold-reloaded", "1");

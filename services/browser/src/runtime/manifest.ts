@@ -65,6 +65,9 @@ export class BundleInvalid extends FivefoldError {
   }
 }
 
+/** A whole bundle whose model does not give the recorded answers here. */
+export class AnswersDiffer extends BundleInvalid {}
+
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
 /** The SHA-256 of bytes in hexadecimal. */

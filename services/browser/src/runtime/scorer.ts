@@ -19,7 +19,7 @@ import {
 } from "../contract/index.js";
 import { type Feed, feedOf, type TensorMaker, valuesOf } from "./feeds.js";
 import { compared, type Comparison, GOLDEN, goldenRows } from "./golden.js";
-import { BundleInvalid, decode, MANIFEST, type OutputBinding, type VerifiedBundle } from "./manifest.js";
+import { AnswersDiffer, BundleInvalid, decode, MANIFEST, type OutputBinding, type VerifiedBundle } from "./manifest.js";
 
 /** What is used of onnxruntime-web. */
 export interface Runtime {
@@ -79,7 +79,7 @@ export class Scorer {
       });
       const opened = new Scorer(bundle, 0, session, feeds, binding.outputs);
       const { largest, difference } = await opened.golden();
-      if (difference !== undefined) throw new BundleInvalid(difference, GOLDEN, "this browser gives other answers than the packed model did");
+      if (difference !== undefined) throw new AnswersDiffer(difference, GOLDEN, "this browser gives other answers than the packed model did");
       return new Scorer(bundle, largest, session, feeds, binding.outputs);
     } catch (error) {
       await session.release();
@@ -124,7 +124,7 @@ export class Scorer {
         if (difference !== undefined) return { largest, difference };
       } catch (error) {
         if (!(error instanceof FivefoldError)) throw error;
-        throw new BundleInvalid(`the golden rows cannot be scored: ${error.path ? `${error.path}: ` : ""}${error.message}`, GOLDEN);
+        throw new AnswersDiffer(`the golden rows cannot be scored: ${error.path ? `${error.path}: ` : ""}${error.message}`, GOLDEN);
       }
     }
     return { largest, difference: undefined };
