@@ -5,9 +5,11 @@ A runtime that breaks while it is asked is a result, `failed`, and the next one 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import Interrupted, ProtocolError, first_line
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.core.telemetry import LOGGER
 from fivefold.core.view import View
 from fivefold.parity import expected_answers
 from fivefold.parity.question_rows import SEED, Question, origins, questions
@@ -111,7 +114,7 @@ def run(
     result = ParityResult(
         f"{bundle.name}@{bundle.version}", view.name, bundle.digest, origins(asked), refused, limit, [], tuple(required)
     )
-    with tempfile.TemporaryDirectory(prefix="fivefold-parity-") as scratch:
+    with _no_word_of_refusals(), tempfile.TemporaryDirectory(prefix="fivefold-parity-") as scratch:
         home = Path(scratch)
         copy = bundle.copy(home / "bundle").path
         for name in names:
@@ -122,6 +125,17 @@ def run(
             against = golden if name == "core" else wanted
             result.runtimes.append(_ask(name, AskedBundle(bundle, copy, place), view, asked, against, limit))
     return result
+
+
+@contextlib.contextmanager
+def _no_word_of_refusals() -> Iterator[None]:
+    """Servers log what they refuse, and here that is what they are asked for; defects are logged all the same."""
+    before = LOGGER.level
+    LOGGER.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(before)
 
 
 def _ask(

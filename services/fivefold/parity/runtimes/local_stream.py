@@ -33,7 +33,9 @@ class LocalStream(Runtime):
             store.append("rows", events, partitions=1)
         run(
             str(self.directory),
-            *(TopicAddress.parse(f"local://{name}", name) for name in ("rows", "results", "dead")),
+            _topic("rows"),
+            _topic("results"),
+            _topic("dead"),
             StreamSettings(max_bad_fraction=1.0),
             RegistrySettings(),
             directory=self.scratch,
@@ -49,6 +51,10 @@ class LocalStream(Runtime):
             found |= {_row(event, f"{DEAD}source"): _refusal(event) for event in store.read("dead")}
         nothing = RowUnreadable("neither a result nor a dead letter")
         return [found.get(offset, nothing) for offset in range(len(asked))]
+
+
+def _topic(name: str) -> TopicAddress:
+    return TopicAddress.parse(f"local://{name}", name)
 
 
 def _row(event: Event, name: str) -> int:

@@ -22,6 +22,9 @@ Start = Callable[[Dataplane], Any]
 SECONDS = 60.0
 """How long starting and stopping may take."""
 
+GRACE = 5.0
+"""How long an answer may still take when the server stops; by then all are there."""
+
 
 class ServedBundle:
     """A server in a thread with an event loop of its own; `close` ends it."""
@@ -53,7 +56,7 @@ class ServedBundle:
     def close(self) -> None:
         """Stop the server and the loop, close the model."""
         if self._server is not None:
-            self._run(self._server.stop(0.0))
+            self._run(self._server.stop(GRACE))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(SECONDS)
         self._loop.close()
