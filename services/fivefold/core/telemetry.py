@@ -174,7 +174,14 @@ class Telemetry:
 
     def bundle(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
         """Announce a loaded bundle."""
+        for counters in list(self._counters.values()):
+            if (counters.model, counters.version) == (model, version):
+                counters.bundle = bundle
         self._bundles.labels(self.pattern, model, version, bundle, contract, runtime).set(1)
+
+    def bundle_gone(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
+        """Take back what `bundle` has announced."""
+        self._bundles.remove(self.pattern, model, version, bundle, contract, runtime)
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics as a scrape's body and its media type, OpenMetrics where `accept` asks for it."""

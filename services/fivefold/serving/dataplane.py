@@ -8,12 +8,13 @@ rules on data and the model's own call are core's; opening bundles and starting 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,9 @@ T = TypeVar("T")
 READERS = 2
 """Threads that read large bodies, of all models; reading holds the interpreter's lock, so more would not be faster."""
 
+_LOOK_SECONDS = 0.02
+"""Between two looks at whether a model that was replaced is idle."""
+
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?", re.ASCII)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
@@ -58,11 +62,13 @@ class Dataplane:
         guard: Guard | None = None,
         suspects: Suspects | None = None,
         origins: Origins | None = None,
+        scheduler: Callable[..., Scheduler] | None = None,
     ) -> None:
         """The transports ask `guard` before they ask for anything here; None: nobody is asked who they are.
 
         `suspects` knows what other replicas died with; None: nobody asks. `origins` knows which browsers' pages may ask
-        over HTTP; None: nobody looks.
+        over HTTP; None: nobody looks. `scheduler` makes what runs a model, of what `Scheduler` takes; None: that, or
+        what records where the settings say so.
         """
         self.models = models
         self.settings = settings
@@ -72,28 +78,26 @@ class Dataplane:
         self.room = Room(settings.bytes_in_flight, settings.retry_after)
         self.replica = f"{socket.gethostname()}:{os.getpid()}"
         self._draining = False
+        self._retired: list[Scheduler] = []
         self._readers = ThreadPoolExecutor(READERS, "fivefold-read")
         self._recorder = Recorder.of(settings, (model.views for model in models))
         kind = Scheduler if self._recorder is None else partial(RecordingScheduler, self._recorder)
-        self._schedulers = {model: kind(model, settings, self._readers, suspects) for model in models}
+        self._kind: Callable[..., Scheduler] = scheduler or kind
+        self._suspects = suspects
+        self._schedulers = {model: self._scheduler(model) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
         telemetry.inflight(lambda: self.inflight)
         if guard is not None and guard.has_keys:
             telemetry.keys_age(guard.keys_age)
         for model in models:
-            telemetry.bundle(
-                model=model.name,
-                version=model.version,
-                bundle=model.bundle.digest,
-                contract=model.metadata["contract"],
-                runtime=model.bundle.manifest.runtime,
-            )
+            telemetry.bundle(**_described(model))
 
     @property
     def inflight(self) -> int:
         """Requests in work, of all models."""
-        return sum(scheduler.inflight for scheduler in self._schedulers.values())
+        retired = sum(scheduler.inflight for scheduler in self._retired) if self._retired else 0
+        return retired + sum(scheduler.inflight for scheduler in self._schedulers.values())
 
     @property
     def ready(self) -> bool:
@@ -104,10 +108,40 @@ class Dataplane:
         """Say not ready from now on; what arrives all the same is still answered."""
         self._draining = True
 
+    def replace(self, models: Repository) -> list[Scheduler]:
+        """Answer with these models from the next request on; what is in work is finished by those that began it.
+
+        Gives the schedulers of the models that are gone, for `retire`. Models that stay must be the same objects.
+        """
+        wanted = set(models)
+        gone = {model: scheduler for model, scheduler in self._schedulers.items() if model not in wanted}
+        kept = {model: scheduler for model, scheduler in self._schedulers.items() if model not in gone}
+        self._schedulers = {model: kept.get(model) or self._scheduler(model) for model in models}
+        self.models = models
+        for model in gone:
+            self.telemetry.bundle_gone(**_described(model))
+        for model in models:
+            if model not in kept:
+                self.telemetry.bundle(**_described(model))
+        self._retired += gone.values()
+        return list(gone.values())
+
+    async def retire(self, schedulers: Iterable[Scheduler]) -> None:
+        """Close schedulers that `replace` gave, when what they have in work has ended; waits for that."""
+        for scheduler in schedulers:
+            while scheduler.inflight:
+                await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.to_thread(scheduler.close)
+            with contextlib.suppress(ValueError):
+                self._retired.remove(scheduler)
+
+    def _scheduler(self, model: Model) -> Scheduler:
+        return self._kind(model, self.settings, self._readers, self._suspects)
+
     def close(self) -> None:
         """Let the threads finish what they have begun, drop the rest, and close the scorers."""
         self._draining = True
-        for scheduler in self._schedulers.values():
+        for scheduler in (*self._schedulers.values(), *self._retired):
             scheduler.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
         if self._recorder is not None:
@@ -217,6 +251,17 @@ def defect(cause: BaseException) -> InternalError:
     )
     error.__cause__ = cause
     return error
+
+
+def _described(model: Model) -> dict[str, str]:
+    """What the metrics say of a model that is loaded."""
+    return {
+        "model": model.name,
+        "version": model.version,
+        "bundle": model.bundle.digest,
+        "contract": model.metadata["contract"],
+        "runtime": model.bundle.manifest.runtime,
+    }
 
 
 def _outcome(error: FivefoldError | None) -> str:

@@ -1,30 +1,31 @@
-"""What a process with scorers answers with, at Ray's servers and at its own: one application, one set of gRPC services.
+"""What a process with scorers answers with, at others' servers and at its own: one application, and gRPC services.
 
-Who tells it to drain is left to `deployment`, what a request becomes to `Dataplane`.
+Who tells it to drain is left to the host, what a request becomes to `Dataplane`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 from fivefold.serving.background import Background
 
 if TYPE_CHECKING:
     from fivefold.serving.dataplane import Dataplane
+    from fivefold.serving.http.dispatch import Dispatch
+    from fivefold.serving.repository import Repository
 
 
 class Endpoints:
-    """What a process with scorers answers with: its `Dataplane`, HTTP app and gRPC services."""
+    """What a process with scorers answers with: its `Dataplane`, HTTP app and, where they are wanted, gRPC services."""
 
-    def __init__(self, dataplane: Dataplane, telemetry: Any) -> None:
-        from fivefold.serving.grpc.servicer import Servicer
-        from fivefold.serving.http.app import app
-
+    def __init__(self, dataplane: Dataplane, telemetry: Any, *, app: Dispatch | None = None, grpc: bool = True) -> None:
+        """`app` is an application of that dataplane; None: the plain one. Without `grpc` nothing of gRPC is loaded."""
         self.dataplane = dataplane
         self.telemetry = telemetry
-        self.app = app(dataplane, dataplane.settings)
-        self.servicer = Servicer(dataplane, dataplane.settings)
+        self.app = app or _application(dataplane)
+        self.servicer: Any = _servicer(dataplane) if grpc else None
         self.background = Background()
         self._direct: list[Any] = []
         self._leaving: asyncio.Future[Any] | None = None
@@ -35,12 +36,19 @@ class Endpoints:
 
         self._listen("grpc", GrpcServer(self.dataplane, address, servicer=self.servicer, shared=True))
 
-    def listen_http(self, path: str) -> None:
-        """Answer HTTP on the socket that is handed over at `path`; raises `OSError` where there is none."""
+    def listen_http(self, listener: str | socket.socket) -> None:
+        """Answer HTTP on a bound socket, or on the one that is handed over at a path; raises `OSError` where there is
+        none."""
         from fivefold.serving.handover import take_over
         from fivefold.serving.http.http_server import HttpServer
 
-        self._listen("http", HttpServer(self.app, take_over(path)))
+        self._listen("http", HttpServer(self.app, take_over(listener) if isinstance(listener, str) else listener))
+
+    async def replace(self, models: Repository) -> None:
+        """Answer with these models from now on; returns when those that are gone have finished and are closed."""
+        gone = self.dataplane.replace(models)
+        self.app.refresh()
+        await self.dataplane.retire(gone)
 
     def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)
@@ -49,7 +57,8 @@ class Endpoints:
     def drain(self) -> None:
         """Say not ready; open streams end after the message they are working on."""
         self.dataplane.drain()
-        self.servicer.drain()
+        if self.servicer is not None:
+            self.servicer.drain()
         if self._direct and not self._leaving:
             self.background.expect_end()
             # Clients hear of it by a GOAWAY or a closed connection, and open their next one elsewhere; what they asked
@@ -66,3 +75,15 @@ class Endpoints:
         if self.dataplane.guard is not None:
             await asyncio.to_thread(self.dataplane.guard.close)
         self.dataplane.close()
+
+
+def _application(dataplane: Dataplane) -> Dispatch:
+    from fivefold.serving.http.app import app
+
+    return app(dataplane, dataplane.settings)
+
+
+def _servicer(dataplane: Dataplane) -> Any:
+    from fivefold.serving.grpc.servicer import Servicer
+
+    return Servicer(dataplane, dataplane.settings)

@@ -8,7 +8,7 @@ A transport's codec keeps nothing between the two; what it must know again when 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -38,7 +38,7 @@ class Call:
     its answer carries.
     `traceparent` is the caller's, and afterwards ours. `patience` is how long a step of reading may take where it is
     made; on the event loop that is not long. `contract` is the contract version that the caller speaks; None: the
-    bundle's default one.
+    bundle's default one. `headers` are the request's own, by lower-case name, for a scheduler that goes by one of them.
     """
 
     transport: str
@@ -52,6 +52,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     patience: float = INLINE_SECONDS
     contract: str | None = None
+    headers: Mapping[bytes, bytes] | None = None
 
     def begin(self, seconds: float) -> None:
         """What a reader asks before a step that takes so long (`Watch`); raises `Lengthy` where it must not be here."""

@@ -28,6 +28,7 @@ class InferenceSteps(Generic[Given, T]):
 
     __slots__ = (
         "abandoned",
+        "answered",
         "call",
         "checked",
         "checking",
@@ -59,6 +60,8 @@ class InferenceSteps(Generic[Given, T]):
         self.mark, self.note = 0, -1
         self.request: InferRequest
         self.columns: Columns
+        self.answered: Columns
+        """What the model has answered, under the caller's view."""
         self.queued = self.checking = self.checked = self.scoring = self.scored = self.encoded = 0.0
 
     def check(self) -> None:
@@ -137,6 +140,7 @@ class InferenceSteps(Generic[Given, T]):
         model, call = self.model, self.call
         if self.view.back is not None:
             columns = self.view.back(columns)
+        self.answered = columns
         metadata = model.metadata | {"transport": call.transport, "request_id": call.request_id}
         if self.view is not model.view:
             metadata["contract"] = self.view.name

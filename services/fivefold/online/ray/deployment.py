@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.middleware import Middleware
 
-    from fivefold.serving.repository import Model
-
 NAME = "fivefold"
 """The name of the application."""
 
@@ -201,6 +199,7 @@ class Online:
         from fivefold.guard import Guard
         from fivefold.online.ray.limit_share import Replicas, running
         from fivefold.serving.dataplane import Dataplane
+        from fivefold.serving.model_opening import open_models
         from fivefold.serving.origins import Origins
         from fivefold.serving.repository import Repository
         from fivefold.serving.suspects import Suspects
@@ -256,19 +255,6 @@ def _tracer() -> Any:
 
     variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
-
-
-def open_models(references: list[str], delivery: DeliverySettings, seconds: float | None = None) -> "list[Model]":
-    """Fetch, verify and self-test bundles, each within so many seconds.
-
-    Raises as `fivefold.delivery.fetch` and `Scorer.open` do.
-    """
-    from fivefold.core.runtime.scorer import Scorer
-    from fivefold.delivery.fetch import fetch
-    from fivefold.serving.repository import Model
-
-    bundles = [fetch(reference, delivery) for reference in references]
-    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in bundles]
 
 
 async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:

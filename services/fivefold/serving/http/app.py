@@ -6,7 +6,7 @@ host; routes for the reader's own FastAPI application are `fivefold.router`'s.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,9 +23,12 @@ from fivefold.serving.http.answer_compression import asked, compress, fitting, v
 from fivefold.serving.http.dispatch import Dispatch
 from fivefold.serving.http.http_errors import JSON, Header, HttpReply, identity, problem, to_bytes
 from fivefold.serving.http.inference import admit, begin
-from fivefold.serving.http.routes import Handler, Interface, allow, response
+from fivefold.serving.http.routes import Endpoint, Handler, Interface, allow, response
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
+
+Route = tuple[str, str, Endpoint]
+"""Method, path and endpoint."""
 
 Files = dict[str, tuple[bytes, list[Header]]]
 """What never changes: path -> body and headers."""
@@ -41,8 +44,10 @@ _CAREFUL: Final[list[Header]] = [
 _BY_ACCEPT: Final[Header] = (b"vary", b"accept")
 
 
-def app(dataplane: Dataplane, settings: ServingLimits) -> Dispatch:
-    """The ASGI application of a `Dataplane`; it works below a root path."""
+def app(
+    dataplane: Dataplane, settings: ServingLimits, *, more: Callable[[Interface], Iterable[Route]] = lambda _: ()
+) -> Dispatch:
+    """The ASGI application of a `Dataplane`; it works below a root path. `more` gives routes of the host's own."""
     interface = Interface(dataplane)
     # Our own document and documentation page stand in for FastAPI's, whose page loads its scripts from a CDN.
     framework = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -54,8 +59,11 @@ def app(dataplane: Dataplane, settings: ServingLimits) -> Dispatch:
     _add(framework, "GET", "/", interface.endpoint(_root(page), any_type if page else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
         _add(framework, "GET", path, interface.endpoint(_fixed(body, headers), any_type, scope=None))
-    for path, handler in _documentation(dataplane).items():
-        _add(framework, "GET", path, interface.endpoint(handler, any_type, scope=None))
+    documentation = Documentation(dataplane)
+    for path in documentation.paths:
+        _add(framework, "GET", path, interface.endpoint(documentation.handler(path), any_type, scope=None))
+    for method, path, endpoint in more(interface):
+        _add(framework, method, path, endpoint)
     framework.add_exception_handler(HTTPException, _refused(dataplane))
     framework.add_exception_handler(Exception, _unexpected(dataplane))
     return Dispatch(dataplane, interface.v1, interface.v2, framework)
@@ -64,6 +72,27 @@ def app(dataplane: Dataplane, settings: ServingLimits) -> Dispatch:
 def _add(framework: FastAPI, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
     methods = ["GET", "HEAD"] if method == "GET" else [method]
     framework.add_api_route(path, endpoint, methods=methods, response_model=None)
+
+
+class Documentation:
+    """What describes the server, made anew when it has other models."""
+
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+        self._models = dataplane.models
+        self._handlers = _documentation(dataplane)
+        self.paths = tuple(self._handlers)
+
+    def handler(self, path: str) -> Handler:
+        """What answers at one of `paths`."""
+
+        async def answer(request: Request, call: Call) -> HttpReply:
+            if self._models is not self._dataplane.models:
+                self._models = self._dataplane.models
+                self._handlers = _documentation(self._dataplane)
+            return await self._handlers[path](request, call)
+
+        return answer
 
 
 def _documentation(dataplane: Dataplane) -> dict[str, Handler]:

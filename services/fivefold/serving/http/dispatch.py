@@ -24,7 +24,13 @@ class Dispatch:
     def __init__(self, dataplane: Dataplane, v1: HttpCodec, v2: HttpCodec, rest: Application) -> None:
         self.dataplane = dataplane
         self._rest = rest
+        self._protocols = v1, v2
         self.targets = targets(dataplane, v1, v2)
+        """Where inference goes, by path."""
+
+    def refresh(self) -> None:
+        """Lead to the models that the dataplane has now; with its `replace`, in one step of the event loop."""
+        self.targets = targets(self.dataplane, *self._protocols)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""

@@ -45,6 +45,7 @@ def begin(dataplane: Dataplane, headers: Headers) -> Call:
         traceparent=traceparent.decode("latin-1") if traceparent else None,
         timeout=timeout.decode("latin-1") if timeout is not None else None,
         contract=contract.decode("latin-1") if contract is not None else None,
+        headers=headers,
     )
     if dataplane.origins is not None and dataplane.origins.cors:
         call.marks = dataplane.origins.marks(headers)

@@ -1,0 +1,221 @@
+"""The SQLite file of an outbox: made, locked, opened, checked, and its errors in our words.
+
+SQLite comes with apsw: the system's may be one whose write-ahead log can corrupt (https://www.sqlite.org/wal.html,
+"WAL-reset bug"). The file must lie on a disk of this machine. What its rows mean is `queue`'s and `lane_rows`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from fivefold.core.atomic import sync_directory
+from fivefold.core.errors import NotFound, RunFailed
+
+BUSY_MS: Final = 10_000
+RESERVE_BYTES: Final = 1024 * 1024
+"""Kept on the disk beside the file, so that what a hub has acknowledged can be forgotten on a disk that is full."""
+
+_APPLICATION: Final = 0x46464F42  # "FFOB": SQLite's header says whose file this is
+_VERSION: Final = 1
+_PAGE: Final = 4096
+
+_SCHEMA: Final = """
+CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+CREATE TABLE lanes (
+    lane INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    next INTEGER NOT NULL, acked INTEGER NOT NULL, sent INTEGER NOT NULL,
+    events INTEGER NOT NULL, bytes INTEGER NOT NULL, gaps INTEGER NOT NULL,
+    dropped INTEGER NOT NULL, corrupt INTEGER NOT NULL,
+    stop_code TEXT, stop_acked INTEGER, stop_at_ms INTEGER, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE events (
+    key INTEGER PRIMARY KEY, id TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    first INTEGER, count INTEGER, reason TEXT, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE consents (lane INTEGER PRIMARY KEY) STRICT;
+"""
+
+
+class QueueLock:
+    """That one process at a time uses a file: a lock that ends with the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Take it. Raises `RunFailed(run_conflict)` where somebody has it, `OSError`."""
+        self._descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            if not isinstance(err, BlockingIOError):
+                raise
+            raise RunFailed(
+                "run_conflict",
+                f"the outbox is open already, in process {holder or 'unknown'}",
+                path=str(path),
+                help="one process at a time uses an outbox: stop that one first",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+
+class QueueFile:
+    """An open file, for one thread at a time. `writer`: with the lock, made where there is none."""
+
+    def __init__(self, path: Path, *, writer: bool, max_bytes: int | None = None) -> None:
+        """Raises `NotFound`, and `RunFailed`: `run_conflict`, `storage_failed`, `input_broken` for a file that is no
+        outbox, a newer one's or a corrupt one. The file takes at most `max_bytes`."""
+        self.path = path
+        self._lock: QueueLock | None = None
+        self._reserve = Path(f"{path}-reserve")
+        try:
+            if writer:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = QueueLock(path)
+            elif not path.is_file():
+                raise NotFound("not_found", f"no outbox at {path}", help="the gateway makes one when it starts")
+            flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
+            with self.failing():
+                self.db = apsw.Connection(str(path), flags=flags)
+                self._prepare(writer, max_bytes)
+            if writer:
+                sync_directory(path.parent)
+                self._keep_reserve()
+        except OSError as err:
+            self.close()
+            raise RunFailed(
+                "storage_failed", f"the outbox cannot be opened: {err.strerror or err}", path=str(path)
+            ) from err
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, writer: bool, max_bytes: int | None) -> None:
+        self.db.set_busy_timeout(BUSY_MS)
+        if writer:
+            self.db.execute("PRAGMA journal_mode=WAL").fetchall()
+        self.db.execute("PRAGMA synchronous=FULL").fetchall()
+        # A damaged file must not make SQLite run what a damaged schema says.
+        self.db.execute("PRAGMA trusted_schema=OFF").fetchall()
+        self.db.execute("PRAGMA cell_size_check=ON").fetchall()
+        if writer and not self.number("application_id"):
+            with self.transaction():
+                if self.db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]:
+                    raise _broken("a SQLite file, and no outbox", self.path)
+                self.db.execute(_SCHEMA)
+                self.db.execute("INSERT INTO identity VALUES (?)", (uuid.uuid4().hex,))
+                self.db.execute(f"PRAGMA user_version={_VERSION}")
+                self.db.execute(f"PRAGMA application_id={_APPLICATION}")
+        if self.number("application_id") != _APPLICATION:
+            raise _broken("a SQLite file, and no outbox", self.path)
+        if self.number("user_version") != _VERSION:
+            raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
+        if writer:
+            found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
+            if found != "ok":
+                raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
+            if max_bytes is not None:
+                self.db.execute(f"PRAGMA max_page_count={max(max_bytes // _PAGE, 64)}").fetchall()
+        rows = self.db.execute("SELECT id FROM identity").fetchall()
+        if len(rows) != 1 or len(str(rows[0][0])) != 32:
+            raise _broken("the outbox is corrupt: it has no id", self.path)
+        self.id = str(rows[0][0])
+
+    def number(self, pragma: str) -> int:
+        """A pragma's number."""
+        return int(self.db.execute(f"PRAGMA {pragma}").fetchall()[0][0])  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it, or nothing. Gives SQLite's errors as they are."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            # Some errors (a full disk) have rolled it back already.
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except apsw.Error as err:
+            raise as_run_failed(err, self.path) from err
+
+    def make_room(self) -> bool:
+        """Give up the reserve on a disk that is full; whether that may have helped."""
+        try:
+            size = self._reserve.stat().st_size
+            self._reserve.unlink()
+        except OSError:
+            size = 0
+        with contextlib.suppress(apsw.Error):
+            # What is in the log already goes into the file, and the log begins anew where it has its room.
+            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return size > 0
+
+    def _keep_reserve(self) -> None:
+        """Have the reserve, where there is room for it."""
+        with contextlib.suppress(OSError):
+            if self._reserve.is_file() and self._reserve.stat().st_size == RESERVE_BYTES:
+                return
+            disk = os.statvfs(self.path.parent)
+            if disk.f_bavail * disk.f_frsize < 4 * RESERVE_BYTES:
+                return
+            # Written out: a file with holes reserves nothing.
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
+
+    def close(self) -> None:
+        """Close it, and let others have it."""
+        if hasattr(self, "db"):
+            with contextlib.suppress(apsw.Error):
+                self.db.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def is_full(err: BaseException | None) -> bool:
+    """Whether an error says that there is no room."""
+    return isinstance(err, apsw.FullError)
+
+
+def as_run_failed(err: apsw.Error, path: Path) -> RunFailed:
+    """SQLite's error in our words."""
+    if isinstance(err, apsw.NotADBError):
+        return _broken("no outbox: not a SQLite file", path)
+    if isinstance(err, apsw.CorruptError):
+        return _broken(f"the outbox is corrupt: {err}", path)
+    if isinstance(err, apsw.FullError):
+        return RunFailed(
+            "storage_failed",
+            "the outbox cannot store this: no space left on the disk",
+            path=str(path),
+            help="what it has accepted stays; make room on the disk",
+        )
+    return RunFailed("storage_failed", f"the outbox cannot be used: {err}", path=str(path))
+
+
+def _broken(message: str, path: Path) -> RunFailed:
+    return RunFailed(
+        "input_broken",
+        message,
+        path=str(path),
+        help="keep the file and move it aside: with none there, a new one is made",
+    )
