@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fivefold.core.columns import Array, Columns
@@ -63,6 +64,19 @@ def of_records(fields: Sequence[Field], records: Sequence[bytes | str]) -> list[
         except ContractError as error:
             out.append(RowUnreadable(f"no answer under the contract: {error}"))
     return out
+
+
+class _Predictions(msgspec.Struct):
+    predictions: list[msgspec.Raw]
+
+
+def of_predictions(fields: Sequence[Field], body: bytes) -> list[RowAnswer]:
+    """The answers in a V1 answer's body, each text as it came; raises `ValueError` for what is none."""
+    try:
+        found = msgspec.json.decode(body, type=_Predictions).predictions
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ValueError(f"no V1 answer: {error}") from error
+    return of_records(fields, [bytes(each) for each in found])
 
 
 def of_arrays(fields: Sequence[Field], arrays: Mapping[str, Any], rows: int) -> list[RowAnswer]:

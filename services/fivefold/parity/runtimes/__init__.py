@@ -20,6 +20,9 @@ REGISTERED: Final[dict[str, tuple[str, str]]] = {
     "batch-jsonl": ("batch_files:BatchJsonLines", "batch"),
     "batch-parquet": ("batch_files:BatchParquet", "batch"),
     "stream": ("local_stream:LocalStream", "stream"),
+    "gateway": ("gateway_rows:GatewayRows", "edge"),
+    "wasm-node": ("wasm_node:WasmNode", "edge"),
+    "wasm-chromium": ("chromium_page:ChromiumPage", "edge"),
 }
 """Name -> `module:Class` below this package, and the extra that it needs."""
 

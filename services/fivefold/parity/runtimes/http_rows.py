@@ -10,7 +10,7 @@ import msgspec
 
 from fivefold.client.retry import CONTRACT_VERSION
 from fivefold.parity.question_rows import Question
-from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_records
+from fivefold.parity.row_answers import RowAnswer, RowRefused, of_predictions
 from fivefold.parity.runtimes import served_bundle
 from fivefold.parity.runtimes.runtime import AskedBundle, Runtime, in_groups
 
@@ -33,10 +33,6 @@ class Exchange:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
-
-
-class _Predictions(msgspec.Struct):
-    predictions: list[msgspec.Raw]
 
 
 class HttpV1(Runtime):
@@ -64,11 +60,7 @@ class HttpV1(Runtime):
         status, _, reply = exchange.post(path, body, {CONTRACT_VERSION: self.view.version})
         if status != 200:
             return refusal_of_reply(status, reply)
-        try:
-            found = msgspec.json.decode(reply, type=_Predictions).predictions
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            return [RowUnreadable(f"no V1 answer: {error}")] * len(group)
-        return of_records(self.view.outputs, [bytes(each) for each in found])
+        return of_predictions(self.view.outputs, reply)
 
     def close(self) -> None:
         if self._server is not None:
