@@ -23,6 +23,7 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import LOGGER
 from fivefold.core.view import View
 from fivefold.parity import expected_answers
+from fivefold.parity.agreement_limit import limit_of
 from fivefold.parity.question_rows import SEED, Question, origins, questions
 from fivefold.parity.row_agreement import RowComparison, RuntimeAgreement
 from fivefold.parity.row_answers import RowAnswer, RowRefused
@@ -109,7 +110,7 @@ def run(
     with Scorer.open(bundle) as scorer:
         wanted = expected_answers.expected(scorer, view, asked)
         golden = expected_answers.golden(scorer, wanted)
-    limit = bundle.manifest.tolerance
+    limit = limit_of(bundle)
     refused = sum(isinstance(each, RowRefused) for each in wanted)
     result = ParityResult(
         f"{bundle.name}@{bundle.version}", view.name, bundle.digest, origins(asked), refused, limit, [], tuple(required)
