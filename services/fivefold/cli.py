@@ -26,6 +26,7 @@ from fivefold.commands.gateway import add_gateway
 from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
+from fivefold.commands.parity import add_parity
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_serve
@@ -134,6 +135,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_check(commands)
     add_bundle(commands)
     add_difference(commands)
+    add_parity(commands)
     add_cluster(commands)
     add_keys(commands)
     add_hub(commands)
