@@ -12,7 +12,6 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 
 from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
@@ -99,6 +98,9 @@ def _version(arguments: argparse.Namespace) -> None:
 
 
 def _installed(name: str) -> str | None:
+    # A quarter of what this module takes to import, and a worker that comes back has no time for it.
+    from importlib import metadata
+
     try:
         version: str = metadata.version(name)
         return version
