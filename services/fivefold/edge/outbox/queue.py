@@ -351,11 +351,15 @@ class Outbox:
         """
         with self._mutex:
             try:
-                return self._changed(work)
+                out = self._changed(work)
             except RunFailed as err:
-                if not (spare and is_full(err.__cause__) and self._file.make_room()):
+                if not spare or not is_full(err.__cause__):
                     raise
-            return self._changed(work)
+                self._file.make_room()
+                return self._changed(work)
+            if spare:
+                self._file.keep_reserve()
+            return out
 
     def _changed(self, work: Callable[[dict[str, LaneState]], T]) -> T:
         self._usable()
