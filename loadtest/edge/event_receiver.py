@@ -43,7 +43,7 @@ class Ledger:
         """The watermark, and whether the batch joined on to it."""
         with self.mutex:
             mark = self.marks.get(lane, 0)
-            out = []
+            out: list[str] = []
             for line in lines:
                 seq, first = line["seq"], line.get("from_seq", line["seq"])
                 if seq <= mark:
