@@ -169,6 +169,15 @@ class QueueFile:
             raise
 
     @contextlib.contextmanager
+    def unsynchronised(self) -> Iterator[None]:
+        """Transactions in here are whole or not there after a power cut, and on the disk when a later one is."""
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self.db.execute("PRAGMA synchronous=FULL")
+
+    @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
         """SQLite's errors as ours."""
         try:
