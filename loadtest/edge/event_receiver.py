@@ -43,7 +43,7 @@ class Ledger:
         """The watermark, and whether the batch joined on to it."""
         with self.mutex:
             mark = self.marks.get(lane, 0)
-            out = []
+            out: list[str] = []
             for line in lines:
                 seq, first = line["seq"], line.get("from_seq", line["seq"])
                 if seq <= mark:
@@ -89,9 +89,10 @@ def handler(ledger: Ledger) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, {"outbox": outbox, "lanes": dict(ledger.marks)})
 
         def do_POST(self) -> None:
-            size = int(self.headers["content-length"])
-            data = self.rfile.read(size)
-            if len(data) < size:
+            # Headers that were cut off look as if they had ended there.
+            size = int(self.headers.get("content-length", -1))
+            data = self.rfile.read(max(size, 0))
+            if len(data) != size:
                 self.close_connection = True
                 return
             lines = [json.loads(line) for line in gzip.decompress(data).splitlines()]
@@ -110,10 +111,9 @@ class QuietServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
-        error = sys.exception() if hasattr(sys, "exception") else None
-        if not isinstance(error, OSError):
-            super().handle_error(*_)  # type: ignore[arg-type]
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def main() -> int:

@@ -65,7 +65,7 @@ class LaneBatch:
     """gzip."""
 
 
-class _Line(msgspec.Struct, kw_only=True):
+class _LineMembers(msgspec.Struct, kw_only=True):
     seq: int
     id: str = ""
     at: str = ""
@@ -76,7 +76,7 @@ class _Line(msgspec.Struct, kw_only=True):
     reason: str | None = None
 
 
-_read_line = msgspec.json.Decoder(_Line)
+_read_line = msgspec.json.Decoder(_LineMembers)
 _read_object = msgspec.json.Decoder(dict[str, Any])
 
 

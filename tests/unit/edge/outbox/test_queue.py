@@ -319,8 +319,12 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_after_close_nothing_is_taken(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
+    outbox.append("bulk", events(1))
+    outbox.mark_sent("bulk", 1)
     outbox.close()
     outbox.close()
+    with pytest.raises(RunFailed, match="closed"):
+        outbox.ack("bulk", 1)
     with pytest.raises(RunFailed, match="closed"):
         outbox.append("bulk", events(1))
 

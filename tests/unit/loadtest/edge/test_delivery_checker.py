@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from loadtest.edge import selftest
 from loadtest.edge.outbox_chaos import OutboxChaos, OutboxChaosSettings
 
