@@ -138,8 +138,8 @@ def decode_batch(body: bytes) -> list[LaneLine]:
     """The lines of an inflated batch, contiguous and ascending; a line that is no event carries `poison`.
 
     A line is poison where it is no JSON object, has no known kind or no id, is longer than `MAX_LINE_BYTES`, or is a
-    gap record that covers nothing. One whose number cannot be told either has the number behind the line before it, or in
-    front of the one that follows.
+    gap record that covers nothing. One whose number cannot be told either has the number behind the line before it, or
+    in front of the one that follows.
     Raises `ContractError`: `too_large` for more than `MAX_LINES`, `malformed` for an empty batch, for numbers that are
     not contiguous and where no line has a number: then the batch as a whole cannot be taken.
     """
