@@ -38,6 +38,7 @@ def chaos(given: argparse.Namespace) -> int:
         threads=given.threads,
         seed=measurement.seed(given.seed),
         speed=given.speed,
+        hub=given.hub == "fivefold",
     )
     say(f"{settings.events:,} events, {settings.kills} kills, seed {settings.seed}")
     with measurement.scratch(CACHE, "chaos-") as scratch:
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--kills", type=positive, default=10, metavar="K", help="of the device; 10 if left out")
     each.add_argument("--threads", type=positive, default=8, metavar="T", help="that append; 8 if left out")
     each.add_argument("--speed", type=float, default=2000.0, metavar="X", help="of the clock; 2000 if left out")
+    each.add_argument("--hub", choices=("own", "fivefold"), default="own", help="who receives; own: the checker's own")
     each.add_argument("--seed", type=int, metavar="S", help="of the faults; drawn and printed if left out")
     each.add_argument("--keep", type=Path, metavar="DIR", help="copy there what the run has made")
     each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")

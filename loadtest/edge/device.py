@@ -93,6 +93,9 @@ class Device:
 class Receiver:
     """The receiver's process; it keeps its port when it is killed and started again."""
 
+    key = "key"
+    """The device's."""
+
     def __init__(self, file: Path) -> None:
         self.file = file
         self.port = 0
@@ -135,6 +138,10 @@ class Receiver:
         self._process.kill()
         self._process.wait()
         self._listener.join()
+
+    def end(self) -> None:
+        """Kill it for good."""
+        self.kill()
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

@@ -18,6 +18,7 @@ from typing import Final
 from loadtest.edge import selftest
 from loadtest.edge.delivery_checker import DeliveryVerdict, check, read_arrived
 from loadtest.edge.device import Device, Receiver, spread
+from loadtest.edge.fivefold_hub import FivefoldHub
 from loadtest.edge.torn_network import CLEAR, TORN, TornNetwork
 from loadtest.machine.measurement import Failed, say
 
@@ -43,6 +44,8 @@ class OutboxChaosSettings:
     seed: int
     speed: float
     """How much faster the device's clock runs."""
+    hub: bool = False
+    """Whether Fivefold's own hub receives."""
 
 
 @dataclass
@@ -97,10 +100,12 @@ class OutboxChaos:
         if missed := selftest.misses():
             raise Failed("; ".join(missed))
         began = time.monotonic()
-        receiver = Receiver(self.directory / "arrived.txt")
+        receiver = (
+            FivefoldHub(self.directory / "hub") if self.settings.hub else Receiver(self.directory / "arrived.txt")
+        )
         network = TornNetwork(receiver.port, self.settings.seed)
         hub = f"http://127.0.0.1:{network.port}"
-        device = Device(self._file, hub, self.settings.threads, self.directory / "device.log")
+        device = Device(self._file, hub, self.settings.threads, self.directory / "device.log", "--key", receiver.key)
         try:
             self._offline(device)
             self.result.outbox_bytes = self._file.stat().st_size
@@ -112,7 +117,7 @@ class OutboxChaos:
             self.result.draining_seconds = time.monotonic() - draining
         finally:
             device.kill()
-            receiver.kill()
+            receiver.end()
             network.close()
         self.result.cuts = network.cuts
         self.result.verdict = check(device.accepted, read_arrived(receiver.file))

@@ -181,7 +181,13 @@ class Outbox:
             state.stop = None
             return gap_rows.accept_loss(self._file.db, state, acked_through, _now_ms(), self.path)
 
-        gap = self._change(go_on)
+        try:
+            gap = self._change(go_on)
+        except RunFailed as err:
+            if err.code == "run_conflict":
+                index = self._lane(lane).index
+                self._change(lambda _: self._file.db.execute("DELETE FROM consents WHERE lane = ?", (index,)))
+            raise
         self._arrived.set()
         return gap
 
@@ -345,11 +351,15 @@ class Outbox:
         """
         with self._mutex:
             try:
-                return self._changed(work)
+                out = self._changed(work)
             except RunFailed as err:
-                if not (spare and is_full(err.__cause__) and self._file.make_room()):
+                if not spare or not is_full(err.__cause__):
                     raise
-            return self._changed(work)
+                self._file.make_room()
+                return self._changed(work)
+            if spare:
+                self._file.keep_reserve()
+            return out
 
     def _changed(self, work: Callable[[dict[str, LaneState]], T]) -> T:
         self._usable()

@@ -1,4 +1,4 @@
-"""Whatever is done to an outbox, in whatever order: each accepted event is delivered once, or covered by a gap record."""
+"""Whatever is done to an outbox, in whatever order: each accepted event is delivered once, or in a gap record."""
 
 from __future__ import annotations
 
