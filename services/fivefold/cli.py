@@ -21,13 +21,14 @@ from fivefold.commands.cluster import add_cluster
 from fivefold.commands.contract import add_contract
 from fivefold.commands.difference import add_difference
 from fivefold.commands.doctor import add_doctor
+from fivefold.commands.export import add_export
 from fivefold.commands.gateway import add_gateway
 from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
-from fivefold.commands.serve import add_export, add_serve
+from fivefold.commands.serve import add_serve
 from fivefold.commands.stream import add_dead_letters, add_log, add_stream
 from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError

@@ -120,7 +120,7 @@ class Device:
         self.at_fault = False
 
     def updater(self) -> Updater:
-        return Updater(self.models, TRUSTED, examine=self.examine, rules=UpdateRules(probation=0, reserve=0))
+        return Updater(self.models, TRUSTED, examiner=self.examine, rules=UpdateRules(probation=0, reserve=0))
 
     def examine(self, *_: Any) -> None:
         if self.at_fault:

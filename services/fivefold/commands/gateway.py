@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fivefold.commands.gateway_update import add_update, add_update_options, opened
 from fivefold.commands.words import USAGE, Parser, add, add_group, add_json, complain, pair, print_json
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _SETTINGS = (
     "mqtt_private_key",
     "allow_public",
     "keys",
+    "update_interval",
 )
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -48,7 +50,6 @@ def _gateway(arguments: argparse.Namespace) -> int | None:
     from fivefold.core import telemetry
     from fivefold.core.settings import read
     from fivefold.delivery.settings import DeliverySettings
-    from fivefold.edge.gateway.gateway_process import Gateway
     from fivefold.edge.gateway.gateway_settings import GatewaySettings
     from fivefold.local.signals import ended_by_second, stopping
 
@@ -62,17 +63,33 @@ def _gateway(arguments: argparse.Namespace) -> int | None:
         given["store_refusals"] = False
     if arguments.no_page:
         given["page"] = False
+    for name in ("update_keys", "accept_contract_change"):
+        given[name] = tuple(getattr(arguments, name)) or None
     settings = read(GatewaySettings, **given)
     delivery = read(DeliverySettings)
     defaults = dict(text.split("=", 1) for text in arguments.default)
+    if settings.update_keys and defaults:
+        complain("--default: a gateway that takes updates serves one version of each model", "fivefold gateway --help")
+        return USAGE
     telemetry.log_to(sys.stderr)
     begun = time.monotonic()
     with stopping() as stop, ended_by_second(130, "ended at once: what was acknowledged is on the disk\n"):
-        gateway = Gateway(arguments.model, settings, delivery, defaults=defaults)
+        updates = None
+        if settings.update_keys:
+            from fivefold.edge.gateway.gateway_updates import GatewayUpdates
+
+            updates = GatewayUpdates(arguments.model, settings, delivery)
+        gateway = opened(arguments.model, settings, delivery, defaults, updates)
         try:
-            gateway.run(stop, ready=lambda: print(_announcement(gateway, time.monotonic() - begun), flush=True))
+            gateway.run(
+                stop,
+                ready=lambda: print(_announcement(gateway, time.monotonic() - begun), flush=True),
+                updater=None if updates is None else updates.run,
+            )
         finally:
             gateway.close()
+            if updates is not None:
+                updates.close()
     return None
 
 
@@ -250,7 +267,9 @@ def add_gateway(commands: Any) -> None:
         "fivefold gateway --model bundles/demo --data /var/lib/fivefold",
         "fivefold gateway --model bundles/demo --data data --hub https://hub.example --device pump-7 --key-file key",
         "fivefold gateway --model bundles/demo --data data --mqtt mqtt://127.0.0.1:1883",
+        "fivefold gateway --model bundles/demo --data data --update-key publisher.pem",
         "fivefold gateway status --data data",
+        "fivefold gateway update --from /media/stick --data data",
         "fivefold gateway outbox show --data data --limit 5",
         "FIVEFOLD_MAX_ROWS=1000 fivefold gateway --model bundles/demo --data data     every setting is a variable, too",
     )
@@ -260,6 +279,7 @@ def add_gateway(commands: Any) -> None:
     _add_data(status)
     status.add_argument("--http", metavar="HOST:PORT", default=argparse.SUPPRESS, help="where a running one answers")
     add_json(status)
+    add_update(inner, _add_data)
     outbox = add_group(
         inner,
         "outbox",
@@ -343,6 +363,7 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--hub-http", action="store_true", default=None, help="send to another machine in the clear (http://)"
     )
+    add_update_options(parser)
     parser.add_argument("--mqtt", metavar="URL", help="take requests from mqtt://HOST:PORT or mqtts://HOST:PORT")
     parser.add_argument("--mqtt-topic", metavar="TOPIC", help="requests at TOPIC/MODEL; default fivefold")
     parser.add_argument("--mqtt-client-id", metavar="ID", help="the name at the broker; default one of the outbox's")

@@ -1,9 +1,8 @@
-"""`fivefold serve` and `fivefold export`: running is `fivefold.online`'s, writing `fivefold.exports`' work."""
+"""`fivefold serve`: running is `fivefold.online`'s work."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from fivefold.commands.words import USAGE, add, complain, pair
@@ -48,13 +47,6 @@ _SERVE_SETTINGS = (
     "default_timeout",
     "record",
 )
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from fivefold.exports import bentoml
-
-    for path in bentoml.write([Path(model) for model in arguments.model], Path(arguments.output)):
-        print(path)
 
 
 def add_serve(commands: Any) -> None:
@@ -125,16 +117,3 @@ def add_serve(commands: Any) -> None:
         "names inputs whose values are not kept",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
-
-
-def add_export(commands: Any) -> None:
-    export = add(
-        commands,
-        "export",
-        _export,
-        "write a service for another framework around the same application",
-        "fivefold export --to bentoml --model bundles/demo --output service",
-    )
-    export.add_argument("--to", choices=("bentoml",), required=True)
-    export.add_argument("--model", metavar="DIR", action="append", required=True, help="a bundle; repeatable")
-    export.add_argument("--output", metavar="DIR", required=True)

@@ -19,6 +19,7 @@ from fivefold.edge.outbox.stored import MAX_BODY_BYTES
 from fivefold.edge.sync.event_bodies import prediction_body, refusal_body
 
 if TYPE_CHECKING:
+    from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.columns import Columns
     from fivefold.edge.gateway.outbox_writer import IdentifiedEvent
     from fivefold.serving.steps import InferenceSteps
@@ -31,6 +32,7 @@ def predictions(inference: InferenceSteps[Any, Any]) -> list[IdentifiedEvent]:
     holds."""
     bundle = inference.model.bundle
     columns = inference.request.reading.columns
+    digest = named_digest(bundle)
     now = time.time_ns() // 1_000_000
     identities = event_ids(columns.rows, now)
     out = []
@@ -40,7 +42,7 @@ def predictions(inference: InferenceSteps[Any, Any]) -> list[IdentifiedEvent]:
             model=bundle.name,
             version=bundle.version,
             contract=inference.view.name,
-            bundle=bundle.digest,
+            bundle=digest,
             input=given,
             output=answered,
             at_ms=now,
@@ -71,7 +73,7 @@ def refusal(inference: InferenceSteps[Any, Any], error: FivefoldError) -> list[I
         transport=inference.call.transport,
         request_id=inference.call.request_id,
         contract=inference.view.name,
-        bundle=bundle.digest,
+        bundle=named_digest(bundle),
     )
 
 
@@ -82,6 +84,11 @@ def refused(
     record = Refusal.of(error, where, bytes(raw[: 2 * RAW_BYTES]), contract=contract, bundle=bundle)
     now = time.time_ns() // 1_000_000
     return [(event_ids(1, now)[0], refusal_body(record, at_ms=now))]
+
+
+def named_digest(bundle: Bundle) -> str:
+    """A bundle's digest as events and reports name it: `sha256:` and hex digits."""
+    return f"sha256:{bundle.digest}"
 
 
 def event_ids(count: int, now_ms: int) -> list[str]:

@@ -25,12 +25,13 @@ from typing import Final
 import msgspec
 
 from fivefold.core import atomic, telemetry
-from fivefold.core.settings import address
+from fivefold.core.settings import SettingsError, address
 from fivefold.delivery.settings import DeliverySettings
+from fivefold.edge.gateway.answer_events import named_digest
 from fivefold.edge.gateway.gateway_settings import GatewaySettings, read_secret
 from fivefold.edge.gateway.gateway_status import PATH, GatewayCollector, GatewayStatus
 from fivefold.edge.gateway.outbox_writer import OutboxWriter
-from fivefold.edge.gateway.served_models import ServedModels
+from fivefold.edge.gateway.served_models import ServedModels, check_target
 from fivefold.edge.gateway.storing import StoringScheduler
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
@@ -49,6 +50,9 @@ from fivefold.serving.suspects import Suspects
 OUTBOX: Final = "outbox.db"
 ADDRESS: Final = "gateway.json"
 """In the data directory: where the gateway that works there listens, and in which process."""
+
+_LOOK_SECONDS: Final = 0.005
+"""Between two looks at whether the port is listened at."""
 
 Updater = Callable[[ServedModels, threading.Event], None]
 """What keeps the models up to date: the body of a thread, which ends when the event is set."""
@@ -83,13 +87,17 @@ class Gateway:
             )
             self.writer = OutboxWriter(self.outbox)
             undo.callback(self.writer.close)
-            self.repository = Repository(
-                open_models(models, delivery, settings.self_test_seconds), defaults=self._defaults
-            )
+            opened = open_models(models, delivery, settings.self_test_seconds)
+            for model in opened:
+                check_target(model.bundle)
+            try:
+                repository = Repository(opened, defaults=self._defaults)
+            except ValueError as error:
+                raise SettingsError(str(error)) from None
             self.guard = Guard.of(settings)
             self.telemetry = telemetry.Telemetry("edge", log_sample=settings.log_sample)
             self.dataplane = Dataplane(
-                self.repository,
+                repository,
                 settings,
                 self.telemetry,
                 self.guard,
@@ -160,6 +168,8 @@ class Gateway:
             intake.start()
         for thread in threads:
             thread.start()
+        while not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            await asyncio.sleep(_LOOK_SECONDS)
         self._write_address()
         ready()
         try:
@@ -195,7 +205,7 @@ class Gateway:
 
     def _active(self) -> list[ModelReport]:
         return [
-            ModelReport(name=model.name, version=model.version, digest=model.bundle.digest, state="active")
+            ModelReport(name=model.name, version=model.version, digest=named_digest(model.bundle), state="active")
             for model in self.dataplane.models
         ]
 

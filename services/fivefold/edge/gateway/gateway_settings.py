@@ -87,10 +87,21 @@ class GatewaySettings(ServingLimits):
     self_test_seconds: float = 60.0
     """How long loading, testing and measuring one model may take before its bundle is refused."""
 
+    update_keys: tuple[str, ...] = ()
+    """Paths of public keys (PEM) whose releases replace the models; none: nothing does."""
+
+    update_interval: float = 60.0
+    """Seconds between two looks for releases at the hub."""
+
+    accept_contract_change: tuple[str, ...] = ()
+    """Names of models whose releases may answer less than their callers ask now."""
+
     def __post_init__(self) -> None:
         # A class with slots is made twice, so `super()` would not find itself.
         ServingLimits.__post_init__(self)
-        check_least(self, {"quota_bytes": 1024 * 1024, "hub_bandwidth": 0, "self_test_seconds": 0.1})
+        check_least(
+            self, {"quota_bytes": 1024 * 1024, "hub_bandwidth": 0, "self_test_seconds": 0.1, "update_interval": 1}
+        )
         if not self.data:
             raise SettingsError("data: expected a directory for the outbox, got none")
         if self.when_full not in POLICIES:

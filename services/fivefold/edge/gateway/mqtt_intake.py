@@ -178,8 +178,8 @@ class MqttIntake:
         self.connected, self.error = True, None
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self.connected = False
-        if not self._stopping:
+        was, self.connected = self.connected, False
+        if was and not self._stopping:
             self._say(logging.WARNING, f"the broker has gone: {reason}")
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._begin)

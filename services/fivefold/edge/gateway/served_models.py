@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fivefold.core.errors import NotFound
+from fivefold.core.errors import BundleInvalid, NotFound
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.serving.repository import Model, Repository
 
@@ -46,6 +46,7 @@ class ServedModels:
             served = self._endpoints.dataplane.models
             if bundle.name not in served.names():
                 raise NotFound("model_not_found", f"no model {bundle.name!r} is served here")
+            check_target(bundle)
             fresh = Model(bundle, Scorer.open(bundle, within_seconds=self._seconds))
             models: list[Model] = []
             for model in served:
@@ -56,3 +57,12 @@ class ServedModels:
             self._defaults.pop(bundle.name, None)
             repository = Repository(models, defaults=self._defaults)
             asyncio.run_coroutine_threadsafe(self._endpoints.replace(repository), self._loop).result()
+
+
+def check_target(bundle: Bundle) -> None:
+    """Raise `BundleInvalid` for a bundle whose maker does not want it on a gateway."""
+    if "gateway" not in bundle.manifest.targets:
+        raise BundleInvalid(
+            f"the bundle {bundle.name!r} runs on {', '.join(bundle.manifest.targets)}, and not on a gateway",
+            path="bundle.json",
+        )

@@ -21,8 +21,8 @@ import msgspec
 
 from fivefold.core import atomic
 from fivefold.core.bundle.manifest import Digest, ModelName
-from fivefold.core.errors import ProtocolError, RunFailed
-from fivefold.edge.updates.descriptor import ReleaseDescriptor
+from fivefold.core.errors import BundleInvalid, RunFailed
+from fivefold.edge.updates.descriptor import RELEASE, ReleaseDescriptor
 
 TRIES: Final = 3
 """Starts of the gateway that may fail to get ready with a new release before it goes back."""
@@ -73,15 +73,14 @@ class ActivationState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ended: EndedRelease | None = None
 
     def check_newer(self, descriptor: ReleaseDescriptor) -> None:
-        """Raise `ProtocolError` where the release is not above the highest one."""
+        """Raise `BundleInvalid` where the release is not above the highest one."""
         if descriptor.release <= self.highest and descriptor.release != self.damaged:
             known = f"release {self.highest} was here before"
             if self.ended is not None and self.ended.release == descriptor.release:
                 known = f"it was {self.ended.state.replace('_', ' ')} here: {self.ended.reason}"
-            raise ProtocolError(
-                "not_acceptable",
+            raise BundleInvalid(
                 f"{descriptor} is not newer: {known}",
-                path="release",
+                path=RELEASE,
                 help="publish the bundle under a higher number, an older bundle too",
             )
 

@@ -33,25 +33,32 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class Examiner(Protocol):
     """Says whether a downloaded archive may become active."""
 
-    def __call__(self, archive: Path, descriptor: ReleaseDescriptor, current: Path | None) -> None:
+    def __call__(
+        self, archive: Path, descriptor: ReleaseDescriptor, current: Path | None, check: Callable[[], None]
+    ) -> None:
         """Return where it may; raises `BundleInvalid` or `ProtocolError` where the release is at fault, and anything
-        else where the device is. `current` is the bundle whose callers may lose nothing."""
+        else where the device is. `current` is the bundle whose callers may lose nothing. `check` is called meanwhile,
+        and what it raises ends the examination."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildExaminer:
     """Examines in a child of this process: `seconds` and `memory` (resident bytes) bound it.
 
-    `bundle_keys` are PEM texts of which one has to have signed the bundle itself, where there are any. `check` is
-    called meanwhile, and what it raises ends the child.
+    `bundle_keys` are PEM texts of which one has to have signed the bundle itself, where there are any.
     """
 
     seconds: float = 120.0
     memory: int = 1 << 30
     bundle_keys: Sequence[str] = ()
-    check: Callable[[], None] = lambda: None
 
-    def __call__(self, archive: Path, descriptor: ReleaseDescriptor, current: Path | None) -> None:
+    def __call__(
+        self,
+        archive: Path,
+        descriptor: ReleaseDescriptor,
+        current: Path | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         nonce = secrets.token_hex(16)
         asked = {
             "archive": str(archive.absolute()),
@@ -64,14 +71,14 @@ class ChildExaminer:
             "nonce": nonce,
         }
         with tempfile.TemporaryFile() as said:
-            answer = self._answer(json.dumps(asked).encode() + b"\n", said)
+            answer = self._answer(json.dumps(asked).encode() + b"\n", said, check)
             found = _parsed(answer, nonce)
             if found is None:
                 raise BundleInvalid(f"the self-test ended without an answer{_last_words(said)}")
         if found["code"] is not None:
             raise _error(found)
 
-    def _answer(self, asked: bytes, said: IO[bytes]) -> bytes:
+    def _answer(self, asked: bytes, said: IO[bytes], check: Callable[[], None]) -> bytes:
         reader, writer = os.pipe()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         try:
@@ -94,7 +101,7 @@ class ChildExaminer:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(asked)
                 process.stdin.flush()
-            return self._read(reader, process.pid)
+            return self._read(reader, process.pid, check)
         finally:
             # Everything that the model's code has started too.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -104,7 +111,7 @@ class ChildExaminer:
                 process.stdin.close()
             os.close(reader)
 
-    def _read(self, reader: int, pid: int) -> bytes:
+    def _read(self, reader: int, pid: int, check: Callable[[], None]) -> bytes:
         deadline = time.monotonic() + self.seconds
         held = b""
         with selectors.DefaultSelector() as selector:
@@ -116,7 +123,7 @@ class ChildExaminer:
                     if not piece:
                         break
                     held += piece
-                self.check()
+                check()
                 if time.monotonic() > deadline:
                     raise BundleInvalid(f"the self-test took more than {self.seconds:g} s")
                 if _resident(pid) > self.memory:

@@ -164,7 +164,7 @@ class HubSource:
                     part = _RANGE.match(answer.headers.get("content-range", ""))
                     if part is None or int(part[1]) != start or part[3] not in ("*", str(size)):
                         raise self._lies(f"another range than bytes {start}-{size - 1}/{size}")
-                for piece in answer.iter_raw(READ):
+                for piece in answer.iter_raw():
                     rest = piece[skip:]
                     skip = max(0, skip - len(piece))
                     if rest:

@@ -83,7 +83,7 @@ class Updater:
         *,
         names: Collection[str] | None = None,
         source: ReleaseSource | None = None,
-        examine: Examiner | None = None,
+        examiner: Examiner | None = None,
         rules: UpdateRules | None = None,
     ) -> None:
         """`keys` are trusted with releases. `names` are the models that this device serves: those that it came with,
@@ -95,7 +95,7 @@ class Updater:
         self.names = tuple(models.initial if names is None else names)
         self._keys = [public_key(key) for key in keys]
         self._source = source
-        self._examine = examine or ChildExaminer(check=self._check)
+        self._examine = examiner or ChildExaminer()
         self._swap: Swap | None = None
         self._rules = rules or UpdateRules()
         self._stop: threading.Event = threading.Event()
@@ -197,7 +197,7 @@ class Updater:
             )
         try:
             self.models.state(model).check_newer(descriptor)
-        except ProtocolError:
+        except BundleInvalid:
             if insist:
                 raise
             return None
@@ -264,7 +264,7 @@ class Updater:
             if model not in self._rules.accept_contract_change:
                 with contextlib.suppress(NotFound):
                     current = self.models.active(model)
-            self._examine(place, descriptor, current)
+            self._examine(place, descriptor, current, self._check)
         except (BundleInvalid, ProtocolError, ModelFailed) as err:
             log.error("%s is refused: %s", descriptor, err)
             reason = str(err)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.core.errors import ProtocolError, RunFailed
+from fivefold.core.errors import BundleInvalid, RunFailed
 from fivefold.edge.updates import activation
 from fivefold.edge.updates.activation import TRIES, ActivationState
 from fivefold.edge.updates.descriptor import ArchiveChunks, ReleaseDescriptor
@@ -59,7 +59,7 @@ def test_the_first_release_goes_back_to_what_the_device_came_with() -> None:
 def test_an_older_or_equal_release_is_refused(stale: int) -> None:
     state = confirmed(1, 5)
 
-    with pytest.raises(ProtocolError, match="is not newer") as caught:
+    with pytest.raises(BundleInvalid, match="is not newer") as caught:
         state.take(descriptor(stale))
     assert caught.value.help is not None
 
@@ -71,9 +71,9 @@ def test_a_release_that_was_refused_or_went_back_is_never_taken_again() -> None:
     for state, says in ((refused, "refused here: answers differently"), (back, "rolled back here: crashed")):
         assert active(state) == 1
         for release in (2, 3):
-            with pytest.raises(ProtocolError, match="not newer"):
+            with pytest.raises(BundleInvalid, match="not newer"):
                 state.take(descriptor(release))
-        with pytest.raises(ProtocolError, match=says):
+        with pytest.raises(BundleInvalid, match=says):
             state.check_newer(descriptor(3))
         assert active(state.take(descriptor(4, bundle=1))) == 4
 
@@ -90,7 +90,7 @@ def test_what_wore_out_on_the_disk_may_be_fetched_again() -> None:
 
     assert active(state) == 1
     assert active(state.take(descriptor(2))) == 2
-    with pytest.raises(ProtocolError):
+    with pytest.raises(BundleInvalid):
         state.take(descriptor(1))
 
 
@@ -113,7 +113,7 @@ def test_whatever_happens_the_highest_number_never_falls(steps: list[tuple[str, 
         if step == "take":
             try:
                 state = state.take(descriptor(release))
-            except ProtocolError:
+            except BundleInvalid:
                 assert release <= before.highest
                 continue
             assert release > before.highest or release == before.damaged
