@@ -7,13 +7,12 @@ import contextlib
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -115,15 +114,8 @@ def running_hub(database: HubDatabase, *given: Any, **named: Any) -> Iterator[Ru
         made.close()
 
 
-def hub_process(*words: str) -> tuple[subprocess.Popen[bytes], str]:
-    """`fivefold hub serve` as a process, which answers when this returns; and its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    return start_hub(port, *words), f"http://127.0.0.1:{port}"
-
-
 def start_hub(port: int, *words: str) -> subprocess.Popen[bytes]:
-    """The same on a port of one's own."""
+    """`fivefold hub serve` as a process that answers at a port when this returns."""
     root = Path(__file__).parents[2]
     environ = {**os.environ, "PYTHONPATH": f"{root / 'services'}:{root}"}
     line = [sys.executable, "-m", "fivefold", "hub", "serve", "--http", f"127.0.0.1:{port}", *words]
@@ -133,5 +125,10 @@ def start_hub(port: int, *words: str) -> subprocess.Popen[bytes]:
     if not first.startswith(b"hub "):
         raise RuntimeError((first + process.stderr.read()).decode())
     # What it says further goes nowhere, and must not fill the pipe.
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()
     return process
+
+
+def _drain(pipe: IO[bytes]) -> None:
+    with pipe:
+        pipe.read()

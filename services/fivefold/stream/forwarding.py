@@ -54,28 +54,33 @@ class SqliteForwarding:
         """Open the log; raises what `SqliteStore` raises."""
         self._directory, self._topic, self._source = directory, topic, source
         self._opened: tuple[SqliteStore, int, int] | None = None
+        self._at: int | None = None
+        """Where this one knows the source to be."""
 
     def position(self) -> int:
         """See `Forwarding.position`."""
         store, _, progress = self._store()
         try:
-            return self._reached(store, progress)
+            self._at = self._reached(store, progress)
+            return self._at
         except sqlite3.Error as err:
             raise self._failed(err, store) from err
 
     def append(self, outgoing: Sequence[Outgoing], position: int) -> None:
-        """See `Forwarding.append`; raises `RunFailed` `run_conflict` where the position is reached already."""
+        """See `Forwarding.append`; raises `RunFailed` `run_conflict` where somebody else has moved the position since
+        it was asked for."""
         store, topic, progress = self._store()
         try:
             with store.transaction():
                 reached = self._reached(store, progress)
-                if reached >= position:
-                    raise RunFailed("run_conflict", f"{self._topic!r} is at {reached} already: somebody else forwards")
+                if reached != self._at:
+                    raise RunFailed("run_conflict", f"{self._topic!r} is at {reached}: somebody else forwards there")
                 store.insert(topic, outgoing)
                 key = self._source.encode()
                 store.insert(progress, [Outgoing(self._topic + PROGRESS, key, str(position).encode())])
         except sqlite3.Error as err:
             raise self._failed(err, store) from err
+        self._at = position
 
     def close(self) -> None:
         """See `Forwarding.close`."""

@@ -81,7 +81,7 @@ def test_whoever_comes_later_ends_the_one_before(logs, forwarding) -> None:
         assert newer.position() == 1
         newer.append(events(logs, 2, 3), 3)
         with pytest.raises(FivefoldError):
-            older.append(events(logs, 2, 3), 3)
+            older.append(events(logs, 2, 5), 5)
         assert older.position() == 3
 
     assert there(logs) == [1, 2, 3]

@@ -83,7 +83,9 @@ class BatchCommit:
                     ended = True
                     break
                 together.append(another)
-            self._commit(together)
+            # Who has given up waiting is not answered, and sends its batch again; from here on nobody can give up.
+            if wanted := [each for each in together if each[1].set_running_or_notify_cancel()]:
+                self._commit(wanted)
             if ended:
                 return
 

@@ -13,7 +13,7 @@ from fivefold.core.errors import ContractError
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_routes import DeviceRoutes
 from fivefold.edge.hub.hub_app import Route
-from fivefold.edge.hub.release_shelf import MAX_RANGE, OfferedRelease, archive_bytes, archive_size, releases_for
+from fivefold.edge.hub.release_shelf import MAX_RANGE, ShelfOffer, archive_bytes, archive_size, releases_for
 from fivefold.serving.http.http_errors import JSON, HttpReply, identity, to_bytes
 from fivefold.serving.messages import Call
 
@@ -37,7 +37,7 @@ class ReleaseRoutes:
     async def _models(self, request: Request, call: Call) -> HttpReply:
         device = await self._devices.admitted(request)
 
-        def look() -> list[OfferedRelease]:
+        def look() -> list[ShelfOffer]:
             with self._database.reading() as connection:
                 return releases_for(connection, device)
 

@@ -51,7 +51,7 @@ class ShelvedRelease:
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedRelease:
+class ShelfOffer:
     """What a device is to run of one model: the bytes that were signed, and the signature."""
 
     model: str
@@ -116,7 +116,7 @@ def list_releases(connection: HubConnection) -> list[ShelvedRelease]:
     return [ShelvedRelease(*(*row, states.get((row[0], row[1]), {}))) for row in rows]
 
 
-def releases_for(connection: HubConnection, device: str) -> list[OfferedRelease]:
+def releases_for(connection: HubConnection, device: str) -> list[ShelfOffer]:
     """What a device is to run: of each model the newest release that it may have."""
     by_model: dict[str, list[ReleaseOffer]] = {}
     for each in _offers(connection):
@@ -129,7 +129,7 @@ def releases_for(connection: HubConnection, device: str) -> list[OfferedRelease]
                 "SELECT descriptor, signature FROM hub_releases WHERE model = ? AND release = ?",
                 (model, chosen.release),
             )
-            out.append(OfferedRelease(model, chosen.release, bytes(descriptor), bytes(signature)))
+            out.append(ShelfOffer(model, chosen.release, bytes(descriptor), bytes(signature)))
     return out
 
 

@@ -20,8 +20,8 @@ from fivefold.edge.hub.store_opening import open_database
 
 pytestmark = pytest.mark.full
 
-DEVICES = 4
-KILLS = 6
+DEVICES = 3
+KILLS = 4
 
 
 class Device(threading.Thread):
@@ -64,7 +64,7 @@ def test_nothing_lost_and_nothing_double(store: str, tmp_path: Path, request: py
         database.transaction() as connection,
     ):
         keys = {f"d{each}": add_device(connection, f"d{each}") for each in range(DEVICES)}
-    events = 3000
+    events = 1500
     devices = [Device(f"http://127.0.0.1:{port}", id, key, events, at) for at, (id, key) in enumerate(keys.items())]
     hub = start_hub(port, *words)
     try:
