@@ -1,7 +1,7 @@
 """The contract as browsers read it: one node process with the very file that they load, and the driver that asks it.
 
-The process reads a question a line and answers a line (`browser_reader.mjs`). A model is not run there: the driver gives
-what was read to the runner of the case's bundle, and the raw answer back to the browser's check.
+The process reads a question a line and answers a line (`browser_reader.mjs`). A model is not run there: the driver
+gives what was read to the runner of the case's bundle, and the raw answer back to the browser's check.
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ def number(text: str) -> float:
 def canonical(fields: Sequence[Field], answer: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The process' columns as the cases compare them."""
     return {
-        field.name: _nested([_one(field, value) for value in answer["columns"][field.name]], (answer["rows"], *field.shape))
+        field.name: _nested(
+            [_one(field, value) for value in answer["columns"][field.name]], (answer["rows"], *field.shape)
+        )
         for field in fields
     }
 

@@ -1,4 +1,4 @@
-"""Every case through the contract as browsers read it, and the adapters' cases: codes, paths and values are the core's."""
+"""Every case through the contract as browsers read it, and the adapters' cases: codes, paths and values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ CASES = [case for case in load() if case.records is not None or case.tensors is 
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_the_browser_answers_every_case(
-    case: Case, browser: Browser, scorers: Callable[[str], Scorer]
-) -> None:
+def test_the_browser_answers_every_case(case: Case, browser: Browser, scorers: Callable[[str], Scorer]) -> None:
     """It accepts and refuses as the case says, value by value, code by code and path by path."""
     check(BrowserDriver(browser, scorers), case)
 

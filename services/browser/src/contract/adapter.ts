@@ -214,7 +214,9 @@ function within(receiver: Field, sum: number | bigint): number | bigint {
   const [low, high] = [receiver.low ?? least, receiver.high ?? most];
   const bound = sum < low ? low : sum > high ? high : undefined;
   if (bound === undefined) return sum;
-  if (Math.abs(Number(sum) - Number(bound)) > ROUNDING * Math.max(1, Math.abs(Number(bound)))) {
+  // Integers are not rounded.
+  const float = receiver.kind === "float";
+  if (!float || Math.abs(Number(sum) - Number(bound)) > ROUNDING * Math.max(1, Math.abs(Number(bound)))) {
     const message = "the numbers of labels that this contract version does not know add up to more than it allows";
     throw new ModelFailed(message, { path: `outputs.${receiver.name}` });
   }

@@ -70,7 +70,7 @@ function check(place: Place, field: Field, float: boolean, value: Scalar): Scala
     case "bool":
       return Boolean(value);
     case "float":
-      return checkFloat(place, field, Number(value), false);
+      return checkFloat(place, field, Number(value), false, float ? undefined : () => describe(value));
     case "int": {
       const shown = () => (float ? shownFloat(value as number) : describe(value));
       if (!Number.isFinite(Number(value))) return refuse(place, "not_finite", () => `expected an integer, got ${shown()}`);

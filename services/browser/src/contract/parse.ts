@@ -95,7 +95,9 @@ function shown(value: Json | undefined): string {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "string") return named(value);
-  return describe(value);
+  if (Array.isArray(value)) return `[${value.map(shown).join(", ")}]`;
+  if (value instanceof Map) return `{${[...value].map(([name, each]) => `${named(name)}: ${shown(each)}`).join(", ")}}`;
+  return typeof value === "bigint" ? String(value) : describe(value);
 }
 
 function known(data: JsonObject, keywords: readonly string[], path: string): void {

@@ -38,30 +38,36 @@ export function expected(field: Field): string {
 
 /**
  * A binary64 number as a value of a float field, or undefined after reporting what is wrong with it. `json` says that it
- * came as JSON, which has no infinities: there an infinite one is a number beyond binary64.
+ * came as JSON, which has no infinities: there an infinite one is a number beyond binary64. `shown` is how it came.
  */
-export function checkFloat(place: Place, field: Field, wide: number, json: boolean): number | undefined {
+export function checkFloat(
+  place: Place,
+  field: Field,
+  wide: number,
+  json: boolean,
+  shown: () => string = () => shownFloat(wide),
+): number | undefined {
   const value = narrow(field.dtype as FloatType, wide);
-  if (Number.isFinite(value)) return checkBounds(place, field, value, wide);
+  if (Number.isFinite(value)) return checkBounds(place, field, value, shown);
   if (Number.isNaN(value) ? field.nullable : false) return value;
   if (Number.isFinite(wide) || (json && !Number.isNaN(wide))) {
     const got = Number.isFinite(wide) ? shownFloat(wide) : "one beyond binary64";
     return refuse(place, "out_of_range", `expected ${expected(field)} that fits ${field.dtype}, got ${got}`);
   }
   if (!field.allowNan) return refuse(place, "not_finite", `expected a finite number, got ${shownFloat(wide)}`);
-  return Number.isNaN(value) ? value : checkBounds(place, field, value, wide);
+  return Number.isNaN(value) ? value : checkBounds(place, field, value, shown);
 }
 
-function checkBounds(place: Place, field: Field, value: number, wide: number): number | undefined {
+function checkBounds(place: Place, field: Field, value: number, shown: () => string): number | undefined {
   const { low, high, members } = field;
   if (low !== undefined && value < low) {
-    return refuse(place, "out_of_range", () => `${limit(field, "at least", field.minimum!)}, got ${shownFloat(wide)}`);
+    return refuse(place, "out_of_range", () => `${limit(field, "at least", field.minimum!)}, got ${shown()}`);
   }
   if (high !== undefined && value > high) {
-    return refuse(place, "out_of_range", () => `${limit(field, "at most", field.maximum!)}, got ${shownFloat(wide)}`);
+    return refuse(place, "out_of_range", () => `${limit(field, "at most", field.maximum!)}, got ${shown()}`);
   }
   if (members && !members.has(value)) {
-    return refuse(place, "not_in_enum", () => `${oneOf(field)}, got ${shownFloat(wide)}`);
+    return refuse(place, "not_in_enum", () => `${oneOf(field)}, got ${shown()}`);
   }
   return value;
 }

@@ -258,7 +258,9 @@ class _Folded:
 
     def _rounded(self, inside: Array, sums: Array, bound: Any) -> Array:
         """Sums at the bound that they left by no more than rounding."""
-        if (np.abs(sums - inside) > ROUNDING * max(1.0, abs(float(bound)))).any():
+        # Integers are not rounded.
+        most = ROUNDING * max(1.0, abs(float(bound))) if self._receiver.kind == "float" else 0
+        if (np.abs(sums - inside) > most).any():
             raise ModelFailed(
                 "model_failed",
                 "the numbers of labels that this contract version does not know add up to more than it allows",
