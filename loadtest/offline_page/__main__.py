@@ -2,8 +2,8 @@
 
     python -m loadtest.offline_page BUNDLE [--rounds 9] [--runtime DIR]
 
-The bundle is exported, opened once, the server stopped, and the page reloaded. Needs playwright and Chromium. The median
-and the slowest are printed, with the machine's load, which is in them.
+The bundle is exported, opened once, the server stopped, and the page reloaded. Needs playwright and Chromium. The
+median and the slowest are printed, with the machine's load, which is in them.
 
 Exit status: 0 both goals met (4 MB, 1.5 s), 1 one was missed.
 """
