@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import json
 from abc import abstractmethod
@@ -9,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,7 +23,7 @@ from fivefold.core.readers.arrow import Arrow
 from fivefold.exports.arrow_schema import arrow_type
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_records
-from fivefold.parity.runtimes.runtime import Runtime
+from fivefold.parity.runtimes.asked_runtime import Runtime
 
 
 class BatchFiles(Runtime):
@@ -110,9 +113,6 @@ class BatchParquet(BatchFiles):
 
 def _cell(field: Any, value: Any) -> Any:
     """The cell as an array of one, None where its Arrow type does not hold it."""
-    import base64
-    import binascii
-
     if isinstance(value, bool) != (field.kind == "bool") and value is not None:
         return None
     if field.kind == "int" and isinstance(value, float):
@@ -122,6 +122,14 @@ def _cell(field: Any, value: Any) -> Any:
             value = base64.b64decode(value, validate=True)
         elif field.kind == "bytes" and value is not None:
             return None
-        return pa.array([value], arrow_type(field))
+        cell = pa.array([value], arrow_type(field))
     except (pa.ArrowException, OverflowError, TypeError, ValueError, binascii.Error):
         return None
+    return cell if field.kind != "float" or _fits(value, field.dtype) else None
+
+
+def _fits(value: Any, dtype: str) -> bool:
+    """Whether no number of the cell becomes an infinity in a narrower type, which would be another row."""
+    if isinstance(value, list):
+        return all(_fits(item, dtype) for item in value)
+    return value is None or abs(value) <= float(np.finfo(dtype).max)

@@ -17,7 +17,7 @@ from fivefold.edge.export.browser_support import refuse_unsupported
 from fivefold.edge.export.web_runtime import SCRIPT, WASM, web_runtime
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_predictions
-from fivefold.parity.runtimes.runtime import NotHere, Runtime
+from fivefold.parity.runtimes.asked_runtime import NotHere, Runtime
 
 PROGRAMS = Path(__file__).parent / "web"
 SITE = Path(fivefold.edge.export.__file__).parent / "site"
