@@ -39,7 +39,7 @@ def test_the_bundle_is_there_byte_for_byte(tmp_path: Path) -> None:
 def test_the_operators_are_what_the_build_reads(tmp_path: Path) -> None:
     """By ONNX Runtime's own parser of such files."""
     write(write_sum(tmp_path / "sum"), tmp_path / "out")
-    required, _, _ = parse_config(str(tmp_path / "out" / OPERATORS))
+    required, _ = parse_config(str(tmp_path / "out" / OPERATORS))
 
     assert required == {"ai.onnx": {17: {"ReduceSum", "Greater", "Cast"}}}
 
@@ -52,7 +52,7 @@ def test_the_ort_form_answers_alike(tmp_path: Path) -> None:
 
     assert (out / ORT_MODEL).read_bytes()[4:8] == b"ORTM"
     assert answers(out / ORT_MODEL) == answers(out / "model.onnx")
-    required, _, _ = parse_config(str(out / OPERATORS), True)
+    required, _ = parse_config(str(out / OPERATORS), True)
     assert set(required["ai.onnx"]) >= {13}
     assert "/tmp" not in (out / OPERATORS).read_text()
     assert said[1].startswith(f"{ORT_MODEL}: ")
