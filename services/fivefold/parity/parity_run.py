@@ -130,9 +130,9 @@ def run(
 
 @contextlib.contextmanager
 def _no_word_of_refusals() -> Iterator[None]:
-    """Servers log what they refuse, and here that is what they are asked for; defects are logged all the same."""
+    """Servers log what they refuse and what a model fails on, and here they are asked such rows; all are compared."""
     before = LOGGER.level
-    LOGGER.setLevel(logging.ERROR)
+    LOGGER.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -156,6 +156,8 @@ def _ask(
         try:
             said = [question for question in asked if runtime.can_say(question)]
             found.unsaid = len(asked) - len(said)
+            if not said:
+                return RuntimeAgreement(name, "absent", "none of the rows has a spelling here")
             answers = runtime.ask(said)
         finally:
             runtime.close()
