@@ -35,7 +35,7 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.signature import PublicKey, public_key
 from fivefold.edge.export.browser_page import asset_files, index_html, web_manifest
 from fivefold.edge.export.browser_support import prove, refuse_unsupported
-from fivefold.edge.export.web_runtime import SCRIPT, WASM, WebRuntime
+from fivefold.edge.export.web_runtime import SCRIPT, VERSION, WASM, WebRuntime
 
 MARK: Final = "integrity.json"
 """The file that makes a directory one that this export may replace."""
@@ -65,7 +65,7 @@ def write(bundle: Bundle, directory: Path, runtime: WebRuntime, options: Browser
     """
     refuse_unsupported(bundle)
     _check_replaceable(directory)
-    proof = prove(bundle, runtime)
+    apart = prove(bundle, runtime)
     files = site_files(bundle, runtime, options)
     compressed = _compressed(files, runtime.cache)
     mark = {"format": "browser", "files": _digests(files | compressed)}
@@ -79,7 +79,9 @@ def write(bundle: Bundle, directory: Path, runtime: WebRuntime, options: Browser
     return [
         f"{directory}: {bundle.name}@{bundle.version} for browsers, {len(files)} files, "
         f"{sum(smallest) / 1e6:.2f} MB over the wire at first",
-        proof or "not proven on this machine, which has no Node: the page scores its golden rows when it is opened",
+        "not proven on this machine, which has no Node: the page scores its golden rows when it is opened"
+        if apart is None
+        else f"{bundle.golden()[0].rows} golden rows on ONNX Runtime Web {VERSION}: largest difference {apart:g}",
     ]
 
 
