@@ -103,7 +103,7 @@ def run(
 ) -> ParityResult:
     """Ask the runtimes of these names the golden rows and `rows` generated ones; `say` hears whose turn it is.
 
-    Raises what opening the bundle's model raises, and `Interrupted`.
+    Raises what opening the bundle's model raises. Only the main thread may call this: batch sets signal handlers.
     """
     asked = questions(bundle, rows, seed)
     view = bundle.views.own
@@ -161,9 +161,10 @@ def _ask(
             answers = runtime.ask(said)
         finally:
             runtime.close()
-    except Interrupted:
-        raise
     except Exception as error:
+        if isinstance(error, Interrupted) and error.code == "cancelled":
+            # Batch hears of signals by itself, and would tell how to go on.
+            raise KeyboardInterrupt from None
         found.status, found.reason = "failed", f"{type(error).__name__}: {first_line(error)}"
         found.seconds = time.monotonic() - begun
         return found
