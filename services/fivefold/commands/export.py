@@ -57,12 +57,20 @@ def _browser(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
     return write(bundle, directory, web_runtime(arguments.runtime and Path(arguments.runtime)), options)
 
 
+def _mobile(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
+    from fivefold.commands.places import bundle_of
+    from fivefold.edge.export import mobile
+
+    return mobile.write(bundle_of(arguments.model[0]), directory, ort=arguments.ort)
+
+
 _OUTBOX_MB = 50
 
 TARGETS: dict[str, Target] = {
     "bentoml": Target(write=_bentoml, several=True),
     "browser": Target(write=_browser, options=("runtime", "hub", "public_key", "outbox_mb", "drop_oldest")),
     "gateway": Target(write=_gateway, several=True),
+    "mobile": Target(write=_mobile, options=("ort",)),
 }
 """What `--to` takes."""
 
@@ -99,6 +107,7 @@ def add_export(commands: Any) -> None:
         "write a bundle as what another place runs: a service of another framework, a device",
         "fivefold export --model bundles/demo --to browser site",
         "fivefold export --model bundles/demo --to browser site --hub https://hub.example --public-key release.pub.pem",
+        "fivefold export --model bundles/demo --to mobile app/src/main/assets/demo",
         "fivefold export --model bundles/demo --to bentoml service",
         "fivefold export --model bundles/demo --to gateway pump",
     )
@@ -117,6 +126,11 @@ def add_export(commands: Any) -> None:
     )
     browser.add_argument(
         "--drop-oldest", action="store_true", help="when that is full, give up the oldest rather than refuse the newest"
+    )
+
+    mobile = export.add_argument_group("for phones")
+    mobile.add_argument(
+        "--ort", action="store_true", help="write model.ort beside model.onnx, for reduced builds of ONNX Runtime"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fivefold.commands.words import USAGE, add, add_json, complain, print_json
 
@@ -34,7 +37,8 @@ def _parity(arguments: argparse.Namespace) -> int | None:
         if sys.stderr.isatty():
             print(f"asking {name} …", file=sys.stderr)
 
-    result = parity_run.run(bundle, arguments.rows, names, required=required, seed=arguments.seed, say=say)
+    with _ended_alike():
+        result = parity_run.run(bundle, arguments.rows, names, required=required, seed=arguments.seed, say=say)
     if arguments.picture:
         atomic.replace_file(Path(arguments.picture), parity_picture.draw(result).encode())
     if arguments.json:
@@ -46,6 +50,21 @@ def _parity(arguments: argparse.Namespace) -> int | None:
         complain("; ".join(result.broken), None)
         return DATA
     return None
+
+
+@contextlib.contextmanager
+def _ended_alike() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does: no program is left behind, and no directory."""
+
+    def end(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {signum: signal.signal(signum, end) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _names(given: list[str]) -> list[str]:
@@ -77,7 +96,7 @@ def add_parity(commands: Any) -> None:
         metavar="N",
         type=_count,
         default=ROWS,
-        help=f"rows generated from the contract, beside all golden rows; half are made to be refused (default {ROWS})",
+        help=f"rows generated from the contract beside all golden ones; up to half made to be refused (default {ROWS})",
     )
     parity.add_argument(
         "--only", metavar="NAMES", action="append", default=[], help="these runtimes alone, commas between; repeatable"

@@ -1,7 +1,7 @@
 """How far floats of two runtimes may be apart: the bundle's tolerance, and nothing at all where every step is exact.
 
-A tree compares and adds in one order, so all runtimes of ONNX give its very bits; a graph of trees and of operators that
-only move, choose or convert values is held to that. Whatever multiplies matrices is held to the tolerance.
+A tree compares and adds in one order, so all runtimes of ONNX give its very bits; a graph of trees and of operators
+that only move, choose or convert values is held to that. Whatever multiplies matrices is held to the tolerance.
 """
 
 from __future__ import annotations

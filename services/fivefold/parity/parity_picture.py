@@ -1,4 +1,4 @@
-"""The result as one SVG file: a line a runtime, how far its farthest float is, and how many rows are the same.
+"""The result as one SVG file: a line a runtime, how far its farthest float is, and how many rows agree.
 
 The scale is logarithmic, with a place of its own for no difference at all. The file stands alone and follows the
 reader's light or dark setting. No library, no script.
@@ -31,7 +31,8 @@ text{font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:#5760
 
 def draw(result: ParityResult) -> str:
     """The picture; text, points and lines alone."""
-    title = f"{result.bundle}: {summary(result)}"
+    agree, _, counts = summary(result).partition(", ")
+    title = f"{result.bundle}: {agree}"
     bottom = TOP + ROW * len(result.runtimes)
     body = [*_scale(result.limit, bottom)]
     for at, each in enumerate(result.runtimes):
@@ -42,7 +43,7 @@ def draw(result: ParityResult) -> str:
             f'aria-label="{escape(title)}">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style>",
             f'<text class="title" x="12" y="24">{escape(title)}</text>',
-            '<text x="12" y="46">The largest difference of any float from the core, and what else is the same</text>',
+            f'<text x="12" y="46">{escape(counts)}; a point is the largest difference of any float from the core</text>',
             *body,
             "</svg>",
             "",
@@ -81,7 +82,7 @@ def _line(each: RuntimeAgreement, y: float) -> Iterator[str]:
     yield f'<line class="stem" x1="{LEFT}" x2="{at:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
     yield f'<circle class="{kind}" cx="{at:.1f}" cy="{y:.1f}" r="5"/>'
     same = each.asked - each.differing
-    words = f"{number(each.largest)}, {same:,} of {each.asked:,} rows the same"
+    words = f"{number(each.largest)}, {same:,} of {each.asked:,} rows agree"
     yield f'<text class="value" x="{WIDTH - RIGHT + 16}" y="{y + 4:.1f}">{escape(words)}</text>'
 
 

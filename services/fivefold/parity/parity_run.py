@@ -103,7 +103,7 @@ def run(
 ) -> ParityResult:
     """Ask the runtimes of these names the golden rows and `rows` generated ones; `say` hears whose turn it is.
 
-    Raises what opening the bundle's model raises, and `Interrupted`.
+    Raises what opening the bundle's model raises. Only the main thread may call this: batch sets signal handlers.
     """
     asked = questions(bundle, rows, seed)
     view = bundle.views.own
@@ -130,9 +130,9 @@ def run(
 
 @contextlib.contextmanager
 def _no_word_of_refusals() -> Iterator[None]:
-    """Servers log what they refuse, and here that is what they are asked for; defects are logged all the same."""
+    """Servers log what they refuse and what a model fails on, and here they are asked such rows; all are compared."""
     before = LOGGER.level
-    LOGGER.setLevel(logging.ERROR)
+    LOGGER.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -156,12 +156,15 @@ def _ask(
         try:
             said = [question for question in asked if runtime.can_say(question)]
             found.unsaid = len(asked) - len(said)
+            if not said:
+                return RuntimeAgreement(name, "absent", "none of the rows has a spelling here")
             answers = runtime.ask(said)
         finally:
             runtime.close()
-    except Interrupted:
-        raise
     except Exception as error:
+        if isinstance(error, Interrupted) and error.code == "cancelled":
+            # Batch hears of signals by itself, and would tell how to go on.
+            raise KeyboardInterrupt from None
         found.status, found.reason = "failed", f"{type(error).__name__}: {first_line(error)}"
         found.seconds = time.monotonic() - begun
         return found

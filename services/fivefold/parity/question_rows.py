@@ -42,15 +42,15 @@ class Question:
 
 
 def questions(bundle: Bundle, rows: int, seed: str = SEED) -> list[Question]:
-    """All golden rows and about `rows` generated ones, half of them made to be refused."""
+    """All golden rows and about `rows` generated ones, up to half of them made to be refused."""
     contract = bundle.contract
     lines = bundle.read(GOLDEN).splitlines()
     texts = [("golden", bytes(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["in"]).decode()) for line in lines]
     if rows:
-        good = _legal(contract, rows - rows // 2, seed)
-        texts += good
-        base = json.loads(texts[0][1])
-        texts += [("refused", text) for text in refusable(contract, base, rows // 2, seed)]
+        # A small contract can be broken in few ways: legal rows take the place of what there is not.
+        broken = refusable(contract, json.loads(texts[0][1]), rows // 2, seed)
+        texts += _legal(contract, rows - len(broken), seed)
+        texts += [("refused", text) for text in broken]
     return [Question(number, origin, text) for number, (origin, text) in enumerate(texts)]
 
 

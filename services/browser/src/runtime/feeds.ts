@@ -5,7 +5,7 @@
  */
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
-import { type Columns, ContractError, type Dtype, type Field, toHalf, type Values } from "../contract/index.js";
+import { type Columns, ContractError, type Dtype, type Field, ModelFailed, toHalf, type Values } from "../contract/index.js";
 import { BundleInvalid, type InputBinding, MANIFEST } from "./manifest.js";
 
 /** The constructor of ONNX Runtime's tensors; `type`, `data`, `dims`. */
@@ -87,9 +87,16 @@ function fill(data: ReturnType<typeof emptyData>, item: InputBinding, field: Fie
     const place = from + at * step;
     if (nulls?.[at] && item.dtype === "string") target[place] = item.null ?? value;
     else if (nulls?.[at] && LARGEST[item.dtype] !== undefined) target[place] = NaN;
-    else if (item.dtype === "string") target[place] = value;
+    else if (item.dtype === "string") target[place] = whole(value as string, field, at);
     else target[place] = big ? BigInt(value as number | bigint) : Number(value);
   }
+}
+
+/** Refuse a text that ONNX Runtime Web would cut: it hands texts over as C does, to their first U+0000. */
+function whole(text: string, field: Field, at: number): string {
+  if (!text.includes("\0")) return text;
+  const path = `inputs.${field.name}[${Math.floor(at / field.size)}]${field.shape.length ? indices(at % field.size, field.shape) : ""}`;
+  throw new ModelFailed("a text with U+0000 reaches no model in a browser", { path });
 }
 
 /** Refuse a number that only the model's type cannot hold: passed on as infinity it would be answered wrongly. */

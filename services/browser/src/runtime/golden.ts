@@ -72,7 +72,8 @@ export function compared(fields: readonly Field[], got: Columns, expected: reado
         const apart = distance(field, left[at], right[at]);
         if (field.kind === "float" && apart > 0 && Number.isFinite(apart)) largest = Math.max(largest, apart);
         const limit = field.kind === "float" ? tolerance * Math.max(1, Math.abs(float(field, right[at]))) : 0;
-        if (apart <= limit || difference !== undefined) continue;
+        // The limit of a null is none, and two nulls are no distance apart.
+        if (apart === 0 || apart <= limit || difference !== undefined) continue;
         const where = field.shape.length ? indices(at, field.shape) : "";
         const within = field.kind === "float" ? ` within ${tolerance}` : "";
         difference = `row ${row}, outputs.${field.name}${where}: expected ${shown(right[at])}${within}, got ${shown(left[at])}`;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-from fivefold.parity.runtimes.runtime import AskedBundle, NotHere, Runtime
+from fivefold.parity.runtimes.asked_runtime import AskedBundle, NotHere, Runtime
 
 __all__ = ["REGISTERED", "AskedBundle", "NotHere", "Runtime", "opened"]
 

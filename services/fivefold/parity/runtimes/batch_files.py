@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import json
 from abc import abstractmethod
@@ -9,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,11 +19,12 @@ from fivefold.batch.engine.inline import Inline
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.run.execute import score
 from fivefold.batch.run.preparation import RunOrder
+from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.exports.arrow_schema import arrow_type
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_records
-from fivefold.parity.runtimes.runtime import Runtime
+from fivefold.parity.runtimes.asked_runtime import Runtime
 
 
 class BatchFiles(Runtime):
@@ -108,20 +112,37 @@ class BatchParquet(BatchFiles):
         return out
 
 
-def _cell(field: Any, value: Any) -> Any:
-    """The cell as an array of one, None where its Arrow type does not hold it."""
-    import base64
-    import binascii
+class _Unsayable(Exception):
+    """The Arrow type of the field does not hold the value."""
 
-    if isinstance(value, bool) != (field.kind == "bool") and value is not None:
-        return None
-    if field.kind == "int" and isinstance(value, float):
-        return None
+
+def _cell(field: Field, value: Any) -> Any:
+    """The cell as an array of one, None where its Arrow type does not hold it."""
     try:
-        if field.kind == "bytes" and isinstance(value, str) and not field.shape:
-            value = base64.b64decode(value, validate=True)
-        elif field.kind == "bytes" and value is not None:
-            return None
-        return pa.array([value], arrow_type(field))
-    except (pa.ArrowException, OverflowError, TypeError, ValueError, binascii.Error):
+        return pa.array([_held(field, value, inside=False)], arrow_type(field))
+    except (pa.ArrowException, OverflowError, _Unsayable):
         return None
+
+
+def _held(field: Field, value: Any, *, inside: bool) -> Any:
+    """The value as Arrow is given it. Raises `_Unsayable`: what it would convert is another row."""
+    if isinstance(value, list):
+        return [_held(field, item, inside=True) for item in value]
+    if value is None:
+        # A column may hold a null where the contract has none, an element of a list may not.
+        if inside and not field.nullable:
+            raise _Unsayable
+        return None
+    if field.kind == "bytes" and isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error:
+            raise _Unsayable from None
+    if not isinstance(value, _PYTHON[field.kind]) or isinstance(value, bool) != (field.kind == "bool"):
+        raise _Unsayable
+    if field.kind == "float" and abs(value) > float(np.finfo(field.dtype).max):
+        raise _Unsayable
+    return value
+
+
+_PYTHON: dict[str, Any] = {"bool": bool, "int": int, "float": int | float, "string": str, "bytes": bytes}

@@ -16,7 +16,7 @@ from typing import Any
 from fivefold.core.errors import RunFailed
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer
-from fivefold.parity.runtimes.runtime import NotHere
+from fivefold.parity.runtimes.asked_runtime import NotHere
 from fivefold.parity.runtimes.web_files import SECONDS, WebRuntimeRows
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -10,7 +10,7 @@ from fivefold.core.runtime.scorer import Scorer
 from fivefold.parity.expected_answers import read
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused
-from fivefold.parity.runtimes.runtime import Runtime
+from fivefold.parity.runtimes.asked_runtime import Runtime
 
 
 class CoreRuntime(Runtime):

@@ -9,8 +9,8 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.edge.gateway.gateway_process import Gateway
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
 from fivefold.local.signals import StopSignals
+from fivefold.parity.runtimes.asked_runtime import AskedBundle, NotHere
 from fivefold.parity.runtimes.http_rows import HttpV1
-from fivefold.parity.runtimes.runtime import AskedBundle, NotHere
 
 SECONDS = 120.0
 """How long opening it may take, and closing it."""

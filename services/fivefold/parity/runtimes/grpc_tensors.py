@@ -14,7 +14,7 @@ from fivefold.core import oip_tensors
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, of_arrays
 from fivefold.parity.runtimes import served_bundle
-from fivefold.parity.runtimes.runtime import AskedBundle, Runtime, in_groups
+from fivefold.parity.runtimes.asked_runtime import AskedBundle, Runtime, in_groups
 from fivefold.parity.runtimes.tensor_rows import TensorRows
 from fivefold.serving.grpc.proto import inference_pb2 as wire
 

@@ -12,7 +12,7 @@ from fivefold.client.retry import CONTRACT_VERSION
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, of_predictions
 from fivefold.parity.runtimes import served_bundle
-from fivefold.parity.runtimes.runtime import AskedBundle, Runtime, in_groups
+from fivefold.parity.runtimes.asked_runtime import AskedBundle, Runtime, in_groups
 
 SECONDS = 60.0
 """How long one answer may take."""

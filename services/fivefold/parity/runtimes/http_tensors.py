@@ -11,8 +11,8 @@ from fivefold.client.http_client import read_tensors
 from fivefold.client.retry import CONTRACT_VERSION, ServerReply
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, of_arrays
+from fivefold.parity.runtimes.asked_runtime import AskedBundle, in_groups
 from fivefold.parity.runtimes.http_rows import Exchange, HttpV1, refusal_of_reply
-from fivefold.parity.runtimes.runtime import AskedBundle, in_groups
 from fivefold.parity.runtimes.tensor_rows import TensorRows
 
 

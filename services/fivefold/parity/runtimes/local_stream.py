@@ -10,7 +10,7 @@ import msgspec
 
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_records
-from fivefold.parity.runtimes.runtime import Runtime
+from fivefold.parity.runtimes.asked_runtime import Runtime
 from fivefold.stream import identity
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.dead_letters import DEAD, death

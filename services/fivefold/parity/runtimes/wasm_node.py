@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fivefold.core.errors import RunFailed
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer
-from fivefold.parity.runtimes.runtime import NotHere
+from fivefold.parity.runtimes.asked_runtime import NotHere
 from fivefold.parity.runtimes.web_files import SECONDS, WebRuntimeRows
 
 
@@ -31,7 +31,9 @@ class WasmNode(WebRuntimeRows):
         except subprocess.TimeoutExpired:
             raise RunFailed("worker_lost", f"node did not answer in {SECONDS:g} s") from None
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            reason = next((line for line in said if "Error" in line), said[-1] if said else "")
-            raise RunFailed("worker_lost", f"node ended with status {done.returncode}: {reason[:300]}")
-        return self.answers(json.loads(done.stdout))
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
+            raise RunFailed("worker_lost", f"node ended with status {done.returncode}: {said[-1][:300]}")
+        told = json.loads(done.stdout)
+        if isinstance(told, dict):
+            raise RunFailed("worker_lost", f"in node: {told['failed'][:300]}")
+        return self.answers(told)

@@ -14,10 +14,10 @@ from typing import Any
 import fivefold.edge.export
 from fivefold.core.errors import BundleInvalid, FivefoldError
 from fivefold.edge.export.browser_support import refuse_unsupported
-from fivefold.edge.export.web_runtime import SCRIPT, WASM, web_runtime
+from fivefold.edge.export.web_runtime import DIGESTS, PACKAGE, SCRIPT, VERSION, WASM, cache_directory, web_runtime
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_predictions
-from fivefold.parity.runtimes.runtime import NotHere, Runtime
+from fivefold.parity.runtimes.asked_runtime import NotHere, Runtime
 
 PROGRAMS = Path(__file__).parent / "web"
 SITE = Path(fivefold.edge.export.__file__).parent / "site"
@@ -30,14 +30,23 @@ class WebRuntimeRows(Runtime):
     """What Node and browsers share."""
 
     def available(self) -> NotHere | None:
+        # Asking alone fetches nothing over a network.
+        cache = cache_directory()
         try:
             refuse_unsupported(self.bundle)
-            self._runtime = web_runtime()
+            if not all((cache / name).is_file() for name in DIGESTS):
+                help = "fivefold export --model BUNDLE --to browser DIR fetches it"
+                return NotHere(f"{PACKAGE}@{VERSION} is not in this user's cache", help)
+            self._runtime = web_runtime(cache)
         except BundleInvalid as error:
             return NotHere(str(error), error.help or "")
         except FivefoldError as error:
             return NotHere(error.message, error.help or "")
         return None
+
+    def can_say(self, question: Question) -> bool:
+        # ONNX Runtime Web would cut the text there, so the browser's scorer refuses it (`model_failed`).
+        return "\\u0000" not in question.text and "\0" not in question.text
 
     def lay_out(self, asked: Sequence[Question]) -> None:
         """Write what is loaded to the run's directory."""
