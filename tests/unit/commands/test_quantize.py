@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import write_sum
+from tests.support.nets import answers, some_rows, write_net, write_numbers
 
 from fivefold.cli import main
 from fivefold.core.bundle.bundle import Bundle
-from tests.support.bundles import write_sum
-from tests.support.nets import answers, some_rows, write_net, write_numbers
 
 
 def test_a_net_is_quantised_or_refused_by_its_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
