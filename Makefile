@@ -9,9 +9,12 @@ ENVS   := .cache/envs
 FOREIGN := triton kserve bentoml torch
 PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
+BROWSER := services/browser/node_modules/.done
 # In how many processes tests run; JOBS=0 is one that --pdb works in.
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
+# Where the surroundings forbid it, as images of Python do, every process would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 HTTP   ?= 127.0.0.1:8000
 GRPC   ?= 127.0.0.1:9000
 
@@ -25,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -37,6 +40,9 @@ run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC o
 
 run-stream: setup demo ## Set up, and show a stream on this machine's log: patients in, results out, a dead letter and back
 	@BUNDLE=$(BUNDLE) BIN=$(BIN) services/run-stream.sh
+
+run-edge: setup demo ## Set up, and show a device, its hub and a network with a switch [HUB=127.0.0.1:8700]
+	@BUNDLE=$(BUNDLE) BIN=$(BIN) GATEWAY=$(HTTP) $(if $(HUB),HUB=$(HUB)) services/run-edge.sh
 
 setup: $(VENV)/.run ## Make .venv with everything that serving and packing need
 
@@ -91,25 +97,27 @@ test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long
 	$(ENVS)/torch/bin/python -m pytest tests/matrix/test_torch.py
 	$(PYTEST) -m "not e2e" $(ARGS)
 
-check: $(VENV)/.dev .cache/bin/actionlint ## Lint, format, types, import rules, generated files, locks and the workflow
+check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/lint-imports
+	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent check; fi
 	@$(BIN)/python tests/check_generated.py
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-generate: $(VENV)/.dev ## Write the generated files anew
+generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
 	$(BIN)/python -m fivefold.evolution.rules_page
+	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK) --extra run -o requirements/run.txt
 	$(LOCK) --extra image -c requirements/run.txt -o requirements/ray.txt
 	$(LOCK) --extra stream -c requirements/run.txt -o requirements/stream.txt
 	$(LOCK) --extra edge -c requirements/run.txt -o requirements/gateway.txt
-	$(LOCK) --extra hub -c requirements/run.txt -o requirements/hub.txt
+	$(LOCK) --extra hub --extra stream -c requirements/run.txt -o requirements/hub.txt
 	$(LOCK_ALONE) requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK_ALONE) requirements/triton.in -o requirements/triton.txt
@@ -139,7 +147,7 @@ gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; 
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
 
 clean: ## Remove what the targets above have made
-	rm -rf $(VENV) bundles dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bundles dist .cache services/browser/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11" >&2; \
@@ -174,6 +182,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); if found=$$(command -v actionlint); then ln -sf "$$found" $@; \
 	  elif command -v go >/dev/null; then GOBIN=$(abspath $(@D)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; \
 	  else echo "left out: .github/workflows (neither actionlint nor Go is on PATH)"; [ "$$CI" != true ]; fi
+
+# What the browser's code is checked and built with. Without npm it is left out, which is said, and on CI fails.
+$(BROWSER): services/browser/package-lock.json
+	@if command -v npm >/dev/null; then echo "Installing what builds the browser's code …"; \
+	  npm --prefix $(<D) ci --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	  else echo "left out: services/browser (no npm on PATH)"; [ "$$CI" != true ]; fi
 
 # A Kafka in memory, for tests.
 .cache/bin/oasdiff:

@@ -8,8 +8,8 @@
 : "${DELIVERY:=file}" "${VERSION:=}" "${VALUES:=k8s/kind/values.yaml}"
 for program in docker kind kubectl helm curl; do need "$program"; done
 need_cluster
-[ -s .cache/kind/tag ] && [ -s .cache/kind/stream-tag ] || die "no image has been built" "make images"
-tag=$(cat .cache/kind/tag) stream=$(cat .cache/kind/stream-tag)
+[ -s .cache/kind/tag ] && [ -s .cache/kind/stream-tag ] && [ -s .cache/kind/hub-tag ] || die "no image has been built" "make images"
+tag=$(cat .cache/kind/tag) stream=$(cat .cache/kind/stream-tag) hub=$(cat .cache/kind/hub-tag)
 
 load() { # load IMAGE: into the nodes that lack it
   say "loading $1"
@@ -42,12 +42,14 @@ defaults={}
 [ -z "$VERSION" ] || defaults="{\"${names[0]}\": \"$VERSION\"}"
 
 before=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}' 2>/dev/null || true)
-options=(-f "$VALUES" --set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-json "online.models=$list"
+options=(-f "$VALUES" --set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-string "hub.image.tag=$hub"
+  --set-json "online.models=$list"
   --set-json "online.defaults=$defaults" ${ARGS:-})
-# Workers of a stream are there where values or ARGS say so. The version is any that the chart takes: a helm that Go has built
+# Workers of a stream and a hub are there where values or ARGS say so. The version is any that the chart takes: a helm that Go has built
 # supposes an older one.
 rendered=$(helm template "$release" helm/fivefold "${options[@]}" --kube-version 1.34.0) || die "the chart cannot be rendered" "what Helm says above"
 if grep -q "fivefold/stream:" <<<"$rendered"; then load "fivefold/stream:$stream"; fi
+if grep -q "fivefold/hub:" <<<"$rendered"; then load "fivefold/hub:$hub"; fi
 
 say "installing the chart"
 chart upgrade --install "$release" helm/fivefold "${options[@]}" --timeout 10m >/dev/null || {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make images: the image that runs on Ray and the one of the stream, each named after its content, with its size, its base
+# make images: the image that runs on Ray, the stream's and the hub's, each named after its content, with its size, its base
 # and what is in it.
 #
 #     BASE_IMAGE   what they are built on, NAME@sha256:DIGEST; empty: the tag that services/Dockerfile names
@@ -27,6 +27,7 @@ build() { # build TARGET FILE: the image of a target of the Dockerfile; its name
   say "fivefold/$1:$tag, $((size / 1000000)) MB; what is in it: dist/$1.cdx.json ($(grep -c '"purl"' "dist/$1.cdx.json") packages)"
 }
 build stream .cache/kind/stream-tag
+build hub .cache/kind/hub-tag
 build ray .cache/kind/tag
 # What the base was: as it was asked for, and by the digests that its registry knows it by. A builder may keep the base to
 # itself, and a registry is not asked here; then there are none.

@@ -6,6 +6,7 @@ batch          batch scoring, beside other programs and killed at random: `make 
 stream         streams, while workers and brokers die
 gate           a commit's hot path beside that of another one: `make gate`
 endure         overload, and an hour of load
+offline_page   an exported page: bytes of the first visit, seconds to the first prediction offline
 machine        the machine that all of them measure on
 peers          the programs that Fivefold is measured beside
 hotpath        the script that the gate runs in both commits, always at this path

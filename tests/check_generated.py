@@ -4,7 +4,9 @@ Run by `make check`. Prints what differs and the command that mends it; exits 1 
 """
 
 import filecmp
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,25 @@ def stale_pages() -> list[str]:
     return [] if page.is_file() and page.read_text(encoding="utf-8") == rules_page.page() else [PAGE]
 
 
+def stale_site(scratch: Path) -> list[str]:
+    """What browsers load and differs from what its sources give now, byte for byte.
+
+    Without node, or without what it is built with, that is left out and said; on CI it is an error.
+    """
+    browser, site = ROOT / "services" / "browser", ROOT / "services" / "fivefold" / "edge" / "export" / "site"
+    node = shutil.which("node")
+    if node is None or not (browser / "node_modules" / "esbuild").is_dir():
+        why = "no node on PATH" if node is None else "make services/browser/node_modules/.done has not been run"
+        print(f"left out: {site.relative_to(ROOT)} ({why})")
+        return [str(site.relative_to(ROOT))] if os.environ.get("CI") == "true" else []
+    subprocess.run([node, "build.mjs", str(scratch)], cwd=browser, check=True)
+    return [
+        str(path.relative_to(ROOT))
+        for path in (site / made.relative_to(scratch) for made in sorted(scratch.rglob("*")) if made.is_file())
+        if not path.is_file() or not filecmp.cmp(scratch / path.relative_to(site), path, False)
+    ]
+
+
 def stale_locks() -> list[str]:
     """Locks that no longer satisfy pyproject.toml: every direct requirement pinned, and pinned inside its range."""
     from packaging.requirements import Requirement
@@ -56,7 +77,7 @@ def stale_locks() -> list[str]:
         "run.txt": direct("run"),
         "stream.txt": direct("stream"),
         "gateway.txt": direct("edge"),
-        "hub.txt": direct("hub"),
+        "hub.txt": direct("hub", "stream"),
         "dev.txt": direct("all") + [Requirement(line) for line in project["dependency-groups"]["dev"]],
     }
     wrong = []
@@ -80,8 +101,9 @@ def main() -> int:
     """Check everything; 0 = up to date."""
     sys.path.insert(0, str(ROOT / "services"))
     with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "fivefold").mkdir()
-        generated = stale_generated(Path(scratch)) + stale_pages()
+        for room in ("services/fivefold", "site"):
+            (Path(scratch) / room).mkdir(parents=True)
+        generated = stale_generated(Path(scratch) / "services") + stale_pages() + stale_site(Path(scratch) / "site")
     locks = stale_locks()
     tracked = subprocess.run(
         ["git", "ls-files", "-ci", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True

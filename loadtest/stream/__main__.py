@@ -3,6 +3,7 @@
     python -m loadtest.stream chaos --log local|kfake|kafka    exactly one result for each event, whatever dies
     python -m loadtest.stream recovery                         how long readers stand still after a kill
     python -m loadtest.stream throughput                       events a second, beside other programs
+    python -m loadtest.stream memory --log local|kfake|kafka   whether a worker grows
     python -m loadtest.stream selftest                         the checker sees what it is there for
 
 Whatever a command has started is ended when it is: workers, brokers, their data. The logs of a run stay with --keep.
@@ -20,7 +21,7 @@ from loadtest import document
 from loadtest.machine import generated, host, measurement
 from loadtest.machine.measurement import Failed, positive, say
 from loadtest.machine.programs import ROOT
-from loadtest.stream import chaos_report, recovery, selftest, throughput
+from loadtest.stream import chaos_report, memory, recovery, selftest, throughput
 from loadtest.stream.chaos import Chaos, ChaosSettings
 from loadtest.stream.fault_plan import BROKER, WEIGHTS
 from loadtest.stream.kafka_broker import VERSION, KafkaBroker, KfakeBroker
@@ -58,8 +59,13 @@ def chaos(given: argparse.Namespace) -> int:
         seed=seed,
         max_batch=given.max_batch,
         kinds=tuple(kinds),
+        rebalances=given.rebalances,
     )
     options = {"FIVEFOLD_KAFKA_GROUP_PROTOCOL": given.group_protocol}
+    if given.log == "kfake":
+        # While a group is put together anew, kfake waits for dead members not as long as a session lasts, as Kafka
+        # does, but as long as there may be between two polls: five minutes.
+        options["FIVEFOLD_STALL_SECONDS"] = "20"
     with measurement.scratch(CACHE, "chaos-") as scratch:
         model = bundle(scratch)
         say(f"{given.log}: {settings.events:,} events, {settings.seconds:.0f} s of faults, seed {seed}")
@@ -70,7 +76,7 @@ def chaos(given: argparse.Namespace) -> int:
             log.close()
             if given.keep:
                 keep(scratch, given.keep)
-    table = chaos_report.markdown(given.log if given.log != "kafka" else f"Kafka {given.kafka}", result)
+    table = chaos_report.markdown(title(given), result)
     document.publish(table, given.write, f"stream-chaos-{given.log}")
     for line in (*result.verdict.words, *result.wrong):
         say(f"  {line}")
@@ -115,6 +121,25 @@ def compared(given: argparse.Namespace) -> int:
     missed = found.missed()
     say(f"missed: {', '.join(missed)}" if missed else "every goal is met")
     return 1 if missed else 0
+
+
+def weighed(given: argparse.Namespace) -> int:
+    """Let a worker work, print the table."""
+    with measurement.scratch(CACHE, "memory-") as scratch:
+        model = bundle(scratch)
+        log = opened(given, scratch)
+        try:
+            found = memory.measure(log, model, given.events, scratch)
+        finally:
+            log.close()
+    document.publish(found.markdown(title(given)), given.write, "stream-memory")
+    say("it did not grow" if found.flat else "it grew")
+    return 0 if found.flat else 1
+
+
+def title(given: argparse.Namespace) -> str:
+    """The log of a run, as tables name it."""
+    return str(given.log) if given.log != "kafka" else f"Kafka {given.kafka}"
 
 
 def keep(scratch: Path, target: Path) -> None:
@@ -175,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--workers", type=positive, default=3, metavar="W")
     each.add_argument("--seconds", type=float, metavar="S", help="of faults; 60 or more if left out, by --events")
     each.add_argument("--seconds-between-kills", type=_between, default="2-5", metavar="A-B", help="2-5 if left out")
+    each.add_argument("--rebalances", type=int, default=0, metavar="N", help="fewer are a failure; 0 if left out")
     each.add_argument("--faults", nargs="+", choices=list(WEIGHTS), metavar="KIND", help=f"of {', '.join(WEIGHTS)}")
     each.add_argument("--max-batch", type=positive, default=200, metavar="N", help="of a worker; 200 if left out")
     each.add_argument("--kafka", default=VERSION, metavar="VERSION", help=f"of the broker; {VERSION} if left out")
@@ -213,6 +239,21 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--keep", type=Path, metavar="DIR", help="copy there what the programs have said")
     each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
     each.set_defaults(run=compared)
+    assert memory.__doc__ is not None
+    each = commands.add_parser(
+        "memory",
+        help="whether a worker grows",
+        description=memory.__doc__.partition("\n\nExit status")[0],
+        epilog="examples:\n  python -m loadtest.stream memory --log local --events 10_000_000\n"
+        "  python -m loadtest.stream memory --log kafka --events 200_000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    each.add_argument("--log", choices=LOGS, required=True)
+    each.add_argument("--events", type=positive, default=2_000_000, metavar="N", help="2,000,000 if left out")
+    each.add_argument("--partitions", type=positive, default=8, metavar="P")
+    each.add_argument("--kafka", default=VERSION, metavar="VERSION", help=f"of the broker; {VERSION} if left out")
+    each.add_argument("--write", type=Path, metavar="FILE", help="put the table where its markers are")
+    each.set_defaults(run=weighed)
     each = commands.add_parser("selftest", help="whether the checker sees what it is there for")
     each.set_defaults(run=checked)
     return parser

@@ -28,9 +28,12 @@ from fivefold.stream.worker import StreamWorker
 class AtLeastOnceLog(KafkaLog):
     """A member that writes, waits until all is written, and commits its offsets."""
 
-    def _new_producer(self) -> Producer:
+    def _made_producer(self) -> Producer:
         kept = {name: value for name, value in self._producing.items() if not name.startswith("transaction")}
         return Producer(kept | {"enable.idempotence": "true"})
+
+    def _begin(self, producer: Producer) -> None:
+        """There is nothing that an older one may have begun."""
 
     def _transact(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
         for each in outgoing:

@@ -53,6 +53,8 @@ class ChaosSettings:
     seed: int
     max_batch: int
     kinds: tuple[str, ...]
+    rebalances: int = 0
+    """The least number of them that makes it a proof; where the log does not tell it, none is asked for."""
 
 
 @dataclass
@@ -119,6 +121,8 @@ class Chaos:
             each.read_text(errors="replace").count("read again: ") for each in (self._scratch / "workers").glob("*.log")
         )
         result.wrong = wrong + self._afterwards()
+        if result.rebalances is not None and result.rebalances < settings.rebalances:
+            result.wrong.append(f"{result.rebalances} rebalances, not {settings.rebalances}: give it more --seconds")
         return result
 
     # -- while faults come ----------------------------------------------------------------------------------------
@@ -140,12 +144,12 @@ class Chaos:
                 reported = now
                 self._tell(now - begun, self._done)
             time.sleep(0.02)
-        self._produce(settings.events)
 
     def _produce(self, until: int) -> None:
         while self._produced < until:
             some = range(self._produced, min(until, self._produced + CHUNK))
-            self._log.append(planned(number, self._settings.seed) for number in some)
+            if not self._log.append(planned(number, self._settings.seed) for number in some):
+                return
             self._produced = some.stop
 
     def _tick(self) -> None:
@@ -236,6 +240,7 @@ class Chaos:
         while True:
             now = time.monotonic()
             self._tick()
+            self._produce(settings.events)
             done = count(RESULTS, DEAD)
             if done > most:
                 most, moved = done, now
@@ -243,7 +248,7 @@ class Chaos:
                 reported = now
                 self._tell(settings.seconds + now - begun, done)
             if not self._later:
-                if not flushed:
+                if not flushed and self._produced == settings.events:
                     self._log.flush()
                     flushed, moved = True, time.monotonic()
                 if done >= settings.events and not any(each.stopped for each in self._fleet.workers):

@@ -3,15 +3,18 @@ come in, and who reads what came out."""
 
 from __future__ import annotations
 
+import sqlite3
 import struct
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from fivefold.core.errors import RunFailed
 from fivefold.stream.events import Outgoing
-from fivefold.stream.sqlite_store import SqliteStore
+from fivefold.stream.sqlite_store import APPEND_ROWS, SqliteStore
 from loadtest.machine.measurement import Failed
 from loadtest.stream.kafka_broker import KafkaBroker, KfakeBroker, make_topics
 from loadtest.stream.log_readers import KafkaReader, LocalReader, Reader
@@ -20,6 +23,12 @@ from loadtest.stream.planned_events import NUMBER, PlannedEvent
 EVENTS, RESULTS, DEAD = "events", "results", "events.dead-letter"
 GROUP: Final = "chaos"
 FLUSH_SECONDS: Final = 180.0
+JOIN_SECONDS: Final = 60.0
+"""A member that joins waits until the sessions of those are over that have gone without a word."""
+
+BUSY_MILLISECONDS: Final = 200
+
+_MEMBERSHIP: Final = b"CGMDv2:"
 
 
 class StreamLog(Protocol):
@@ -32,8 +41,9 @@ class StreamLog(Protocol):
         """The arguments of `fivefold stream` that name the topics."""
         ...
 
-    def append(self, events: Iterable[PlannedEvent]) -> None:
-        """Append events in their order. They need not be in the log before `flush`."""
+    def append(self, events: Iterable[PlannedEvent]) -> bool:
+        """Append events in their order; they need not be in the log before `flush`. False where the log takes none now:
+        then none of them is in it, and the caller has to come again."""
         ...
 
     def flush(self) -> None:
@@ -58,16 +68,25 @@ class LocalLog:
         self.broker: KafkaBroker | None = None
         self._directory = directory
         self._store = SqliteStore(directory)
+        # A worker that is stopped in the middle of a write keeps all others out, until who appends here has woken it.
+        self._store.db.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
         for topic in (EVENTS, RESULTS, DEAD):
             self._store.make(topic, partitions)
 
     def words(self) -> list[str]:
         return ["--from", f"local://{EVENTS}", "--to", f"local://{RESULTS}", "--data", str(self._directory)]
 
-    def append(self, events: Iterable[PlannedEvent]) -> None:
-        self._store.append(
-            EVENTS, (Outgoing(EVENTS, each.key, each.value, ((NUMBER, b"%d" % each.number),)) for each in events)
-        )
+    def append(self, events: Iterable[PlannedEvent]) -> bool:
+        found = [Outgoing(EVENTS, each.key, each.value, ((NUMBER, b"%d" % each.number),)) for each in events]
+        # More would be more than one transaction, of which some could be in the log and some not.
+        assert len(found) <= APPEND_ROWS
+        try:
+            self._store.append(EVENTS, found)
+        except RunFailed as error:
+            if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                return False
+            raise
+        return True
 
     def flush(self) -> None:
         """An append is on the disk."""
@@ -112,11 +131,12 @@ class KafkaStreamLog:
         at = f"kafka://{self._address}"
         return ["--from", f"{at}/{EVENTS}", "--to", f"{at}/{RESULTS}"]
 
-    def append(self, events: Iterable[PlannedEvent]) -> None:
+    def append(self, events: Iterable[PlannedEvent]) -> bool:
         for each in events:
             headers: list[tuple[str, str | bytes | None]] = [(NUMBER, b"%d" % each.number)]
             self._producer.produce(EVENTS, each.value, each.key, headers=headers, on_delivery=self._delivered)
         self._producer.poll(0)
+        return True
 
     def _delivered(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
@@ -131,7 +151,9 @@ class KafkaStreamLog:
         return KafkaReader(self._address)
 
     def rebalances(self) -> int | None:
-        return None if self.broker is None else generations(self._address, GROUP)
+        if self.broker is None:
+            return generation_of_next(self._address, GROUP, EVENTS)
+        return generations(self._address, GROUP)
 
     def close(self) -> None:
         self._producer.purge()
@@ -159,3 +181,24 @@ def generations(address: str, group: str) -> int | None:
     finally:
         consumer.close()
     return highest
+
+
+def generation_of_next(address: str, group: str, topic: str) -> int | None:
+    """The generation before that of a member which joins a group when all others have gone; None where none joins.
+
+    For a cluster that writes down no groups. Behind the mark of librdkafka's form of a membership its generation
+    stands, as the machine has integers.
+    """
+    joined: list[int] = []
+    consumer: Consumer = KafkaReader(address).consumer(
+        **{"group.id": group, "partition.assignment.strategy": "cooperative-sticky"}
+    )
+    try:
+        consumer.subscribe([topic], on_assign=lambda *_: joined.append(1))
+        until = time.monotonic() + JOIN_SECONDS
+        while not joined and time.monotonic() < until:
+            consumer.poll(0.1)
+        (generation,) = struct.unpack_from("=i", consumer.consumer_group_metadata(), len(_MEMBERSHIP))
+    finally:
+        consumer.close()
+    return int(generation) - 1 if joined else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from loadtest.machine.measurement import INTERRUPTED
 from loadtest.machine.programs import ROOT, direct
 
 LEAVE_SECONDS: Final = 60.0
@@ -32,6 +34,8 @@ class FleetWorker:
     log: Path
     process: subprocess.Popen[bytes]
     stopped: bool = False
+    leaving: bool = False
+    """Whether it was asked to end."""
 
     @property
     def runs(self) -> bool:
@@ -102,6 +106,7 @@ class WorkerFleet:
     def leave(self, worker: FleetWorker) -> None:
         """SIGTERM, without waiting for the end; `look` collects it."""
         worker.send(signal.SIGTERM)
+        worker.leaving = True
 
     def stop(self, worker: FleetWorker) -> None:
         """SIGSTOP: it stands still wherever it is, and keeps all that it holds."""
@@ -119,8 +124,9 @@ class WorkerFleet:
         for each in ended:
             self.workers.remove(each)
             # By SIGTERM: it was so new that it did not listen yet.
-            if each.process.returncode not in (0, -signal.SIGTERM):
-                self.endings.lines[f"exit {each.process.returncode}: {last_line(each.log)}"] += 1
+            asked = {0, -signal.SIGTERM} | ({INTERRUPTED} if each.leaving else set())
+            if each.process.returncode not in asked:
+                self.endings.lines[f"exit {each.process.returncode}: {without_figures(last_line(each.log))}"] += 1
         return ended
 
     def end(self) -> list[str]:
@@ -128,7 +134,7 @@ class WorkerFleet:
         wrong = []
         for each in self.workers:
             self.wake(each)
-            each.send(signal.SIGTERM)
+            self.leave(each)
         deadline = time.monotonic() + LEAVE_SECONDS
         for each in list(self.workers):
             try:
@@ -143,6 +149,11 @@ class WorkerFleet:
         """SIGKILL to everybody; a stopped process dies of it too."""
         for each in list(self.workers):
             self.kill(each)
+
+
+def without_figures(line: str) -> str:
+    """A line in which what differs from worker to worker is left out: addresses, numbers, and the client's details."""
+    return re.sub(r"\d[\d.,:]*", "…", re.sub(r"127\.0\.0\.1:\d+: 127\.0\.0\.1.*| \(after .*", "", line)).rstrip()
 
 
 def last_line(log: Path) -> str:

@@ -12,7 +12,6 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 
 from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
@@ -23,8 +22,10 @@ from fivefold.commands.difference import add_difference
 from fivefold.commands.doctor import add_doctor
 from fivefold.commands.export import add_export
 from fivefold.commands.gateway import add_gateway
+from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
+from fivefold.commands.parity import add_parity
 from fivefold.commands.quantize import add_quantize
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
@@ -98,6 +99,9 @@ def _version(arguments: argparse.Namespace) -> None:
 
 
 def _installed(name: str) -> str | None:
+    # A quarter of what this module takes to import, and a worker that comes back has no time for it.
+    from importlib import metadata
+
     try:
         version: str = metadata.version(name)
         return version
@@ -135,8 +139,10 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_check(commands)
     add_bundle(commands)
     add_difference(commands)
+    add_parity(commands)
     add_cluster(commands)
     add_keys(commands)
+    add_hub(commands)
     add_release(commands)
     add_doctor(commands)
     version = add(commands, "version", _version, "what is installed", "fivefold version --json")

@@ -20,7 +20,8 @@ from tests.support.browser_server import Served, served
 from tests.support.opened import Opened
 
 CHROMIUM = programs.needed("chromium", "the page in a browser", "chromium-browser", "google-chrome")
-collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+RUNTIME = programs.web_runtime("pages that predict offline")
+collect_ignore_glob = ([] if RUNTIME else ["test_offline.py"]) if CHROMIUM else ["test_*.py"]
 
 expect.set_options(timeout=10_000)
 

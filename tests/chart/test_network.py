@@ -165,17 +165,19 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
     assert ("egress" in policies) == (scenario == "batch")
     assert ("stores" in policies) == (scenario in {"two-models", "stream-scaled", "stream-registry"})
-    assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled"})
+    assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
     assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
     assert ("api" in policies) == (scenario == "autoscale")
-    assert ("metrics" in policies) == (scenario in {"monitoring", "stream"})
+    assert ("metrics" in policies) == (scenario in {"monitoring", "stream", "hub"})
     assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
     assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
     assert ("stream-metrics" in policies) == (scenario == "stream")
+    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres"})
+    assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 
 
 def test_no_policy_is_made_where_none_is_wanted() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fivefold.core.contract.contract import Contract
 from fivefold.core.fields.field import Field
@@ -102,6 +103,13 @@ def representatives(cases: Iterable[Case]) -> list[Case]:
     for case in cases:
         first.setdefault((case.contract, frozenset(code for code, _ in case.refused or ())), case)
     return list(first.values())
+
+
+def mostly_rare(cases: Iterable[Case]) -> list[Any]:
+    """All cases as parameters, those rare that are no representatives: they cross what was crossed before."""
+    cases = list(cases)
+    always = {case.id for case in representatives(cases)}
+    return [pytest.param(case, id=case.id, marks=() if case.id in always else pytest.mark.rare) for case in cases]
 
 
 def _case(item: Mapping[str, Any]) -> Case:

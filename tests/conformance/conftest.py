@@ -11,9 +11,15 @@ import pytest
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from tests.conformance import bento, cases, models
+from tests.conformance.browser import Browser
 from tests.conformance.serving import InProcess
+from tests.support import programs
+
+NODE = programs.node("the contract as browsers read it")
 
 collect_ignore = [] if bento.BIN else ["test_bentoml.py"]
+if NODE is None:
+    collect_ignore += ["test_browser.py", "test_browser_agrees.py"]
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +50,11 @@ def in_process(bundles: dict[str, Bundle]) -> Iterator[InProcess]:
     servers = InProcess(bundles)
     yield servers
     servers.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The contract as browsers read it, in one process."""
+    assert NODE is not None
+    with Browser(NODE) as running:
+        yield running

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -18,6 +20,9 @@ import fivefold
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
+from fivefold.edge.gateway.outbox_writer import OutboxWriter
+from fivefold.edge.gateway.storing import StoringScheduler
+from fivefold.edge.outbox import Outbox
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.grpc.grpc_server import GrpcServer, server
 from fivefold.serving.http import app
@@ -58,8 +63,11 @@ class InProcess:
         """The one path behind both transports."""
         if limits not in self._servings:
             models = Repository(Model(bundle, Scorer.open(bundle)) for bundle in self._bundles.values())
-            self._servings[limits] = Dataplane(models, _settings(limits), Telemetry("online", log_sample=0.0))
+            self._servings[limits] = self._dataplane(models, _settings(limits))
         return self._servings[limits]
+
+    def _dataplane(self, models: Repository, settings: ServingLimits) -> Dataplane:
+        return Dataplane(models, settings, Telemetry("online", log_sample=0.0))
 
     def client(self, limits: Limits) -> httpx.AsyncClient:
         """An HTTP client of the ASGI app with those limits."""
@@ -109,3 +117,25 @@ class InProcess:
         for serving in self._servings.values():
             serving.close()
         self._runner.close()
+
+
+class StoringInProcess(InProcess):
+    """The same with a gateway's scheduler and a real outbox: nothing is answered before it is on the disk."""
+
+    def __init__(self, bundles: Mapping[str, Bundle], path: Path) -> None:
+        super().__init__(bundles)
+        self._outbox = Outbox(path, quota_bytes=1024 * 1024 * 1024)
+        self._writer = OutboxWriter(self._outbox)
+
+    def stored(self) -> int:
+        """Events that wait."""
+        return self._outbox.status().events
+
+    def _dataplane(self, models: Repository, settings: ServingLimits) -> Dataplane:
+        scheduler = partial(StoringScheduler, self._writer, True, False)
+        return Dataplane(models, settings, Telemetry("edge", log_sample=0.0), scheduler=scheduler)
+
+    def close(self) -> None:
+        super().close()
+        self._writer.close()
+        self._outbox.close()

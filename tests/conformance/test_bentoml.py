@@ -18,7 +18,7 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.exports import bentoml
 from tests.conformance import bento
 from tests.conformance.asking import check
-from tests.conformance.cases import Case, Limits, load
+from tests.conformance.cases import Case, Limits, load, mostly_rare
 from tests.conformance.serving import InProcess
 from tests.conformance.transports import Http
 from tests.support import slow_model
@@ -102,7 +102,7 @@ def remote(service: Path, site: Path) -> Iterator[Remote]:
         drivers.close()
 
 
-@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", mostly_rare(load()))
 def test_bentoml_answers_as_the_core_does(case: Case, remote: Remote, bundles: dict[str, Bundle]) -> None:
     """The same outputs, metadata, codes and paths as everywhere; limits are read from the same variables."""
     assert list(remote.http.asks(case)) == list(case.spellings())

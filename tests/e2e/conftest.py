@@ -30,6 +30,7 @@ ORDER = (
     "test_examples",
     "test_batch",
     "test_stream",
+    "test_edge",
     "test_conformance",
     "test_upgrades",
     "test_faults",

@@ -248,6 +248,7 @@ def test_the_cron_job_starts_a_run_for_yesterday(figures: Report) -> None:
     figures.fact(f"A run that the CronJob starts, over 500 rows: {seconds:.0f} s, its own Ray cluster included.")
 
 
+@pytest.mark.rare
 def test_a_run_goes_with_its_job() -> None:
     """What the history limits remove takes its RayJob along, and so its cluster."""
     _delete("job", f"{CRON}-now")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 import httpx
@@ -16,7 +16,7 @@ import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from tests.conformance.asking import check
-from tests.conformance.cases import Case, Limits, load, representatives
+from tests.conformance.cases import Case, Limits, load, mostly_rare
 from tests.conformance.transports import Grpc, Http
 from tests.e2e import bundles, cluster
 from tests.e2e.load import UNARY, Load
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.e2e
 
 T = TypeVar("T")
 CASES = [case for case in load() if case.limits == Limits()]
-
-
-def _first(cases: list[Case]) -> list[Any]:
-    """All cases, but the first of every contract and set of codes rare: all of them cross the same gateway."""
-    always = {case.id for case in representatives(cases)}
-    return [pytest.param(case, id=case.id, marks=[] if case.id in always else pytest.mark.rare) for case in cases]
 
 
 class Gateway:
@@ -89,7 +83,7 @@ def gateway(served: dict[str, Bundle]) -> Iterator[Gateway]:
     drivers.close()
 
 
-@pytest.mark.parametrize("case", _first(CASES))
+@pytest.mark.parametrize("case", mostly_rare(CASES))
 def test_over_https(case: Case, gateway: Gateway, served: dict[str, Bundle]) -> None:
     """What the process alone answers, the cluster answers too: outputs, metadata, codes and paths."""
     assert list(gateway.http.asks(case)) == list(case.spellings())
@@ -97,7 +91,7 @@ def test_over_https(case: Case, gateway: Gateway, served: dict[str, Bundle]) -> 
 
 
 @pytest.mark.parametrize(
-    "case", _first([case for case in CASES if case.binary is not None or case.tensors is not None])
+    "case", mostly_rare([case for case in CASES if case.binary is not None or case.tensors is not None])
 )
 def test_over_grpc(case: Case, gateway: Gateway, served: dict[str, Bundle]) -> None:
     """Likewise."""

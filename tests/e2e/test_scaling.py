@@ -54,6 +54,7 @@ def test_replicas_follow_the_load(figures: Report) -> None:
     assert down.failures(UNARY) == []
 
 
+@pytest.mark.rare
 def test_replicas_follow_their_values(figures: Report) -> None:
     """Back to the two that the values ask for, by an upgrade."""
     with Load(bundles.build(4)) as load:

@@ -9,3 +9,9 @@ collect_ignore = []
 if importlib.util.find_spec("torch") is None:
     programs.environment("torch", "torch modules, packed")
     collect_ignore.append("test_torch.py")
+
+NODE = programs.node("packed models on the browser's runtime")
+RUNTIME = programs.web_runtime("packed models on the browser's runtime")
+
+if NODE is None or RUNTIME is None:
+    collect_ignore.append("test_wasm.py")

@@ -37,7 +37,9 @@ def head(length: int, model: str = slow_model.NAME) -> bytes:
     ).encode()
 
 
-@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "replicas", [pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=[pytest.mark.full, pytest.mark.rare])]
+)
 def test_nobody_pays_for_others(replicas: int, served: Sequence[Bundle], tmp_path: Path) -> None:
     """Behind the proxy and without it: every answer right, none lost, while the bad company is still there."""
     # What is stuck would hold up the end for as long as a drain may take.

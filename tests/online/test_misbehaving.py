@@ -15,7 +15,7 @@ from tests.support import rogue, slow_model
 from tests.support.replica_processes import replicas
 from tests.support.serve_process import Host, running
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,12 @@ RESTORED = ("haproxy", "ray::HAProxyManager", "ray::ServeController", "ray::Serv
 
 NEEDED = {"raylet": "Ray's node server (raylet) has ended", "gcs_server": "Ray's control server (gcs_server) has ended"}
 TOGETHER = (("ray::ServeController", "haproxy"), ("ray::ServeReplica", "ray::ServeReplica"))
+OFTEN = [(parts, signal.SIGKILL) for parts in TOGETHER]
 SECONDS = 30.0
 """Within so many what is restored answers again."""
 
-FULL = {signal.SIGKILL: [pytest.mark.full], signal.SIGSTOP: [pytest.mark.full, pytest.mark.rare]}
-"""What stands still is noticed by the same looks as what is dead, a minute later."""
+RARE = [pytest.mark.full, pytest.mark.rare]
+"""What stands still is noticed by the same looks as what is dead, a minute later; one part by those that see two."""
 
 SETTINGS = {"min_replicas": 2, "max_replicas": 2, "drain_seconds": 2.0, "log_sample": 0.0}
 
@@ -67,12 +68,11 @@ def until_restored(host: Host, before: dict[str, int], dead: list[int]) -> float
     [
         (("haproxy",), signal.SIGKILL),
         *(
-            pytest.param(parts, signum, marks=FULL[signum])
+            pytest.param(parts, signum, marks=pytest.mark.full if (parts, signum) in OFTEN else RARE)
             for signum in (signal.SIGKILL, signal.SIGSTOP)
             for parts in (
                 *((part,) for part in RESTORED),
-                ("ray::ServeController", "haproxy"),
-                ("ray::ServeReplica",) * 2,
+                *TOGETHER,
             )
             if (parts, signum) != (("haproxy",), signal.SIGKILL)
         ),
@@ -95,9 +95,9 @@ def test_what_is_restored_answers_again(parts: tuple[str, ...], signum: int, hos
 @pytest.mark.parametrize(
     ("part", "signum"),
     [
-        ("raylet", signal.SIGKILL),
+        pytest.param("raylet", signal.SIGKILL, marks=pytest.mark.full),
         *(
-            pytest.param(part, signum, marks=FULL[signum])
+            pytest.param(part, signum, marks=RARE)
             for part, signum in (
                 ("gcs_server", signal.SIGKILL),
                 ("raylet", signal.SIGSTOP),

@@ -57,7 +57,7 @@ class Course:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("count", [2, 1])
+@pytest.mark.parametrize("count", [2, pytest.param(1, marks=pytest.mark.rare)])
 def test_a_killed_replica_is_replaced_and_no_answer_is_wrong(
     count: int, served: Sequence[Bundle], tmp_path: Path
 ) -> None:

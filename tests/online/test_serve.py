@@ -426,7 +426,7 @@ def connected_anew(host: Host) -> tuple[int, Any]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("victim", ["serve", "engine"])
+@pytest.mark.parametrize("victim", ["serve", pytest.param("engine", marks=pytest.mark.rare)])
 def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path) -> None:
     """SIGKILL gives no time to clean up; what is left ends itself."""
     host = until_ready(launch([bundle], tmp_path / victim))
@@ -442,6 +442,7 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
         assert "the server ended by itself" in host.printed()
 
 
+@pytest.mark.full
 def test_a_replica_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -> None:
     """What is well here and fails there cannot be seen before; Serve itself only says that it has failed."""
     written = Bundle.write(
@@ -468,7 +469,7 @@ def test_a_replica_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -
     [
         (signal.SIGINT, "starting Ray Serve"),
         *(
-            pytest.param(signum, moment, marks=pytest.mark.full)
+            pytest.param(signum, moment, marks=[pytest.mark.full, pytest.mark.rare])
             for signum in (signal.SIGINT, signal.SIGHUP)
             for moment in ("starting Ray\n", "starting Ray Serve", "starting replicas")
             if (signum, moment) != (signal.SIGINT, "starting Ray Serve")

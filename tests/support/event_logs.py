@@ -43,9 +43,9 @@ class Logs(Protocol):
 
 
 class LocalLogs:
-    """The local log, with a short session."""
+    """The local log, with a session that a busy machine does not end."""
 
-    def __init__(self, directory: Path, session: float = 2.0) -> None:
+    def __init__(self, directory: Path, session: float = 60.0) -> None:
         self.directory, self.session = directory, session
 
     def append(self, topic: str, events: Sequence[Outgoing]) -> None:

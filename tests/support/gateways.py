@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from fivefold.edge.gateway.gateway_process import OUTBOX, Gateway, Updater
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
 from fivefold.edge.outbox import inspection
 from fivefold.local.signals import StopSignals
+from tests.support.score_commands import environment
 
 SECONDS = 60.0
 """The longest that a test waits for anything."""
@@ -83,6 +87,30 @@ def _closing(running: Running) -> Iterator[Running]:
         running.client.close()
 
 
+@contextmanager
+def process(directory: Path, bundle: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A gateway as a process, and where it answers."""
+    data = directory / "data"
+    words = ["--model", str(bundle), "--data", str(data), "--http", "127.0.0.1:0", *more]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "fivefold.cli", "gateway", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+    )
+    try:
+        assert started.stdout is not None
+        for line in started.stdout:
+            if line.startswith("Ctrl-C"):
+                break
+        assert started.poll() is None
+        yield started, json.loads((data / "gateway.json").read_bytes())["http"]
+    finally:
+        started.kill()
+        started.communicate()
+
+
 def events(directory: Path, lane: str = "bulk") -> list[dict[str, Any]]:
     """What waits in a lane of the outbox below the directory, with its numbers."""
     stored = inspection.show(directory / "data" / OUTBOX, lane=lane)
@@ -91,8 +119,6 @@ def events(directory: Path, lane: str = "bulk") -> list[dict[str, Any]]:
 
 def eventually(right: Callable[[], bool]) -> None:
     """Wait until something is right."""
-    import time
-
     deadline = time.monotonic() + SECONDS
     while not right():
         assert time.monotonic() < deadline, "it did not become right"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 LEFT_OUT: list[str] = []
@@ -21,6 +22,18 @@ def needed(program: str, what: str, *others: str) -> str | None:
     if found is None:
         LEFT_OUT.append(f"{what}: no {program} on this machine")
     return found
+
+
+def node(what: str) -> str | None:
+    """The path of a Node.js of 18 or newer, or None after noting that `what` is left out of this run."""
+    found = needed("node", what, "nodejs")
+    if found is None:
+        return None
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0] or 0) >= 18:
+        return found
+    LEFT_OUT.append(f"{what}: the node on this machine is {version or 'none'}, older than 18")
+    return None
 
 
 def environment(name: str, what: str) -> Path | None:
@@ -48,4 +61,19 @@ def jars(name: str, what: str) -> Path | None:
         return home
     if not QUICK:
         LEFT_OUT.append(f"{what}: {missing}")
+    return None
+
+
+def web_runtime(what: str) -> Path | None:
+    """The directory of ONNX Runtime for browsers, or None after noting that `what` is left out of this run.
+
+    It is in `services/browser/node_modules` after `npm ci` there, or in the user's cache after an export.
+    """
+    from fivefold.edge.export.web_runtime import SCRIPT, WASM, cache_directory
+
+    built = Path(__file__).resolve().parents[2] / "services/browser/node_modules/onnxruntime-web/dist"
+    for place in (built, cache_directory()):
+        if (place / SCRIPT).is_file() and (place / WASM).is_file():
+            return place
+    LEFT_OUT.append(f"{what}: no onnxruntime-web on this machine; npm ci in services/browser brings it")
     return None

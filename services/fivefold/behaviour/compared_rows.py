@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import ContractError, NotFound, RunFailed
-from fivefold.core.readers.exact_json import loads
+from fivefold.core.readers.recorded_lines import recorded_line
 
 TOGETHER = 4096
 """Rows that are asked for at once."""
@@ -120,39 +118,15 @@ def _batches(source: RowSource, waiting: dict[str, tuple[list[int], list[bytes]]
         yield RowBatch(source, contract, numbers, records)
 
 
-class _RecordedLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    inputs: msgspec.Raw
-    contract: str | None = None
-
-
-_RECORDED = msgspec.json.Decoder(_RecordedLine)
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
 def _request(line: bytes, old: Bundle) -> tuple[str, bytes]:
     """The contract version and the record of a line; raises `ContractError` `malformed`.
 
     What is wrong inside of a record is said by whoever reads it.
     """
-    try:
-        request = _RECORDED.decode(line)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _bare(line, old)
-    contract = request.contract or old.views.default.name
+    named, record = recorded_line(line)
+    contract = named or old.views.default.name
     # A version alone is one of the old bundle's contract: another model's may have the same number.
-    return contract if "@" in contract else f"{old.contract.name}@{contract}", bytes(request.inputs)
-
-
-def _bare(line: bytes, old: Bundle) -> tuple[str, bytes]:
-    """A line that is a record by itself."""
-    try:
-        members = set(_OBJECT.decode(line))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        value = loads(line)
-        members = set(value) if isinstance(value, dict) else set()
-    if "inputs" in members and members <= {"contract", "inputs"}:
-        raise ContractError("malformed", "expected NAME@VERSION or VERSION, as text", path="contract")
-    return old.views.default.name, line
+    return contract if "@" in contract else f"{old.contract.name}@{contract}", record
 
 
 def _text(record: Any) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fivefold.commands.words import USAGE, add, complain
 
@@ -40,9 +41,36 @@ def _gateway(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
     return [str(path) for path in gateway_files.write([Path(model) for model in arguments.model], directory)]
 
 
+def _browser(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
+    from fivefold.commands.places import bundle_of
+    from fivefold.edge.export.browser import BrowserOptions, write
+    from fivefold.edge.export.web_runtime import web_runtime
+
+    key = arguments.public_key
+    bundle = bundle_of(arguments.model[0], [] if key is None else [key])
+    options = BrowserOptions(
+        hub=arguments.hub,
+        key=None if key is None else Path(key),
+        outbox_bytes=(arguments.outbox_mb or _OUTBOX_MB) * 1_000_000,
+        drop_oldest=arguments.drop_oldest,
+    )
+    return write(bundle, directory, web_runtime(arguments.runtime and Path(arguments.runtime)), options)
+
+
+def _mobile(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
+    from fivefold.commands.places import bundle_of
+    from fivefold.edge.export import mobile
+
+    return mobile.write(bundle_of(arguments.model[0]), directory, ort=arguments.ort)
+
+
+_OUTBOX_MB = 50
+
 TARGETS: dict[str, Target] = {
     "bentoml": Target(write=_bentoml, several=True),
+    "browser": Target(write=_browser, options=("runtime", "hub", "public_key", "outbox_mb", "drop_oldest")),
     "gateway": Target(write=_gateway, several=True),
+    "mobile": Target(write=_mobile, options=("ort",)),
 }
 """What `--to` takes."""
 
@@ -77,6 +105,9 @@ def add_export(commands: Any) -> None:
         "export",
         _export,
         "write a bundle as what another place runs: a service of another framework, a device",
+        "fivefold export --model bundles/demo --to browser site",
+        "fivefold export --model bundles/demo --to browser site --hub https://hub.example --public-key release.pub.pem",
+        "fivefold export --model bundles/demo --to mobile app/src/main/assets/demo",
         "fivefold export --model bundles/demo --to bentoml service",
         "fivefold export --model bundles/demo --to gateway pump",
     )
@@ -84,3 +115,39 @@ def add_export(commands: Any) -> None:
     export.add_argument("--model", metavar="BUNDLE", action="append", required=True, help="a directory or a .tar")
     export.add_argument("directory", metavar="DIR", nargs="?", help="where it is written")
     export.add_argument("--output", metavar="DIR", help="the same")
+    browser = export.add_argument_group("for the browser")
+    browser.add_argument(
+        "--runtime", metavar="DIR", help="an unpacked onnxruntime-web; default: this user's cache, else npm fetches it"
+    )
+    browser.add_argument("--hub", metavar="URL", type=_web_address, help="keep the answers, and send them to this hub")
+    browser.add_argument("--public-key", metavar="PEM", help="take only models that this key has signed")
+    browser.add_argument(
+        "--outbox-mb", metavar="N", type=_megabytes, help=f"room for answers that wait; default {_OUTBOX_MB}"
+    )
+    browser.add_argument(
+        "--drop-oldest", action="store_true", help="when that is full, give up the oldest rather than refuse the newest"
+    )
+
+    mobile = export.add_argument_group("for phones")
+    mobile.add_argument(
+        "--ort", action="store_true", help="write model.ort beside model.onnx, for reduced builds of ONNX Runtime"
+    )
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise argparse.ArgumentTypeError(f"expected an address such as https://hub.example, got {text!r}")
+    return text
+
+
+def _megabytes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"expected a number of megabytes from 1 to 100000, got {text!r}")
+    return int(text)

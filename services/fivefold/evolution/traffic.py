@@ -1,13 +1,12 @@
 """Recorded requests, replayed: how many that the old contract accepted the new one refuses or changes.
 
-A file holds one request a line: a record, or `{"inputs": record, "contract": version}`. A request that names its
+A file holds one request a line: a record, or `{"inputs": record, "contract": "NAME@VERSION"}`. A request that names its
 version is adapted as a bundle that carries that version does; one that names none meets the new contract as it is, but
 for inputs that are gone, which are ignored. Records are held in memory a chunk at a time.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import ContractInvalid
+from fivefold.core.errors import ContractError, ContractInvalid
 from fivefold.core.evolution.pairing import pairs
+from fivefold.core.readers.exact_json import loads
+from fivefold.core.readers.recorded_lines import recorded_line
 from fivefold.core.readers.records import Records
 from fivefold.evolution.changes import ChangeFinding
 from fivefold.evolution.counter_example import same
@@ -59,12 +60,13 @@ class _Replay:
         self._read = self._hit = self._foreign = 0
 
     def add(self, lines: list[tuple[Any, str | None]]) -> None:
-        """Replay some requests: each a record and the version it names."""
-        records = [record for record, version in lines if version in (None, self._old.version)]
-        unnamed = [version is None for _, version in lines if version in (None, self._old.version)]
-        self._foreign += len(lines) - len(records)
-        for record, bare in zip(records, unnamed, strict=True):
-            self._one(record, bare)
+        """Replay some requests: each a record and the contract it names."""
+        for record, contract in lines:
+            # Another model's contract may have the same number.
+            if contract in (None, self._old.version, f"{self._old.name}@{self._old.version}"):
+                self._one(record, contract is None)
+            else:
+                self._foreign += 1
 
     def of(self, found: ChangeFinding) -> int:
         """The requests that a finding was right about."""
@@ -147,11 +149,7 @@ def _requests(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[Any, str | N
         if not line.strip():
             continue
         try:
-            request = json.loads(line)
-        except (ValueError, RecursionError) as err:
-            raise ContractInvalid(f"{path}, line {number}: not JSON: {err}") from err
-        if isinstance(request, dict) and "inputs" in request and set(request) <= {"inputs", "contract"}:
-            version = request.get("contract")
-            yield request["inputs"], None if version is None else str(version).rpartition("@")[2]
-        else:
-            yield request, None
+            contract, record = recorded_line(line)
+            yield loads(record), contract
+        except ContractError as err:
+            raise ContractInvalid(f"{path}, line {number}: {err.message}", path=err.path) from err

@@ -9,9 +9,10 @@ accepts and refuses the same values; where it cannot, the rule travels along as 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from fivefold.core.contract.contract import Contract
-from fivefold.core.fields.suggestion import nearest
+if TYPE_CHECKING:
+    from fivefold.core.contract.contract import Contract
 
 _MODULES = {
     "json-schema": "json_schema",
@@ -33,6 +34,9 @@ def export(contract: Contract, to: str) -> dict[str, bytes]:
     Raises ValueError for another format and ModuleNotFoundError where `arrow` needs pyarrow and there is none.
     """
     if to not in _MODULES:
+        # Here: the command line reads `FORMATS`, and should not wait for numpy with every command.
+        from fivefold.core.fields.suggestion import nearest
+
         raise ValueError(f"unknown format {to!r}: {nearest(to, FORMATS) or 'expected one of ' + ', '.join(FORMATS)}")
     # Each format is imported only when it is asked for: the Arrow one needs a library of its own.
     files: dict[str, bytes] = import_module(f"fivefold.exports.{_MODULES[to]}").files(contract)

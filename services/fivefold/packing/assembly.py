@@ -14,7 +14,7 @@ from typing import Any
 
 from fivefold.core.bundle.binding import Binding
 from fivefold.core.bundle.bundle import Bundle, sign
-from fivefold.core.bundle.carried import CarriedVersion, check_carried
+from fivefold.core.bundle.carried import CarriedVersion, answered
 from fivefold.core.bundle.manifest import MODEL
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
@@ -128,7 +128,7 @@ def pack(
         if accept is not None:
             accept(packed_contract)
         for each in carried:
-            check_carried(each, packed_contract)
+            answered(each, packed_contract)
         data = draft_from if golden_from is None else golden_from
         given = None if data is None else golden.from_data(data, packed_contract)
         asked = probe(packed_contract, given, f"{packed_contract.name}@{packed_contract.version}")

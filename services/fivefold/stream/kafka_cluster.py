@@ -6,15 +6,16 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from operator import methodcaller
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.events import Event, Headers
 from fivefold.stream.kafka_errors import AWAY, KafkaErrors
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 CALL_SECONDS = 30.0
 """How long one call to the cluster may take before its outcome counts as unknown."""
@@ -33,7 +34,7 @@ BESIDE = 256 << 10
 _LONGEST = "max.message.bytes"
 
 
-def partitions_of(admin: AdminClient, errors: KafkaErrors, topic: str = "") -> int:
+def partitions_of(client: AdminClient | Producer, errors: KafkaErrors, topic: str = "") -> int:
     """The partitions of a topic of the cluster, 0 where there is none; `errors` hears what the client says.
 
     Raises what `errors` has heard, and as it says of others, and what its `waiting` raises.
@@ -44,10 +45,10 @@ def partitions_of(admin: AdminClient, errors: KafkaErrors, topic: str = "") -> i
         errors.waiting.check()
         try:
             # All of them: a broker may make a topic that is asked for by its name.
-            found = admin.list_topics(timeout=min(LOOK_SECONDS, patience)).topics.get(topic)
+            found = client.list_topics(timeout=min(LOOK_SECONDS, patience)).topics.get(topic)
         except KafkaException as err:
             # Its callbacks are called here alone.
-            admin.poll(0)
+            client.poll(0)
             errors.check()
             errors.silence()
             if err.args[0].code() in AWAY and time.monotonic() - begun < patience:
@@ -64,31 +65,49 @@ def partitions_of(admin: AdminClient, errors: KafkaErrors, topic: str = "") -> i
         time.sleep(0.1)
 
 
-def prepare(admin: AdminClient, errors: KafkaErrors, to: Sequence[str], *, same_partition: bool) -> int:
-    """The partitions of the topic that is read; the topics `to` are made where there are none, with as many.
-
-    Raises `NotFound` where there is nothing to read, `RunFailed(run_conflict)` for one of `to` that has too few, and
-    what `partitions_of` raises.
-    """
+def partitions_to_read(client: AdminClient | Producer, errors: KafkaErrors) -> int:
+    """The partitions of the topic that is read; raises `NotFound` where there is none, and as `partitions_of`."""
     address = errors.address
-    partitions = partitions_of(admin, errors)
+    partitions = partitions_of(client, errors)
     if not partitions:
         raise NotFound("not_found", f"no topic {address.topic!r} at {','.join(address.servers)}")
+    return partitions
+
+
+def prepare(
+    client: Producer,
+    connection: Mapping[str, Any],
+    errors: KafkaErrors,
+    partitions: int,
+    to: Sequence[str],
+    *,
+    same_partition: bool,
+) -> None:
+    """Make the topics `to` where there are none, with as many partitions as the topic that is read has.
+
+    `connection` are the settings of a client that may make them. Raises `RunFailed(run_conflict)` for one of `to` that
+    has too few partitions, and what `partitions_of` raises.
+    """
+    address = errors.address
     for topic in to:
-        size = partitions_of(admin, errors, topic)
+        size = partitions_of(client, errors, topic)
         if not size:
-            _create(admin, topic, partitions, errors.address.topic)
+            _create(connection, topic, partitions, address.topic)
         elif same_partition and size < partitions:
             raise RunFailed(
                 "run_conflict",
                 f"the topic {topic!r} has {size} partitions, and {address.topic!r} has {partitions}",
                 help="give it as many, or let the key choose (FIVEFOLD_SAME_PARTITION=false)",
             )
-    return partitions
 
 
-def _create(admin: AdminClient, topic: str, partitions: int, source: str) -> None:
+def _create(connection: Mapping[str, Any], topic: str, partitions: int, source: str) -> None:
     """Make a topic that takes whatever the source's topic has, with what is said beside it."""
+    # Here: it takes as long to import as all else of the client, and topics are there nearly always.
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = AdminClient(dict(connection))
     options = _longer(admin, source)
     while True:
         try:
@@ -112,6 +131,8 @@ def _create(admin: AdminClient, topic: str, partitions: int, source: str) -> Non
 
 def _longer(admin: AdminClient, source: str) -> dict[str, str]:
     """The setting of a topic whose events may be longer than the source's; empty where that one's is not told."""
+    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
+
     resource = ConfigResource(ConfigResource.Type.TOPIC, source)
     try:
         found = admin.describe_configs([resource])[resource].result(CALL_SECONDS)

@@ -43,6 +43,8 @@ AWAY: Final = frozenset(
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
+        # What was asked of a connection that the client has let go of meanwhile.
+        KafkaError._DESTROY,
         KafkaError._RESOLVE,
         KafkaError._SSL,
     }

@@ -25,13 +25,12 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
-from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, prepare
-from fivefold.stream.kafka_errors import ACCESS, FENCED_CODES, TOO_LONG, KafkaErrors
+from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, partitions_to_read, prepare
+from fivefold.stream.kafka_errors import ACCESS, AWAY, FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
 from fivefold.stream.log_waiting import BRIEFLY, LogWait
@@ -78,10 +77,13 @@ class KafkaLog:
         }
         self._errors = KafkaErrors(address, group, slot, waiting)
         shared["error_cb"] = self._errors.heard
-        self._partitions = prepare(AdminClient(shared), self._errors, to, same_partition=same_partition)
         # What comes compressed may be longer than what the client would send; the broker looks at it as it is sent.
         self._producing = {"message.max.bytes": str(LONGEST)} | shared | settings.producer(group, slot)
-        self._producer = self._new_producer()
+        self._producer = self._made_producer()
+        self._partitions = partitions_to_read(self._producer, self._errors)
+        # Before anything else: readers of committed events wait for what this slot's dead worker has begun.
+        self._begin(self._producer)
+        prepare(self._producer, shared, self._errors, self._partitions, to, same_partition=same_partition)
         consuming = shared | settings.consumer(group, slot, start, longest)
         self._consumer = Consumer(consuming)
         self._outside = self._consumer.consumer_group_metadata()
@@ -107,13 +109,22 @@ class KafkaLog:
     # -- what is there before anything is polled ------------------------------------------------------------------
 
     def _new_producer(self) -> Producer:
-        """A producer with our transactional id; whatever one before it has begun is ended by the broker."""
-        producer = Producer(self._producing)
+        """A producer that can write."""
+        producer = self._made_producer()
+        self._begin(producer)
+        return producer
+
+    def _made_producer(self) -> Producer:
+        """A producer with our transactional id."""
+        return Producer(self._producing)
+
+    def _begin(self, producer: Producer) -> None:
+        """Make a producer the one of our transactional id: what one before it has begun is ended by the broker."""
         until = time.monotonic() + CALL_SECONDS
         while True:
             try:
                 producer.init_transactions(CALL_SECONDS)
-                return producer
+                return
             except KafkaException as err:
                 self._errors.check()
                 if not err.args[0].retriable() or time.monotonic() >= until:
@@ -362,13 +373,22 @@ class KafkaLog:
         """Where each partition ends now; 0 for one that has nothing to read."""
         out = {}
         for partition in range(self._partitions):
-            try:
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), CALL_SECONDS)
-            except KafkaException as err:
-                self._errors.check()
-                raise self._errors.refusal(err.args[0]) from err
+            low, high = self._watermarks(partition)
             out[partition] = high if high > low else 0
         return out
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), CALL_SECONDS)
+            except KafkaException as err:
+                self._errors.check()
+                if err.args[0].code() not in AWAY or time.monotonic() >= until:
+                    raise self._errors.refusal(err.args[0]) from err
+            # A broker that was there a moment ago.
+            self._errors.waiting.check()
+            time.sleep(0.05)
 
     def close(self) -> None:
         """See `EventLog.close`."""

@@ -10,7 +10,6 @@ from fivefold.core.settings import SettingsError, read
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.log import EventLog
 from fivefold.stream.log_waiting import BRIEFLY, LogWait
-from fivefold.stream.sqlite_log import SqliteLog
 
 
 @contextmanager
@@ -36,6 +35,8 @@ def open_log(
         if each.topic == source.topic:
             raise SettingsError(f"expected another topic than the one that is read, got {each}")
     if source.is_local:
+        from fivefold.stream.sqlite_log import SqliteLog
+
         log: EventLog = SqliteLog(
             directory,
             source.topic,

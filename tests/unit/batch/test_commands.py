@@ -183,6 +183,7 @@ def test_a_backfill_does_what_is_missing(folder: Path) -> None:
 
 @pytest.mark.host
 @pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.timeout(900)
 def test_a_backfill_of_a_month_survives_its_own_death(folder: Path) -> None:
     """Killed in the middle and started again, it has done every day once."""

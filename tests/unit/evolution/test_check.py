@@ -184,12 +184,14 @@ def test_recorded_requests_are_replayed(folder, capsys) -> None:
         {"inputs": {"age": 20}, "contract": "demo@1.0.0"},
         {"age": 999},
         {"inputs": {"age": 1}, "contract": "0.9.0"},
+        # Another model's, whose contract has the same number.
+        {"inputs": {"age": 111}, "contract": "other@1.0.0"},
     ]
     (folder / "requests.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     judged = replay(judge(OLD, NARROW), OLD, NARROW, folder / "requests.jsonl")
 
     assert judged.replayed is not None
-    assert (judged.replayed.read, judged.replayed.hit, judged.replayed.foreign) == (3, 2, 2)
+    assert (judged.replayed.read, judged.replayed.hit, judged.replayed.foreign) == (3, 2, 3)
     assert judged.findings[0].traffic == 2
     assert main(["check", "old.json", "narrow.json", "--traffic", "requests.jsonl"]) == 3
     assert "2 of 3 recorded requests are refused or changed" in capsys.readouterr().out

@@ -163,10 +163,10 @@ LISTS = {"type": "array", "items": {"type": "array", "items": "long"}}
 )
 def test_bytes_that_are_no_avro_are_refused(schema: Any, data: bytes, code: str) -> None:
     """Also where other readers guess, and at once where they would go on for ever."""
-    begun = time.monotonic()
+    begun = time.process_time()
 
     assert refusal(schema, data) == code
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_text_that_is_none_is_left_to_the_contract() -> None:
@@ -307,13 +307,13 @@ def nested(levels: int) -> Any:
 )
 def test_a_schema_that_is_wrong_or_costs_too_much_is_refused(schema: Any) -> None:
     """At once, whatever its values may be."""
-    begun = time.monotonic()
+    begun = time.process_time()
 
     with pytest.raises(ProtocolError) as caught:
         AvroSchema(json.dumps(schema))
 
     assert caught.value.code == "unsupported_media_type"
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("text", ["", "{", "\ud800", '"' + "x" * 2_000_000 + '"', "[" * 100_000, "NaN"], ids=range(6))

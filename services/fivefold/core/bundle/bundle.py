@@ -18,7 +18,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +77,8 @@ class Bundle:
     manifest: Manifest
     contract: Contract
     carried: tuple[CarriedVersion, ...]
+    views: Views
+    """How the model looks under each contract version that it answers."""
     digest: str
     signer: str | None
     _files: Mapping[str, bytes]
@@ -183,12 +184,7 @@ class Bundle:
     @property
     def default_contract(self) -> str:
         """The contract version that callers get who name none."""
-        return self.manifest.default_contract or self.contract.version
-
-    @cached_property
-    def views(self) -> Views:
-        """How the model looks under each contract version that it answers."""
-        return views_of(self.name, self.contract, self.carried, self.default_contract)
+        return _default(self.manifest)
 
     def names(self) -> tuple[str, ...]:
         """The paths of all files, sorted."""
@@ -320,7 +316,12 @@ def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], ma
     carried = read_carried(manifest, files, contract)
     golden = _golden(files[GOLDEN], contract)
     digest = hashlib.sha256(raw).hexdigest()
-    return Bundle(place, manifest, contract, carried, digest, by, files, golden)
+    views = views_of(manifest.name, contract, carried, _default(manifest))
+    return Bundle(place, manifest, contract, carried, views, digest, by, files, golden)
+
+
+def _default(manifest: Manifest) -> str:
+    return manifest.default_contract or manifest.contract.version
 
 
 def _check_names(manifest: Manifest, sizes: Mapping[str, int], max_bytes: int) -> None:

@@ -66,7 +66,10 @@ def in_order(carried: Sequence[CarriedVersion]) -> tuple[CarriedVersion, ...]:
 
 
 def read_carried(manifest: Manifest, files: Mapping[str, bytes], own: Contract) -> tuple[CarriedVersion, ...]:
-    """The versions of an opened bundle, each held against the model's own; raises `BundleInvalid`."""
+    """The versions of an opened bundle, as its manifest has them; raises `BundleInvalid`.
+
+    Whether the model can answer them is found by `views_of`.
+    """
     out: list[CarriedVersion] = []
     for index, entry in enumerate(manifest.contracts):
         where, path = f"contracts[{index}]", path_of(entry.version)
@@ -85,24 +88,23 @@ def read_carried(manifest: Manifest, files: Mapping[str, bytes], own: Contract) 
         if carried.deprecated and carried.sunset and carried.sunset < carried.deprecated:
             # RFC 9745, 4: the sunset is never earlier.
             raise refused(f"{where}.sunset", "before the deprecation")
-        check_carried(carried, own)
         out.append(carried)
     return tuple(out)
 
 
 def views_of(model: str, own: Contract, carried: Sequence[CarriedVersion], default: str) -> Views:
-    """The views of a model under each version, oldest first."""
-    views = {each.contract.version: each.view(own) for each in carried if not each.newer}
+    """The views of a model under each version, oldest first; raises `BundleInvalid` for one that it cannot answer."""
+    views = {each.contract.version: answered(each, own) for each in carried if not each.newer}
     views[own.version] = View.of(own)
-    views |= {each.contract.version: each.view(own) for each in carried if each.newer}
+    views |= {each.contract.version: answered(each, own) for each in carried if each.newer}
     return Views(model, views, own.version, default)
 
 
-def check_carried(carried: CarriedVersion, own: Contract) -> None:
-    """Raise `BundleInvalid` for a version that the model cannot answer."""
+def answered(carried: CarriedVersion, own: Contract) -> View:
+    """The model as that version's callers see it; raises `BundleInvalid` where it cannot answer them."""
     version = carried.contract.version
     try:
-        carried.view(own)
+        return carried.view(own)
     except NotAdaptable as err:
         raise BundleInvalid(
             f"callers of {version} cannot be answered by {own.version}: {err}",

@@ -228,10 +228,11 @@ class _Unknown:
 class _Folded:
     """The numbers of labels that the receiver knows, in its order, and the sum of the others under its unknown one."""
 
-    __slots__ = ("_others", "_places", "_receiver", "_unknown")
+    __slots__ = ("_ends", "_others", "_places", "_receiver", "_unknown")
 
     def __init__(self, sender: Field, receiver: Field) -> None:
         self._receiver = receiver
+        self._ends = _ends(receiver)
         self._places = [
             sender.labels.index(label) if label in sender.labels and label != receiver.unknown else 0
             for label in receiver.labels
@@ -242,23 +243,35 @@ class _Folded:
 
     def __call__(self, array: Array, _: Nulls | None) -> Array:
         receiver = self._receiver
-        wide = array.astype(np.float64 if receiver.kind == "float" else np.int64)
+        # Integers as Python's: a sum of theirs may be more than any dtype holds.
+        wide = array.astype(np.float64 if receiver.kind == "float" else object)
         rest = np.add.reduce(wide.take(self._others, axis=-1), axis=-1)
         out = wide.take(self._places, axis=-1)
-        low, high = receiver.limits.low, receiver.limits.high
-        if low is not None and rest.size and rest.min() < low:
+        low, high = self._ends
+        # Not by the least and the most of them: where one is NaN, those are too.
+        if (rest < low).any():
             rest = self._rounded(np.maximum(rest, low), rest, low)
-        if high is not None and rest.size and rest.max() > high:
+        if (rest > high).any():
             rest = self._rounded(np.minimum(rest, high), rest, high)
         out[..., self._unknown] = rest
         return out.astype(receiver.numpy_dtype)
 
     def _rounded(self, inside: Array, sums: Array, bound: Any) -> Array:
         """Sums at the bound that they left by no more than rounding."""
-        if (np.abs(sums - inside) > ROUNDING * max(1.0, abs(float(bound)))).any():
+        # Integers are not rounded.
+        most = ROUNDING * max(1.0, abs(float(bound))) if self._receiver.kind == "float" else 0
+        if (np.abs(sums - inside) > most).any():
             raise ModelFailed(
                 "model_failed",
                 "the numbers of labels that this contract version does not know add up to more than it allows",
                 path=f"outputs.{self._receiver.name}",
             )
         return inside
+
+
+def _ends(field: Field) -> tuple[Any, Any]:
+    """The least and the most that the field allows: its bounds, or its dtype's."""
+    info: Any = np.finfo(field.dtype) if field.kind == "float" else np.iinfo(field.dtype)
+    number = float if field.kind == "float" else int
+    low, high = field.limits.low, field.limits.high
+    return number(info.min) if low is None else number(low), number(info.max) if high is None else number(high)

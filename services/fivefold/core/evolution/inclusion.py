@@ -62,14 +62,15 @@ def covered(sender: Field, receiver: Field) -> frozenset[str]:
 
     Text outside of the receiver's enumeration becomes the unknown member; numbers of labels that the receiver does not
     have are added to that of its unknown label, where it has all others under the same names. Whether such a sum is
-    within bounds is only known when there is one.
+    within bounds is only known when there is one. Nothing can be added to a null that is an integer.
     """
     unknown = receiver.unknown
     if unknown is None:
         return frozenset()
     if receiver.enum is not None and sender.kind == receiver.kind == "string":
         return frozenset({"enum", "min_length", "max_length", "pattern"})
-    if sender.numeric and receiver.numeric and unknown in receiver.labels and sender.labels:
+    summable = sender.numeric and receiver.numeric and (sender.kind == "float" or not sender.nullable)
+    if summable and unknown in receiver.labels and sender.labels:
         known = set(receiver.labels) - {unknown}
         if known <= set(sender.labels) and sender.shape[:-1] == receiver.shape[:-1]:
             return frozenset({"shape", "labels"})

@@ -98,7 +98,10 @@ class Instances:
                     # The first by their bytes are the ones that are reported, whatever is still to come.
                     self._unknown = {name: self._unknown[name] for name in first_names(self._unknown)}
             elif index in seen:
-                self._doubled.setdefault(index, []).append(row)
+                twice = self._doubled.setdefault(index, [])
+                # Under a third name of its it is still one violation of one row.
+                if not twice or twice[-1] != row:
+                    twice.append(row)
             else:
                 seen.add(index)
                 at, values = self._cells.setdefault(index, ([], []))

@@ -81,6 +81,9 @@ class Gateway:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             key = read_secret(settings.hub_key_file, "hub_key_file") if settings.hub else ""
             self.listener = undo.enter_context(bound(settings.http))
+            host, port = self.listener.getsockname()[:2]
+            self.http = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            """HOST:PORT that it answers at."""
             self.settings = settings = replace(settings, http=self.http)
             self.outbox = undo.enter_context(
                 Outbox(self.directory / OUTBOX, quota_bytes=settings.quota_bytes, policy=settings.when_full)
@@ -124,12 +127,6 @@ class Gateway:
                 sender = self.sender
                 self.status.sender = lambda: sender.status
             self._undo = undo.pop_all()
-
-    @property
-    def http(self) -> str:
-        """HOST:PORT that it answers at."""
-        host, port = self.listener.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def models(self) -> list[Model]:
         """What is served now."""

@@ -99,6 +99,9 @@ class MqttIntake:
         self._connection = 0
         """Counts connections: what came by an earlier one is not acknowledged on this."""
         self._stopping = False
+        self._open = False
+        """Whether there is a connection; what the broker has kept comes before the subscription is confirmed."""
+
         self.connected = False
         self.error: str | None = None
         self.counts = {"answered": 0, "refused": 0, "again": 0}
@@ -165,6 +168,7 @@ class MqttIntake:
         if reason.is_failure:
             self._say(logging.WARNING, f"the broker refuses the connection: {reason}")
             return
+        self._open = True
         # What a broker keeps as the topic's last value is no request of now.
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         client.subscribe(f"{self._topic}/+", options=options)
@@ -178,7 +182,7 @@ class MqttIntake:
         self.connected, self.error = True, None
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        was, self.connected = self.connected, False
+        was, self.connected, self._open = self.connected, False, False
         if was and not self._stopping:
             self._say(logging.WARNING, f"the broker has gone: {reason}")
         with contextlib.suppress(RuntimeError):
@@ -318,7 +322,7 @@ class MqttIntake:
         correlation = getattr(message.properties, "CorrelationData", None)
         if correlation is not None:
             properties.CorrelationData = correlation
-        if not self.connected:
+        if not self._open:
             return False
         info = self._client.publish(topic, outcome.body, qos=1, properties=properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:

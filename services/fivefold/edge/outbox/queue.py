@@ -142,7 +142,8 @@ class Outbox:
                 raise ValueError(f"{through} of {lane} was never sent")
             return gap_rows.forget(self._file.db, state, through)
 
-        return self._change(forget, spare=True) if through > self._lanes[lane].acked else 0
+        # A power cut may take this back: the hub says it again when it is asked.
+        return self._change(forget, spare=True, lazy=True) if through > self._lanes[lane].acked else 0
 
     def stop(self, lane: str, code: str, acked_through: int) -> None:
         """Have nothing sent of a lane until somebody consents to the loss: `hub_behind` or `hub_invalid`, and what the
@@ -181,7 +182,13 @@ class Outbox:
             state.stop = None
             return gap_rows.accept_loss(self._file.db, state, acked_through, _now_ms(), self.path)
 
-        gap = self._change(go_on)
+        try:
+            gap = self._change(go_on)
+        except RunFailed as err:
+            if err.code == "run_conflict":
+                index = self._lane(lane).index
+                self._change(lambda _: self._file.db.execute("DELETE FROM consents WHERE lane = ?", (index,)))
+            raise
         self._arrived.set()
         return gap
 
@@ -338,21 +345,29 @@ class Outbox:
                 over -= gap_rows.drop_oldest(self._file.db, state, over, _now_ms())
         return None
 
-    def _change(self, work: Callable[[dict[str, LaneState]], T], *, spare: bool = False) -> T:
+    def _change(self, work: Callable[[dict[str, LaneState]], T], *, spare: bool = False, lazy: bool = False) -> T:
         """Do something in one transaction, on copies of the lanes' rows, which then are the lanes'.
 
-        `spare`: on a full disk it may use the reserve.
+        `spare`: on a full disk it may use the reserve. `lazy`: it reaches the disk with the next transaction.
         """
         with self._mutex:
             try:
-                return self._changed(work)
+                self._usable()
+                if lazy:
+                    with self._file.unsynchronised():
+                        out = self._changed(work)
+                else:
+                    out = self._changed(work)
             except RunFailed as err:
-                if not (spare and is_full(err.__cause__) and self._file.make_room()):
+                if not spare or not is_full(err.__cause__):
                     raise
-            return self._changed(work)
+                self._file.make_room()
+                return self._changed(work)
+            if spare:
+                self._file.keep_reserve()
+            return out
 
     def _changed(self, work: Callable[[dict[str, LaneState]], T]) -> T:
-        self._usable()
         states = {name: replace(state) for name, state in self._lanes.items()}
         try:
             with self._file.transaction():

@@ -23,6 +23,9 @@ BUSY_MS: Final = 10_000
 RESERVE_BYTES: Final = 1024 * 1024
 """Kept on the disk beside the file, so that what a hub has acknowledged can be forgotten on a disk that is full."""
 
+CHECKED_BYTES: Final = 64 * 1024 * 1024
+"""A file of at most so many is checked as a whole when it is opened (under a second); a larger one as it is read."""
+
 _APPLICATION: Final = 0x46464F42  # "FFOB": SQLite's header says whose file this is
 _VERSION: Final = 1
 _PAGE: Final = 4096
@@ -80,6 +83,7 @@ class QueueFile:
         self.path = path
         self._lock: QueueLock | None = None
         self._reserve = Path(f"{path}-reserve")
+        self._reserved = False
         try:
             if writer:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,11 +92,16 @@ class QueueFile:
                 raise NotFound("not_found", f"no outbox at {path}", help="the gateway makes one when it starts")
             flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
             with self.failing():
-                self.db = apsw.Connection(str(path), flags=flags)
-                self._prepare(writer, max_bytes)
+                try:
+                    self._connect(flags, writer, max_bytes)
+                except (apsw.FullError, apsw.IOError, apsw.CantOpenError):
+                    # On a full disk even the files beside it, which SQLite makes when it opens one, find no room.
+                    if not writer or not self._give_up_reserve():
+                        raise
+                    self._connect(flags, writer, max_bytes)
             if writer:
                 sync_directory(path.parent)
-                self._keep_reserve()
+                self.keep_reserve()
         except OSError as err:
             self.close()
             raise RunFailed(
@@ -100,6 +109,14 @@ class QueueFile:
             ) from err
         except BaseException:
             self.close()
+            raise
+
+    def _connect(self, flags: int, writer: bool, max_bytes: int | None) -> None:
+        self.db: apsw.Connection = apsw.Connection(str(self.path), flags=flags)
+        try:
+            self._prepare(writer, max_bytes)
+        except BaseException:
+            self.db.close(True)
             raise
 
     def _prepare(self, writer: bool, max_bytes: int | None) -> None:
@@ -123,9 +140,10 @@ class QueueFile:
         if self.number("user_version") != _VERSION:
             raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
         if writer:
-            found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
-            if found != "ok":
-                raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
+            if self.path.stat().st_size <= CHECKED_BYTES:
+                found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
+                if found != "ok":
+                    raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
             if max_bytes is not None:
                 self.db.execute(f"PRAGMA max_page_count={max(max_bytes // _PAGE, 64)}").fetchall()
         rows = self.db.execute("SELECT id FROM identity").fetchall()
@@ -151,6 +169,15 @@ class QueueFile:
             raise
 
     @contextlib.contextmanager
+    def unsynchronised(self) -> Iterator[None]:
+        """Transactions in here are whole or not there after a power cut, and on the disk when a later one is."""
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self.db.execute("PRAGMA synchronous=FULL")
+
+    @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
         """SQLite's errors as ours."""
         try:
@@ -158,28 +185,34 @@ class QueueFile:
         except apsw.Error as err:
             raise as_run_failed(err, self.path) from err
 
-    def make_room(self) -> bool:
-        """Give up the reserve on a disk that is full; whether that may have helped."""
+    def make_room(self) -> None:
+        """On a disk that is full: give up the reserve, and what the log takes that is in the file too."""
+        self._give_up_reserve()
+        with contextlib.suppress(apsw.Error):
+            # Afterwards the log begins anew, in the room that it has.
+            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _give_up_reserve(self) -> bool:
+        self._reserved = False
         try:
             size = self._reserve.stat().st_size
             self._reserve.unlink()
         except OSError:
-            size = 0
-        with contextlib.suppress(apsw.Error):
-            # What is in the log already goes into the file, and the log begins anew where it has its room.
-            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            return False
         return size > 0
 
-    def _keep_reserve(self) -> None:
-        """Have the reserve, where there is room for it."""
+    def keep_reserve(self) -> None:
+        """Have the reserve, where it is missing and there is room for it."""
+        if self._reserved:
+            return
         with contextlib.suppress(OSError):
-            if self._reserve.is_file() and self._reserve.stat().st_size == RESERVE_BYTES:
-                return
-            disk = os.statvfs(self.path.parent)
-            if disk.f_bavail * disk.f_frsize < 4 * RESERVE_BYTES:
-                return
-            # Written out: a file with holes reserves nothing.
-            self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            if not self._reserve.is_file() or self._reserve.stat().st_size != RESERVE_BYTES:
+                disk = os.statvfs(self.path.parent)
+                if disk.f_bavail * disk.f_frsize < 4 * RESERVE_BYTES:
+                    return
+                # Written out: a file with holes reserves nothing.
+                self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            self._reserved = True
 
     def close(self) -> None:
         """Close it, and let others have it."""

@@ -65,7 +65,7 @@ class LaneBatch:
     """gzip."""
 
 
-class _Line(msgspec.Struct, kw_only=True):
+class _LineMembers(msgspec.Struct, kw_only=True):
     seq: int
     id: str = ""
     at: str = ""
@@ -76,7 +76,7 @@ class _Line(msgspec.Struct, kw_only=True):
     reason: str | None = None
 
 
-_read_line = msgspec.json.Decoder(_Line)
+_read_line = msgspec.json.Decoder(_LineMembers)
 _read_object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -138,8 +138,8 @@ def decode_batch(body: bytes) -> list[LaneLine]:
     """The lines of an inflated batch, contiguous and ascending; a line that is no event carries `poison`.
 
     A line is poison where it is no JSON object, has no known kind or no id, is longer than `MAX_LINE_BYTES`, or is a
-    gap record that covers nothing. One whose number cannot be told either has the number behind the line before it, or in
-    front of the one that follows.
+    gap record that covers nothing. One whose number cannot be told either has the number behind the line before it, or
+    in front of the one that follows.
     Raises `ContractError`: `too_large` for more than `MAX_LINES`, `malformed` for an empty batch, for numbers that are
     not contiguous and where no line has a number: then the batch as a whole cannot be taken.
     """
@@ -184,8 +184,8 @@ def _decoded(raw: bytes) -> LaneLine:
     if line.kind not in KINDS:
         return _poison(raw, "malformed", f"expected a line of kind {', '.join(KINDS)}, got {line.kind[:40]!r}")
     if line.kind != GAP:
-        if not 0 < len(line.id) <= 64:
-            return _poison(raw, "malformed", "expected an event with an id of 1 to 64 characters")
+        if not 0 < len(line.id) <= 64 or not line.id.isprintable():
+            return _poison(raw, "malformed", "expected an event with an id of 1 to 64 printable characters")
         return LaneLine(line.seq, line.seq, line.kind, line.id, line.at, raw)
     first, count = line.from_seq, line.count
     if (
@@ -194,8 +194,11 @@ def _decoded(raw: bytes) -> LaneLine:
         or not 0 < first <= line.seq == line.to_seq
         or not 0 <= count <= line.seq - first + 1
         or line.reason not in GAP_REASONS
+        or not line.id.isprintable()
     ):
-        return _poison(raw, "malformed", "expected a gap with from_seq, to_seq, count and reason that fit its seq")
+        poison = _poison(raw, "malformed", "expected a gap with from_seq, to_seq, count and reason that fit its seq")
+        # What it covers is passed, whatever else is wrong with it: it must not look like a hole.
+        return replace(poison, first=first, seq=line.seq) if first is not None and 0 < first <= line.seq else poison
     return LaneLine(first, line.seq, GAP, line.id, line.at, raw, Gap(first, count, line.reason))
 
 

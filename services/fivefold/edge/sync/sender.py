@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Final
 
-from fivefold.core.errors import FivefoldError
+from fivefold.core.errors import FivefoldError, RunFailed
 from fivefold.core.settings import SettingsError
 from fivefold.edge.outbox.queue import Outbox
 from fivefold.edge.outbox.stored import HUB_BEHIND, HUB_INVALID
@@ -209,7 +209,13 @@ class Sender:
             return
         marks = self._client.watermarks()
         for lane in waiting:
-            gap = self._outbox.resume(lane, marks.get(lane, 0))
+            try:
+                gap = self._outbox.resume(lane, marks.get(lane, 0))
+            except RunFailed as err:
+                if err.code != "run_conflict":
+                    raise
+                self._log(f"{err}; help: {err.help}")
+                continue
             cost = "nothing was lost" if gap is None or gap.gap is None else f"{gap.gap.first} to {gap.seq} as hub_lost"
             self._log(f"lane {lane} goes on: {cost}")
 
@@ -226,7 +232,12 @@ class Sender:
             software=f"fivefold {metadata.version('fivefold')}",
             models=list(self._models()),
         )
-        self._client.report(report)
+        try:
+            self._client.report(report)
+        except HubFailure as failure:
+            # Events go on: where the hub is away, they will find out.
+            self._status.failures += 1
+            self._log(f"the report was not taken: {failure}")
 
     def _succeeded(self) -> None:
         if self._status.error is not None:

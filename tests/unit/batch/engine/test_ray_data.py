@@ -76,7 +76,7 @@ class Sum:
 '''
 
 
-@pytest.mark.parametrize("engine", ["ledger", "ray-data"])
+@pytest.mark.parametrize("engine", ["ledger", pytest.param("ray-data", marks=pytest.mark.rare)])
 def test_a_row_that_kills_every_worker(tmp_path: Path, engine: str) -> None:
     """Ends the run with its file's name after so many of them, in either engine; all other files are finished."""
     model = write_python(tmp_path / "model", KILLS).path

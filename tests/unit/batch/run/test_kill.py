@@ -71,7 +71,7 @@ def test_a_killed_worker_and_then_a_killed_driver(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.rare)])
 def test_a_signal_ends_a_run_in_seconds(work: tuple[Path, Path], tmp_path: Path, signum: int) -> None:
     """It says how to go on, and leaves no process and nothing unfinished."""
     output = tmp_path / "out"

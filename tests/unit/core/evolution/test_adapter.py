@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -104,3 +106,33 @@ def test_a_sum_beyond_rounding_is_the_models_failure() -> None:
     assert back is not None
     with pytest.raises(ModelFailed, match="add up to more"):
         back(Columns(new.outputs, {"p": np.array([[0, 0.75, 0.5]], np.float32)}, 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "more", "numbers"),
+    [
+        ("int8", {}, [0, 100, 100]),
+        ("uint64", {}, [0, 2**64 - 1, 2]),
+        ("float16", {}, [0, 60000, 60000]),
+        ("float32", {"maximum": 1, "nullable": True}, [[0, 0.75, 0.5], [0, np.nan, 0.5]]),
+    ],
+)
+def test_labels_that_the_dtype_cannot_hold_or_hide_behind_nan(dtype: str, more: dict[str, Any], numbers: Any) -> None:
+    """A sum never wraps, is never infinite, and a NaN beside it hides nothing."""
+    old, new = (
+        Contract.from_json(
+            {
+                "format": 1,
+                "name": "n",
+                "version": version,
+                "inputs": [{"name": "x", "dtype": "float64"}],
+                "outputs": [{"name": "p", "dtype": dtype, "shape": [len(labels)], "labels": labels} | more | unknown],
+            }
+        )
+        for version, labels, unknown in (("1", ["a", "other"], {"unknown": "other"}), ("2", ["a", "b", "c"], {}))
+    )
+    back = Adapter.between(old, new).back
+    assert back is not None
+    given = np.atleast_2d(np.array(numbers, dtype))
+    with pytest.raises(ModelFailed, match="add up to more"):
+        back(Columns(new.outputs, {"p": given}, len(given)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.gateways import Running, events, eventually, running
+from tests.support.gateways import Running, events, eventually, process, running
 from tests.support.mosquitto import Broker, Device, broker
 
 ONE = json.dumps({"instances": [{"a": 1, "b": 2}]})
@@ -155,3 +155,29 @@ def test_a_password_comes_from_a_file(tmp_path: Path, bundle: Path) -> None:
 
     assert not refused["connected"]
     assert "refuses the connection" in refused["error"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_kill_loses_no_message(tmp_path: Path, bundle: Path, mosquitto: Broker) -> None:
+    """kill -9 while messages come: each that the broker has taken is an event in the end, and is answered."""
+    device = Device(mosquitto)
+    sent = 0
+    for last in (False, False, False, True):
+        with process(tmp_path, bundle, "--mqtt", mosquitto.url):
+            if not sent:
+                # From its first subscription on the broker keeps what comes.
+                while device.results.empty():
+                    device.publish("fivefold/demo", ONE)
+            for _ in range(60):
+                sent += 1
+                device.publish("fivefold/demo", json.dumps({"instances": [{"a": sent / 4, "b": 50}]}))
+            if last:
+                answered: set[float] = set()
+                while len(answered) < sent:
+                    total = json.loads(device.result().payload)["predictions"][0]["total"]
+                    answered |= {total} - {3.0}
+    device.close()
+    kept = {each["output"]["total"] for each in events(tmp_path)} - {3.0}
+
+    assert answered == kept == {number / 4 + 50 for number in range(1, sent + 1)}

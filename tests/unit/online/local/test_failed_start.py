@@ -39,6 +39,9 @@ def hanging(source: bytes, tmp_path: Path, **settings: float) -> Host:
     return launch([write_python(tmp_path / "b", source).path], tmp_path / "host", **settings)
 
 
+RARE = [pytest.mark.full, pytest.mark.rare]
+
+
 def until_testing(host: Host) -> None:
     """Wait until the process that opens bundles is there, and has had a moment to get stuck."""
     deadline = time.monotonic() + 60
@@ -55,8 +58,8 @@ def command(pid: int) -> str:
 
 
 def quick(cases: dict[str, Any], *names: str) -> list[Any]:
-    """All cases, those but the named ones left to the full run: each starts an interpreter or several."""
-    return [pytest.param(case, marks=() if case in names else pytest.mark.full) for case in cases]
+    """All cases, those but the named ones rare: each starts an interpreter or several."""
+    return [pytest.param(case, marks=() if case in names else RARE) for case in cases]
 
 
 @pytest.mark.parametrize("case", quick(HANGS, "holds the lock"))
@@ -87,8 +90,8 @@ def test_a_model_that_ends_the_process_is_refused_by_name(case: str, tmp_path: P
     ("signum", "status"),
     [
         (signal.SIGTERM, 143),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.full),
-        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.full),
+        pytest.param(signal.SIGINT, 130, marks=RARE),
+        pytest.param(signal.SIGHUP, 129, marks=RARE),
     ],
 )
 def test_a_signal_while_a_model_is_tested_ends_it_at_once(signum: int, status: int, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is measured of the edge: the outbox and its sender under kills, a torn network and full disks."""

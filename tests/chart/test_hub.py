@@ -1,0 +1,83 @@
+"""The hub: its command, its volume or its database, and who reaches it."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes import client
+
+from fivefold.cli import _parser
+from fivefold.core.settings import read
+from fivefold.edge.hub.hub_limits import HubSettings
+from tests.chart.rendering import Release, template
+
+NAME = "fivefold-hub"
+ENABLED = ("hub", "hub-postgres")
+DIGEST = "a" * 64
+MODEL = f'online: {{models: [{{url: "s3://models/demo.tar#sha256={DIGEST}"}}]}}\n'
+
+
+def pod(release: Release) -> client.V1PodSpec:
+    """The hub's pod."""
+    return dict(release.pods())[NAME]
+
+
+def test_nothing_is_made_unless_values_say_so() -> None:
+    """No pod, no route, no claim."""
+    release = Release("default")
+
+    assert not release.of("StatefulSet")
+    assert [item["metadata"]["name"] for item in release.of("HTTPRoute")] == ["fivefold"]
+
+
+@pytest.mark.parametrize("scenario", ENABLED)
+def test_the_command_is_one_that_the_program_takes(scenario: str) -> None:
+    """Read by the program itself, and its settings are legal where it listens for the gateway."""
+    container = pod(Release(scenario)).containers[0]
+    arguments = _parser().parse_args([*container.command[1:], *container.args])
+
+    assert bool(arguments.data) != bool(arguments.database)
+    assert arguments.keys == "/etc/fivefold/keys"
+    settings = read(HubSettings, http=arguments.http, allow_http=arguments.allow_http, cors_origins=arguments.cors)
+    assert settings.http == "0.0.0.0:8700"
+
+
+def test_events_lie_on_a_volume_that_outlives_the_pod() -> None:
+    """And where a Postgres has them there is none."""
+    (own,) = Release("hub").of("StatefulSet")
+    (elsewhere,) = Release("hub-postgres").of("StatefulSet")
+    (claim,) = own["spec"]["volumeClaimTemplates"]
+    mounts = {mount.name: mount.mount_path for mount in pod(Release("hub")).containers[0].volume_mounts}
+
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "20Gi"}},
+    }
+    assert mounts["data"] == "/data"
+    assert "volumeClaimTemplates" not in elsewhere["spec"]
+    assert own["spec"]["replicas"] == 1
+
+
+def test_a_password_is_a_secret() -> None:
+    """It stands in no argument, and a URL that has one is refused."""
+    container = pod(Release("hub-postgres")).containers[0]
+    (password,) = [item for item in container.env if item.name == "PGPASSWORD"]
+    refused = template(MODEL + "hub: {enabled: true, database: {url: 'postgres://hub:word@db/hub'}}\n")
+
+    assert (password.value_from.secret_key_ref.name, password.value_from.secret_key_ref.key) == (
+        "hub-database",
+        "pgpassword",
+    )
+    assert refused.returncode != 0
+    assert "hub.database.url" in refused.stderr or "/hub/database/url" in refused.stderr
+    alone = template(MODEL + "hub: {enabled: true, database: {password: {secret: one}}}\n")
+    assert "hub.database.url: expected the Postgres" in alone.stderr
+
+
+def test_devices_come_through_the_gateway_and_operators_do_not() -> None:
+    """The longer prefix wins over the service's own /v1."""
+    (route,) = [item for item in Release("hub").of("HTTPRoute") if item["metadata"]["name"] == NAME]
+    (rule,) = route["spec"]["rules"]
+
+    assert [match["path"] for match in rule["matches"]] == [{"type": "PathPrefix", "value": "/v1/edge"}]
+    assert rule["backendRefs"] == [{"name": NAME, "port": 8700}]
