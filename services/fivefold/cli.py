@@ -26,6 +26,7 @@ from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.parity import add_parity
+from fivefold.commands.quantize import add_quantize
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_serve
@@ -125,6 +126,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_pack(commands)
     add_demo(commands)
+    add_quantize(commands)
     add_serve(commands)
     add_score(commands)
     add_batch(commands)

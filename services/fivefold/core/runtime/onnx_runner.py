@@ -65,8 +65,19 @@ class OnnxRunner:
         session = self._session
         if session is None:
             raise RuntimeError("the scorer is closed")
-        answers = session.run(self._names, {name: feed(columns) for name, feed in self._feeds})
-        rows = columns.rows
+        return self.fields(session.run(self._names, self.tensors(columns)), columns.rows)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the model's outputs that the binding picks from."""
+        return list(self._names)
+
+    def tensors(self, columns: Columns) -> dict[str, Array]:
+        """What the model takes, by its inputs' names."""
+        return {name: feed(columns) for name, feed in self._feeds}
+
+    def fields(self, answers: Sequence[Array], rows: int) -> dict[str, Array]:
+        """The contract's outputs in the model's `outputs`, in their order, for so many rows."""
         return {item.field: _pick(answers[index], item, rows, shape) for item, shape, index in self._picks}
 
     def close(self) -> None:
