@@ -189,3 +189,15 @@ def test_the_commands_about_keys(tmp_path: Path) -> None:
 
     assert Keyring(tmp_path / given["keys"]).find(key.encode()).scopes == {"infer"}
     assert OnlineSettings(**{name: given[name] for name in ("keys", "http", "grpc")}).guarded
+
+
+def test_the_commands_about_devices(tmp_path: Path) -> None:
+    """The first prints a key and nothing else; the others are command lines that name the same places."""
+    lines = block("sh", "hub device add").splitlines()
+    add, serve, gateway = (shlex.split(line.partition(" > ")[0], comments=True)[1:] for line in lines)
+    hub = vars(_parser().parse_args(add))
+    key = fivefold_command(tmp_path, *add)
+
+    assert len(key.split()) == 1
+    assert vars(_parser().parse_args(serve))["data"] == hub["data"]
+    assert vars(_parser().parse_args(gateway))["device"] == hub["id"]

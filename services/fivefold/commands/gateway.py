@@ -152,7 +152,7 @@ def _print_outbox(outbox: dict[str, Any]) -> None:
         age = "" if lane["oldest_ms"] is None else f", the oldest for {time.time() - lane['oldest_ms'] / 1000:,.0f} s"
         print(
             f"  {lane['lane']:<7} {lane['events']:,} events wait{age}; "
-            f"the hub has 1 to {lane['acked_through']:,} of {lane['next_seq'] - 1:,}"
+            f"the hub has {lane['acked_through']:,} of {lane['next_seq'] - 1:,}"
         )
         if lane["dropped"] or lane["corrupt"] or lane["gaps"]:
             print(
