@@ -30,6 +30,9 @@ def _parity(arguments: argparse.Namespace) -> int | None:
     if arguments.picture and Path(arguments.picture).suffix != ".svg":
         complain(f"--picture {arguments.picture}: expected a name that ends in .svg", "fivefold parity --help")
         return USAGE
+    if arguments.picture and not Path(arguments.picture).absolute().parent.is_dir():
+        complain(f"--picture {arguments.picture}: there is no such directory", "fivefold parity --help")
+        return USAGE
     names = parity_run.chosen(only, required)
     bundle = fetch(arguments.model, read(DeliverySettings))
 

@@ -43,7 +43,7 @@ def draw(result: ParityResult) -> str:
             f'aria-label="{escape(title)}">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style>",
             f'<text class="title" x="12" y="24">{escape(title)}</text>',
-            f'<text x="12" y="46">{escape(counts)}; a point: the largest difference of any float from the core</text>',
+            f'<text x="12" y="46">{escape(counts)}; a point is the farthest of any float from the core</text>',
             *body,
             "</svg>",
             "",

@@ -46,6 +46,7 @@ def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["--only", "htp-v1"], 2, "there is no runtime 'htp-v1'"),
         (["--rows", "-1"], 2, "expected a number of rows"),
         (["--picture", "p.png"], 2, "expected a name that ends in .svg"),
+        (["--picture", "nowhere/p.svg"], 2, "there is no such directory"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

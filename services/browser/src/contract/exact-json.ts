@@ -289,7 +289,8 @@ class Parser {
       if (kind === undefined) throw this.not("Unterminated string starting at", begin);
       if (kind === "u") {
         HEX.lastIndex = this.at + 2;
-        if (!HEX.test(this.text)) throw this.not("Invalid \\uXXXX escape", this.at + 2);
+        // As the server has it: where the text ends behind the digits, it is they that are too few.
+        if (!HEX.test(this.text) || this.at + 6 >= this.text.length) throw this.not("Invalid \\uXXXX escape", this.at + 1);
         out += String.fromCharCode(parseInt(this.text.slice(this.at + 2, this.at + 6), 16));
         this.at += 6;
       } else {

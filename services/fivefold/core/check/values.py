@@ -296,9 +296,9 @@ def plain_text(field: Field, array: Array) -> Array | None:
     for value in values:
         if type(value) is not str or not value.isascii():
             return None
-    if field.enum is not None:
-        return array if field.limits.known.issuperset(values) else None
-    return array if field.min_length is None and field.max_length is None else None
+    if field.min_length is not None or field.max_length is not None:
+        return None
+    return array if field.enum is None or field.limits.known.issuperset(values) else None
 
 
 def _text_refusal(field: Field, limits: FieldLimits, value: Any) -> tuple[str, Sentence, Sentence]:

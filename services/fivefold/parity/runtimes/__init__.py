@@ -33,7 +33,10 @@ def opened(name: str, asked: AskedBundle) -> Runtime | NotHere:
     module, _, kind = place.partition(":")
     try:
         runtime: Runtime = getattr(importlib.import_module(f"{__name__}.{module}"), kind)(asked)
-        return runtime.available() or runtime
+        missing = runtime.available()
+        if missing is not None:
+            runtime.close()
+        return missing or runtime
     except ModuleNotFoundError as error:
         if (error.name or "fivefold").startswith("fivefold"):
             raise
