@@ -180,7 +180,7 @@ class HubSource:
         if status == wanted:
             return
         said = f"the hub {self._shown} answers {status}"
-        help = "see which key this device has: fivefold hub devices"
+        help = "see which key this device has: fivefold hub device list"
         raise {
             401: AccessError("unauthenticated", said, help=help),
             403: AccessError("forbidden", said, help=help),
