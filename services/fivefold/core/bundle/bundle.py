@@ -314,9 +314,9 @@ def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], ma
     if manifest.frame is not None:
         check_frame(manifest.frame, contract.inputs)
     carried = read_carried(manifest, files, contract)
+    views = views_of(manifest.name, contract, carried, _default(manifest))
     golden = _golden(files[GOLDEN], contract)
     digest = hashlib.sha256(raw).hexdigest()
-    views = views_of(manifest.name, contract, carried, _default(manifest))
     return Bundle(place, manifest, contract, carried, views, digest, by, files, golden)
 
 
