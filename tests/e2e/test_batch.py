@@ -198,6 +198,7 @@ def _forwarded(service: str) -> Iterator[str]:
             process.terminate()
 
 
+@pytest.mark.rare
 def test_a_job_is_submitted_from_outside_with_the_token() -> None:
     """Through the port that kubectl opens, to the cluster that the run has left: the same run again scores nothing."""
     ray = _status()["rayClusterName"]
