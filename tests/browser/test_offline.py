@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from fivefold.core.bundle.bundle import Bundle, sign
 from fivefold.edge.export.web_runtime import WebRuntime, web_runtime
@@ -205,18 +205,17 @@ def test_only_models_of_the_pinned_key_are_taken(
 
 
 @contextmanager
-def profile(directory: Path) -> Iterator[BrowserContext]:
-    """A browser with a profile on the disk, ended as it comes."""
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(directory), executable_path=CHROMIUM, args=["--disable-gpu"]
-        )
-        try:
-            yield context
-        finally:
-            # The browser may be dead already: then there is nobody to ask.
-            if any(_processes(directory)):
-                context.close()
+def profile(browser: Browser, directory: Path) -> Iterator[BrowserContext]:
+    """Another browser, with a profile on the disk, ended as it comes."""
+    context = browser.browser_type.launch_persistent_context(
+        str(directory), executable_path=CHROMIUM, args=["--disable-gpu"]
+    )
+    try:
+        yield context
+    finally:
+        # The browser may be dead already: then there is nobody to ask.
+        if any(_processes(directory)):
+            context.close()
 
 
 def _processes(directory: Path) -> Iterator[int]:
@@ -245,7 +244,7 @@ new MutationObserver(() => {
 
 @pytest.mark.full
 def test_no_saved_answer_is_lost_when_the_browser_is_killed(
-    bundle: Bundle, runtime: WebRuntime, tmp_path: Path
+    browser: Browser, bundle: Bundle, runtime: WebRuntime, tmp_path: Path
 ) -> None:
     """Killed in the middle of writing, three times: what was called saved is delivered, each once and in order."""
     port_holder = StaticSite(tmp_path)
@@ -259,7 +258,7 @@ def test_no_saved_answer_is_lost_when_the_browser_is_killed(
     site.start()
     try:
         for seed in range(3):
-            with profile(tmp_path / "profile") as context:
+            with profile(browser, tmp_path / "profile") as context:
                 count = [0]
                 page = context.new_page()
                 page.expose_function("told", lambda count=count: count.__setitem__(0, count[0] + 1))
@@ -274,7 +273,7 @@ def test_no_saved_answer_is_lost_when_the_browser_is_killed(
                 # One more for the answer that the page opened with.
                 saved += count[0] + 1
         site.lose_replies = 1
-        with profile(tmp_path / "profile") as context:
+        with profile(browser, tmp_path / "profile") as context:
             page = context.new_page()
             page.goto(site.url)
             settled(page)
