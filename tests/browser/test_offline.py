@@ -6,11 +6,11 @@ import os
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from fivefold.core.bundle.bundle import Bundle, sign
 from fivefold.edge.export.web_runtime import WebRuntime, web_runtime
@@ -213,9 +213,10 @@ def profile(browser: Browser, directory: Path) -> Iterator[BrowserContext]:
     try:
         yield context
     finally:
-        # The browser may be dead already: then there is nobody to ask.
+        # The browser may be dead already, or die of its kill just now: then there is nobody to ask.
         if any(_processes(directory)):
-            context.close()
+            with suppress(Error):
+                context.close()
 
 
 def _processes(directory: Path) -> Iterator[int]:
