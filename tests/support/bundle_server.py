@@ -6,8 +6,10 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote
+
+from tests.support.listening import listening
 
 
 @dataclass
@@ -67,14 +69,8 @@ def shelf() -> Iterator[Shelf]:
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(data[half:])
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.go_on.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as state.url:
+        try:
+            yield state
+        finally:
+            state.go_on.set()

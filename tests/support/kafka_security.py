@@ -7,11 +7,10 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from confluent_kafka.admin import (
@@ -24,6 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.listening import listening
 
 USER = "scores"
 LISTENERS = {"SASL": "SASL_SSL", "TOKEN": "SASL_SSL", "MUTUAL": "SSL"}
@@ -142,15 +143,9 @@ def issuing(secret: str) -> Iterator[TokenIssuer]:
             self.end_headers()
             self.wfile.write(body)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        issuer.url = f"http://127.0.0.1:{server.server_address[1]}/token"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield issuer
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as url:
+        issuer.url = f"{url}/token"
+        yield issuer
 
 
 def _unsigned(claims: dict[str, object]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from fivefold.cluster.kubernetes_api import JOB, RAYJOB, SECRET, Api, Kind
+from tests.support.listening import listening
 
 Objects = dict[str, dict[str, Any]]
 
@@ -93,11 +93,5 @@ def running(directory: Path) -> Iterator[tuple[Cluster, Api]]:
 
     token = directory / "token"
     token.write_text("first\n")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield cluster, Api(f"http://127.0.0.1:{server.server_port}", "scores", token)
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as url:
+        yield cluster, Api(url, "scores", token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from tests.support.listening import listening
 
 AUDIENCE = "fivefold"
 
@@ -87,12 +88,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def issuer() -> Iterator[Issuer]:
     kind = type("Handler", (_Handler,), {})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        kind.issuer = out = Issuer(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield out
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(kind) as url:
+        kind.issuer = out = Issuer(url)  # type: ignore[attr-defined]
+        yield out

@@ -6,9 +6,8 @@ import base64
 import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fivefold.edge.updates.descriptor import ReleaseDescriptor, SignedRelease, make_release, sign_release, write_release
 from tests.support.bundles import write_sum
+from tests.support.listening import listening
 
 PUBLISHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1")
@@ -139,14 +139,5 @@ def release_hub(key: str = "secret", device: str = "device-1") -> Iterator[Relea
             with contextlib.suppress(OSError):
                 self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with listening(Answers) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -13,15 +13,16 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+
+from tests.support.listening import listening
 
 PROGRAMS = {"s3": "versitygw", "gs": "fake-gcs-server"}
 """By the scheme of their URLs."""
@@ -154,12 +155,5 @@ def forwarder(upstream: str) -> Iterator[str]:
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url

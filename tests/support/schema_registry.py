@@ -14,10 +14,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from tests.support.listening import listening
 
 Trouble = int | str
 
@@ -99,19 +101,11 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Registry]:
             with contextlib.suppress(OSError):
                 self.wfile.write(body)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        registry.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with listening(Handler, tls) as registry.url:
         try:
             yield registry
         finally:
             registry.go_on.set()
-            server.shutdown()
-            thread.join()
 
 
 def answer(registry: Registry, method: str, path: str, body: Any) -> tuple[int, Any]:

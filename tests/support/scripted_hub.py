@@ -9,8 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.listening import listening
 
 Answer = tuple[int, dict[str, str], bytes]
 Script = Callable[["ScriptedHub", "Request"], Answer | None]
@@ -106,14 +108,5 @@ def scripted_hub() -> Iterator[ScriptedHub]:
 
         do_GET = do_POST = do_PUT = do
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), ScriptedHandler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with listening(ScriptedHandler) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

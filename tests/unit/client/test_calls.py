@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 import uvicorn
+from tests.support.listening import listening
 
 from fivefold.client import AsyncClient, Client
 from fivefold.client.retry import Retries, error_of
@@ -268,12 +269,8 @@ class _Flaky(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, type[_Flaky]]]:
     handler = type("Handler", (_Flaky,), {"script": [], "seen": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}", handler
-        listening.shutdown()
-        thread.join()
+    with listening(handler) as url:
+        yield url, handler
 
 
 _GOOD = (200, {"content-type": "application/json"}, b'{"predictions": [{"y": 1}], "metadata": {}}')

@@ -8,9 +8,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from tests.support.bundle_server import Shelf
 from tests.support.bundles import write_sum
 from tests.support.http_calls import log_lines
+from tests.support.listening import listening
 from tests.unit.delivery.conftest import Packed
 
 from fivefold.cli import main
@@ -156,14 +156,8 @@ def redirecting(leads: Callable[[str], str]) -> Iterator[tuple[str, list[dict[st
             self.send_header("content-length", "0")
             self.end_headers()
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        thread = Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{found.server_port}", heard
-        finally:
-            found.shutdown()
-            thread.join()
+    with listening(Handler) as url:
+        yield url, heard
 
 
 def test_who_is_redirected_to_does_not_hear_from_where(
