@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from fivefold.core.errors import FivefoldError, Unavailable
+
 FREE: Final = 20
 """Failures at once that an address may have; a person mistypes, and a program is told of its old key."""
 
@@ -51,6 +53,21 @@ class Attempts:
         # At the end: the order is that of the last failure.
         self._known[key] = found
         return found.add(now)
+
+    def refused(self, error: FivefoldError, address: Callable[[], str]) -> FivefoldError:
+        """What to answer in place of an error of somebody who has shown a credential: after some that were not known,
+        `Unavailable` `rate_limited`. `address` is asked only where one was not known; other errors stay as they are."""
+        if error.code != "unauthenticated":
+            return error
+        wait = self.fail(address())
+        if not wait:
+            return error
+        return Unavailable(
+            "rate_limited",
+            "too many attempts from this address have failed",
+            help="a right key is let in at once; send authorization: Bearer KEY",
+            retry_after=wait,
+        )
 
 
 class _Failures:

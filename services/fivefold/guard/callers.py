@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fivefold.core import redact, telemetry
-from fivefold.core.errors import AccessError, FivefoldError, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError
 from fivefold.guard.attempts import Attempts
 from fivefold.guard.keyring import Keyring
 from fivefold.guard.keys import PREFIX, Scope
@@ -117,17 +117,7 @@ class Guard:
         counts against that address; after some of them it is `Unavailable` `rate_limited`, whatever was shown. Requests
         without any credential are no attempts, and other errors stay as they are.
         """
-        if error.code != "unauthenticated":
-            return error
-        wait = self._attempts.fail(self.peers.client(peer, forwarded))
-        if not wait:
-            return error
-        return Unavailable(
-            "rate_limited",
-            "too many attempts from this address have failed",
-            help="a right key is let in at once; send authorization: Bearer KEY",
-            retry_after=wait,
-        )
+        return self._attempts.refused(error, lambda: self.peers.client(peer, forwarded))
 
     @property
     def has_keys(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from fivefold.core.errors import AccessError, FivefoldError, Unavailable
+from fivefold.core.errors import AccessError, FivefoldError
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import device_of_key
 from fivefold.guard.attempts import Attempts
@@ -51,19 +51,13 @@ class RequestAccess:
 
     def refused(self, error: FivefoldError, request: Request) -> FivefoldError:
         """The error to answer for a key that is not known: after some of one address' it is `rate_limited`."""
-        if error.code != "unauthenticated":
-            return error
+        return self._attempts.refused(error, lambda: self._address(request))
+
+    def _address(self, request: Request) -> str:
+        """Who asks, behind the proxies that are trusted."""
         forwarded = [value for name, value in request.scope["headers"] if name == b"x-forwarded-for"]
         peer = request.client.host if request.client is not None else ""
-        wait = self._attempts.fail(self._peers.client(peer, forwarded))
-        if not wait:
-            return error
-        return Unavailable(
-            "rate_limited",
-            "too many attempts from this address have failed",
-            help="a right key is let in at once; send authorization: Bearer KEY",
-            retry_after=wait,
-        )
+        return self._peers.client(peer, forwarded)
 
     @staticmethod
     def own(found: str, device: str) -> None:
