@@ -14,6 +14,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from fivefold.core.errors import BundleInvalid, NotFound, RunFailed
+from fivefold.stores.sqlite_transaction import write_transaction
 from fivefold.stream.addresses import is_topic
 from fivefold.stream.events import Event, Headers, Outgoing
 
@@ -135,18 +137,9 @@ class SqliteStore:
         except OSError as err:
             raise RunFailed("storage_failed", f"{err.strerror or err}", path=str(self.path)) from err
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it, or nothing; others that write wait meanwhile. Gives SQLite's errors as they are."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.db.execute("COMMIT")
-        except BaseException:
-            # Some errors (a full disk) have rolled it back already.
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        """See `write_transaction`."""
+        return write_transaction(self.db)
 
     def make(self, topic: str, partitions: int = PARTITIONS) -> int:
         """The topic's id, after making it where there is none. Raises `ValueError` for a name that is none."""

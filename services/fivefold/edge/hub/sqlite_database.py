@@ -20,6 +20,7 @@ import apsw
 from fivefold.core.errors import BundleInvalid, NotFound, RunFailed, Unavailable
 from fivefold.edge.hub.database import HubConnection, Row, Value
 from fivefold.edge.hub.hub_schema import prepare_tables
+from fivefold.stores.sqlite_transaction import write_transaction
 
 FILE: Final = "hub.sqlite"
 LEAD_FILE: Final = "hub.lock"
@@ -80,16 +81,8 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[HubConnection]:
         """See `HubDatabase.transaction`."""
-        with self._failing(), self._writing:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield _Statements(self._writer)
-                self._writer.execute("COMMIT")
-            except BaseException:
-                # Some errors (a full disk) have rolled it back already.
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        with self._failing(), self._writing, write_transaction(self._writer):
+            yield _Statements(self._writer)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[HubConnection]:

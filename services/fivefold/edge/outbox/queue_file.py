@@ -11,6 +11,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import apsw
 
 from fivefold.core.atomic import sync_directory
 from fivefold.core.errors import NotFound, RunFailed
+from fivefold.stores.sqlite_transaction import write_transaction
 
 BUSY_MS: Final = 10_000
 RESERVE_BYTES: Final = 1024 * 1024
@@ -153,20 +155,11 @@ class QueueFile:
 
     def number(self, pragma: str) -> int:
         """A pragma's number."""
-        return int(self.db.execute(f"PRAGMA {pragma}").fetchall()[0][0])  # type: ignore[arg-type]
+        return int(self.db.execute(f"PRAGMA {pragma}").fetchall()[0][0])  # type: ignore[arg-type]  # apsw: any value of SQLite's
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it, or nothing. Gives SQLite's errors as they are."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.db.execute("COMMIT")
-        except BaseException:
-            # Some errors (a full disk) have rolled it back already.
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        """See `write_transaction`."""
+        return write_transaction(self.db)
 
     @contextlib.contextmanager
     def unsynchronised(self) -> Iterator[None]:
