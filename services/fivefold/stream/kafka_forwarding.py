@@ -23,6 +23,7 @@ from fivefold.stream.forwarding import PROGRESS, WINDOW, position_of
 from fivefold.stream.kafka_cluster import CALL_SECONDS, partitions_of
 from fivefold.stream.kafka_errors import FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_log import LONGEST
+from fivefold.stream.kafka_producing import produce
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.sqlite_store import PARTITIONS
 
@@ -65,9 +66,9 @@ class KafkaForwarding:
         try:
             producer.begin_transaction()
             for each in outgoing:
-                self._produce(producer, each)
+                produce(producer, each)
             value = str(position).encode()
-            self._produce(producer, Outgoing(self._progress, self._source.encode(), value, partition=0))
+            produce(producer, Outgoing(self._progress, self._source.encode(), value, partition=0))
             self._again(lambda: producer.commit_transaction(CALL_SECONDS))
         except KafkaException as err:
             self._forget()
@@ -88,17 +89,6 @@ class KafkaForwarding:
                 producer.purge()
                 producer.abort_transaction(1.0)
 
-    def _produce(self, producer: Producer, each: Outgoing) -> None:
-        named: dict[str, Any] = {} if each.partition is None else {"partition": each.partition}
-        if each.timestamp is not None and each.timestamp >= 0:
-            named["timestamp"] = each.timestamp
-        while True:
-            try:
-                producer.produce(each.topic, each.value, each.key, headers=list(each.headers), **named)
-                return
-            except BufferError:
-                producer.poll(0.05)
-
     def _again(self, call: Callable[[], object]) -> None:
         """Until it succeeds, or fails for good."""
         until = time.monotonic() + CALL_SECONDS
@@ -109,6 +99,7 @@ class KafkaForwarding:
             except KafkaException as err:
                 if not err.args[0].retriable() or time.monotonic() >= until:
                     raise self._refusal(err) from err
+                time.sleep(0.01)
 
     def _prepare(self) -> None:
         """Make both topics where there are none."""

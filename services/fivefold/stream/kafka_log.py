@@ -31,6 +31,7 @@ from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
 from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, partitions_to_read, prepare
 from fivefold.stream.kafka_errors import ACCESS, AWAY, FENCED_CODES, TOO_LONG, KafkaErrors
+from fivefold.stream.kafka_producing import produce
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
 from fivefold.stream.log_waiting import BRIEFLY, LogWait
@@ -239,24 +240,17 @@ class KafkaLog:
         self._done.update(positions)
 
     def _produce(self, each: Outgoing) -> None:
-        named: dict[str, Any] = {} if each.partition is None else {"partition": each.partition}
-        if each.timestamp is not None and each.timestamp >= 0:
-            named["timestamp"] = each.timestamp
-        while True:
-            try:
-                self._producer.produce(each.topic, each.value, each.key, headers=list(each.headers), **named)
-                return
-            except BufferError:
-                self._producer.poll(0.05)
-            except KafkaException as err:
-                if err.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise
-                # The client's own limit.
-                raise RunFailed(
-                    "storage_failed",
-                    f"an event for {each.topic!r} is {len(each.value or b''):,} bytes long, more than a message may be",
-                    help="allow larger ones (message.max.bytes in FIVEFOLD_KAFKA_OPTIONS_FILE, and at the broker)",
-                ) from err
+        try:
+            produce(self._producer, each)
+        except KafkaException as err:
+            if err.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise
+            # The client's own limit.
+            raise RunFailed(
+                "storage_failed",
+                f"an event for {each.topic!r} is {len(each.value or b''):,} bytes long, more than a message may be",
+                help="allow larger ones (message.max.bytes in FIVEFOLD_KAFKA_OPTIONS_FILE, and at the broker)",
+            ) from err
 
     def _again(self, call: Callable[[], object]) -> None:
         """A call that may be repeated where it says so. A timeout is no such case: its outcome is unknown."""
