@@ -37,6 +37,7 @@ from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
 from fivefold.edge.sync.sender import Sender
 from fivefold.guard import Guard
+from fivefold.local.listening import bound_socket
 from fivefold.local.signals import StopSignals
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.endpoints import Endpoints
@@ -209,12 +210,7 @@ class Gateway:
 
 def bound(text: str) -> socket.socket:
     """A socket bound to HOST:PORT; it does not listen yet. Raises `OSError` where it cannot be had."""
-    host, port = address(text, "http")
-    out = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    out.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        out.bind((host, port))
+        return bound_socket(*address(text, "http"))
     except OSError as error:
-        out.close()
         raise OSError(error.errno, f"{text} cannot be listened at ({error.strerror or error})") from None
-    return out

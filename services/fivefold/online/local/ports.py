@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from fivefold.core.settings import address
+from fivefold.local.listening import bound_socket
 from fivefold.online.ray import loopback
 
 if TYPE_CHECKING:
@@ -101,12 +102,7 @@ def listener(text: str) -> socket.socket:
 
     Raises `PortTaken` where somebody was faster.
     """
-    host, port = address(text)
-    out = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    out.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        out.bind((host, port))
+        return bound_socket(*address(text))
     except OSError as error:
-        out.close()
         raise PortTaken(f"{text} is taken ({os.strerror(error.errno or 0)})") from None
-    return out
