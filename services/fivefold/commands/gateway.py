@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivefold.commands.gateway_update import add_update, add_update_options, opened
-from fivefold.commands.words import USAGE, Parser, add, add_group, add_json, complain, pair, print_json
+from fivefold.commands.words import (
+    USAGE,
+    Parser,
+    add,
+    add_default_versions,
+    add_group,
+    add_json,
+    add_model_references,
+    complain,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from fivefold.edge.outbox.stored import Stored
@@ -322,22 +332,10 @@ def _add_data(parser: Parser) -> None:
 
 
 def _add_options(parser: Parser) -> None:
-    parser.add_argument(
-        "--model",
-        metavar="REFERENCE",
-        action="append",
-        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
-    )
+    add_model_references(parser, required=False)
     parser.add_argument("--data", metavar="DIR", help="the directory of the outbox; made where there is none")
     parser.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
-    parser.add_argument(
-        "--default",
-        metavar="NAME=VERSION",
-        action="append",
-        default=[],
-        type=pair,
-        help="the version that answers without one; repeatable",
-    )
+    add_default_versions(parser)
     parser.add_argument(
         "--quota", dest="quota_bytes", type=_size, metavar="BYTES", help="what may wait, such as 256M; default 1G"
     )

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import USAGE, add, add_group, add_json, complain, pair, print_json
+from fivefold.commands.words import USAGE, add, add_default_versions, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.release.gate import Report
@@ -90,14 +90,7 @@ def add_release(commands: Any) -> None:
     )
     check.add_argument("--against", metavar="URL", required=True, help="the live service: http, https, grpc or grpcs")
     check.add_argument("--key", metavar="KEY", help=f"an API key of the live service; better: {KEY}")
-    check.add_argument(
-        "--default",
-        metavar="NAME=VERSION",
-        action="append",
-        default=[],
-        type=pair,
-        help="the version that will answer without one, as of fivefold serve; repeatable",
-    )
+    add_default_versions(check, "the version that will answer without one, as of fivefold serve; repeatable")
     check.add_argument(
         "--public-key", metavar="PEM", action="append", default=[], help="require a signature by this key; repeatable"
     )

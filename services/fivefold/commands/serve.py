@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, complain, pair
+from fivefold.commands.words import USAGE, add, add_default_versions, add_model_references, complain
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -62,23 +62,10 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
-    serve.add_argument(
-        "--model",
-        metavar="REFERENCE",
-        action="append",
-        required=True,
-        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
-    )
+    add_model_references(serve, required=True)
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
-    serve.add_argument(
-        "--default",
-        metavar="NAME=VERSION",
-        action="append",
-        default=[],
-        type=pair,
-        help="the version that answers without one; repeatable",
-    )
+    add_default_versions(serve)
     serve.add_argument("--min-replicas", type=int, metavar="N")
     serve.add_argument("--max-replicas", type=int, metavar="N")
     serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have")

@@ -66,7 +66,32 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
-def pair(text: str) -> str:
+def add_model_references(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """`--model`: what a server serves."""
+    parser.add_argument(
+        "--model",
+        metavar="REFERENCE",
+        action="append",
+        required=required,
+        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
+    )
+
+
+def add_default_versions(
+    parser: argparse.ArgumentParser, help: str = "the version that answers without one; repeatable"
+) -> None:
+    """`--default`: which of a model's versions answers without one."""
+    parser.add_argument(
+        "--default",
+        metavar="NAME=VERSION",
+        action="append",
+        default=[],
+        type=_pair,
+        help=help,
+    )
+
+
+def _pair(text: str) -> str:
     """The type of an argument `NAME=VERSION`."""
     name, equals, version = text.partition("=")
     if not (name and equals and version):
