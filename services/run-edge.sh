@@ -8,24 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${BUNDLE:=bundles/breast-cancer}" "${BIN:=.venv/bin}" "${GATEWAY:=127.0.0.1:8000}" "${HUB:=127.0.0.1:8700}"
-mkdir -p .cache/run-edge
-home=$(mktemp -d .cache/run-edge/home.XXXXXX)
-fivefold=$BIN/fivefold
-
-say() { printf '\n== %s\n' "$*"; }
-
-end() {
-  local status=$?
-  trap '' INT TERM
-  # shellcheck disable=SC2046  # one word for each process
-  kill -TERM $(jobs -p) 2>/dev/null || true
-  wait
-  rm -rf "$home"
-  exit "$status"
-}
-trap end EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+. services/demo.sh run-edge/home
+home=$scratch
 
 until_up() { # until_up HOST:PORT PROCESS LOG: it answers, or its log says why not
   until curl -fsS -o /dev/null "http://$1/readyz" 2>/dev/null; do

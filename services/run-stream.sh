@@ -7,11 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${BUNDLE:=bundles/breast-cancer}" "${BIN:=.venv/bin}"
-mkdir -p .cache/run-stream
-log=$(mktemp -d .cache/run-stream/log.XXXXXX)
-fivefold=$BIN/fivefold worker=""
-
-say() { printf '\n== %s\n' "$*"; }
+. services/demo.sh run-stream/log
+log=$scratch worker=""
 
 run() { # run WORD…: one of our commands, as a person would type it
   printf '$ fivefold %s\n' "$*"
@@ -42,19 +39,6 @@ until_there() { # until_there COUNT TOPIC: follow it; a worker that has died mea
 }
 
 shorten() { cut -c "-${COLUMNS:-140}"; }
-
-end() {
-  local status=$?
-  trap '' INT TERM
-  # shellcheck disable=SC2046  # one word for each process
-  kill -TERM $(jobs -p) 2>/dev/null || true
-  wait
-  rm -rf "$log"
-  exit "$status"
-}
-trap end EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 
 say "The rows of scikit-learn's breast cancer set, as events"
 "$fivefold" demo "$BUNDLE" --events "$log/patients.jsonl"
