@@ -108,10 +108,7 @@ def _table(title: str, rows: Sequence[tuple[str, str]], tail: str) -> str:
 @measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands."""
-    given = _parser().parse_args(arguments)
-    measurement.ready()
-    status: int = given.run(given)
-    return status
+    return measurement.run_command(_parser(), arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

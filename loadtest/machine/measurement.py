@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec
 
@@ -40,6 +40,14 @@ class Failed(NotMeasured):
 
 class Differs(NotMeasured):
     """Programs that give other answers to the same rows, or run other versions: they cannot be compared."""
+
+
+def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Parse a command line whose commands have their functions as `run`, and run the one that it names."""
+    given = parser.parse_args(arguments)
+    ready()
+    status: int = given.run(given)
+    return status
 
 
 def exits(*, not_measured: int = NOT_MEASURED) -> Callable[[Callable[P, int]], Callable[P, int]]:

@@ -161,10 +161,7 @@ def checked(_: argparse.Namespace) -> int:
 @measurement.exits()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands."""
-    given = _parser().parse_args(arguments)
-    measurement.ready()
-    status: int = given.run(given)
-    return status
+    return measurement.run_command(_parser(), arguments)
 
 
 def _between(text: str) -> str:
