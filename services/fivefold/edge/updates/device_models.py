@@ -21,6 +21,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from fivefold.core import atomic
@@ -101,7 +102,7 @@ class DeviceModels:
             if _sha256(path) == active.archive:
                 return path
             log.error("release %d of %s is damaged on this device", active.release, model)
-            self.change(model, lambda now, active=active: _without(now, active))  # type: ignore[misc]
+            self.change(model, partial(_without, damaged=active))
 
     def _initial(self, model: str) -> Path:
         try:

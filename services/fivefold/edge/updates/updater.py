@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -292,7 +293,7 @@ class Updater:
                         f"the gateway cannot serve it: {err if isinstance(err, FivefoldError) else first_line(err)}"
                     )
                     log.error("the active release of %s goes back: %s", model, reason)
-                    self.models.change(model, lambda now, reason=reason: now.back(reason))  # type: ignore[misc]
+                    self.models.change(model, partial(ActivationState.back, reason=reason))
                     self._tidy(model)
                     self._seen[model] = self.models.changed_at(model)
                     continue

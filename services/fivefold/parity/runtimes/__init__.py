@@ -14,8 +14,8 @@ __all__ = ["REGISTERED", "AskedBundle", "NotHere", "Runtime", "opened"]
 
 REGISTERED: Final[dict[str, tuple[str, str]]] = {
     "core": ("core_runtime:CoreRuntime", ""),
-    "http-v1": ("http_rows:HttpV1", "http"),
-    "http-v2": ("http_tensors:HttpV2", "http"),
+    "http-v1": ("http_rows:HttpRecords", "http"),
+    "http-v2": ("http_tensors:HttpTensors", "http"),
     "grpc": ("grpc_tensors:GrpcTensors", "online"),
     "batch-jsonl": ("batch_files:BatchJsonLines", "batch"),
     "batch-parquet": ("batch_files:BatchParquet", "batch"),

@@ -10,13 +10,13 @@ from fivefold.edge.gateway.gateway_process import Gateway
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
 from fivefold.local.signals import StopSignals
 from fivefold.parity.runtimes.asked_runtime import AskedBundle, NotHere
-from fivefold.parity.runtimes.http_rows import HttpV1
+from fivefold.parity.runtimes.http_rows import HttpRecords
 
 SECONDS = 120.0
 """How long opening it may take, and closing it."""
 
 
-class GatewayRows(HttpV1):
+class GatewayRows(HttpRecords):
     """A gateway without a hub, in a thread of this process, with its data in the run's own directory."""
 
     def __init__(self, asked: AskedBundle) -> None:

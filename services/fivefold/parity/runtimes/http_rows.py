@@ -35,7 +35,7 @@ class Exchange:
         self._connection.close()
 
 
-class HttpV1(Runtime):
+class HttpRecords(Runtime):
     """`POST /v1/models/NAME:predict`, the answers read out of the text as it came."""
 
     def __init__(self, asked: AskedBundle) -> None:

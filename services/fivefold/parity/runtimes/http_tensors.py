@@ -12,11 +12,11 @@ from fivefold.client.retry import CONTRACT_VERSION, ServerReply
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, of_arrays
 from fivefold.parity.runtimes.asked_runtime import AskedBundle, in_groups
-from fivefold.parity.runtimes.http_rows import Exchange, HttpV1, refusal_of_reply
+from fivefold.parity.runtimes.http_rows import Exchange, HttpRecords, refusal_of_reply
 from fivefold.parity.runtimes.tensor_rows import TensorRows
 
 
-class HttpV2(HttpV1):
+class HttpTensors(HttpRecords):
     """`POST /v2/models/NAME/infer` at the server of V1."""
 
     def __init__(self, asked: AskedBundle) -> None:
