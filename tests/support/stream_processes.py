@@ -64,7 +64,7 @@ def with_kills(commands: Sequence[Sequence[str]], done: Callable[[], int], total
         for worker in workers:
             _, said = worker.communicate(timeout=60)
             # One may be killed already, or be so new that it does not listen yet.
-            assert worker.returncode in (0, -signal.SIGTERM, -signal.SIGKILL), said
+            assert worker.returncode in (0, -signal.SIGTERM, -signal.SIGKILL), (worker.returncode, said)
     finally:
         for worker in workers:
             worker.kill()

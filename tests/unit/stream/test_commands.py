@@ -236,6 +236,26 @@ class Sum:
 '''
 
 
+def test_a_worker_that_is_ended_before_it_has_begun_ends_well(home: Path, bundle: Bundle) -> None:
+    """Its broker is not there yet, as for a pod that comes first; nothing was in its hands."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        broker = f"kafka://127.0.0.1:{nobody.getsockname()[1]}"
+    process = start(line(bundle.path, f"{broker}/events", f"{broker}/scores"))
+    try:
+        assert process.stderr is not None
+        waits = next(line for line in process.stderr if "rdkafka" not in line)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert "no broker answers" in waits
+    assert said.endswith("ended before it had begun\n")
+    assert process.returncode == 0
+
+
 def test_the_second_ctrl_c_cuts_a_batch_short(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
