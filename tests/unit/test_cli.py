@@ -203,6 +203,19 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["version", "--json"]) == 0
     assert {"fivefold", "python", "onnxruntime"} <= set(json.loads(capsys.readouterr().out))
     assert main(["version"]) == 0
+    said = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, said)
+
+
+def test_bundles_are_served_as_words_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options may stand between, and --model adds to them."""
+    found = _parser().parse_args(["serve", "a", "--http", "127.0.0.1:1", "b", "--model", "c"])
+
+    assert (found.bundles, found.model, found.http) == (["a", "b"], ["c"], "127.0.0.1:1")
+    assert main(["serve", "--http", "127.0.0.1:1"]) == 2
+    assert "expected a bundle to serve" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -37,23 +37,29 @@ _SETTINGS = (
 
 def asked(arguments: argparse.Namespace) -> tuple[RunOrder, BatchSettings, DeliverySettings] | None:
     """What a command line asks for, None after saying what is wrong with it."""
-    from fivefold.batch.plan.settings import BatchSettings
     from fivefold.batch.run.preparation import RunOrder
+
+    found = settings_of(arguments, "fivefold score --help")
+    if found is None:
+        return None
+    settings, delivery = found
+    inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
+    return RunOrder(arguments.model, inputs, arguments.output), settings, delivery
+
+
+def settings_of(arguments: argparse.Namespace, help: str) -> tuple[BatchSettings, DeliverySettings] | None:
+    """The settings that options and variables give, None after saying what is wrong with them."""
+    from fivefold.batch.plan.settings import BatchSettings
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
-    given = {name: getattr(arguments, name) for name in _SETTINGS}
-    columns = None if arguments.columns is None else tuple(filter(None, arguments.columns.split(",")))
+    given: dict[str, Any] = {name: getattr(arguments, name, None) for name in _SETTINGS}
+    given |= {name: _words(getattr(arguments, name)) for name in ("columns", "na", "booleans")}
     try:
-        settings = read(
-            BatchSettings, columns=columns, na=_words(arguments.na), booleans=_words(arguments.booleans), **given
-        )
-        delivery = read(DeliverySettings)
+        return read(BatchSettings, **given), read(DeliverySettings)
     except SettingsError as err:
-        complain(str(err), "fivefold score --help")
+        complain(str(err), help)
         return None
-    inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
-    return RunOrder(arguments.model, inputs, arguments.output), settings, delivery
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:
@@ -114,15 +120,7 @@ def add_what(parser: Parser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
-    parser.add_argument("--contract", metavar="VERSION", help="the contract version of the input and the output")
-    parser.add_argument("--columns", metavar="NAMES", help="input columns that the output carries, with commas between")
-    parser.add_argument(
-        "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"
-    )
-    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default ,); tab for a tab")
-    parser.add_argument("--na", metavar="WORDS", help="bare CSV cells that are null, commas between: NA,NULL,\\\\N")
-    parser.add_argument("--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False")
-    parser.add_argument("--encoding", metavar="NAME", help="of text input (default UTF-8): latin-1, utf-16, …")
+    add_reading(parser)
     parser.add_argument(
         "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
     )
@@ -148,6 +146,30 @@ def add_what(parser: Parser) -> None:
         default=None,
         help="tell local files apart by content instead of size and time",
     )
+
+
+def add_reading(parser: Parser) -> None:
+    """The options that say how files are read."""
+    parser.add_argument(
+        "--contract", metavar="VERSION", help="the contract version of the input and the output (default: the bundle's)"
+    )
+    parser.add_argument(
+        "--columns", metavar="NAMES", help="input columns that the output carries, with commas between (default: none)"
+    )
+    parser.add_argument(
+        "--strict-columns",
+        action="store_true",
+        default=None,
+        help="refuse a table with columns nobody asked for (default: they are ignored, and named)",
+    )
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default ,); tab for a tab")
+    parser.add_argument(
+        "--na", metavar="WORDS", help="bare CSV cells that are null beside the empty one: NA,NULL,\\\\N (default: none)"
+    )
+    parser.add_argument(
+        "--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False (default: none)"
+    )
+    parser.add_argument("--encoding", metavar="NAME", help="of text input (default UTF-8): latin-1, utf-16, …")
 
 
 def add_how(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, add_default_versions, add_model_references, complain
+from fivefold.commands.words import USAGE, add, add_bundle_words, add_default_versions, add_model_references, complain
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -13,6 +13,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.settings import OnlineSettings
 
+    models = [*arguments.bundles, *arguments.model]
+    if not models:
+        complain("expected a bundle to serve", "fivefold serve BUNDLE; fivefold demo bundles/demo makes one")
+        return USAGE
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
@@ -27,7 +31,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return USAGE
     from fivefold.online.local.lifecycle import serve
 
-    return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
+    return serve(models, settings, defaults=defaults, delivery=delivery)
 
 
 _SERVE_SETTINGS = (
@@ -55,14 +59,16 @@ def add_serve(commands: Any) -> None:
         "serve",
         _serve,
         "serve bundles over REST and gRPC until Ctrl-C",
-        "fivefold serve --model bundles/demo",
+        "fivefold serve bundles/demo",
+        "fivefold serve bundles/a bundles/b --http 127.0.0.1:8080      the same as --model bundles/a --model bundles/b",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
         "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
-    add_model_references(serve, required=True)
+    add_bundle_words(serve)
+    add_model_references(serve)
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
     add_default_versions(serve)

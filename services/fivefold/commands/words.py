@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from fivefold.core import redact
 
@@ -17,9 +17,23 @@ USAGE = 2
 class Parser(argparse.ArgumentParser):
     """argparse with the house's two lines for an error."""
 
+    intermixed = False
+    """Whether words and options may stand in any order, where a command takes several words."""
+
     def __init__(self, **named: Any) -> None:
         named.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**named)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See argparse, which by itself would take the words before the first option and no others."""
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        # It calls this method in its turn.
+        self.intermixed = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and end."""
@@ -34,9 +48,9 @@ def complain(message: str, help: str | None) -> None:
         print(f"help: {redact.text(help)}", file=sys.stderr)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, out: IO[str] | None = None) -> None:
     """A value for programs, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False), file=out)
 
 
 def add(
@@ -66,15 +80,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
-def add_model_references(parser: argparse.ArgumentParser, *, required: bool) -> None:
+_REFERENCE = "a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest"
+
+
+def add_model_references(parser: argparse.ArgumentParser) -> None:
     """`--model`: what a server serves."""
-    parser.add_argument(
-        "--model",
-        metavar="REFERENCE",
-        action="append",
-        required=required,
-        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
-    )
+    parser.add_argument("--model", metavar="REFERENCE", action="append", default=[], help=f"{_REFERENCE}; repeatable")
+
+
+def add_bundle_words(parser: Parser) -> None:
+    """Bundles as words, beside `--model`."""
+    parser.intermixed = True
+    parser.add_argument("bundles", metavar="BUNDLE", nargs="*", help=_REFERENCE)
 
 
 def add_default_versions(
