@@ -36,6 +36,10 @@ class PackReport:
     measured: str = ""
     unreached: tuple[str, ...] = ()
     drafted: Path | None = None
+    draft: str = ""
+    """What of a drafted contract is the data's own, in words."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """The bundle's files, and their sizes in bytes."""
     libraries: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +64,9 @@ class PackReport:
             out.append(f"         {self.measured}")
         if self.ties:
             out.append(f"         {self.ties} rows are ties, on which the original's own label hangs on rounding")
+        if self.files:
+            written = ", ".join(f"{name} {size:,}" for name, size in self.files.items())
+            out.append(f"wrote    {self.path}: {written} bytes, and bundle.json")
         out.append(f"bundle   {self.digest}{', signed' if self.signed else ''}")
         if len(self.tried) > 1:
             out += [f"tried    {text}" for text in self.tried]
@@ -67,7 +74,9 @@ class PackReport:
         out += [f"note: {text}" for text in self.unreached]
         out += [f"warning: {text}" for text in self.warnings]
         if self.drafted is not None:
-            out.append(
-                f"drafted  {self.drafted}: correct its ranges, units and descriptions, then pack again with --contract"
-            )
+            out += [
+                f"drafted  {self.drafted}: {self.draft}",
+                "         correct them, add units and descriptions, then pack again: --contract "
+                f"{self.drafted} --force, without --draft-from",
+            ]
         return out
