@@ -32,7 +32,7 @@ from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
 from fivefold.commands.serve import add_serve
 from fivefold.commands.stream import add_dead_letters, add_log, add_stream
-from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Parser, Told, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 from fivefold.core.settings import SettingsError
 
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(arguments)
         sys.stdout.flush()
         return status or 0
+    except Told as told:
+        return EXIT[told.error.code]
     except FivefoldError as err:
         complain(str(err), err.help)
         for violation in err.details[1:]:

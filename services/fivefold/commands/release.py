@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import USAGE, add, add_default_versions, add_group, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Told, add, add_default_versions, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.release.gate import Report
@@ -53,16 +53,22 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     else:
         _print(report)
     if report.error is not None:
-        raise report.error
+        raise report.error if arguments.json else Told(report.error)
     return None
 
 
 def _print(report: Report) -> None:
-    width = max((len(finding.subject) for finding in report.findings), default=0)
+    """Each thing once: what holds for a model and for its version alike is one line with both."""
+    subjects: dict[tuple[str, str, str], list[str]] = {}
     for finding in report.findings:
-        print(f"{finding.verdict:<8}  {finding.subject:<{min(width, 60)}}  {finding.says}")
-        if finding.error is not None and finding.error.help:
-            print(f"{'':8}  help: {finding.error.help}")
+        help = (finding.error.help if finding.error is not None else None) or ""
+        subjects.setdefault((finding.verdict, finding.says, help), []).append(finding.subject)
+    lines = [(verdict, "; ".join(dict.fromkeys(names)), *rest) for (verdict, *rest), names in subjects.items()]
+    width = max((len(names) for _, names, *_ in lines), default=0)
+    for verdict, names, says, help in lines:
+        print(f"{verdict:<8}  {names:<{min(width, 60)}}  {says}")
+        if help:
+            print(f"{'':8}  help: {help}")
     refused = sum(finding.error is not None for finding in report.findings)
     print(f"the release is refused, {refused} of {len(report.findings)}" if refused else "the release may go ahead")
 

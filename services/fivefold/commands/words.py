@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import IO, Any, NoReturn
 
 from fivefold.core import redact
+from fivefold.core.errors import FivefoldError
 
 USAGE = 2
 """Exit status of a command line that cannot be parsed."""
@@ -39,6 +40,14 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong with the command line, and end."""
         complain(message, f"{self.prog} --help")
         sys.exit(USAGE)
+
+
+class Told(Exception):  # what ends the command is the error in it
+    """An error that the command has told in its own way: the exit status is all that is left to give."""
+
+    def __init__(self, error: FivefoldError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def complain(message: str, help: str | None) -> None:

@@ -76,7 +76,7 @@ class PackReport:
         if self.drafted is not None:
             out += [
                 f"drafted  {self.drafted}: {self.draft}",
-                "         correct them, add units and descriptions, then pack again: --contract "
-                f"{self.drafted} --force, without --draft-from",
+                "         correct them, add units and descriptions, then pack again with --contract "
+                f"{self.drafted} --force instead of --draft-from",
             ]
         return out
