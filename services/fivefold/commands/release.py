@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fivefold.commands.words import USAGE, Told, add, add_default_versions, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
-    from fivefold.release.gate import Report
+    from fivefold.release.gate import ReleaseFinding, Report
 
 KEY = "FIVEFOLD_KEY"
 """The variable with the caller's API key: an argument would stand in the list of processes."""
@@ -59,15 +59,14 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
 
 def _print(report: Report) -> None:
     """Each thing once: what holds for a model and for its version alike is one line with both."""
-    subjects: dict[tuple[str, str, str], list[str]] = {}
+    alike: dict[tuple[str, str], list[ReleaseFinding]] = {}
     for finding in report.findings:
-        help = (finding.error.help if finding.error is not None else None) or ""
-        subjects.setdefault((finding.verdict, finding.says, help), []).append(finding.subject)
-    lines = [(verdict, "; ".join(dict.fromkeys(names)), *rest) for (verdict, *rest), names in subjects.items()]
-    width = max((len(names) for _, names, *_ in lines), default=0)
-    for verdict, names, says, help in lines:
-        print(f"{verdict:<8}  {names:<{min(width, 60)}}  {says}")
-        if help:
+        alike.setdefault((finding.verdict, finding.says), []).append(finding)
+    subjects = {key: "; ".join(dict.fromkeys(each.subject for each in found)) for key, found in alike.items()}
+    width = max(map(len, subjects.values()), default=0)
+    for (verdict, says), found in alike.items():
+        print(f"{verdict:<8}  {subjects[verdict, says]:<{min(width, 60)}}  {says}")
+        for help in dict.fromkeys(each.error.help for each in found if each.error is not None and each.error.help):
             print(f"{'':8}  help: {help}")
     refused = sum(finding.error is not None for finding in report.findings)
     print(f"the release is refused, {refused} of {len(report.findings)}" if refused else "the release may go ahead")
