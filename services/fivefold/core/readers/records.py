@@ -70,12 +70,13 @@ class Records:
         if not isinstance(envelope, dict):
             help = 'wrap it in instances: {"instances": […]}' if isinstance(envelope, list) else None
             raise ContractError("malformed", f"expected an object with instances, got {describe(envelope)}", help=help)
+        wrapped = self._wrapping(envelope)
+        if wrapped is not None:
+            raise ContractError("malformed", "expected an object with instances, got a record by itself", help=wrapped)
         for name in envelope:
             if name not in _ENVELOPE:
                 raise ContractError(
-                    "malformed",
-                    f"unknown member {describe(name)} beside instances",
-                    help=self._wrapping(envelope) or nearest(name, _ENVELOPE),
+                    "malformed", f"unknown member {describe(name)} beside instances", help=nearest(name, _ENVELOPE)
                 )
         instances, inputs = envelope.get("instances"), envelope.get("inputs")
         if inputs is not None:
@@ -91,7 +92,7 @@ class Records:
 
     def _wrapping(self, envelope: Mapping[str, Any]) -> str | None:
         """How a record that came as the whole body is to be sent; None for what is no record of these fields."""
-        if "instances" in envelope or not any(name in self._names for name in envelope):
+        if any(name in envelope for name in _ENVELOPE) or not any(name in self._names for name in envelope):
             return None
         shown = [f"{describe(name)}: {_sketch(value)}" for name, value in islice(envelope.items(), _SHOWN)]
         more = ["…"] if len(envelope) > _SHOWN else []
