@@ -24,6 +24,7 @@ from fivefold.commands.pack import Stages
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import CODES
 from fivefold.guard.keyring import Keyring
+from fivefold.online.settings import OnlineSettings
 
 CONTRACT = {
     "format": 1,
@@ -203,6 +204,19 @@ def test_contracts_are_shown_drafted_and_exported(bundle: Path, capsys: pytest.C
     assert all(json.loads(Path(place).read_text())["$schema"] for place in written)
 
 
+def test_the_defaults_that_serve_s_help_names_are_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """A number in a help text is that of the code."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    text = text[text.index("options:") : text.index("examples:")]
+
+    for name in ("min_replicas", "max_replicas", "max_rows", "max_body_bytes", "max_inflight", "max_wait"):
+        told = text[text.index(f"--{name.replace('_', '-')} ") :].split("(default: ")[1]
+        assert float(re.split(r"[,)]", told)[0]) == getattr(OnlineSettings(), name)
+    assert f"names none (default: {OnlineSettings().default_timeout:g})" in text
+
+
 def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     """For a bug report."""
     assert main(["version", "--json"]) == 0
@@ -249,7 +263,6 @@ def test_bundles_are_served_as_words_too(capsys: pytest.CaptureFixture[str]) -> 
         ("pack m:M --as python --contract contract.json --output b", 2, "SOURCE is a class", "leave --as out"),
         ("pack m:M --draft-from data.csv --output b", 2, "does not say what it answers", "fivefold contract draft"),
         ("pack model.pkl --trust x --contract contract.json --output b", 2, "types of a .skops file", "leave --trust"),
-        ("pack model.pkl --default-contract 1 --contract contract.json --output b", 2, "there is one", "--answers OLD"),
         ("pack . --contract contract.json --output b", 3, "no MLflow model", "give a model file"),
         ("nonsense", 2, "invalid choice", "fivefold --help"),
         ("", 2, "required", "fivefold --help"),

@@ -57,9 +57,6 @@ def _contradiction(arguments: argparse.Namespace) -> tuple[str, str] | None:
         return "--draft-from: a class does not say what it answers, so no contract can be drafted", help
     if arguments.trust and not arguments.source.endswith(".skops"):
         return "--trust names types of a .skops file, and SOURCE is none", "leave --trust out"
-    carries = arguments.answers or arguments.answers_newer or arguments.replaces
-    if arguments.default_contract is not None and not carries:
-        return "--default-contract chooses among several versions, and there is one", "give the others: --answers OLD"
     return None
 
 

@@ -72,18 +72,24 @@ def add_serve(commands: Any) -> None:
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
     add_default_versions(serve)
-    serve.add_argument("--min-replicas", type=int, metavar="N")
-    serve.add_argument("--max-replicas", type=int, metavar="N")
-    serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have")
-    serve.add_argument("--max-body-bytes", type=int, metavar="N", help="bytes a request may have")
-    serve.add_argument("--max-inflight", type=int, metavar="N", help="requests in work at once, by model and replica")
+    serve.add_argument("--min-replicas", type=int, metavar="N", help="replicas kept when idle (default: 1)")
+    serve.add_argument("--max-replicas", type=int, metavar="N", help="replicas at most (default: 1)")
+    serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have (default: 100000)")
+    serve.add_argument(
+        "--max-body-bytes", type=int, metavar="N", help="bytes a request may have (default: 67108864, 64 MiB)"
+    )
+    serve.add_argument(
+        "--max-inflight", type=int, metavar="N", help="requests in work at once, by model and replica (default: 256)"
+    )
     serve.add_argument(
         "--max-wait",
         type=float,
         metavar="SECONDS",
-        help="a request that would wait longer for a busy model is refused, bursts excepted",
+        help="a request that would wait longer for a busy model is refused, bursts excepted (default: 0.01)",
     )
-    serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
+    serve.add_argument(
+        "--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none (default: 60)"
+    )
     serve.add_argument(
         "--keys", metavar="PATH", help="ask for an API key of this file or directory: fivefold keys create"
     )

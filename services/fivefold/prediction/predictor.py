@@ -9,7 +9,7 @@ from fivefold.core.errors import ContractError
 from fivefold.core.readers.columnar import spelled_by_column
 from fivefold.core.runtime.rows import score_under
 from fivefold.core.runtime.scorer import Scorer
-from fivefold.prediction.question import Question, question_of
+from fivefold.prediction.question import JsonQuestion, question_of
 from fivefold.serving.contract_version import other_version
 from fivefold.serving.example_rows import example_rows
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class JsonAnswer:
     """The answer to a question: `body` is REST's, with the metadata; `rows` are its records, None for columns."""
 
     body: dict[str, Any]
@@ -64,11 +64,11 @@ class Predictor:
             "contract": self.view.name,
         }
 
-    def question(self, text: bytes) -> Question:
+    def question(self, text: bytes) -> JsonQuestion:
         """The question in a JSON text; raises `ContractError`."""
         return question_of(text, self.view.inputs)
 
-    def predict(self, question: Question) -> Prediction:
+    def predict(self, question: JsonQuestion) -> JsonAnswer:
         """The answer as REST gives it: one bad row refuses the whole. Raises `ContractError` with REST's code and path,
         and what `Scorer.score` raises."""
         by_column = False
@@ -83,8 +83,8 @@ class Predictor:
             raise other_version(error, self.bundle.views) from None
         return self._told(score_under(self.scorer, self.view, columns), by_column)
 
-    def _told(self, columns: Columns, by_column: bool) -> Prediction:
+    def _told(self, columns: Columns, by_column: bool) -> JsonAnswer:
         if by_column:
-            return Prediction({"outputs": spelled_by_column(columns), "metadata": self.metadata}, None)
+            return JsonAnswer({"outputs": spelled_by_column(columns), "metadata": self.metadata}, None)
         rows = columns.to_records()
-        return Prediction({"predictions": rows, "metadata": self.metadata}, rows)
+        return JsonAnswer({"predictions": rows, "metadata": self.metadata}, rows)

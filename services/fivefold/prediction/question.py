@@ -18,14 +18,14 @@ Form = Literal["record", "records", "body"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class JsonQuestion:
     """A V1 body, and the form in which it was asked."""
 
     form: Form
     body: bytes
 
 
-def question_of(text: bytes, fields: Sequence[Field]) -> Question:
+def question_of(text: bytes, fields: Sequence[Field]) -> JsonQuestion:
     """The question that a JSON text asks under a contract's inputs.
 
     An object with `instances` or `inputs` is a body, unless a field has that name; any other object is one record, an
@@ -33,7 +33,7 @@ def question_of(text: bytes, fields: Sequence[Field]) -> Question:
     """
     value = loads(text)
     if isinstance(value, list):
-        return Question("records", b'{"instances":' + text + b"}")
+        return JsonQuestion("records", b'{"instances":' + text + b"}")
     if not isinstance(value, dict):
         raise ContractError(
             "malformed",
@@ -41,8 +41,8 @@ def question_of(text: bytes, fields: Sequence[Field]) -> Question:
             help='a record is an object of the inputs: {"NAME": VALUE, …}',
         )
     if _is_body(value, {name for field in fields for name in (field.name, *field.aliases)}):
-        return Question("body", text)
-    return Question("record", b'{"instances":[' + text + b"]}")
+        return JsonQuestion("body", text)
+    return JsonQuestion("record", b'{"instances":[' + text + b"]}")
 
 
 def is_lines(text: bytes) -> bool:

@@ -19,22 +19,11 @@ def hinted(error: ContractError, cells: Mapping[str, str | None], fields: Mappin
     if error.code != "wrong_type" or error.help:
         return error
     name = error.path.removeprefix("inputs.").partition("[")[0]
-    found = next(
-        (
-            (field, cell)
-            for header, cell in cells.items()
-            if (field := fields.get(header)) is not None and field.name == name
-        ),
-        None,
-    )
-    if found is None or found[1] is None:
-        return error
-    help = _option(*found)
-    return (
-        error
-        if help is None
-        else ContractError(error.code, error.message, path=error.path, help=help, details=error.details)
-    )
+    for header, cell in cells.items():
+        field = fields.get(header)
+        if field is not None and field.name == name and cell is not None and (help := _option(field, cell)):
+            return ContractError(error.code, error.message, path=error.path, help=help, details=error.details)
+    return error
 
 
 def _option(field: Field, cell: str) -> str | None:
