@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import shutil
 import sys
 import threading
 import time
@@ -135,7 +136,9 @@ class Stages:
     def _draw(self) -> None:
         if self._stage:
             now = time.monotonic()
-            self._stream.write(f"\r\x1b[K{now - self._begun:5.1f} s  {self._stage} ({now - self._since:.1f} s)")
+            line = f"{now - self._begun:5.1f} s  {self._stage} ({now - self._since:.1f} s)"
+            # A line that wraps could not be taken back.
+            self._stream.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
 
 
 def _seconds(text: str) -> float:
