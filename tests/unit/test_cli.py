@@ -262,7 +262,6 @@ def test_bundles_are_served_as_words_too(capsys: pytest.CaptureFixture[str]) -> 
         ("pack model.pkl --contract contract.json --output b --key best", 3, "no model under --key best", ""),
         ("pack m:M --as python --contract contract.json --output b", 2, "SOURCE is a class", "leave --as out"),
         ("pack m:M --draft-from data.csv --output b", 2, "does not say what it answers", "fivefold contract draft"),
-        ("pack model.pkl --trust x --contract contract.json --output b", 2, "types of a .skops file", "leave --trust"),
         ("pack . --contract contract.json --output b", 3, "no MLflow model", "give a model file"),
         ("nonsense", 2, "invalid choice", "fivefold --help"),
         ("", 2, "required", "fivefold --help"),

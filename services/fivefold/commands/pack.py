@@ -56,8 +56,6 @@ def _contradiction(arguments: argparse.Namespace) -> tuple[str, str] | None:
     if is_class and arguments.draft_from is not None:
         help = "fivefold contract draft writes one of the inputs; add the outputs by hand and give it with --contract"
         return "--draft-from: a class does not say what it answers, so no contract can be drafted", help
-    if arguments.trust and not arguments.source.endswith(".skops"):
-        return "--trust names types of a .skops file, and SOURCE is none", "leave --trust out"
     return None
 
 

@@ -64,10 +64,11 @@ def _answered(bundle: Bundle, given: bytes | str, settings: BatchSettings, argum
     if settings.columns and not isinstance(given, str):
         complain("--columns is for files of rows", "fivefold predict --help")
         return USAGE
-    with Predictor(bundle, settings.contract) as predictor, _output(arguments.output) as out:
-        if isinstance(given, str):
+    with Predictor(bundle, settings.contract) as predictor:
+        if isinstance(given, bytes):
+            return _question(predictor, given, arguments.output, arguments.json)
+        with _output(arguments.output) as out:
             return _file(predictor, given, settings, out, arguments.json)
-        return _question(predictor, given, out, arguments.json)
 
 
 @contextlib.contextmanager
@@ -79,13 +80,13 @@ def _output(name: str | None) -> Iterator[IO[str]]:
     from fivefold.core import atomic
 
     place = Path(name)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, delete=False) as file:
-        try:
+    part = place.with_name(f".{place.name}.{os.urandom(6).hex()}.part")
+    try:
+        with part.open("x", encoding="utf-8") as file:
             yield file
-            file.flush()
-            atomic.put_file(Path(file.name), place)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+        atomic.put_file(part, place)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class _NoInput(Exception):
@@ -130,7 +131,7 @@ def _example(bundle: Bundle, settings: BatchSettings, model: str) -> str:
     return f"fivefold predict {shlex.quote(model)} {shlex.quote(record)}"
 
 
-def _question(predictor: Predictor, text: bytes, out: IO[str], json: bool) -> int:
+def _question(predictor: Predictor, text: bytes, output: str | None, json: bool) -> int:
     """Answer a JSON text."""
     try:
         question = predictor.question(text)
@@ -143,10 +144,11 @@ def _question(predictor: Predictor, text: bytes, out: IO[str], json: bool) -> in
         for violation in error.details[1:]:
             print(f"       {violation.path}: {violation.message} ({violation.code})", file=sys.stderr)
         return REFUSED
-    if json:
-        print_json(answer.body, out)
-    else:
-        _write([answer.body] if question.form == "body" or answer.rows is None else answer.rows, out)
+    with _output(output) as out:
+        if json:
+            print_json(answer.body, out)
+        else:
+            _write([answer.body] if question.form == "body" or answer.rows is None else answer.rows, out)
     return 0
 
 

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+_FILES = 8
+"""Files of a bundle that a person is shown."""
+
 
 @dataclass(frozen=True)
 class PackReport:
@@ -65,8 +68,9 @@ class PackReport:
         if self.ties:
             out.append(f"         {self.ties} rows are ties, on which the original's own label hangs on rounding")
         if self.files:
-            written = ", ".join(f"{name} {size:,}" for name, size in self.files.items())
-            out.append(f"wrote    {self.path}: {written} bytes, and bundle.json")
+            shown = [f"{name} {size:,}" for name, size in list(self.files.items())[:_FILES]]
+            more = f", and {len(self.files) - _FILES} more files" if len(self.files) > _FILES else ", and bundle.json"
+            out.append(f"wrote    {self.path}: {', '.join(shown)} bytes{more}")
         out.append(f"bundle   {self.digest}{', signed' if self.signed else ''}")
         if len(self.tried) > 1:
             out += [f"tried    {text}" for text in self.tried]

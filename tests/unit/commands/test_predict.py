@@ -137,6 +137,12 @@ def test_rows_of_files_are_judged_one_by_one(
     assert (refused["row"], refused["line"], refused["code"], refused["path"]) == (1, 3, "out_of_range", "inputs.a[0]")
 
 
+def test_a_name_that_no_utf8_has_is_quoted_all_the_same(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lone surrogate."""
+    assert main(["predict", "b", r'{"a": 1, "b": 2, "\ud800": 3}', "--json"]) == 3
+    assert json.loads(capsys.readouterr().err)["code"] == "unknown_field"
+
+
 def test_many_refused_rows_are_counted(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     """Twenty are shown."""
     Path("rows.csv").write_text("a,b\n" + "999,1\n" * 50)
@@ -240,5 +246,6 @@ def test_what_stands_in_the_output_stays_until_all_is_answered(
     Path("rows.csv").write_text("a\n1\n")
 
     assert main(["predict", "b", "rows.csv", "--output", "out.jsonl"]) == 3
+    assert main(["predict", "b", '{"a": 1}', "--output", "out.jsonl"]) == 3
     assert Path("out.jsonl").read_text() == "before"
     assert sorted(path.name for path in Path().iterdir()) == ["b", "out.jsonl", "rows.csv"]
