@@ -10,7 +10,8 @@ import { ModelStore } from "./models/model-store.js";
 import { type Flushed, flush, type HubSettings } from "./outbox/flush.js";
 import { Outbox } from "./outbox/outbox.js";
 import { eventsOf } from "./outbox/events.js";
-import { BundleInvalid, decode, sha256 } from "./runtime/manifest.js";
+import { BundleInvalid, decode } from "./runtime/manifest.js";
+import { runtimeWasm } from "./runtime/runtime-wasm.js";
 import { prepare, type Runtime, type Scorer } from "./runtime/scorer.js";
 import type { Site } from "./site.js";
 import { openDatabase, recall, remember } from "./storage/database.js";
@@ -37,7 +38,7 @@ class Engine {
     const [database, runtime, wasm] = await Promise.all([
       openDatabase(scope),
       import(new URL(site.runtime.script, scope).href) as Promise<Runtime>,
-      wasmOf(site, scope),
+      runtimeWasm(new URL(site.runtime.wasm, scope).href, site.runtime.wasmSha256),
     ]);
     prepare(runtime, wasm);
     const models = new ModelStore(database, scope, runtime, site.publicKey === undefined ? undefined : fromBase64(site.publicKey));
@@ -171,16 +172,6 @@ class Engine {
   private tell(): void {
     void this.status().then((status) => postMessage({ status }));
   }
-}
-
-/** The runtime's WebAssembly, held against its digest: what the page was exported with, or nothing. */
-async function wasmOf(site: Site, scope: string): Promise<Uint8Array> {
-  const response = await fetch(new URL(site.runtime.wasm, scope));
-  if (!response.ok) throw new FivefoldError("not_ready", `the runtime could not be fetched: ${response.status}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  const got = await sha256(bytes);
-  if (got !== site.runtime.wasmSha256) throw new BundleInvalid(`expected sha256 ${site.runtime.wasmSha256}, got ${got}`, site.runtime.wasm);
-  return bytes;
 }
 
 const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
