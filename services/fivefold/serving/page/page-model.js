@@ -77,6 +77,7 @@ export class PageModel {
 
   #obstacle({ about, manifest, files }) {
     if (this.#runtime.missing) return `Nothing runs in this page: ${this.#runtime.missing}.`;
+    if (!isSecureContext) return "The model runs in a page that came by https, or from this machine, alone.";
     if (about.runtime !== "onnx") return `This is a ${about.runtime} model. It answers on the server alone: a browser runs ONNX models.`;
     if (!files) return "The model stays on the server: it gives out the bundle's files to keys with the scope bundles alone.";
     if (!manifest.targets.includes("browser")) return `The bundle is for ${manifest.targets.join(", ")} alone.`;
