@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.guard import keys
 from tests.browser.conftest import RUNTIME
 from tests.support.browser_server import Served, served
@@ -145,4 +146,44 @@ def test_a_server_without_the_runtime_says_so(page: Page, server: Served, tmp_pa
     with served(server.bundles, page_runtime=str(tmp_path)) as out:
         page.goto(out.url)
         expect(page.locator("#here-body")).to_contain_text("the server does not have onnxruntime-web 1.30.0")
+        expect(page.locator("#answer")).to_contain_text("as recorded in golden row 1")
+
+
+@pytest.mark.full
+def test_a_large_bundle_is_loaded_when_somebody_asks(page: Page, running: Served) -> None:
+    """What counts as large is made small for this; nothing but the manifest and the golden rows are fetched before."""
+
+    def smaller(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text().replace("AT_ONCE = 32e6", "AT_ONCE = 1e3"))
+
+    opened = Opened(page)
+    page.route("**/page-model.js", smaller)
+    page.goto(running.url)
+    button = page.get_by_role("button", name="Load it into this page")
+    expect(button).to_be_visible()
+    expect(page.locator("#answer")).to_contain_text("as recorded in golden row 1")
+    assert not [each for each in opened.requests if each.url.endswith(("model.onnx", ".wasm"))]
+    button.click()
+    agreement(page, "equal")
+
+
+@pytest.mark.full
+def test_a_bundle_for_other_places_stays_on_the_server(page: Page, running: Served, tmp_path: Path) -> None:
+    """Its manifest says where it runs, and the page says it after that."""
+    demo = running.bundles[0]
+    lines = [json.loads(line) for line in demo.read("golden.jsonl").splitlines()]
+    kept = Bundle.write(
+        tmp_path / "kept",
+        contract=demo.contract,
+        model={"model.onnx": demo.read("model.onnx")},
+        runtime="onnx",
+        golden=([line["in"] for line in lines], [line["out"] for line in lines]),
+        tolerance=demo.manifest.tolerance,
+        binding=demo.manifest.binding,
+        targets=("server", "gateway"),
+    )
+    with served([kept], page_runtime=str(RUNTIME)) as out:
+        page.goto(out.url)
+        expect(page.locator("#here-body")).to_have_text("The bundle is for server, gateway alone.")
         expect(page.locator("#answer")).to_contain_text("as recorded in golden row 1")

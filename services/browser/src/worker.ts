@@ -27,7 +27,7 @@ class Engine {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private flushed: Flushed | undefined;
   /** What the hub was told last of the models here, and when. */
-  private reported: { models: string; at: number } | undefined;
+  private reported: { models: string; at: number; taken: boolean } | undefined;
 
   private constructor(
     private readonly site: Site,
@@ -157,12 +157,12 @@ class Engine {
     const serves = this.serves();
     const turnedAway = refused?.digest === serves.digest ? undefined : refused;
     const { models, body } = reportOf({ outbox: id, software: this.site.software, serves, refused: turnedAway, lanes, oldest });
-    const before = this.reported;
-    const now = Date.now();
-    if (before?.models === models && now - before.at < REPORT_EVERY) return;
-    this.reported = { models, at: now };
-    // What the hub has not heard is told again with whatever is sent next.
-    if (!(await sendReport(hub, body)) && this.reported?.at === now) this.reported = before;
+    const { reported } = this;
+    const at = Date.now();
+    if (reported && at - reported.at < REPORT_EVERY && (reported.models === models || !reported.taken)) return;
+    this.reported = { models, at, taken: true };
+    // A hub that does not take it is not asked again with every event.
+    if (!(await sendReport(hub, body)) && this.reported?.at === at) this.reported = { models, at, taken: false };
   }
 
   private serves(): Published {
