@@ -137,6 +137,8 @@ class ServingLimits(GuardSettings):
                     f"{name}: {host} is reachable from other machines and nobody would be asked for a key; "
                     f"listen on 127.0.0.1, give keys or an oidc_issuer, or say allow_public"
                 )
+        if self.page_runtime and not self.page:
+            raise SettingsError("page_runtime: expected a page to run models in, and there is to be none")
         if self.page_runtime and not (self.guarded or self.serve_bundles or is_loopback(address(self.http)[0])):
             raise SettingsError(
                 "page_runtime: hands the bundles' files to whoever opens the page, and nobody is asked for a key; "
