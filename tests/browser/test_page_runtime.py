@@ -108,6 +108,7 @@ def test_a_changed_byte_is_refused_in_the_page(page: Page, running: Served, end:
     expect(here).to_contain_text("The model does not run in this page", timeout=60_000)
     expect(here).to_contain_text("expected sha256")
     expect(here).to_contain_text(end.rpartition("/")[2])
+    assert here.evaluate("one => [...one.children].every((each) => each.scrollWidth <= each.clientWidth + 1)")
     expect(page.locator("#answer")).to_contain_text("as recorded in golden row 1")
     page.context.unroute(f"**/*{end}")
     here.get_by_role("button", name="Try again").click()

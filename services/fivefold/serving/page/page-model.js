@@ -99,9 +99,8 @@ export class PageModel {
       this.#opened = { ...details, digest: about.bundle, tolerance: Number(manifest.tolerance) || 0, largest };
     } catch (error) {
       if (turn !== this.#number) return;
-      const where = error.path ? `${error.path}: ` : "";
       this.#draw(
-        el("p", { class: "refused" }, el("strong", {}, "The model does not run in this page: "), `${where}${error.message}`),
+        el("p", { class: "refused" }, el("strong", {}, "The model does not run in this page: "), error.message),
         error.body?.help && el("p", { class: "aside" }, `help: ${error.body.help}`),
         el("button", { type: "button", class: "quiet", onclick: () => this.#load(details, bytes) }, "Try again"),
       );
