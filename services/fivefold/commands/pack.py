@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from fivefold.commands.selection import add_selection, selected
 from fivefold.commands.versions import add_replacement, add_versions, carried_versions, replacement
-from fivefold.commands.words import USAGE, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, add, add_force, add_json, complain, print_json
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
@@ -244,9 +244,7 @@ def add_pack(commands: Any) -> None:
         metavar="SIZE",
         help="how much memory packing may take, such as 4G (default: most of what is free)",
     )
-    pack.add_argument(
-        "--force", action="store_true", help="replace a bundle that stands there, and an edited draft of its contract"
-    )
+    add_force(pack, "replace a bundle that stands there, and an edited draft of its contract")
     pack.add_argument("--quiet", action="store_true", help="say nothing of the stages on the standard error")
     add_json(pack)
 

@@ -92,6 +92,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 _REFERENCE = "a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest"
 
 
+def add_force(parser: argparse.ArgumentParser, help: str = "replace a bundle that stands there") -> None:
+    """`--force`: what a command that writes a bundle overwrites by nothing else."""
+    parser.add_argument("--force", action="store_true", help=help)
+
+
 def add_model_references(parser: argparse.ArgumentParser) -> None:
     """`--model`: what a server serves."""
     parser.add_argument("--model", metavar="REFERENCE", action="append", default=[], help=f"{_REFERENCE}; repeatable")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fivefold.core.bundle.binding import Binding
-from fivefold.core.bundle.bundle import Bundle, check_replaceable, sign
+from fivefold.core.bundle.bundle import Bundle, sign
 from fivefold.core.bundle.carried import CarriedVersion, answered
 from fivefold.core.bundle.manifest import MODEL
+from fivefold.core.bundle.overwriting import FORCE, refuse_overwriting
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.fields.field import Field
@@ -102,10 +103,7 @@ def pack(
     tell = say or _silent
     if as_ not in (None, "python"):
         raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
-    if check_replaceable(place) and not force:
-        raise BundleInvalid(
-            f"{place} holds a bundle already{_standing(place)}", help=f"{_FORCE}, or name another output"
-        )
+    refuse_overwriting(place, force=force)
     reading = SourceOptions(as_ == "python", key, tuple(trust))
     with (
         offering(None if reading.wrap else source, contract, draft_from, Path(output)),
@@ -210,25 +208,13 @@ def pack(
     )
 
 
-_FORCE = "--force (in Python: force=True) replaces it"
-
-
-def _standing(place: Path) -> str:
-    """Which bundle stands there, as far as it can be told."""
-    try:
-        found = Bundle.open(place)
-    except BundleInvalid:
-        return ", a damaged one"
-    return f": {found.name}@{found.version}, {found.digest[:12]}…"
-
-
 def _keep_draft(place: Path, contract: Contract, force: bool) -> None:
     """Write a draft beside the bundle; one that stands there and is another may have been edited."""
     drafted = contract.to_bytes()
     if not force and place.exists() and place.read_bytes() != drafted:
         raise ContractInvalid(
             f"{place} stands there already, and the draft would be another one",
-            help=f"pack with it: --contract {place} instead of --draft-from; {_FORCE}",
+            help=f"pack with it: --contract {place} instead of --draft-from; {FORCE}",
         )
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(drafted)
