@@ -49,7 +49,9 @@ CONTENTS: Final[dict[str, str]] = {
 """The list of `InferTensorContents` that belongs to a datatype; the missing two travel raw."""
 
 CONTRACT: Final = "fivefold_contract"
-"""The parameter of a model's configuration over gRPC that holds contract.json."""
+"""The parameter of a model's configuration that holds contract.json, beside `bundle`, the digest of what it stands in.
+
+A client reads records and tables under it, with the server's own rules."""
 
 RAW_ONLY: Final = ("FP16", "BF16")
 """Datatypes that have no spelling in JSON or in typed protobuf contents."""
