@@ -110,6 +110,9 @@ fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
 	$(BIN)/python -m fivefold.evolution.rules_page
+	$(BIN)/python -m fivefold.exports.contract_page
+	$(BIN)/python -m fivefold.exports.contract_file_schema
+	$(BIN)/python -m fivefold.commands.settings_page
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
