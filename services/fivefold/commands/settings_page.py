@@ -61,7 +61,7 @@ def page() -> str:
 
 def _section(title: str, cls: Any, where: str) -> Iterator[str]:
     own = inspect.get_annotations(cls)
-    more = [base.__name__ for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
+    more = [base.__name__ for base in inspect.getmro(cls)[1:] if dataclasses.is_dataclass(base)]
     titles = {name: title for title, _, name, _ in _CLASSES}
     besides = " and ".join(f"those under [{titles[name]}](#{_anchor(titles[name])})" for name in more)
     yield from (f"## {title}", "", f"Settings {where}{f', beside {besides}' if besides else ''}.", "")
