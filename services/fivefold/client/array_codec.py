@@ -57,6 +57,10 @@ def to_tensor(name: str, given: Any) -> tuple[str, Array]:
     Raises `ContractError`: `null_not_allowed` for None and its like, for which a tensor has no spelling, `wrong_type`
     for what no tensor holds and for values of several kinds, which would become others.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"expected arrays by the names of fields, got the name {name!r}")
+    if not is_json(name):
+        raise _refused("not_utf8", name, "expected a name of valid UTF-8, got a lone surrogate")
     if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
         raise _no_null(name, np.ma.getmaskarray(given), "a tensor has no spelling for a masked element")
     array = _as_array(name, given)

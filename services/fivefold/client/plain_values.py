@@ -8,7 +8,7 @@ exact, and what pandas has for a missing value is null.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
@@ -115,6 +115,30 @@ def _number(value: Decimal) -> Any:
 def _other(value: Any) -> OtherValue:
     name = type(value).__name__
     return OtherValue(f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}")
+
+
+def is_easy(record: Any) -> bool:
+    """Whether a record is plain and JSON's own at a glance, as most are: no nesting, and only the usual values."""
+    if type(record) is dict:
+        for name in record:
+            if type(name) is not str or not name.isascii():
+                return False
+        values: Iterable[Any] = record.values()
+    elif type(record) is list:
+        values = record
+    else:
+        return False
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if not -_EXACT <= value <= _EXACT:
+                return False
+        elif kind is str:
+            if not value.isascii():
+                return False
+        elif kind is not int and kind is not bool and value is not None:
+            return False
+    return True
 
 
 def is_json(value: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fivefold.client import table_answers
-from fivefold.client.plain_values import array_values, is_json, kind_home, plain, rows_with_nulls, with_nulls
+from fivefold.client.plain_values import array_values, is_easy, is_json, kind_home, plain, rows_with_nulls, with_nulls
 from fivefold.core.check.findings import Reading, shown_name
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractError, Violation
@@ -65,8 +65,9 @@ class RecordList(Given):
     """Records, one a row: objects, or arrays with one value a field."""
 
     def __init__(self, data: Sequence[Any]) -> None:
-        self.rows: list[Any] = [plain(record) for record in data]
-        self.json = all(map(is_json, self.rows))
+        easy = list(map(is_easy, data))
+        self.rows: list[Any] = [row if as_it_is else plain(row) for row, as_it_is in zip(data, easy, strict=True)]
+        self.json = all(as_it_is or is_json(row) for row, as_it_is in zip(self.rows, easy, strict=True))
         """Whether they are JSON as they are, so that they may be sent without a look at the contract."""
 
     def read(self, records: Records) -> Reading:
