@@ -18,7 +18,7 @@ from fivefold.client.under_contract import ScoredTensors, UnderContract
 from fivefold.core import oip_tensors
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import FivefoldError, ProtocolError
+from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 
 T = TypeVar("T")
 
@@ -132,13 +132,20 @@ def read_contract(reply: ServerReply) -> Contract:
 
 def read_config(reply: ServerReply, model: str) -> tuple[Contract, str]:
     """The contract in a model's configuration, and the digest of its bundle ("" where there is none)."""
-    found = read_json(reply)
+    none = f"{reply.source} gives no contract for {model!r}"
+    way = "a server of another make takes lists of JSON records, and arrays by infer"
+    try:
+        found = read_json(reply)
+    except NotFound as err:
+        if reply.status == 404 and err.code == "not_found":
+            raise ProtocolError("not_implemented", none, help=way) from err
+        raise
     with _reading(reply):
         parameters = found.get("parameters") if isinstance(found, dict) else None
         if isinstance(parameters, dict) and oip_tensors.CONTRACT in parameters:
             bundle = parameters["bundle"]["string_value"] if "bundle" in parameters else ""
             return Contract.from_json(parameters[oip_tensors.CONTRACT]["string_value"]), bundle
-    raise ProtocolError("not_implemented", f"{reply.source} gives no contract for {model!r}", help="use infer")
+    raise ProtocolError("not_implemented", none, help=way)
 
 
 def read_versions(reply: ServerReply) -> list[str]:
