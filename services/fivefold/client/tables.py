@@ -44,6 +44,9 @@ class Given(ABC):
 
 def given(data: Any) -> Given:
     """What `data` is; raises `TypeError` for what is none of the forms."""
+    if isinstance(data, Columns):
+        # Where they hold null their arrays alone may not say.
+        return Named(data.to_lists())
     if isinstance(data, Mapping):
         return Named(data)
     if isinstance(data, np.ndarray):

@@ -20,6 +20,7 @@ from fivefold.client import AsyncClient, Client
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, NotFound
+from fivefold.core.readers.records import Records
 
 _ECHO = b"""
 class Echo:
@@ -219,6 +220,22 @@ def test_null_where_a_tensor_has_none(client: Client) -> None:
         with pytest.raises(ContractError) as caught:
             client.predict(frame, model="flag")
         assert (caught.value.code, caught.value.path) == ("null_not_allowed", "inputs.old[1]")
+
+
+def test_columns_of_a_bundle(urls: dict[str, str]) -> None:
+    """Null among them stays null, also where the array has a legal value in its place."""
+    fields = Contract.from_json(
+        {"format": 1, "name": "flag", "version": "1.0.0", "inputs": _FLAG, "outputs": _FLAG}
+    ).inputs
+    columns = Records(fields).read([{"old": None, "y": 1.0}, {"old": False, "y": 2.0}]).accept()
+    assert columns["old"].tolist() == [False, False]
+    with Client(urls["grpc"]) as client, pytest.raises(ContractError) as caught:
+        client.predict(columns, model="flag")
+    with Client(urls["http"]) as client:
+        found = client.predict(columns, model="flag").predictions
+
+    assert (caught.value.code, caught.value.path) == ("null_not_allowed", "inputs.old[0]")
+    assert found["y"].tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("data", ["text", b"bytes", 7, {1, 2}, iter([])])
