@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -17,7 +18,7 @@ from fivefold.cli import main
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import DTYPES, KEYWORDS
-from fivefold.exports import contract_page
+from fivefold.exports import contract_file_schema, contract_page
 from fivefold.exports.contract_file_schema import schema
 from fivefold.exports.contract_keywords import OF_A_CONTRACT, OF_A_FIELD
 
@@ -128,6 +129,14 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     """As it is published."""
     assert main(["contract", "schema"]) == 0
     assert json.loads(capsys.readouterr().out) == SCHEMA
+
+
+def test_the_pages_are_what_the_code_says() -> None:
+    """Every example of docs/contract.md gives what it shows; the schema beside it is this one."""
+    root = Path(__file__).parents[3]
+
+    assert (root / contract_page.PAGE).read_text("utf-8") == contract_page.page()
+    assert (root / contract_file_schema.PAGE).read_bytes() == contract_file_schema.text()
 
 
 def test_an_example_that_is_not_wrong_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
