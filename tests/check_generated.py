@@ -31,11 +31,18 @@ def stale_generated(scratch: Path) -> list[str]:
 
 def stale_pages() -> list[str]:
     """Pages of the documentation that are written by the code and differ from what it writes now."""
+    from fivefold.commands import settings_page
     from fivefold.evolution import rules_page
     from fivefold.evolution.rule import PAGE
+    from fivefold.exports import contract_file_schema, contract_page
 
-    page = ROOT / PAGE
-    return [] if page.is_file() and page.read_text(encoding="utf-8") == rules_page.page() else [PAGE]
+    made = {
+        PAGE: rules_page.page().encode(),
+        contract_page.PAGE: contract_page.page().encode(),
+        contract_file_schema.PAGE: contract_file_schema.text(),
+        settings_page.PAGE: settings_page.page().encode(),
+    }
+    return [page for page, text in made.items() if not (ROOT / page).is_file() or (ROOT / page).read_bytes() != text]
 
 
 def stale_site(scratch: Path) -> list[str]:
