@@ -147,6 +147,10 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     fivefold_command(tmp_path, *pack.split()[1:])
 
+    (predict,) = [line for line in block("sh", " predict ").splitlines() if " predict " in line]
+    answers = fivefold_command(tmp_path, *shlex.split(predict, comments=True)[1:]).splitlines()
+    assert [json.loads(line)["_row"] for line in answers] == [0, 1, 2, 3]
+
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(block("python", "fivefold.router"), names)
@@ -155,6 +159,28 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with client(app) as asking:
         path = f"/scoring/v1/models/{asking.get('/scoring/v1/models').json()['models'][0]}:predict"
         assert asking.post(path, json={"instances": [{"age": 33, "visits": 7}]}).json()["predictions"]
+
+
+def test_the_class_of_ones_own(tmp_path: Path) -> None:
+    """It answers as a bundle."""
+    contract = {
+        "format": 1,
+        "name": "fraud",
+        "version": "1.0.0",
+        "inputs": [{"name": "amount", "dtype": "float64", "minimum": 0}],
+        "outputs": [{"name": "risk", "dtype": "bool"}],
+    }
+    bundle = fivefold.Bundle.write(
+        tmp_path / "fraud",
+        contract=fivefold.Contract.from_json(contract),
+        model={"model/fraud.py": block("python", "class Fraud").encode()},
+        runtime="python",
+        entry="fraud:Fraud",
+        golden=([{"amount": 999}, {"amount": 1001}], [{"risk": False}, {"risk": True}]),
+        tolerance=0,
+    )
+
+    assert fivefold.open(bundle.path).predict([{"amount": 2000}]) == [{"risk": True}]
 
 
 def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ def _contract_export(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
     from fivefold.exports import export
 
-    files = export(contract_of(arguments.contract), arguments.to)
+    files = export(contract_of(arguments.contract, arguments.version), arguments.to)
     if arguments.output is None:
         if len(files) > 1:
             message = f"{arguments.to} is several files: {', '.join(files)}"
@@ -69,7 +69,7 @@ def _contract_show(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
     from fivefold.exports.naming import rules_cell
 
-    found = contract_of(arguments.contract)
+    found = contract_of(arguments.contract, arguments.version)
     if arguments.json:
         print_json(found.to_json())
         return
@@ -112,8 +112,10 @@ def add_contract(commands: Any) -> None:
         "show a contract as a table",
         "fivefold contract show bundles/demo",
         "fivefold contract show contract.json --json",
+        "fivefold contract show bundles/demo --version 1.0.0",
     )
     show.add_argument("contract", metavar="FILE|BUNDLE")
+    _add_version(show)
     add_json(show)
     draft = add(
         group,
@@ -153,7 +155,14 @@ def add_contract(commands: Any) -> None:
         "fivefold contract export contract.json --to json-schema --output generated",
     )
     export.add_argument("contract", metavar="FILE|BUNDLE")
+    _add_version(export)
     from fivefold.exports import FORMATS
 
     export.add_argument("--to", choices=FORMATS, required=True)
     export.add_argument("--output", metavar="DIR", help="default: standard output")
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--version", metavar="VERSION", help="of a bundle that answers several (default: the model's own)"
+    )

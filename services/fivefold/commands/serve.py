@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, add_default_versions, add_model_references, complain
+from fivefold.commands.words import USAGE, add, add_bundle_words, add_default_versions, add_model_references, complain
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -15,6 +15,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.settings import OnlineSettings
 
+    models = [*arguments.bundles, *arguments.model]
+    if not models:
+        complain("expected a bundle to serve", "fivefold serve BUNDLE; fivefold demo bundles/demo makes one")
+        return USAGE
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
@@ -31,7 +35,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         settings = replace(settings, page_runtime=_web_runtime(settings.page_runtime))
     from fivefold.online.local.lifecycle import serve
 
-    return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
+    return serve(models, settings, defaults=defaults, delivery=delivery)
 
 
 def _web_runtime(place: str) -> str:
@@ -67,7 +71,8 @@ def add_serve(commands: Any) -> None:
         "serve",
         _serve,
         "serve bundles over REST and gRPC until Ctrl-C",
-        "fivefold serve --model bundles/demo",
+        "fivefold serve bundles/demo",
+        "fivefold serve bundles/a bundles/b --http 127.0.0.1:8080      the same as --model bundles/a --model bundles/b",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
@@ -75,22 +80,29 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/demo --page-runtime      the page at / runs the model too, beside the server",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
-    add_model_references(serve, required=True)
+    add_bundle_words(serve)
+    add_model_references(serve)
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
     add_default_versions(serve)
-    serve.add_argument("--min-replicas", type=int, metavar="N")
-    serve.add_argument("--max-replicas", type=int, metavar="N")
-    serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have")
-    serve.add_argument("--max-body-bytes", type=int, metavar="N", help="bytes a request may have")
-    serve.add_argument("--max-inflight", type=int, metavar="N", help="requests in work at once, by model and replica")
+    serve.add_argument("--min-replicas", type=int, metavar="N", help="replicas kept when idle (default: 1)")
+    serve.add_argument("--max-replicas", type=int, metavar="N", help="replicas at most (default: 1)")
+    serve.add_argument("--max-rows", type=int, metavar="N", help="rows a request may have (default: 100000)")
+    serve.add_argument(
+        "--max-body-bytes", type=int, metavar="N", help="bytes a request may have (default: 67108864, 64 MiB)"
+    )
+    serve.add_argument(
+        "--max-inflight", type=int, metavar="N", help="requests in work at once, by model and replica (default: 256)"
+    )
     serve.add_argument(
         "--max-wait",
         type=float,
         metavar="SECONDS",
-        help="a request that would wait longer for a busy model is refused, bursts excepted",
+        help="a request that would wait longer for a busy model is refused, bursts excepted (default: 0.01)",
     )
-    serve.add_argument("--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none")
+    serve.add_argument(
+        "--default-timeout", type=float, metavar="SECONDS", help="deadline of a request that names none (default: 60)"
+    )
     serve.add_argument(
         "--keys", metavar="PATH", help="ask for an API key of this file or directory: fivefold keys create"
     )

@@ -68,7 +68,10 @@ def documents(draw: st.DrawFn) -> Any:
                 field.pop(keyword, None)
     for _ in range(draw(st.integers(0, 3))):
         side = draw(st.sampled_from(["inputs", "outputs"]))
-        places = [document, *(each for each in document.get(side) or [] if isinstance(each, dict))]
+        there = document.get(side)
+        # A side that is something else by now has no fields.
+        fields = there if isinstance(there, list) else []
+        places = [document, *(each for each in fields if isinstance(each, dict))]
         place = draw(st.sampled_from(places))
         keyword = draw(st.sampled_from([*(SCHEMA["properties"] if place is document else KEYWORDS), "other"]))
         if draw(st.integers(0, 3)) == 0:

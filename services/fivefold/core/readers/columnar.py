@@ -130,3 +130,9 @@ def _plain(field: Field, values: Array) -> Array | None:
 
 def _malformed(message: str, path: str) -> ContractError:
     return ContractError("malformed", message, path=path)
+
+
+def spelled_by_column(columns: Columns) -> Any:
+    """Answers as TensorFlow Serving spells them: an array for each output, or the one output's alone."""
+    lists = columns.to_lists()
+    return lists if len(lists) > 1 else next(iter(lists.values()))

@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Final, NoReturn
 from fivefold.core import redact
 from fivefold.core.bundle.manifest import MODEL_DIRECTORY
 from fivefold.core.errors import BundleInvalid
-from fivefold.core.settings import SettingsError, address
+from fivefold.core.settings import SettingsError, address, dialable
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
@@ -373,9 +373,7 @@ class Run:
                 self._fail(f"{self._readyz()} does not say ready")
 
     def _readyz(self) -> str:
-        host, port = address(self._settings.http)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+        return f"http://{dialable(self._settings.http)}/readyz"
 
     def _ready(self, timeout: float) -> bool:
         ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
