@@ -21,7 +21,8 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.release.behaviour_gate import BehaviourCheck
-    from fivefold.release.gate import Accepted, check
+    from fivefold.release.gate import check
+    from fivefold.release.succession_gate import Accepted
 
     rows = tuple(path for paths in arguments.rows for path in paths)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fivefold.serving.background import Background
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.http.dispatch import Dispatch
     from fivefold.serving.repository import Repository
+
+
+_LOOK_SECONDS = 0.005
+"""Between two looks at whether every server listens."""
 
 
 class Endpoints:
@@ -30,11 +35,12 @@ class Endpoints:
         self._direct: list[Any] = []
         self._leaving: asyncio.Future[Any] | None = None
 
-    def listen_grpc(self, address: str) -> None:
-        """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
+    def listen_grpc(self, address: str, *, shared: bool = True) -> None:
+        """Answer gRPC on an address of the process's own, which other replicas may have too where it is `shared`;
+        raises `RuntimeError` where somebody else has it."""
         from fivefold.serving.grpc.grpc_server import GrpcServer
 
-        self._listen("grpc", GrpcServer(self.dataplane, address, servicer=self.servicer, shared=True))
+        self._listen("grpc", GrpcServer(self.dataplane, address, servicer=self.servicer, shared=shared))
 
     def listen_http(self, listener: str | socket.socket) -> None:
         """Answer HTTP on a bound socket, or on the one that is handed over at a path; raises `OSError` where there is
@@ -44,11 +50,23 @@ class Endpoints:
 
         self._listen("http", HttpServer(self.app, take_over(listener) if isinstance(listener, str) else listener))
 
+    async def listening(self) -> None:
+        """Return when every server of the process's own takes connections."""
+        while not all(server.listening for server in self._direct):
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def replace(self, models: Repository) -> None:
         """Answer with these models from now on; returns when those that are gone have finished and are closed."""
         gone = self.dataplane.replace(models)
         self.app.refresh()
         await self.dataplane.retire(gone)
+
+    async def swap(self, models: Repository) -> None:
+        """Answer with these models from now on, and return at once: those that are gone finish beside it, however long
+        one that hangs may take."""
+        gone = self.dataplane.replace(models)
+        self.app.refresh()
+        self.background.periodic("retire", partial(self.dataplane.retire, gone))
 
     def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)
