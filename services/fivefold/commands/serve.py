@@ -1,11 +1,20 @@
-"""`fivefold serve`: running is `fivefold.online`'s work."""
+"""`fivefold serve` and `fivefold replace`: running is `fivefold.online`'s work."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from fivefold.commands.words import USAGE, add, add_default_versions, add_model_references, complain
+from fivefold.commands.words import (
+    USAGE,
+    add,
+    add_default_versions,
+    add_json,
+    add_model_references,
+    complain,
+    print_json,
+)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -13,6 +22,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.online.settings import OnlineSettings
 
+    if arguments.reload and not arguments.dev:
+        complain("--reload goes with --dev; elsewhere: fivefold replace", "fivefold serve --help")
+        return USAGE
     given = {name: getattr(arguments, name) for name in _SERVE_SETTINGS}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
@@ -25,6 +37,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     except SettingsError as err:
         complain(str(err), "fivefold serve --help")
         return USAGE
+    if arguments.dev:
+        from fivefold.online.dev.dev_process import serve_dev
+
+        return serve_dev(arguments.model, settings, defaults=defaults, delivery=delivery, reload=arguments.reload)
     from fivefold.online.local.lifecycle import serve
 
     return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
@@ -54,8 +70,9 @@ def add_serve(commands: Any) -> None:
         commands,
         "serve",
         _serve,
-        "serve bundles over REST and gRPC until Ctrl-C",
+        "serve bundles over REST and gRPC until Ctrl-C; fivefold replace swaps them meanwhile",
         "fivefold serve --model bundles/demo",
+        "fivefold serve --model bundles/demo --dev --reload      one process without Ray, there at once",
         "fivefold serve --model bundles/a --model bundles/b --http 127.0.0.1:8080 --max-replicas 4",
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
@@ -63,6 +80,16 @@ def add_serve(commands: Any) -> None:
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     add_model_references(serve, required=True)
+    serve.add_argument(
+        "--dev",
+        action="store_true",
+        help="answer from this one process, without Ray: it starts in a second or two, and nothing starts it again",
+    )
+    serve.add_argument(
+        "--reload",
+        action="store_true",
+        help="with --dev: open a bundle again when its directory changes; a broken one is told, the old one answers on",
+    )
     serve.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     serve.add_argument("--grpc", metavar="HOST:PORT", help="default 127.0.0.1:9000")
     add_default_versions(serve)
@@ -104,3 +131,54 @@ def add_serve(commands: Any) -> None:
         "names inputs whose values are not kept",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
+
+
+def _replace(arguments: argparse.Namespace) -> None:
+    from fivefold.delivery.reference import Reference
+    from fivefold.online.local.control import ReplaceOrder
+    from fivefold.online.local.running import choose
+
+    models = None
+    if arguments.model:
+        # The server works in a directory of its own.
+        models = [str(Reference.parse(model).absolute()) for model in arguments.model]
+    order = ReplaceOrder(
+        models,
+        dict(text.split("=", 1) for text in arguments.default),
+        tuple(arguments.accept_contract_change),
+        tuple(arguments.accept_removal),
+    )
+    served = choose(arguments.http).replace(order, lambda text: print(text, file=sys.stderr, flush=True))
+    if arguments.json:
+        print_json({"models": served["models"]})
+        return
+    for model in served["models"]:
+        print(f"{model['name']}  {model['version']}  {model['bundle']}")
+
+
+def add_replace(commands: Any) -> None:
+    """Add `replace`."""
+    replace = add(
+        commands,
+        "replace",
+        _replace,
+        "swap the bundles of a running serve in place; nothing is lost, and a bundle that is refused changes nothing",
+        "fivefold replace --model bundles/new                      what is served from now on, all of it",
+        "fivefold replace                                          open again what is served, as SIGHUP does",
+        "fivefold replace --model bundles/a --model bundles/b --default churn=2 --http 127.0.0.1:8080",
+        "fivefold replace --model bundles/new --accept-contract-change churn",
+    )
+    add_model_references(replace, required=False)
+    add_default_versions(replace)
+    replace.add_argument("--http", metavar="HOST:PORT", help="where the server has REST, if several run here")
+    replace.add_argument(
+        "--accept-contract-change",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="its callers may get less than they have now; repeatable",
+    )
+    replace.add_argument(
+        "--accept-removal", metavar="MODEL", action="append", default=[], help="it is served no more; repeatable"
+    )
+    add_json(replace)

@@ -26,15 +26,15 @@ KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
 """What a request to a guarded server needs, for curl and grpcurl alike."""
 
 
-def text(requests: str, settings: OnlineSettings, seconds: float) -> str:
-    """The whole announcement around `requests`; `seconds` is the time the start took."""
+def text(requests: str, settings: OnlineSettings, seconds: float, note: str = "") -> str:
+    """The whole announcement around `requests`; `seconds` is the time the start took, `note` what is special."""
     http, grpc = settings.http, settings.grpc
     return f"""
 ready in {seconds:.1f} s
 
   REST  http://{http}/        a page for people; API at http://{http}/docs
   gRPC  {grpc}
-  key   {asked(settings)}
+  key   {asked(settings)}{f"{chr(10)}  note  {note}" if note else ""}
 
 {requests}
 

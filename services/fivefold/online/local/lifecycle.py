@@ -26,8 +26,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NoReturn
 
 from fivefold.core import redact
-from fivefold.core.bundle.manifest import MODEL_DIRECTORY
-from fivefold.core.errors import BundleInvalid
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
@@ -38,6 +36,7 @@ from fivefold.local.signals import StopSignals, stopping
 from fivefold.online.local import banner, environment, opening, ports, watch
 from fivefold.online.local.child import Child, Ended
 from fivefold.online.local.ray_process import RayOrder
+from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
@@ -169,13 +168,13 @@ class Run:
         self._claimed.callback(processes.release_orphans)
         self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
         self._print("checking", ", ".join(model.name for model in self._models))
-        requests = self._open_bundles()
+        tried = self._open_bundles()
         self._ray.order(self._order())
         for stage, seconds in self._stages.items():
             self._print("starting", stage)
             self._await(stage, time.monotonic() + seconds, seconds)
         self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
-        self._out.write(banner.text(requests, self._settings, time.monotonic() - self._begun))
+        self._out.write(banner.text(tried.text, self._settings, time.monotonic() - self._begun))
         self._out.flush()
 
     def wait(self) -> None:
@@ -219,8 +218,8 @@ class Run:
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
 
-    def _open_bundles(self) -> str:
-        """What the announcement says of the models, once all of them have been loaded and tested."""
+    def _open_bundles(self) -> Tried:
+        """What can be served, once all of the models have been loaded and tested."""
         from fivefold.guard import Guard
 
         try:
@@ -228,60 +227,27 @@ class Run:
         except SettingsError as error:
             raise RayFailed(str(error)) from None
         package = self._environment["PYTHONPATH"]
-        trial = Child(
-            "fivefold.online.local.opening",
-            self._directory / "opening.log",
-            # Not the Ray process's variables: what holds for it holds for no model.
-            os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
-        )
         try:
-            trial.order(
+            return try_bundles(
                 opening.OpeningOrder(
                     [str(model) for model in self._models],
                     self._defaults,
                     asdict(self._settings),
                     asdict(self._delivery),
-                ).to_json()
+                ),
+                self._directory / "opening.log",
+                # Not the Ray process's variables: what holds for it holds for no model.
+                os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
+                self._settings.self_test_seconds,
+                wake=self._stop.fileno,
+                turn=self._turn,
             )
-            return self._tried(trial)
+        except TrialFailed as error:
+            raise RayFailed(str(error)) from None
         finally:
             # Whatever a model has started, too.
             ray = self._ray.process.pid if self._ray else 0
             processes.sweep(keep={ray, *processes.descendants(ray)})
-            trial.close()
-
-    def _tried(self, trial: Child) -> str:
-        """Follow a process that opens the bundles; raises what it has found, or `BundleInvalid` for a model that hangs
-        or ends the process."""
-        model, until, seconds = "", None, self._settings.self_test_seconds
-        while True:
-            try:
-                report = trial.report(until, self._stop.fileno, self._turn)
-            except Ended:
-                if not model:
-                    raise RayFailed(f"the bundles could not be opened{trial.output()}") from None
-                raise BundleInvalid(
-                    f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
-                    path=MODEL_DIRECTORY,
-                    help=f"it printed{trial.output()}" if trial.output() else None,
-                ) from None
-            if report is None:
-                from fivefold.core.runtime.scorer import took_too_long
-
-                raise took_too_long(model, seconds)
-            match report["event"]:
-                case opening.FETCHING:
-                    until = None
-                case opening.TESTING:
-                    # Who holds the interpreter's lock keeps the other side from saying so itself.
-                    model, until = report["model"], time.monotonic() + seconds + 1
-                case opening.REFUSED:
-                    raise opening.error_of(report["error"])
-                case opening.UNUSABLE:
-                    raise RayFailed(report["error"])
-                case opening.DONE:
-                    text: str = report["text"]
-                    return text
 
     def _await(self, stage: str, until: float, seconds: float) -> None:
         """Wait for the Ray process to say that a stage of the start has ended."""

@@ -17,7 +17,6 @@ Which variables every process of the cluster needs is `ENVIRONMENT`; starting a 
 import asyncio
 import contextlib
 import gc
-import os
 import sys
 import tempfile
 import warnings
@@ -206,7 +205,9 @@ class Online:
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
-        telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
+        telemetry = vocabulary.Telemetry(
+            "online", log_sample=settings.log_sample, tracer=vocabulary.tracer_if_asked("fivefold-online")
+        )
         opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
         replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
@@ -247,14 +248,6 @@ class Online:
         endpoints = self.__dict__.get("_endpoints")
         if endpoints is not None:
             await endpoints.close()
-
-
-def _tracer() -> Any:
-    """A tracer where the standard variables name an endpoint, otherwise None."""
-    from fivefold.core.telemetry import exporting_tracer
-
-    variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
 async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:
