@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.delivery.reference import Reference
-from fivefold.online.local.control import ReplaceOrder, attempt
+from fivefold.online.local.control import ReplaceOrder, attempt, described
 
 if TYPE_CHECKING:
     from fivefold.online.dev.model_replacement import ModelReplacement
@@ -63,8 +63,7 @@ class BundleWatch:
         except FivefoldError as error:
             say("refused", f"{error}; what was served before answers on", error.help)
         else:
-            text = ", ".join(f"{each['name']} {each['version']} ({each['bundle'][:16]}…)" for each in served["models"])
-            say("reloaded", text, None)
+            say("reloaded", described(served["models"]), None)
 
 
 def look(references: list[str]) -> Looks:

@@ -33,14 +33,14 @@ from fivefold.local.signals import STOP_SIGNALS, StopSignals, ended_by_second, s
 from fivefold.online.dev.bundle_watch import BundleWatch, look
 from fivefold.online.dev.model_replacement import ModelReplacement
 from fivefold.online.local import banner, environment, ports
-from fivefold.online.local.control import ControlSocket, ReplaceOrder, Says, attempt
+from fivefold.online.local.control import ControlSocket, ReplaceOrder, Says, attempt, described
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.endpoints import Endpoints
 from fivefold.serving.model_opening import open_models
 from fivefold.serving.one_process import answer_until
 from fivefold.serving.origins import Origins
 from fivefold.serving.recording import check_recording
-from fivefold.serving.repository import Model, Repository
+from fivefold.serving.repository import Repository
 
 if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
@@ -200,7 +200,7 @@ class DevServer:
 
     def _replaced(self, order: ReplaceOrder, says: Says) -> dict[str, Any]:
         served = self._replacement(order, says)
-        self._say("replaced", described(self._dataplane.models))
+        self._say("replaced", described(served["models"]))
         return served
 
     def _hear_hangups(self) -> None:
@@ -216,12 +216,3 @@ class DevServer:
         lines = [f"{word}: {text}" if word else text] + [f"help: {help}"] * bool(help)
         stream.write(redact.text("\n".join(lines)) + "\n")
         stream.flush()
-
-
-def described(models: Repository) -> str:
-    """The models in a line."""
-    return ", ".join(_described(model) for model in models)
-
-
-def _described(model: Model) -> str:
-    return f"{model.name} {model.version} ({model.bundle.digest[:16]}…)"

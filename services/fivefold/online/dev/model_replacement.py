@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid, Unavailable
-from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.settings import SettingsError
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
@@ -31,7 +30,8 @@ from fivefold.online.local.control import ReplaceOrder, Says
 from fivefold.online.local.opening import OpeningOrder
 from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.release.succession_gate import Live
-from fivefold.serving.repository import Model, Repository
+from fivefold.serving.model_opening import close_beside, open_beside
+from fivefold.serving.repository import Repository
 
 if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
@@ -82,8 +82,7 @@ class ModelReplacement:
         """
         with self._turn:
             self._check_not_ending()
-            references = self.references if order.models is None else _absolute(order.models)
-            defaults = self._defaults if order.models is None else dict(order.defaults)
+            references, defaults = order.resolved(self.references, self._defaults)
             for _ in range(TRIES):
                 says(f"trying {', '.join(Reference.parse(reference).shown for reference in references)}")
                 tried = self._try(references, defaults, order)
@@ -94,9 +93,9 @@ class ModelReplacement:
                 raise BundleInvalid("the bundles change while they are read", help="once more, when they are written")
             for change in tried.changes:
                 says(f"callers lose something, as was accepted: {change}")
-            models = self._swap(opened, defaults)
+            self._swap(opened, defaults)
             self.references, self._defaults = references, defaults
-            return {"models": [{"name": m.name, "version": m.version, "bundle": m.bundle.digest} for m in models]}
+            return {"models": tried.models}
 
     def _try(self, references: list[str], defaults: dict[str, str], order: ReplaceOrder) -> Tried:
         trial = OpeningOrder(
@@ -123,39 +122,26 @@ class ModelReplacement:
         except OSError as error:
             raise Unavailable("not_ready", f"no process to try the bundles in: {error}", retry_after=1.0) from None
 
-    def _swap(self, opened: Iterable[Bundle], defaults: dict[str, str]) -> Repository:
-        served = {(model.name, model.bundle.digest): model for model in self._endpoints.dataplane.models}
-        fresh: list[Model] = []
-        models: list[Model] = []
+    def _swap(self, opened: Iterable[Bundle], defaults: dict[str, str]) -> None:
+        served = list(self._endpoints.dataplane.models)
+        models = open_beside(opened, served, self._settings.self_test_seconds)
         try:
-            for bundle in opened:
-                model = served.get((bundle.name, bundle.digest))
-                if model is None:
-                    model = Model(bundle, Scorer.open(bundle, within_seconds=self._settings.self_test_seconds))
-                    fresh.append(model)
-                models.append(model)
             repository = Repository(models, defaults=defaults)
             self._check_not_ending()
             asyncio.run_coroutine_threadsafe(self._endpoints.swap(repository), self._loop).result()
         except BaseException as error:
-            for model in fresh:
-                model.scorer.close()
+            close_beside(models, served)
             if isinstance(error, SettingsError):
                 raise BundleInvalid(str(error)) from None
             if isinstance(error, CancelledError):
                 raise _ending() from None
             raise
-        return repository
 
     def _check_not_ending(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._ended, selectors.EVENT_READ)
             if selector.select(0):
                 raise _ending()
-
-
-def _absolute(models: Iterable[str]) -> list[str]:
-    return [str(Reference.parse(model).absolute()) for model in models]
 
 
 def _ending() -> Unavailable:

@@ -17,13 +17,14 @@ import socket
 import struct
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from fivefold.core import redact, telemetry
 from fivefold.core.errors import FivefoldError, InternalError, ProtocolError
+from fivefold.delivery.reference import Reference
 from fivefold.online.local.opening import record
 
 NAME: Final = "control.sock"
@@ -53,6 +54,13 @@ class ReplaceOrder:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
+
+    def resolved(self, references: list[str], defaults: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """The references and default versions that are to be served where these are served now. Raises
+        `BundleInvalid` for what is no reference."""
+        if self.models is None:
+            return references, defaults
+        return [str(Reference.parse(model).absolute()) for model in self.models], self.defaults
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ReplaceOrder:
@@ -150,6 +158,11 @@ def attempt(replace: Replace, order: ReplaceOrder, says: Says) -> dict[str, Any]
         raise InternalError("internal", "something went wrong", help="the server's log has more") from error
 
 
+def described(models: Iterable[Mapping[str, str]]) -> str:
+    """What is served, as `Replace` gives it, in a line."""
+    return ", ".join(f"{model['name']} {model['version']} ({model['bundle'][:16]}…)" for model in models)
+
+
 def peer(connected: socket.socket) -> int:
     """The user id of the process at the other end."""
     if not hasattr(socket, "SO_PEERCRED"):
@@ -160,7 +173,7 @@ def peer(connected: socket.socket) -> int:
     return user
 
 
-def _tell(lines: IO[bytes], values: dict[str, Any]) -> None:
+def _tell(lines: socket.SocketIO, values: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         lines.write(json.dumps(values).encode() + b"\n")
 

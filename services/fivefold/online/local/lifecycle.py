@@ -14,18 +14,17 @@ before bundles and ports are known to be good. Ray and Serve are `ray_process`'s
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from fivefold.core import redact
+from fivefold.core.errors import BundleInvalid, FivefoldError
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
@@ -35,7 +34,10 @@ from fivefold.local.scratch import short
 from fivefold.local.signals import StopSignals, stopping
 from fivefold.online.local import banner, environment, opening, ports, watch
 from fivefold.online.local.child import Child, Ended
+from fivefold.online.local.control import ControlSocket, ReplaceOrder, described
+from fivefold.online.local.in_place import REPLACE_SECONDS, Asked, Asking, InPlace, hand_on
 from fivefold.online.local.ray_process import RayOrder
+from fivefold.online.local.readiness import Readiness
 from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.serving import handover
 
@@ -133,6 +135,7 @@ class Run:
         )
         if self._settings.http == self._settings.grpc:
             raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
+        self._ready = Readiness(self._settings.http)
         self._begun = time.monotonic()
         models_seconds = settings.self_test_seconds * len(self._models)
         self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
@@ -140,6 +143,8 @@ class Run:
         self._watch = watch.ProcessWatch(watch.parts(models_seconds))
         self._hand_over: handover.HandOver | None = None
         self._ray: Child | None = None
+        self._asking = Asking()
+        self._in_place: InPlace
         with contextlib.ExitStack() as undo:
             taken = {address(self._settings.http)[1], address(self._settings.grpc)[1]}
             mark, self._base = ports.port_block(taken)
@@ -168,12 +173,17 @@ class Run:
         self._claimed.callback(processes.release_orphans)
         self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
         self._print("checking", ", ".join(model.name for model in self._models))
-        tried = self._open_bundles()
+        references = [str(model) for model in self._models]
+        tried = self._open_bundles(references, self._defaults, {})
+        self._in_place = InPlace(self._directory, references, self._defaults, tried)
         self._ray.order(self._order())
         for stage, seconds in self._stages.items():
             self._print("starting", stage)
             self._await(stage, time.monotonic() + seconds, seconds)
         self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
+        control = ControlSocket(self._directory, self._about, self._asking)
+        self._claimed.callback(control.close)
+        self._stop.on_hangup = self._hang_up
         self._out.write(banner.text(tried.text, self._settings, time.monotonic() - self._begun))
         self._out.flush()
 
@@ -185,6 +195,9 @@ class Run:
         unready = silent = 0.0
         while not self._stop.wait(0.25):
             self._pass_log_on()
+            if (wanted := self._asking.next()) is not None:
+                self._replace(wanted)
+                unready, silent = 0.0, 0.0
             now = time.monotonic()
             if now - looked >= watch.LOOK_SECONDS:
                 looked = now
@@ -195,9 +208,11 @@ class Run:
             if now - asked >= READY_SECONDS:
                 asked = now
                 # By what was asked, not by the clock: this process may have been stopped itself.
-                unready = 0.0 if self._ready(timeout=2) else unready + READY_SECONDS
+                unready = 0.0 if self._ready(2) else unready + READY_SECONDS
                 if unready > self._unready_seconds:
-                    self._fail(f"{self._readyz()} has not said ready for {unready:.0f} s")
+                    self._fail(f"{self._ready.url} has not said ready for {unready:.0f} s")
+        self._stop.on_hangup = None
+        self._asking.close()
         print("\nstopping; once more to stop at once", file=self._out, flush=True)
         self._let_go()
         self._ray.dismiss()
@@ -208,6 +223,8 @@ class Run:
 
     def end(self) -> None:
         """Kill what is left of the run and remove its files."""
+        self._stop.on_hangup = None
+        self._asking.close()
         left = processes.sweep()
         self._let_go()
         if not left:
@@ -218,8 +235,38 @@ class Run:
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
 
-    def _open_bundles(self) -> Tried:
-        """What can be served, once all of the models have been loaded and tested."""
+    def _replace(self, asked: Asked) -> None:
+        """Go over to other bundles, and say so here and to who asked; what is refused changes nothing."""
+        seconds = REPLACE_SECONDS + self._unready_seconds
+
+        def turn() -> None:
+            self._pass_log_on()
+            self._look()
+
+        def handed(line: str) -> dict[str, Any] | None:
+            assert self._ray is not None
+            return hand_on(self._ray, line, seconds, wake=self._stop.fileno, turn=turn)
+
+        try:
+            self._in_place.replace(asked, self._open_bundles, handed)
+        except Stopped:
+            return
+        error = asked.answer.exception()
+        if isinstance(error, FivefoldError):
+            print(redact.text(f"refused: {error}"), file=self._err, flush=True)
+            return
+        models = asked.answer.result()["models"]
+        print("replaced: " + described(models), file=self._out, flush=True)
+
+    def _hang_up(self) -> None:
+        """A signal handler: the run's own thread comes to it."""
+        self._asking.put(ReplaceOrder(), lambda _: None)
+
+    def _about(self) -> dict[str, Any]:
+        return {"http": self._settings.http, "pid": os.getpid()}
+
+    def _open_bundles(self, references: list[str], defaults: dict[str, str], rest: dict[str, Any]) -> Tried:
+        """What can be served, once all of the models have been loaded and tested; `rest` is that of the order."""
         from fivefold.guard import Guard
 
         try:
@@ -230,10 +277,11 @@ class Run:
         try:
             return try_bundles(
                 opening.OpeningOrder(
-                    [str(model) for model in self._models],
-                    self._defaults,
+                    references,
+                    defaults,
                     asdict(self._settings),
                     asdict(self._delivery),
+                    **rest,
                 ),
                 self._directory / "opening.log",
                 # Not the Ray process's variables: what holds for it holds for no model.
@@ -243,11 +291,14 @@ class Run:
                 turn=self._turn,
             )
         except TrialFailed as error:
+            if rest:
+                raise BundleInvalid(str(error)) from None
             raise RayFailed(str(error)) from None
         finally:
-            # Whatever a model has started, too.
-            ray = self._ray.process.pid if self._ray else 0
-            processes.sweep(keep={ray, *processes.descendants(ray)})
+            if not rest:
+                # Whatever a model has started, too. Later, Ray starts processes at any time.
+                ray = self._ray.process.pid if self._ray else 0
+                processes.sweep(keep={ray, *processes.descendants(ray)})
 
     def _await(self, stage: str, until: float, seconds: float) -> None:
         """Wait for the Ray process to say that a stage of the start has ended."""
@@ -320,6 +371,7 @@ class Run:
                 "grpc_listen": self._settings.grpc if ports.direct(self._settings) else "",
                 "http_socket": str(self._directory / "http.sock") if ports.direct(self._settings) else "",
                 "log": str(self._log_path),
+                "served_file": str(self._in_place.file.path),
             },
             # Ray opens its directory to every user of the machine; ours around it stays shut.
             directory=str(self._directory / "ray"),
@@ -331,25 +383,12 @@ class Run:
         return order.to_json()
 
     def _until_ready(self, until: float) -> None:
-        while not self._ready(timeout=5):
+        while not self._ready(5):
             if self._stop.wait(0.05):
                 raise Stopped
             self._look(starting=True)
             if time.monotonic() > until:
-                self._fail(f"{self._readyz()} does not say ready")
-
-    def _readyz(self) -> str:
-        host, port = address(self._settings.http)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
-
-    def _ready(self, timeout: float) -> bool:
-        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with ask.open(self._readyz(), timeout=timeout) as answer:
-                return bool(answer.status == 200)
-        except (OSError, http.client.HTTPException):
-            return False
+                self._fail(f"{self._ready.url} does not say ready")
 
     def _pass_log_on(self) -> None:
         lines = self._log.read()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FETCHING, TESTING, REFUSED, UNUSABLE, DONE = "fetching", "testing", "refused", "unusable", "done"
 """The events: a bundle is looked for; its model is loaded and tested; the error that ends it all; a sentence that ends
-it all; what can be served: its announcement, digests, contracts, and what it changes for callers."""
+it all; what can be served: its announcement, models, contracts, and what it changes for callers."""
 
 
 SWEEP_SECONDS = 2.0
@@ -98,7 +98,7 @@ def _open(order: OpeningOrder, events: IO[str]) -> None:
         events,
         DONE,
         text=banner.requests(models, settings),
-        digests=[model.bundle.digest for model in models],
+        models=[{"name": model.name, "version": model.version, "bundle": model.bundle.digest} for model in models],
         served=Live.of(repository).to_json(),
         changes=changes,
     )

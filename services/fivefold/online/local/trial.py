@@ -29,13 +29,18 @@ class TrialFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What can be served: the announcement of it, the bundles' digests in their order, the contracts (as
-    `Live.to_json`), and what callers of the models before it lose, one sentence each."""
+    """What can be served: the announcement of it, name, version and bundle of each model in their order, the contracts
+    (as `Live.to_json`), and what callers of the models before it lose, one sentence each."""
 
     text: str
-    digests: list[str]
+    models: list[dict[str, str]]
     served: dict[str, Any]
     changes: list[str]
+
+    @property
+    def digests(self) -> list[str]:
+        """The bundles' digests, in the order of their references."""
+        return [model["bundle"] for model in self.models]
 
 
 def try_bundles(
@@ -89,7 +94,7 @@ def _follow(trial: Child, seconds: float, wake: int, turn: Callable[[], None]) -
             case opening.UNUSABLE:
                 raise TrialFailed(report["error"])
             case opening.DONE:
-                return Tried(report["text"], report["digests"], report["served"], report["changes"])
+                return Tried(report["text"], report["models"], report["served"], report["changes"])
 
 
 def _end(trial: Child) -> None:
