@@ -276,7 +276,7 @@ class Online:
 
         now = list(self._endpoints.dataplane.models)
 
-        def opened() -> list[Model]:
+        def opened() -> "list[Model]":
             # What is served already needs no reading, and may be gone by now.
             known = {model.bundle.digest: model.bundle for model in now}
             pairs = zip(served.models, served.digests, strict=True)
