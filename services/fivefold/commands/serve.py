@@ -135,7 +135,7 @@ def add_serve(commands: Any) -> None:
 
 def _replace(arguments: argparse.Namespace) -> None:
     from fivefold.delivery.reference import Reference
-    from fivefold.online.local.control import ReplaceOrder
+    from fivefold.online.local.control_socket import ReplaceOrder
     from fivefold.online.local.running import choose
 
     models = None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.delivery.reference import Reference
-from fivefold.online.local.control import ReplaceOrder, attempt, described
+from fivefold.online.local.control_socket import ReplaceOrder, attempt, described
 
 if TYPE_CHECKING:
     from fivefold.online.dev.model_replacement import ModelReplacement

@@ -33,7 +33,7 @@ from fivefold.local.signals import STOP_SIGNALS, StopSignals, ended_by_second, s
 from fivefold.online.dev.bundle_watch import BundleWatch, look
 from fivefold.online.dev.model_replacement import ModelReplacement
 from fivefold.online.local import banner, environment, ports
-from fivefold.online.local.control import ControlSocket, ReplaceOrder, Says, attempt, described
+from fivefold.online.local.control_socket import ControlSocket, ReplaceOrder, Says, attempt, described
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.endpoints import Endpoints
 from fivefold.serving.model_opening import open_models

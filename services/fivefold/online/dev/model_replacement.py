@@ -26,7 +26,7 @@ from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.local import environment
-from fivefold.online.local.control import ReplaceOrder, Says
+from fivefold.online.local.control_socket import ReplaceOrder, Says
 from fivefold.online.local.opening import OpeningOrder
 from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.release.succession_gate import Live

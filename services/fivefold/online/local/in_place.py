@@ -4,7 +4,7 @@
     handed on  to the process that holds Ray, whose replicas go over one after the other and go on answering
     said       to who asked: what is served then, or why all is as before
 
-Who may ask is `control`'s; what replicas do is `fivefold.online.ray`'s.
+Who may ask is `control_socket`'s; what replicas do is `fivefold.online.ray`'s.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 
+from fivefold.core import redact
 from fivefold.core.errors import BundleInvalid, FivefoldError, InternalError, Unavailable
 from fivefold.delivery.reference import Reference
 from fivefold.online.local.child import Child, Ended
-from fivefold.online.local.control import ReplaceOrder, Says
+from fivefold.online.local.control_socket import ReplaceOrder, Says, described
 from fivefold.online.local.ray_process import KEPT, REPLACED
 from fivefold.online.local.trial import Tried
 from fivefold.online.ray.served_file import NAME, ServedBundles, ServedFile
@@ -61,6 +62,10 @@ class Asking:
         if self._closed.is_set():
             self.close()
         return asked.answer.result()
+
+    def hang_up(self) -> None:
+        """Ask for what is served to be opened again; a signal handler, so the run's own thread comes to it."""
+        self.put(ReplaceOrder(), lambda _: None)
 
     def next(self) -> Asked | None:
         """What was asked first, if anything was."""
@@ -134,6 +139,15 @@ class InPlace:
             raise BundleInvalid(f"a replica could not go over, and all serve what they did: {report['error']}")
         self._references, self._defaults, self._served = references, defaults, tried.served
         return {"models": tried.models}
+
+
+def tell(asked: Asked, out: IO[str], err: IO[str]) -> None:
+    """Say to whoever watches the run how a replacement ended."""
+    error = asked.answer.exception()
+    if error is None:
+        print("replaced:", described(asked.answer.result()["models"]), file=out, flush=True)
+    else:
+        print(redact.text(f"refused: {error}"), file=err, flush=True)
 
 
 def hand_on(ray: Child, line: str, seconds: float, *, wake: int, turn: Callable[[], None]) -> dict[str, Any] | None:

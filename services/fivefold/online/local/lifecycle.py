@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from fivefold.core import redact
-from fivefold.core.errors import BundleInvalid, FivefoldError
+from fivefold.core.errors import BundleInvalid
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
 from fivefold.delivery.reference import Reference
@@ -32,20 +33,18 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
 from fivefold.local.signals import StopSignals, stopping
-from fivefold.online.local import banner, environment, opening, ports, watch
+from fivefold.online.local import banner, environment, opening, ports, ray_stages, watch
 from fivefold.online.local.child import Child, Ended
-from fivefold.online.local.control import ControlSocket, ReplaceOrder, described
-from fivefold.online.local.in_place import REPLACE_SECONDS, Asked, Asking, InPlace, hand_on
+from fivefold.online.local.control_socket import ControlSocket
+from fivefold.online.local.in_place import REPLACE_SECONDS, Asked, Asking, InPlace, hand_on, tell
 from fivefold.online.local.ray_process import RayOrder
+from fivefold.online.local.ray_stages import RayFailed
 from fivefold.online.local.readiness import Readiness
 from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
-
-STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
-"""What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""
 
 READY_SECONDS: Final = 5.0
 """How often a run that answers is asked whether it is ready."""
@@ -58,10 +57,6 @@ UNREADY_SECONDS: Final = 60.0
 
 LOG_BYTES = 1024 * 1024
 """The replicas' log lines are read as they come; a file of this size is emptied."""
-
-
-class RayFailed(Exception):
-    """Ray, Serve or a replica did not start, or ended by itself; the message says what it said."""
 
 
 class Stopped(Exception):
@@ -77,7 +72,9 @@ def serve(
     out: IO[str] | None = None,
     err: IO[str] | None = None,
 ) -> int:
-    """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
+    """Serve bundles until SIGINT or SIGTERM, and give the exit status: 0 for a run that was asked to end.
+
+    SIGHUP opens the bundles again once the run answers; before that, and at its terminal's end, it ends the run.
 
     `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. The status is 1 for a port
     that is taken, a start that failed, or a part of the run that ended and was not restored, and 128 + the signal's
@@ -137,8 +134,9 @@ class Run:
             raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._ready = Readiness(self._settings.http)
         self._begun = time.monotonic()
-        models_seconds = settings.self_test_seconds * len(self._models)
-        self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
+        self._models_seconds = models_seconds = settings.self_test_seconds * len(self._models)
+        self._stage = ""
+        self._stages = ray_stages.stages(models_seconds)
         self._unready_seconds = UNREADY_SECONDS + models_seconds
         self._watch = watch.ProcessWatch(watch.parts(models_seconds))
         self._hand_over: handover.HandOver | None = None
@@ -171,21 +169,48 @@ class Run:
                 raise
         processes.adopt_orphans()
         self._claimed.callback(processes.release_orphans)
-        self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
+        self._ray = self._ray_process()
         self._print("checking", ", ".join(model.name for model in self._models))
         references = [str(model) for model in self._models]
         tried = self._open_bundles(references, self._defaults, {})
         self._in_place = InPlace(self._directory, references, self._defaults, tried)
-        self._ray.order(self._order())
-        for stage, seconds in self._stages.items():
-            self._print("starting", stage)
-            self._await(stage, time.monotonic() + seconds, seconds)
-        self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
+        self._print("needs", ray_stages.NEEDS)
+        for last in (False, True):
+            try:
+                self._go_through_stages(self._ray)
+                break
+            except RayFailed as error:
+                if self._stage not in ray_stages.AGAIN:
+                    raise
+                if last:
+                    raise RayFailed(ray_stages.explained(str(error), self._directory)) from None
+                # What was in the way may have been a moment's load.
+                self._print("again,", str(error).partition("\n")[0])
+                self._ray = self._ray_anew(self._ray)
+        self._until_ready(time.monotonic() + self._stages[ray_stages.LAST])
         control = ControlSocket(self._directory, self._about, self._asking)
         self._claimed.callback(control.close)
-        self._stop.on_hangup = self._hang_up
+        self._stop.on_hangup = self._asking.hang_up
         self._out.write(banner.text(tried.text, self._settings, time.monotonic() - self._begun))
         self._out.flush()
+
+    def _ray_process(self) -> Child:
+        return Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
+
+    def _ray_anew(self, failed: Child) -> Child:
+        """The process that holds Ray, once more, when nothing of the first one is left."""
+        processes.sweep()
+        failed.close()
+        shutil.rmtree(self._directory / "ray", ignore_errors=True)
+        self._watch = watch.ProcessWatch(watch.parts(self._models_seconds))
+        return self._ray_process()
+
+    def _go_through_stages(self, ray: Child) -> None:
+        ray.order(self._order())
+        for stage, seconds in self._stages.items():
+            self._print("starting", stage)
+            self._stage = stage
+            ray_stages.await_stage(ray, stage, seconds, self._stop.fileno, starting=self._starting, turn=self._turn)
 
     def wait(self) -> None:
         """Pass the replicas' log lines on until a signal comes; raises `RayFailed` if a part of the run ends by
@@ -247,20 +272,9 @@ class Run:
             assert self._ray is not None
             return hand_on(self._ray, line, seconds, wake=self._stop.fileno, turn=turn)
 
-        try:
+        with contextlib.suppress(Stopped):
             self._in_place.replace(asked, self._open_bundles, handed)
-        except Stopped:
-            return
-        error = asked.answer.exception()
-        if isinstance(error, FivefoldError):
-            print(redact.text(f"refused: {error}"), file=self._err, flush=True)
-            return
-        models = asked.answer.result()["models"]
-        print("replaced: " + described(models), file=self._out, flush=True)
-
-    def _hang_up(self) -> None:
-        """A signal handler: the run's own thread comes to it."""
-        self._asking.put(ReplaceOrder(), lambda _: None)
+            tell(asked, self._out, self._err)
 
     def _about(self) -> dict[str, Any]:
         return {"http": self._settings.http, "pid": os.getpid()}
@@ -299,25 +313,6 @@ class Run:
                 # Whatever a model has started, too. Later, Ray starts processes at any time.
                 ray = self._ray.process.pid if self._ray else 0
                 processes.sweep(keep={ray, *processes.descendants(ray)})
-
-    def _await(self, stage: str, until: float, seconds: float) -> None:
-        """Wait for the Ray process to say that a stage of the start has ended."""
-        assert self._ray is not None
-        try:
-            report = self._ray.report(until, self._stop.fileno, self._starting)
-        except Ended:
-            self._fail("the server could not start")
-        except RayFailed:
-            # One that gives up says why, and then ends what it has started.
-            with contextlib.suppress(Ended):
-                late = self._ray.report(time.monotonic() + 1, self._stop.fileno, self._turn)
-                if late is not None and late["event"] == "failed":
-                    raise RayFailed(late["error"]) from None
-            raise
-        if report is None:
-            self._fail(f"{stage} did not start within {seconds:.0f} seconds")
-        if report["event"] == "failed":
-            raise RayFailed(report["error"])
 
     def _turn(self) -> None:
         self._pass_log_on()

@@ -1,6 +1,6 @@
 """The runs of `fivefold serve` that this user has on this machine, and asking one of them for something.
 
-What a run does with what it is asked is its own matter; the lines that go back and forth are `control`'s.
+What a run does with what it is asked is its own matter; the lines that go back and forth are `control_socket`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from fivefold.core.errors import InternalError, Unavailable
 from fivefold.core.settings import SettingsError
 from fivefold.local.scratch import own_short
-from fivefold.online.local.control import NAME, ReplaceOrder, Says, peer
+from fivefold.online.local.control_socket import NAME, ReplaceOrder, Says, peer
 from fivefold.online.local.opening import error_of
 
 ABOUT_SECONDS: Final = 5.0

@@ -24,7 +24,7 @@ from tests.support.serve_process import Host, launch, running
 
 from fivefold.local import processes
 from fivefold.local.scratch import own_short
-from fivefold.online.local.control import NAME
+from fivefold.online.local.control_socket import NAME
 
 SECONDS = 60.0
 
