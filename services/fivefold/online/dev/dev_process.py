@@ -16,6 +16,7 @@ import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,6 +131,9 @@ class DevServer:
             self._listener = undo.enter_context(ports.listener(settings.http))
             scratch = short()
             undo.callback(scratch.close)
+            # What models put on disk goes with the directory, however the process ends.
+            undo.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+            tempfile.tempdir = str(scratch.path)
             # Before they are read: what changes meanwhile is seen.
             self._found = look(references)
             opened = open_models(references, delivery, settings.self_test_seconds)
