@@ -91,8 +91,8 @@ def by_grpc(channel: grpc.Channel) -> tuple[str, float]:
 
 @contextmanager
 def asking(host: Host, fresh: bool = False) -> Iterator[Seen]:
-    """A caller of each transport asks all the time, for the length of a `with`; with `fresh` each question over REST has
-    a connection of its own."""
+    """A caller of each transport asks all the time, for the length of a `with`; with `fresh` each question over REST
+    has a connection of its own."""
     seen, done = Seen(), threading.Event()
 
     def ask(transport: str) -> None:

@@ -46,7 +46,7 @@ class BundleWatch:
             if found.keys() != self._known.keys():
                 # Somebody has replaced what is served.
                 self._known = found
-            elif found != self._known and found == before and all(found.values()):
+            elif found != self._known and found == before:
                 self._known = found
                 self._open(say)
             before = found

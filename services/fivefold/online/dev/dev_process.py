@@ -149,6 +149,7 @@ class DevServer:
             guard = Guard.of(settings)
             self._dataplane = Dataplane(repository, settings, self._telemetry, guard, origins=origins)
             self._replacement = ModelReplacement(references, defaults, settings, delivery, scratch.path)
+            undo.callback(self._replacement.close)
             self._hangups: queue.SimpleQueue[bool] = queue.SimpleQueue()
             self._directory = scratch.path
             self._undo = undo.pop_all()
@@ -203,16 +204,18 @@ class DevServer:
         return {"http": self._settings.http, "pid": os.getpid()}
 
     def _replaced(self, order: ReplaceOrder, says: Says) -> dict[str, Any]:
-        served = self._replacement(order, says)
+        try:
+            served = attempt(self._replacement, order, says)
+        except FivefoldError as error:
+            self._say("refused", str(error), error.help)
+            raise
         self._say("replaced", described(served["models"]))
         return served
 
     def _hear_hangups(self) -> None:
         while self._hangups.get():
-            try:
-                attempt(self._replaced, ReplaceOrder(), lambda text: self._say("", text))
-            except FivefoldError as error:
-                self._say("refused", str(error), error.help)
+            with contextlib.suppress(FivefoldError):  # said already
+                self._replaced(ReplaceOrder(), lambda text: self._say("", text))
 
     def _say(self, word: str, text: str, help: str | None = None) -> None:
         """A line for whoever watches the server: on standard output what was done, on standard error what was not."""

@@ -73,6 +73,12 @@ class ModelReplacement:
         """Replace nothing any more; a trial that is under way ends."""
         os.write(self._wake, b"!")
 
+    def close(self) -> None:
+        """Let go of what wakes a trial, where none is under way: nothing is replaced any more."""
+        if self._turn.acquire(blocking=False):
+            os.close(self._ended)
+            os.close(self._wake)
+
     def __call__(self, order: ReplaceOrder, says: Says) -> dict[str, Any]:
         """Go over to what the order names, and give what is served then.
 

@@ -147,7 +147,8 @@ def tell(asked: Asked, out: IO[str], err: IO[str]) -> None:
     if error is None:
         print("replaced:", described(asked.answer.result()["models"]), file=out, flush=True)
     else:
-        print(redact.text(f"refused: {error}"), file=err, flush=True)
+        help = f"\nhelp: {error.help}" if isinstance(error, FivefoldError) and error.help else ""
+        print(redact.text(f"refused: {error}{help}"), file=err, flush=True)
 
 
 def hand_on(ray: Child, line: str, seconds: float, *, wake: int, turn: Callable[[], None]) -> dict[str, Any] | None:

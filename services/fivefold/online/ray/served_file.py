@@ -62,5 +62,15 @@ class ServedFile:
         return [
             msgspec.json.decode(path.read_bytes(), type=TurnReport)
             for path in self.path.parent.glob(f"{self.path.stem}.*")
-            if path.suffix[1:].isdigit() and Path(f"/proc/{path.suffix[1:]}").exists()
+            if path.suffix[1:].isdigit() and _lives(int(path.suffix[1:]))
         ]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
