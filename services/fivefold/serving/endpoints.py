@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.http.dispatch import Dispatch
     from fivefold.serving.repository import Repository
+    from fivefold.serving.scheduler import Scheduler
 
 
 _LOOK_SECONDS = 0.005
@@ -57,16 +58,20 @@ class Endpoints:
 
     async def replace(self, models: Repository) -> None:
         """Answer with these models from now on; returns when those that are gone have finished and are closed."""
-        gone = self.dataplane.replace(models)
-        self.app.refresh()
-        await self.dataplane.retire(gone)
+        await self.dataplane.retire(self._go_over(models))
 
     async def swap(self, models: Repository) -> None:
         """Answer with these models from now on, and return at once: those that are gone finish beside it, however long
         one that hangs may take."""
+        self.background.periodic("retire", partial(self.dataplane.retire, self._go_over(models)))
+
+    def _go_over(self, models: Repository) -> list[Scheduler]:
+        """Answer with these models from the next step of the event loop on; the schedulers of those that are gone."""
         gone = self.dataplane.replace(models)
         self.app.refresh()
-        self.background.periodic("retire", partial(self.dataplane.retire, gone))
+        if self.servicer is not None:
+            self.servicer.refresh()
+        return gone
 
     def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2
 from tests.support import versions_in_turn as versions
 from tests.support.bundles import SUM_GOLDEN, contract, field, write_python, write_sum
 from tests.support.score_commands import environment
@@ -185,8 +186,16 @@ def test_what_may_not_be_served_changes_nothing(
 
 
 def test_several_models_and_what_is_accepted(host: Host, home: Path, client: httpx.Client, tmp_path: Path) -> None:
-    """All that is given is served from then on, and nothing else."""
+    """All that is given is served from then on, and nothing else; who watches a model's health hears of it."""
     further, less = renamed(tmp_path / "other"), narrower(tmp_path / "less")
+    channel = grpc.insecure_channel(host.grpc)
+    ask = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        health_pb2.HealthCheckRequest.SerializeToString,
+        health_pb2.HealthCheckResponse.FromString,
+    )
+    health = ask(health_pb2.HealthCheckRequest(service="other"), timeout=SECONDS)
+    states = [next(health).status]
 
     both = replace(host, "--model", home / "1", "--model", further, "--json")
     names = set(client.get("/v1/models").json()["models"])
@@ -195,7 +204,14 @@ def test_several_models_and_what_is_accepted(host: Host, home: Path, client: htt
     )
     gone = client.post("/v1/models/other:predict", json={"instances": [{"a": 1, "b": 2}]})
     back = replace(host, "--model", home / "1")
+    states += [next(health).status, next(health).status]
+    channel.close()
 
+    assert states == [
+        health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
+    ]
     assert both[0] == 0, both[2]
     assert {each["name"] for each in json.loads(both[1])["models"]} == {"demo", "other"} == names
     assert accepted[0] == 0, accepted[2]
