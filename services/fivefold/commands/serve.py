@@ -83,7 +83,7 @@ def add_serve(commands: Any) -> None:
     serve.add_argument(
         "--dev",
         action="store_true",
-        help="answer from this one process, without Ray: it starts in a second or two, and nothing starts it again",
+        help="answer from this one process, without Ray: it starts in about a second, and nothing starts it again",
     )
     serve.add_argument(
         "--reload",

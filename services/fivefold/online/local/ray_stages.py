@@ -24,7 +24,7 @@ LAST: Final = "replicas and HAProxy"
 LAST_SECONDS: Final = 120.0
 """What is started then; it loads the models, too."""
 
-NEEDS: Final = "about 11 processes and 0.8 GB of memory"
+NEEDS: Final = "about 11 processes and 0.9 GB of memory"
 """What a run takes of its machine, as measured with one replica of the demo model."""
 
 KEPT_BYTES: Final = 1024 * 1024
