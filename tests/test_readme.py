@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -77,6 +78,18 @@ def fivefold_command(directory: Path, *words: str) -> str:
 def here(text: str, host: Host) -> str:
     """A block that asks the test's server."""
     return text.replace("127.0.0.1:8000", host.http).replace("127.0.0.1:9000", host.grpc)
+
+
+def test_the_commands_of_the_installation() -> None:
+    """Extras that there are, and command lines that name one bundle."""
+    install, demo, serve = (shlex.split(line, comments=True) for line in block("sh", "pip install").splitlines())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    assert set(re.findall(r"fivefold\[(\w+)\]", README)) <= set(extras)
+    assert install[:2] == ["pip", "install"]
+    (place,) = _parser().parse_args(serve[1:]).model
+    assert demo[:2] == ["fivefold", "demo"]
+    assert demo[2] == place
 
 
 def test_every_target_and_page_that_it_names_exists() -> None:

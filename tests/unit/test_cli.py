@@ -247,6 +247,9 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ("contract draft data.csv --name d --answer nope", 3, "no column 'nope'", ""),
         ("serve --model b --http nonsense", 2, "expected HOST:PORT", "fivefold serve --help"),
         ("serve --model b --http 0.0.0.0:80", 2, "reachable from other machines", ""),
+        ("serve --model b --http 0.0.0.0:80 --allow-public --page-runtime", 2, "hands the bundles' files", ""),
+        ("serve --model b --no-page --page-runtime", 2, "expected a page to run models in", ""),
+        ("serve --model b --page-runtime nowhere", 3, "there is no ort.wasm.bundle.min.mjs in nowhere", "npm package"),
         ("serve --model b --default x", 2, "expected NAME=VERSION", ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""`fivefold contract`: show, draft and export."""
+"""`fivefold contract`: show, draft, export, and the schema of contracts."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def _contract_export(arguments: argparse.Namespace) -> None:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(content)
         print(directory / name)
+
+
+def _contract_schema(arguments: argparse.Namespace) -> None:
+    from fivefold.exports import contract_file_schema
+
+    if arguments.output is None:
+        sys.stdout.write(contract_file_schema.text().decode())
+        return
+    Path(arguments.output).write_bytes(contract_file_schema.text())
+    print(arguments.output)
 
 
 def _contract_draft(arguments: argparse.Namespace) -> None:
@@ -126,6 +136,14 @@ def add_contract(commands: Any) -> None:
     )
     add_selection(draft)
     draft.add_argument("--output", metavar="FILE", help="default: standard output")
+    schema = add(
+        group,
+        "schema",
+        _contract_schema,
+        "write the JSON Schema of contract.json, for editors",
+        "fivefold contract schema --output contract.schema.json",
+    )
+    schema.add_argument("--output", metavar="FILE", help="default: standard output")
     export = add(
         group,
         "export",

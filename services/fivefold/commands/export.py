@@ -44,7 +44,7 @@ def _gateway(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
 def _browser(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
     from fivefold.commands.places import bundle_of
     from fivefold.edge.export.browser import BrowserOptions, write
-    from fivefold.edge.export.web_runtime import web_runtime
+    from fivefold.exports.web_runtime import web_runtime
 
     key = arguments.public_key
     bundle = bundle_of(arguments.model[0], [] if key is None else [key])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fivefold.commands.words import (
@@ -37,6 +39,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     except SettingsError as err:
         complain(str(err), "fivefold serve --help")
         return USAGE
+    if settings.page_runtime:
+        settings = replace(settings, page_runtime=_web_runtime(settings.page_runtime))
     if arguments.dev:
         from fivefold.online.dev.dev_process import serve_dev
 
@@ -44,6 +48,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.online.local.lifecycle import serve
 
     return serve(arguments.model, settings, defaults=defaults, delivery=delivery)
+
+
+def _web_runtime(place: str) -> str:
+    """Where the processes that answer find the browser's runtime: they fetch nothing themselves."""
+    from fivefold.exports.web_runtime import kept
+
+    return str(kept(None if place == "auto" else Path(place)))
 
 
 _SERVE_SETTINGS = (
@@ -62,6 +73,7 @@ _SERVE_SETTINGS = (
     "max_wait",
     "default_timeout",
     "record",
+    "page_runtime",
 )
 
 
@@ -77,6 +89,7 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model bundles/demo --keys keys.json --http 0.0.0.0:8000 --grpc 0.0.0.0:9000",
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
         "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
+        "fivefold serve --model bundles/demo --page-runtime      the page at / runs the model too, beside the server",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     add_model_references(serve, required=True)
@@ -129,6 +142,14 @@ def add_serve(commands: Any) -> None:
         metavar="FILE",
         help="keep a sample of the requests, each process in a file of its own beside FILE; FIVEFOLD_RECORD_REDACT "
         "names inputs whose values are not kept",
+    )
+    serve.add_argument(
+        "--page-runtime",
+        metavar="DIR",
+        nargs="?",
+        const="auto",
+        help="the page at / fetches the bundle and runs it in the browser too, on onnxruntime-web: out of DIR, this "
+        "user's cache, or npm. With keys it asks for the scope bundles",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
 

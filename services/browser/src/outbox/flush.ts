@@ -6,6 +6,7 @@
  */
 
 import type { Stored } from "../storage/database.js";
+import { hubAddress } from "./hub-address.js";
 import { LANES, type LaneName, lineOf, type Outbox } from "./outbox.js";
 
 export const MAX_LINES = 500;
@@ -93,10 +94,9 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
 
 /** One batch; undefined where no answer came. */
 async function send(hub: HubSettings, lane: string, outbox: string, batch: readonly Stored[]): Promise<Reply | undefined> {
-  const address = new URL(`v1/edge/${encodeURIComponent(hub.device)}/lanes/${lane}/events`, hub.url.endsWith("/") ? hub.url : `${hub.url}/`);
   const text = batch.map((stored) => `${lineOf(stored)}\n`).join("");
   try {
-    const response = await fetch(address, {
+    const response = await fetch(hubAddress(hub, `lanes/${lane}/events`), {
       method: "POST",
       headers: {
         authorization: `Bearer ${hub.key}`,

@@ -111,6 +111,13 @@ class Records:
         refuse_rows(columnar.rows, max_rows)
         return columnar.reading(self._defaults, watch)
 
+    def read_table(self, rows: int, columns: Sequence[tuple[str, list[Any] | Array]]) -> Reading:
+        """Read the columns of a table of so many rows: for each name parsed JSON values, or a numpy array, of its rows.
+
+        Codes and paths are those of the same rows as records; a name that is no field's is refused as there.
+        """
+        return Columnar.of_table(self.fields, self._names, rows, columns).reading(self._defaults)
+
 
 _Fast = Callable[["bytes | memoryview", "int | None", "Watch | None"], "Reading | None"]
 

@@ -31,7 +31,7 @@ from fivefold.edge.gateway.gateway_settings import GatewaySettings, read_secret
 from fivefold.edge.gateway.gateway_status import PATH, GatewayCollector, GatewayStatus
 from fivefold.edge.gateway.outbox_writer import OutboxWriter
 from fivefold.edge.gateway.served_models import ServedModels, check_target
-from fivefold.edge.gateway.storing import StoringScheduler
+from fivefold.edge.gateway.storing import ASKING, TELLING, StoringScheduler
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
 from fivefold.edge.sync.sender import Sender
@@ -103,7 +103,7 @@ class Gateway:
                 self.telemetry,
                 self.guard,
                 Suspects(self.directory / "in-work"),
-                Origins.of(settings, local=True),
+                Origins.of(settings, local=True, takes=ASKING, shows=TELLING),
                 partial(StoringScheduler, self.writer, settings.store_refusals, settings.allow_unstored),
             )
             self.status = GatewayStatus(self.outbox, lambda: self.dataplane.models)
