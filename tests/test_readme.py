@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import fastapi
 import joblib
@@ -22,9 +23,11 @@ from fivefold.batch.engine.inline import Inline
 from fivefold.batch.run.execute import score
 from fivefold.cli import _parser
 from fivefold.commands import score as scoring
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.guard.keyring import Keyring
 from fivefold.online.settings import OnlineSettings
 from tests.support.http_calls import client
+from tests.support.replica_processes import replicas
 from tests.support.serve_process import SERVICES, Host, running
 
 ROOT = SERVICES.parent
@@ -136,6 +139,46 @@ def test_the_python_client(host: Host, capsys: pytest.CaptureFixture[str]) -> No
     exec(here(block("python", "fivefold.Client"), host), {})
 
     assert re.fullmatch(r"(benign|malignant) [0-9a-f]{64}\n", capsys.readouterr().out)
+
+
+@pytest.mark.host
+def test_other_bundles_in_place(trained: tuple[Path, str], host: Host, tmp_path: Path) -> None:
+    """The replace command on Ray: another version and back, by the replica that is there."""
+    first = fivefold.open(trained[0]).bundle
+    given, answers = (columns.to_records() for columns in first.golden())
+    second = Bundle.write(
+        tmp_path / "second",
+        contract=first.contract,
+        model={"model.onnx": first.read("model.onnx")},
+        runtime="onnx",
+        binding=first.manifest.binding,
+        golden=(given, answers),
+        tolerance=first.manifest.tolerance,
+        name=first.name,
+        version="2",
+    )
+    before = replicas(host)
+    served = []
+    for bundle in (second, first):
+        words = ("replace", "--http", host.http, "--model", str(Path(bundle.path).absolute()))
+        served.append(fivefold_command(tmp_path, *words).split())
+        served.append(json.loads(urlopen(f"{host.url}/v1/models/{first.name}").read())["version"])
+
+    assert served == [[first.name, "2", second.digest], "2", [first.name, "1", first.digest], "1"]
+    assert replicas(host) == before
+
+
+def test_the_development_server(tmp_path: Path, trained: tuple[Path, str]) -> None:
+    """The first command serves, the second replaces what it serves."""
+    serve, change = (shlex.split(line, comments=True)[1:] for line in block("sh", "--dev --reload").splitlines())
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "mine").symlink_to(trained[0])
+    given = _parser().parse_args(serve)
+    assert given.reload
+    with running([tmp_path / place for place in given.model], tmp_path / "run", dev={"reload": True}) as started:
+        printed = fivefold_command(tmp_path, *change, "--http", started.http)
+
+    assert printed.split()[:2] == ["breast-cancer", "1"]
 
 
 def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

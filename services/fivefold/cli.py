@@ -30,7 +30,7 @@ from fivefold.commands.predict import add_predict
 from fivefold.commands.quantize import add_quantize
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
-from fivefold.commands.serve import add_serve
+from fivefold.commands.serve import add_replace, add_serve
 from fivefold.commands.stream import add_dead_letters, add_log, add_stream
 from fivefold.commands.words import USAGE, Parser, Told, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
@@ -142,6 +142,7 @@ exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the da
     add_quantize(commands)
     add_predict(commands)
     add_serve(commands)
+    add_replace(commands)
     add_score(commands)
     add_batch(commands)
     add_stream(commands)

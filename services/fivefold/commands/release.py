@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fivefold.commands.words import USAGE, Told, add, add_default_versions, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
-    from fivefold.release.gate import ReleaseFinding, Report
+    from fivefold.release.gate import Report
+    from fivefold.release.succession_gate import ReleaseFinding
 
 KEY = "FIVEFOLD_KEY"
 """The variable with the caller's API key: an argument would stand in the list of processes."""
@@ -21,7 +22,8 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.release.behaviour_gate import BehaviourCheck
-    from fivefold.release.gate import Accepted, check
+    from fivefold.release.gate import check
+    from fivefold.release.succession_gate import Accepted
 
     rows = tuple(path for paths in arguments.rows for path in paths)
     try:

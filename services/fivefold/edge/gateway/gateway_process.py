@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -44,6 +43,7 @@ from fivefold.serving.endpoints import Endpoints
 from fivefold.serving.http.app import app
 from fivefold.serving.http.dispatch import Dispatch
 from fivefold.serving.model_opening import open_models
+from fivefold.serving.one_process import answer_until
 from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
 from fivefold.serving.suspects import Suspects
@@ -51,9 +51,6 @@ from fivefold.serving.suspects import Suspects
 OUTBOX: Final = "outbox.db"
 ADDRESS: Final = "gateway.json"
 """In the data directory: where the gateway that works there listens, and in which process."""
-
-_LOOK_SECONDS: Final = 0.005
-"""Between two looks at whether the port is listened at."""
 
 Updater = Callable[[ServedModels, threading.Event], None]
 """What keeps the models up to date: the body of a thread, which ends when the event is set."""
@@ -141,8 +138,6 @@ class Gateway:
 
     async def _serve(self, stop: StopSignals, ready: Callable[[], None], updater: Updater | None) -> None:
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
-        loop.add_reader(stop.fileno, asked.set)
         endpoints = Endpoints(self.dataplane, self.telemetry, app=self.application(), grpc=False)
         served = ServedModels(endpoints, loop, self._defaults, self.settings.self_test_seconds)
         ended = threading.Event()
@@ -151,38 +146,35 @@ class Gateway:
             threads.append(threading.Thread(target=self.sender.run, args=(ended,), name="fivefold-sync", daemon=True))
         if updater is not None:
             threads.append(threading.Thread(target=updater, args=(served, ended), name="fivefold-updates", daemon=True))
-        if self.guard is not None:
-            self.guard.start()
-        gc.collect()
-        gc.freeze()
         intake = None
         if self.settings.mqtt:
             from fivefold.edge.gateway.mqtt_intake import MqttIntake
 
             intake = MqttIntake(self.settings, self.dataplane, self.writer)
             self.status.mqtt = intake.status
-        endpoints.listen_http(self.listener)
-        if intake is not None:
-            intake.start()
-        for thread in threads:
-            thread.start()
-        while not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            await asyncio.sleep(_LOOK_SECONDS)
-        self._write_address()
-        ready()
-        try:
-            await asked.wait()
-        finally:
-            loop.remove_reader(stop.fileno)
+
+        def begin() -> None:
+            if intake is not None:
+                intake.start()
+            for thread in threads:
+                thread.start()
+
+        def answers() -> None:
+            self._write_address()
+            ready()
+
+        async def end() -> None:
             ended.set()
             self.outbox.wake()
-            self.dataplane.drain()
             if intake is not None:
                 await intake.stop()
             for thread in threads:
-                # The loop goes on meanwhile: a model may be in the middle of its swap.
-                await asyncio.to_thread(thread.join, self.settings.drain_seconds)
-            await endpoints.close()
+                # One that `begin` has not come to has no end either. The loop goes on meanwhile: a model may be in the
+                # middle of its swap.
+                if thread.ident is not None:
+                    await asyncio.to_thread(thread.join, self.settings.drain_seconds)
+
+        await answer_until(stop, endpoints, self.listener, begin=begin, ready=answers, end=end)
 
     def application(self) -> Dispatch:
         """What answers HTTP."""

@@ -27,18 +27,19 @@ KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
 """What a request to a guarded server needs, for curl and grpcurl alike."""
 
 
-def text(requests: str, settings: OnlineSettings, seconds: float) -> str:
-    """The whole announcement around `requests`; `seconds` is the time the start took."""
+def text(requests: str, settings: OnlineSettings, seconds: float, note: str = "") -> str:
+    """The whole announcement around `requests`; `seconds` is the time the start took, `note` what is special."""
     http, grpc = dialable(settings.http), dialable(settings.grpc)
     beyond = sorted({given for given in (settings.http, settings.grpc) if given not in (http, grpc)})
     everywhere = f"\n  from elsewhere by this machine's name or address: {', '.join(beyond)}" if beyond else ""
+    special = f"\n  note  {note}" if note else ""
     return f"""
 ready in {seconds:.1f} s
 
   REST  http://{http}/        a page for people; API at http://{http}/docs
   gRPC  {grpc}
   key   {asked(settings)}{everywhere}
-  log   {logged(settings)}
+  log   {logged(settings)}{special}
 
 {requests}
 
