@@ -1,0 +1,98 @@
+package io.fivefold.command;
+
+import io.fivefold.contract.FivefoldException;
+import io.fivefold.contract.View;
+import io.fivefold.runtime.Bundle;
+import io.fivefold.runtime.Scorer;
+import java.io.BufferedReader;
+import java.io.BufferedWriter;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.OutputStreamWriter;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
+
+/** The jar's commands: a bundle asked from a shell, and contracts asked by tests. */
+public final class Main {
+  private static final int USAGE = 2;
+  private static final int DATA = 3;
+
+  private static final String HELP =
+      String.join(
+          "\n",
+          "usage: java -jar fivefold.jar score BUNDLE [--digest SHA256] [--contract VERSION] < records.jsonl",
+          "       java -jar fivefold.jar questions < questions.jsonl",
+          "",
+          "score      a record a line (JSON), an answer a line: {\"answer\": …} or {\"error\": …}, each record alone",
+          "questions  what contracts make of bodies, for tests: {\"ask\": \"records\", \"contract\": BASE64, \"body\": BASE64}",
+          "",
+          "  --digest SHA256     the sha256 that bundle.json must have",
+          "  --contract VERSION  the contract version of the records (default: the bundle's)",
+          "",
+          "examples:",
+          "  java -jar fivefold.jar score exported < records.jsonl",
+          "  java -jar fivefold.jar score exported --contract 1.0.0 < records.jsonl",
+          "",
+          "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused");
+
+  private Main() {}
+
+  public static void main(String[] arguments) throws IOException {
+    System.exit(run(Arrays.asList(arguments)));
+  }
+
+  private static int run(List<String> arguments) throws IOException {
+    PrintStream errors = new PrintStream(System.err, true, "UTF-8");
+    if (arguments.contains("--help") || arguments.contains("-h")) {
+      System.out.println(HELP);
+      return 0;
+    }
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    BufferedWriter out = new BufferedWriter(new OutputStreamWriter(System.out, StandardCharsets.UTF_8));
+    if (arguments.equals(Arrays.asList("questions"))) {
+      new Questions().answer(in, out);
+      return 0;
+    }
+    String digest = option(arguments, "--digest");
+    String version = option(arguments, "--contract");
+    int options = (digest == null ? 0 : 2) + (version == null ? 0 : 2);
+    if (arguments.size() != 2 + options || !arguments.get(0).equals("score")) {
+      errors.println("error: expected score BUNDLE\nhelp: java -jar fivefold.jar --help");
+      return USAGE;
+    }
+    try {
+      score(Bundle.open(new File(arguments.get(1)), digest), version, in, out);
+      return 0;
+    } catch (FivefoldException error) {
+      String where = error.path().isEmpty() ? "" : error.path() + ": ";
+      errors.println("error: " + where + error.getMessage() + (error.help() == null ? "" : "\nhelp: " + error.help()));
+      return DATA;
+    }
+  }
+
+  private static String option(List<String> arguments, String name) {
+    int at = arguments.indexOf(name);
+    return at < 2 || at + 1 >= arguments.size() ? null : arguments.get(at + 1);
+  }
+
+  private static void score(Bundle bundle, String version, BufferedReader in, BufferedWriter out) throws IOException {
+    View view = version == null ? bundle.view() : bundle.views().find(version);
+    try (Scorer scorer = Scorer.open(bundle)) {
+      for (String line; (line = in.readLine()) != null; ) {
+        byte[] body = ("{\"instances\":[" + line + "]}").getBytes(StandardCharsets.UTF_8);
+        String answer;
+        try {
+          answer = "{\"answer\":" + scorer.predict(body, view) + "}";
+        } catch (FivefoldException error) {
+          answer = "{\"error\":" + error.toJson() + "}";
+        }
+        out.write(answer + "\n");
+        if (!in.ready()) out.flush();
+      }
+      out.flush();
+    }
+  }
+}
