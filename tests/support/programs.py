@@ -64,6 +64,19 @@ def jars(name: str, what: str) -> Path | None:
     return None
 
 
+def jar(path: Path, what: str) -> str | None:
+    """The path of a java that runs a jar of ours, or None after noting that `what` is left out of this run.
+
+    `make .cache/jvm/fivefold.jar` builds the jar.
+    """
+    java = shutil.which("java")
+    if java is not None and path.is_file():
+        return java
+    missing = "no java on this machine" if java is None else "`make .cache/jvm/fivefold.jar` has not been run"
+    LEFT_OUT.append(f"{what}: {missing}")
+    return None
+
+
 def web_runtime(what: str) -> Path | None:
     """The directory of ONNX Runtime for browsers, or None after noting that `what` is left out of this run.
 
