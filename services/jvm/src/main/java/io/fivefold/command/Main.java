@@ -1,13 +1,20 @@
 package io.fivefold.command;
 
+import io.fivefold.contract.ContractException;
 import io.fivefold.contract.FivefoldException;
+import io.fivefold.contract.Limits;
+import io.fivefold.contract.NotRunnableException;
+import io.fivefold.contract.Request;
 import io.fivefold.contract.View;
 import io.fivefold.runtime.Bundle;
 import io.fivefold.runtime.Scorer;
+import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.io.PrintStream;
@@ -19,6 +26,7 @@ import java.util.List;
 public final class Main {
   private static final int USAGE = 2;
   private static final int DATA = 3;
+  private static final int NOT_RUNNABLE = 4;
 
   private static final String HELP =
       String.join(
@@ -36,7 +44,7 @@ public final class Main {
           "  java -jar fivefold.jar score exported < records.jsonl",
           "  java -jar fivefold.jar score exported --contract 1.0.0 < records.jsonl",
           "",
-          "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused");
+          "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused, 4 it is whole and cannot run here");
 
   private Main() {}
 
@@ -50,10 +58,10 @@ public final class Main {
       System.out.println(HELP);
       return 0;
     }
-    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    BufferedInputStream in = new BufferedInputStream(System.in, 65536);
     BufferedWriter out = new BufferedWriter(new OutputStreamWriter(System.out, StandardCharsets.UTF_8));
     if (arguments.equals(Arrays.asList("questions"))) {
-      new Questions().answer(in, out);
+      new Questions().answer(new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8)), out);
       return 0;
     }
     String digest = option(arguments, "--digest");
@@ -67,9 +75,10 @@ public final class Main {
       score(Bundle.open(new File(arguments.get(1)), digest), version, in, out);
       return 0;
     } catch (FivefoldException error) {
+      int status = error instanceof NotRunnableException ? NOT_RUNNABLE : DATA;
       String where = error.path().isEmpty() ? "" : error.path() + ": ";
       errors.println("error: " + where + error.getMessage() + (error.help() == null ? "" : "\nhelp: " + error.help()));
-      return DATA;
+      return status;
     }
   }
 
@@ -78,21 +87,44 @@ public final class Main {
     return at < 2 || at + 1 >= arguments.size() ? null : arguments.get(at + 1);
   }
 
-  private static void score(Bundle bundle, String version, BufferedReader in, BufferedWriter out) throws IOException {
+  private static void score(Bundle bundle, String version, InputStream in, BufferedWriter out) throws IOException {
     View view = version == null ? bundle.view() : bundle.views().find(version);
     try (Scorer scorer = Scorer.open(bundle)) {
-      for (String line; (line = in.readLine()) != null; ) {
-        byte[] body = ("{\"instances\":[" + line + "]}").getBytes(StandardCharsets.UTF_8);
+      for (byte[] line; (line = line(in)) != null; ) {
         String answer;
         try {
-          answer = "{\"answer\":" + scorer.predict(body, view) + "}";
+          answer = "{\"answer\":" + scorer.answer(record(line, view), view) + "}";
         } catch (FivefoldException error) {
           answer = "{\"error\":" + error.toJson() + "}";
         }
         out.write(answer + "\n");
-        if (!in.ready()) out.flush();
+        if (in.available() == 0) out.flush();
       }
       out.flush();
     }
+  }
+
+  private static Request record(byte[] line, View view) {
+    ByteArrayOutputStream body = new ByteArrayOutputStream();
+    write(body, "{\"instances\":[".getBytes(StandardCharsets.UTF_8));
+    write(body, line);
+    write(body, "]}".getBytes(StandardCharsets.UTF_8));
+    Request request = view.contract().read(body.toByteArray(), Limits.NONE);
+    int rows = request.columns().rows();
+    if (rows == 1) return request;
+    throw new ContractException("malformed", "expected one record a line, got " + rows, "", null);
+  }
+
+  private static void write(ByteArrayOutputStream out, byte[] bytes) {
+    out.write(bytes, 0, bytes.length);
+  }
+
+  /** The bytes before the next line feed, or before the end; null at the end. */
+  private static byte[] line(InputStream in) throws IOException {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    int found = in.read();
+    if (found < 0) return null;
+    for (; found >= 0 && found != '\n'; found = in.read()) out.write(found);
+    return out.toByteArray();
   }
 }

@@ -24,6 +24,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -176,7 +177,7 @@ final class Questions {
   }
 
   private static String hexadecimal(double value) {
-    return String.format("%016x", Double.doubleToRawLongBits(value));
+    return String.format(Locale.ROOT, "%016x", Double.doubleToRawLongBits(value));
   }
 
   private static double number(String hexadecimal) {

@@ -150,6 +150,11 @@ public final class Field {
     return labels;
   }
 
+  /** The members of the enumeration: texts, or numbers as the contract gives them; empty where there is none. */
+  public List<Object> members() {
+    return given == null ? Collections.emptyList() : Collections.unmodifiableList(given);
+  }
+
   /** Whether a column's value is the one that stands for null. */
   boolean isNull(Object value) {
     if (none == null) return false;

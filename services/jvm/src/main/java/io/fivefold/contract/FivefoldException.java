@@ -12,6 +12,7 @@ import java.util.List;
  *   ContractException         the caller's data breaks the contract
  *   ContractInvalidException  a contract.json that is none, or that cannot be enforced
  *   BundleInvalidException    a bundle that must not be used
+ *   NotRunnableException      a whole bundle that ONNX Runtime for Java cannot run
  *   NotAdaptableException     no way between two versions of a contract
  *   ModelFailedException      the model fails, or its answer leaves the contract
  *   ProtocolException         contract_unsupported

@@ -10,7 +10,7 @@ import io.fivefold.contract.ContractException;
 import io.fivefold.contract.Dtype;
 import io.fivefold.contract.Field;
 import io.fivefold.contract.Kind;
-import io.fivefold.contract.ModelFailedException;
+import io.fivefold.contract.NotRunnableException;
 import io.fivefold.contract.Numbers;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -31,7 +31,7 @@ final class Feed {
     Dtype dtype = Tensors.dtype(declared);
     if (dtype == null) {
       String message = "ONNX Runtime for Java has no values for the model's input " + quoted(item.modelInput);
-      throw Manifest.refused(where + ".dtype: " + message);
+      throw new NotRunnableException(where + ".dtype: " + message, Manifest.FILE);
     }
     if (dtype != item.dtype) {
       throw Manifest.refused(where + ".dtype: the model's input is " + dtype + ", the binding says " + item.dtype);
@@ -117,7 +117,7 @@ final class Feed {
         ((long[]) data)[place] = value instanceof Boolean ? bit(value) : number(value).longValue();
       } else {
         boolean none = column.isNull(at) && item.none != null;
-        ((String[]) data)[place] = passable(none ? item.none : (String) value, place);
+        ((String[]) data)[place] = Texts.sent(none ? item.none : (String) value, () -> path(place));
       }
     }
   }
@@ -128,17 +128,6 @@ final class Feed {
 
   private static Number number(Object value) {
     return (Number) value;
-  }
-
-  /**
-   * Refuse a text that ONNX Runtime for Java would change: it hands texts over in Java's own form of UTF-8, in which
-   * U+0000 and what is above U+FFFF are other bytes than the model was trained on.
-   */
-  private String passable(String text, int place) {
-    boolean changed = false;
-    for (int at = 0; at < text.length(); at++) changed |= text.charAt(at) == 0 || Character.isSurrogate(text.charAt(at));
-    if (!changed) return text;
-    throw new ModelFailedException("a text with U+0000 or a character above U+FFFF reaches no model on a JVM", path(place));
   }
 
   /** Refuse a number that only the model's type cannot hold: passed on as infinity it would be answered wrongly. */

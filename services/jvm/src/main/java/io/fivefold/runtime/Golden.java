@@ -9,6 +9,8 @@ import io.fivefold.contract.ExactJson;
 import io.fivefold.contract.Field;
 import io.fivefold.contract.FivefoldException;
 import io.fivefold.contract.Kind;
+import io.fivefold.contract.ModelFailedException;
+import io.fivefold.contract.NotRunnableException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -46,22 +48,29 @@ final class Golden {
 
   /**
    * Score the rows together, and the first one alone; gives the largest difference of any float. Throws
-   * {@link BundleInvalidException} for an answer beyond the tolerance: floats {@code tolerance * max(1, |expected|)}.
+   * {@link NotRunnableException} where texts of theirs cannot pass, {@link BundleInvalidException} for an answer beyond the tolerance: floats {@code tolerance * max(1, |expected|)}.
    */
   double prove(Scorer scorer) {
     for (List<Map<?, ?>> some : Arrays.asList(given, given.subList(0, 1))) {
       Columns got;
       try {
         got = scorer.score(scorer.bundle().contract().read(some));
+      } catch (ModelFailedException error) {
+        if (Texts.passable(given) && Texts.passable(answers)) throw unscored(error);
+        throw new NotRunnableException("the golden rows: " + error.getMessage(), Bundle.GOLDEN);
       } catch (FivefoldException error) {
-        String where = error.path().isEmpty() ? "" : error.path() + ": ";
-        throw refused("the golden rows cannot be scored: " + where + error.getMessage());
+        throw unscored(error);
       }
       for (int row = 0; row < some.size(); row++) {
         for (Field field : got.fields()) compare(field, got.column(field.name()), row);
       }
     }
     return largest;
+  }
+
+  private static BundleInvalidException unscored(FivefoldException error) {
+    String where = error.path().isEmpty() ? "" : error.path() + ": ";
+    return refused("the golden rows cannot be scored: " + where + error.getMessage());
   }
 
   private void compare(Field field, Column column, int row) {

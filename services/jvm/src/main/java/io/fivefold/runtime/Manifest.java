@@ -4,12 +4,16 @@ import io.fivefold.contract.BundleInvalidException;
 import io.fivefold.contract.ContractException;
 import io.fivefold.contract.Dtype;
 import io.fivefold.contract.ExactJson;
+import io.fivefold.contract.NotRunnableException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
-/** bundle.json, as far as this library reads it; throws {@link BundleInvalidException} for what it cannot be. */
+/**
+ * bundle.json, as far as this library reads it; throws {@link BundleInvalidException} for what it cannot be,
+ * {@link NotRunnableException} for a model that is none of ONNX.
+ */
 final class Manifest {
   static final String FILE = "bundle.json";
 
@@ -55,7 +59,7 @@ final class Manifest {
     version = text(data, "version");
     String runtime = text(data, "runtime");
     if (!runtime.equals("onnx") || data.get("binding") == null) {
-      throw refused("a " + runtime + " model does not run here");
+      throw new NotRunnableException("a " + runtime + " model does not run here", FILE);
     }
     tolerance = ExactJson.binary64(data.get("tolerance"));
     if (!(tolerance >= 0)) throw refused("tolerance: expected a number");

@@ -15,6 +15,7 @@ import io.fivefold.contract.Field;
 import io.fivefold.contract.Limits;
 import io.fivefold.contract.ModelFailedException;
 import io.fivefold.contract.ModelTensor;
+import io.fivefold.contract.NotRunnableException;
 import io.fivefold.contract.Request;
 import io.fivefold.contract.View;
 import java.nio.charset.StandardCharsets;
@@ -42,7 +43,10 @@ public final class Scorer implements AutoCloseable {
     this.session = session;
   }
 
-  /** Open a bundle's model with one thread, and score its golden rows; throws {@link BundleInvalidException}. */
+  /**
+   * Open a bundle's model with one thread, and score its golden rows; throws {@link BundleInvalidException}, and
+   * {@link NotRunnableException} for what ONNX Runtime for Java cannot take or give.
+   */
   public static Scorer open(Bundle bundle) {
     OrtEnvironment env = OrtEnvironment.getEnvironment();
     OrtSession session;
@@ -72,6 +76,7 @@ public final class Scorer implements AutoCloseable {
   }
 
   private void bind() throws OrtException {
+    for (Field field : bundle.contract().outputs()) Texts.refuseMembers(field);
     Map<String, Field> fields = new HashMap<>();
     for (Field field : bundle.contract().inputs()) fields.put(field.name(), field);
     Map<String, NodeInfo> declared = new LinkedHashMap<>(session.getInputInfo());
@@ -100,7 +105,8 @@ public final class Scorer implements AutoCloseable {
       if (found == null) throw Manifest.refused(where + "the model has no output '" + name + "'");
       boolean tensor = found.getInfo() instanceof TensorInfo;
       if (!tensor || Tensors.dtype((TensorInfo) found.getInfo()) == null) {
-        throw Manifest.refused(where + "ONNX Runtime for Java has no values for the model's output '" + name + "'");
+        String message = where + "ONNX Runtime for Java has no values for the model's output '" + name + "'";
+        throw new NotRunnableException(message, Manifest.FILE);
       }
     }
   }
@@ -133,7 +139,11 @@ public final class Scorer implements AutoCloseable {
 
   /** The answer to a V1 body in UTF-8 under a view, at most {@link Limits#MAX_ROWS} rows. */
   public String predict(byte[] body, View view) {
-    Request request = view.contract().read(body, new Limits(Limits.MAX_ROWS, Limits.MAX_DEPTH));
+    return answer(view.contract().read(body, new Limits(Limits.MAX_ROWS, Limits.MAX_DEPTH)), view);
+  }
+
+  /** The answer to a request that was read under a view's contract. */
+  public String answer(Request request, View view) {
     Columns answer = view.back(score(view.into(request.columns())));
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("model", bundle.name());
@@ -169,7 +179,7 @@ public final class Scorer implements AutoCloseable {
   private static ModelTensor picked(OrtSession.Result result, Binding.Output item, int rows, int[] shape)
       throws OrtException {
     OnnxValue value = result.get(item.modelOutput).get();
-    ModelTensor whole = Tensors.taken((OnnxTensor) value);
+    ModelTensor whole = Tensors.taken((OnnxTensor) value, "outputs." + item.field);
     long[] sizes = whole.shape();
     if (item.column >= 0) {
       if (sizes.length != 2 || sizes[0] != rows || item.column >= sizes[1]) {

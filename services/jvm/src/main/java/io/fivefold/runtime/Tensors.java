@@ -109,8 +109,8 @@ final class Tensors {
     }
   }
 
-  /** A tensor that the model gave, as the contract's check takes it. */
-  static ModelTensor taken(OnnxTensor tensor) throws OrtException {
+  /** A tensor that the model gave, as the contract's check takes it; {@code path} is where it goes. */
+  static ModelTensor taken(OnnxTensor tensor, String path) throws OrtException {
     TensorInfo info = tensor.getInfo();
     Dtype dtype = dtype(info);
     long[] shape = info.getShape();
@@ -127,7 +127,9 @@ final class Tensors {
       case FLOAT:
         return new ModelTensor(dtype, shape, floats(tensor, dtype, count));
       default:
-        return new ModelTensor(dtype, shape, texts(tensor.getValue(), count));
+        String[] texts = texts(tensor.getValue(), count);
+        Texts.refuseCut(texts, path);
+        return new ModelTensor(dtype, shape, texts);
     }
   }
 
