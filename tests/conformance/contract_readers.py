@@ -1,8 +1,8 @@
 """The contract as other languages read it: one process a language, and the driver that asks it.
 
-`browser` is node with the very file that browsers load (`browser_reader.mjs`), `jvm` the jar of `services/jvm`. A process
-reads a question a line and answers a line. A model is not run there: the driver gives what was read to the runner of the
-case's bundle, and the raw answer back to the reader's check.
+`browser` is node with the very file that browsers load (`browser_reader.mjs`), `jvm` the jar of `services/jvm`. A
+process reads a question a line and answers a line. A model is not run there: the driver gives what was read to the
+runner of the case's bundle, and the raw answer back to the reader's check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other readers of the contract beside the core's, on drawn contracts and bodies: the same values, codes, paths, sentences."""
+"""Other languages' readers beside the core's, on drawn contracts and bodies: the same values, codes, paths, sentences."""
 
 from __future__ import annotations
 

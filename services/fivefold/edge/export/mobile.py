@@ -161,9 +161,9 @@ def _readme(bundle: Bundle, ort: bool) -> str:
 
 ## On Android, and on any JVM
 
-Fivefold's library for Java 8 and newer holds each row to `contract.json`, makes the tensors, proves the model and writes the
-answer as the server does. It is `fivefold.jar` (`make .cache/jvm/fivefold.jar` in Fivefold's repository, or its source,
-`services/jvm/src/main/java`) and needs nothing but ONNX Runtime:
+Fivefold's library for Java 8 and newer holds each row to `contract.json`, makes the tensors, proves the model and
+writes the answer as the server does. It is `fivefold.jar` (`make .cache/jvm/fivefold.jar` in Fivefold's repository, or
+its source, `services/jvm/src/main/java`) and needs nothing but ONNX Runtime:
 
 ```java
 Bundle bundle = Bundle.open(name -> Bundle.readAll(assets.open("{bundle.name}/" + name)), DIGEST);

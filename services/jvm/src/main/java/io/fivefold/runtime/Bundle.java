@@ -16,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,6 +29,9 @@ public final class Bundle {
   static final String MODEL = "model.onnx";
   static final String GOLDEN = "golden.jsonl";
   private static final String CONTRACT = "contract.json";
+  private static final String SEAL = ",\n  \"seal\": \"";
+  private static final String END = "\"\n}\n";
+  private static final int DIGITS = 64;
 
   /** Reads one file of a bundle by its name, such as {@code contracts/1.0.0.json}. */
   public interface Files {
@@ -75,6 +79,7 @@ public final class Bundle {
     byte[] raw = read(source, Manifest.FILE);
     String got = sha256(raw);
     if (digest != null && !got.equals(digest)) throw Manifest.refused("expected sha256 " + digest + ", got " + got);
+    if (!sealed(raw)) throw Manifest.refused("seal: the file was changed after it was packed");
     Manifest manifest = new Manifest(text(raw, Manifest.FILE));
     for (Manifest.Entry entry : manifest.files) {
       byte[] bytes = read(source, entry.path);
@@ -88,6 +93,14 @@ public final class Bundle {
       files.put(entry.path, bytes);
     }
     return new Bundle(got, manifest, files);
+  }
+
+  /** Whether bundle.json ends with the sha256 of every byte before it, as the packer writes it. */
+  private static boolean sealed(byte[] raw) {
+    int head = raw.length - (SEAL.length() + DIGITS + END.length());
+    if (head < 0) return false;
+    byte[] tail = (SEAL + sha256(Arrays.copyOf(raw, head)) + END).getBytes(StandardCharsets.UTF_8);
+    return Arrays.equals(tail, Arrays.copyOfRange(raw, head, raw.length));
   }
 
   /** All that a stream holds; the stream is left open. */
