@@ -1,4 +1,4 @@
-"""Other languages' readers beside the core's, on drawn contracts and bodies: the same values, codes, paths, sentences."""
+"""Other languages beside the core, on drawn contracts and bodies: the same values, codes, paths, sentences."""
 
 from __future__ import annotations
 

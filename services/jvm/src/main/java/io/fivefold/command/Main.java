@@ -35,7 +35,8 @@ public final class Main {
           "       java -jar fivefold.jar questions < questions.jsonl",
           "",
           "score      a record a line (JSON), an answer a line: {\"answer\": …} or {\"error\": …}, each record alone",
-          "questions  what contracts make of bodies, for tests: {\"ask\": \"records\", \"contract\": BASE64, \"body\": BASE64}",
+          "questions  what contracts make of bodies, for tests:",
+          "           {\"ask\": \"records\", \"contract\": BASE64, \"body\": BASE64}",
           "",
           "  --digest SHA256     the sha256 that bundle.json must have",
           "  --contract VERSION  the contract version of the records (default: the bundle's)",
@@ -44,7 +45,8 @@ public final class Main {
           "  java -jar fivefold.jar score exported < records.jsonl",
           "  java -jar fivefold.jar score exported --contract 1.0.0 < records.jsonl",
           "",
-          "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused, 4 it is whole and cannot run here");
+          "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused,",
+          "4 it is whole and cannot run here");
 
   private Main() {}
 

@@ -85,8 +85,8 @@ final class Questions {
     Map<?, ?> limits = given == null ? Collections.emptyMap() : (Map<?, ?>) given;
     Object rows = limits.get("maxRows");
     Object depth = limits.get("maxDepth");
-    return new Limits(
-        rows == null ? Integer.MAX_VALUE : ((Long) rows).intValue(), depth == null ? Limits.MAX_DEPTH : ((Long) depth).intValue());
+    int maxRows = rows == null ? Integer.MAX_VALUE : ((Long) rows).intValue();
+    return new Limits(maxRows, depth == null ? Limits.MAX_DEPTH : ((Long) depth).intValue());
   }
 
   private static String parsed(Contract contract) {
@@ -134,7 +134,8 @@ final class Questions {
     }
     if (question.get("answer") != null) {
       Map<?, ?> answer = (Map<?, ?>) question.get("answer");
-      Columns got = ours.checkOutputs(tensors((Map<?, ?>) answer.get("tensors")), ((Long) answer.get("rows")).intValue());
+      int rows = ((Long) answer.get("rows")).intValue();
+      Columns got = ours.checkOutputs(tensors((Map<?, ?>) answer.get("tensors")), rows);
       out.append(",\"back\":").append(withRecords(view.back(got)));
     }
     return out.append('}').toString();

@@ -13,9 +13,9 @@ import java.util.Set;
  * Columns of one contract version as columns of another: how a model answers callers of a version that is not its own.
  *
  * <pre>
- *     into   a caller's inputs to the model's: renamed by alias, widened, defaults filled, what the model lacks left out
- *     back   the model's outputs to the caller's: renamed by alias, widened, new outputs left out, what the caller's
- *            version does not know put under its `unknown` member
+ *   into   a caller's inputs to the model's: renamed by alias, widened, defaults filled, what the model lacks left out
+ *   back   the model's outputs to the caller's: renamed by alias, widened, new outputs left out, what the caller's
+ *          version does not know put under its `unknown` member
  * </pre>
  *
  * An adapter exists only where it keeps its promise for every value that the caller's contract allows.
@@ -30,8 +30,8 @@ final class Adapter {
   private final List<Field> callers;
 
   /**
-   * The adapter for callers of {@code caller} to a model of {@code own}; throws {@link NotAdaptableException}. {@code newer}
-   * says that the caller's version came after the model's: an input that it requires cannot be left out then.
+   * The adapter for callers of {@code caller} to a model of {@code own}; throws {@link NotAdaptableException}. {@code
+   * newer} says that the caller's version came after the model's: an input that it requires cannot be left out then.
    */
   Adapter(Contract caller, Contract own, boolean newer) {
     this.own = own.inputs();
@@ -195,7 +195,9 @@ final class Adapter {
   private static Number summed(Field receiver, Column column, int from, List<Integer> places) {
     if (receiver.kind == Kind.FLOAT) {
       double[] numbers = new double[places.size()];
-      for (int at = 0; at < numbers.length; at++) numbers[at] = ((Number) column.value(from + places.get(at))).doubleValue();
+      for (int at = 0; at < numbers.length; at++) {
+        numbers[at] = ((Number) column.value(from + places.get(at))).doubleValue();
+      }
       return 0 + pairwise(numbers);
     }
     BigInteger sum = BigInteger.ZERO;
@@ -207,8 +209,8 @@ final class Adapter {
   }
 
   /**
-   * The sum in the order in which numpy adds, so that it is the server's to the last bit: eight partial sums, halves from
-   * 128 numbers on (N. J. Higham, "The accuracy of floating point summation", 1993).
+   * The sum in the order in which numpy adds, so that it is the server's to the last bit: eight partial sums, halves
+   * from 128 numbers on (N. J. Higham, "The accuracy of floating point summation", 1993).
    */
   private static double pairwise(double[] numbers) {
     int count = numbers.length;
@@ -242,8 +244,9 @@ final class Adapter {
     Number bound = Numbers.compare(sum, low) < 0 ? low : Numbers.compare(sum, high) > 0 ? high : null;
     if (bound == null) return sum;
     double limit = bound.doubleValue();
+    double apart = Math.abs(sum.doubleValue() - limit);
     // Integers are not rounded.
-    if (receiver.kind != Kind.FLOAT || !(Math.abs(sum.doubleValue() - limit) <= ROUNDING * Math.max(1, Math.abs(limit)))) {
+    if (receiver.kind != Kind.FLOAT || !(apart <= ROUNDING * Math.max(1, Math.abs(limit)))) {
       String message = "the numbers of labels that this contract version does not know add up to more than it allows";
       throw new ModelFailedException(message, "outputs." + receiver.name());
     }

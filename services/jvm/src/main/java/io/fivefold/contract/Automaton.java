@@ -13,8 +13,8 @@ import java.util.TreeSet;
 /**
  * The texts that a field allows, as a language: is there one that another field refuses?
  *
- * The programs of both patterns are walked together, level by level. The walk is bounded, and counted as the server counts
- * it, so that both say undecided of the same questions.
+ * The programs of both patterns are walked together, level by level. The walk is bounded, and counted as the server
+ * counts it, so that both say undecided of the same questions.
  */
 final class Automaton {
   private static final int BUDGET = 200_000;
@@ -118,9 +118,11 @@ final class Automaton {
         if (!seen.add(place)) continue;
         Pattern.Operation operation = program.get(place);
         if (operation.step == Pattern.Step.MATCH) return END;
+        boolean begins = operation.step == Pattern.Step.BEGIN;
+        boolean ends = operation.step == Pattern.Step.END;
         if (operation.step == Pattern.Step.SPLIT) stack.push(operation.to);
-        else if (operation.step == Pattern.Step.BEGIN ? !begun : operation.step == Pattern.Step.END && ended) stack.push(place + 1);
-        else if (operation.step != Pattern.Step.BEGIN) waiting.add(place);
+        else if (begins && !begun || ends && ended) stack.push(place + 1);
+        else if (!begins) waiting.add(place);
       }
       steps.take(seen.size());
       return named(waiting, begun);
@@ -146,7 +148,9 @@ final class Automaton {
     Words(List<String> words) {
       this.words = new HashSet<>(words);
       for (String word : words) {
-        for (int at = 0; at < word.length(); at += Character.charCount(word.codePointAt(at))) begun.add(word.substring(0, at));
+        for (int at = 0; at < word.length(); at += Character.charCount(word.codePointAt(at))) {
+          begun.add(word.substring(0, at));
+        }
         begun.add(word);
       }
     }
@@ -184,9 +188,9 @@ final class Automaton {
   private Automaton() {}
 
   /**
-   * Whether there is a text of {@code least} to {@code most} (null: any number of) code points that {@code pattern} (null:
-   * any) finds and {@code refusedBy} does not allow: another pattern, or the only words that are allowed, or null. Null
-   * where finding out would take too long.
+   * Whether there is a text of {@code least} to {@code most} (null: any number of) code points that {@code pattern}
+   * (null: any) finds and {@code refusedBy} does not allow: another pattern, or the only words that are allowed, or
+   * null. Null where finding out would take too long.
    */
   static Boolean allows(Pattern pattern, long least, Long most, Pattern refusedBy, List<String> words) {
     try {

@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 
-/** JSON values as cells of a field: what is wrong with a value's type and shape; everything else is for {@link Values}. */
+/**
+ * JSON values as cells of a field: what is wrong with a value's type and shape; everything else is for {@link Values}.
+ */
 final class Cells {
   private static final List<Object> ALL_NULL = new ArrayList<>();
 
@@ -42,13 +44,16 @@ final class Cells {
     return column;
   }
 
-  private static void readElement(Findings findings, int index, int row, int element, Object value, Column into, int at) {
+  private static void readElement(
+      Findings findings, int index, int row, int element, Object value, Column into, int at) {
     Values.Place place = new Values.Place(findings, index, row, element);
     Field field = place.field;
     Object bare = field.kind == Kind.BYTES && isWrapped(value) ? unwrapped(value) : value;
     if (bare == null) {
-      if (!field.nullable()) place.refuse("null_not_allowed", () -> "expected " + Values.expected(field) + ", got null");
-      else if (into != null) into.putNull(at);
+      if (field.nullable() && into != null) into.putNull(at);
+      if (!field.nullable()) {
+        place.refuse("null_not_allowed", () -> "expected " + Values.expected(field) + ", got null");
+      }
       return;
     }
     Object checked = readScalar(place, field, bare);

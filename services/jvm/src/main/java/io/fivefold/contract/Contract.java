@@ -26,7 +26,9 @@ public final class Contract {
     records = new Records(this.inputs);
   }
 
-  /** Read contract.json; throws {@link ContractInvalidException} with the JSON path of the first thing that is wrong. */
+  /**
+   * Read contract.json; throws {@link ContractInvalidException} with the JSON path of the first thing that is wrong.
+   */
   public static Contract parse(byte[] text) {
     return ContractParser.parse(text);
   }
@@ -67,7 +69,9 @@ public final class Contract {
     return records.read(rows, Limits.NONE.maxRows);
   }
 
-  /** A model's answer, output by output, as columns; throws {@link ModelFailedException} where it leaves the contract. */
+  /**
+   * A model's answer, output by output, as columns; throws {@link ModelFailedException} where it leaves the contract.
+   */
   public Columns checkOutputs(Map<String, ModelTensor> answer, int rows) {
     return Outputs.check(outputs, answer, rows);
   }

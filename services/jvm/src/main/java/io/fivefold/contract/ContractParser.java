@@ -10,20 +10,23 @@ import java.util.Map;
 import java.util.regex.Pattern;
 
 /**
- * contract.json to its fields, read strictly: the first thing that is wrong is refused with its JSON path, in the order in
- * which the server's reader finds it. One keyword's value is left to {@link Keywords}.
+ * contract.json to its fields, read strictly: the first thing that is wrong is refused with its JSON path, in the order
+ * in which the server's reader finds it. One keyword's value is left to {@link Keywords}.
  */
 final class ContractParser {
   static final Pattern NAME = Pattern.compile("[A-Za-z_][A-Za-z0-9_.-]{0,127}");
   private static final Pattern VERSION = Pattern.compile("[0-9A-Za-z][0-9A-Za-z.+-]{0,63}");
-  private static final List<String> MEMBERS = Arrays.asList("format", "name", "version", "description", "inputs", "outputs");
+  private static final List<String> MEMBERS =
+      Arrays.asList("format", "name", "version", "description", "inputs", "outputs");
 
   private ContractParser() {}
 
   /** Read and check a contract. */
   static Contract parse(byte[] raw) {
     Object parsed = json(raw);
-    if (!(parsed instanceof Map)) throw new ContractInvalidException("expected an object, got " + Keywords.typeOf(parsed), "");
+    if (!(parsed instanceof Map)) {
+      throw new ContractInvalidException("expected an object, got " + Keywords.typeOf(parsed), "");
+    }
     Map<?, ?> data = (Map<?, ?>) parsed;
     Keywords.known(data, MEMBERS, "");
     Object format = data.get("format");
@@ -32,7 +35,8 @@ final class ContractParser {
     }
     String name = Keywords.text(data, "name", "");
     if (!NAME.matcher(name).matches()) {
-      throw new ContractInvalidException(Text.named(name) + " is not a name", "name", "a letter, then letters, digits, _ . -");
+      String help = "a letter, then letters, digits, _ . -";
+      throw new ContractInvalidException(Text.named(name) + " is not a name", "name", help);
     }
     String version = Keywords.text(data, "version", "");
     if (!VERSION.matcher(version).matches()) {
@@ -61,7 +65,9 @@ final class ContractParser {
     List<Field> out = new ArrayList<>();
     for (Object item : (List<?>) raw) {
       String path = side + "[" + out.size() + "]";
-      if (!(item instanceof Map)) throw new ContractInvalidException("expected an object, got " + Keywords.typeOf(item), path);
+      if (!(item instanceof Map)) {
+        throw new ContractInvalidException("expected an object, got " + Keywords.typeOf(item), path);
+      }
       Field field = field((Map<?, ?>) item, path, side.equals("outputs"));
       List<String> names = new ArrayList<>(Collections.singletonList(field.name()));
       names.addAll(field.aliases());
@@ -88,20 +94,25 @@ final class ContractParser {
     parts.description = Keywords.optionalText(data, "description", path);
     parts.nullable = Keywords.flag(data, "nullable", path);
     parts.allowNan = Keywords.flag(data, "allow_nan", path);
-    parts.shape = Keywords.shape(data.containsKey("shape") ? data.get("shape") : Collections.emptyList(), path + ".shape");
-    parts.aliases = Keywords.names(data.containsKey("aliases") ? data.get("aliases") : Collections.emptyList(), path + ".aliases");
-    parts.labels = Keywords.names(data.containsKey("labels") ? data.get("labels") : Collections.emptyList(), path + ".labels");
+    parts.shape = Keywords.shape(orEmpty(data, "shape"), path + ".shape");
+    parts.aliases = Keywords.names(orEmpty(data, "aliases"), path + ".aliases");
+    parts.labels = Keywords.names(orEmpty(data, "labels"), path + ".labels");
     int axes = parts.shape.length;
     if (!parts.labels.isEmpty() && (axes == 0 || parts.labels.size() != parts.shape[axes - 1])) {
       String last = axes == 0 ? "none" : String.valueOf(parts.shape[axes - 1]);
-      throw new ContractInvalidException(parts.labels.size() + " labels for a last dimension of " + last, path + ".labels");
+      String message = parts.labels.size() + " labels for a last dimension of " + last;
+      throw new ContractInvalidException(message, path + ".labels");
     }
     Keywords.checkNullability(data, parts, path, output);
-    if (data.containsKey("null_value")) parts.nullValue = Keywords.value(data.get("null_value"), parts.dtype, path + ".null_value");
+    if (data.containsKey("null_value")) {
+      parts.nullValue = Keywords.value(data.get("null_value"), parts.dtype, path + ".null_value");
+    }
     parts.minimum = bound(data, "minimum", parts.dtype, path);
     parts.maximum = bound(data, "maximum", parts.dtype, path);
-    if (parts.minimum != null && parts.maximum != null && Numbers.compare(comparable(parts.minimum), comparable(parts.maximum)) > 0) {
-      String message = "minimum " + Findings.describe(parts.minimum) + " is above maximum " + Findings.describe(parts.maximum);
+    boolean bounded = parts.minimum != null && parts.maximum != null;
+    if (bounded && Numbers.compare(comparable(parts.minimum), comparable(parts.maximum)) > 0) {
+      String above = " is above maximum " + Findings.describe(parts.maximum);
+      String message = "minimum " + Findings.describe(parts.minimum) + above;
       throw new ContractInvalidException(message, path + ".minimum");
     }
     parts.minLength = Keywords.length(data.get("minLength"), parts.dtype, path + ".minLength");
@@ -112,11 +123,15 @@ final class ContractParser {
     if (data.get("pattern") != null) {
       String text = Keywords.text(data, "pattern", path);
       String where = path + ".pattern";
-      if (parts.dtype != Dtype.STRING) throw new ContractInvalidException("pattern needs dtype string, not " + parts.dtype, where);
+      if (parts.dtype != Dtype.STRING) {
+        throw new ContractInvalidException("pattern needs dtype string, not " + parts.dtype, where);
+      }
       parts.pattern = io.fivefold.contract.Pattern.parse(text, where);
     }
     if (data.get("enum") != null) parts.members = Keywords.members(data.get("enum"), parts.dtype, path + ".enum");
-    if (data.get("unknown") != null) parts.unknown = Keywords.unknown(data.get("unknown"), parts, path + ".unknown", output);
+    if (data.get("unknown") != null) {
+      parts.unknown = Keywords.unknown(data.get("unknown"), parts, path + ".unknown", output);
+    }
     if (data.containsKey("default")) {
       String where = path + ".default";
       if (output) throw new ContractInvalidException("an output has no default", where);
@@ -125,6 +140,10 @@ final class ContractParser {
       parts.otherwise = data.get("default");
     }
     return new Field(parts);
+  }
+
+  private static Object orEmpty(Map<?, ?> data, String keyword) {
+    return data.containsKey(keyword) ? data.get(keyword) : Collections.emptyList();
   }
 
   private static Object bound(Map<?, ?> data, String keyword, Dtype dtype, String path) {

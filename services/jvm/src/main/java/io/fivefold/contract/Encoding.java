@@ -49,7 +49,9 @@ public final class Encoding {
       out.append(comma);
       if (fields.size() > 1) out.append(Text.json(field.name())).append(':');
       out.append('[');
-      for (int row = 0; row < columns.rows(); row++) value(out.append(row == 0 ? "" : ","), columns.column(field.name()), row);
+      for (int row = 0; row < columns.rows(); row++) {
+        value(out.append(row == 0 ? "" : ","), columns.column(field.name()), row);
+      }
       out.append(']');
       comma = ",";
     }
@@ -70,7 +72,9 @@ public final class Encoding {
     int step = 1;
     for (int inner = axis + 1; inner < shape.length; inner++) step *= shape[inner];
     out.append('[');
-    for (int index = 0; index < shape[axis]; index++) nested(out.append(index == 0 ? "" : ","), column, at + index * step, axis + 1);
+    for (int index = 0; index < shape[axis]; index++) {
+      nested(out.append(index == 0 ? "" : ","), column, at + index * step, axis + 1);
+    }
     out.append(']');
   }
 

@@ -10,8 +10,8 @@ import java.util.Map;
 /**
  * The exact JSON reader: numbers keep what binary64 would lose, objects keep their order, and errors say where.
  *
- * A value is null, Boolean, Long or BigInteger, Double or {@link Literal}, String, List or Map. A body that is not JSON is
- * {@code malformed}, one nested too deeply or with too much in it {@code too_large}, before anything of it is built.
+ * A value is null, Boolean, Long or BigInteger, Double or {@link Literal}, String, List or Map. A body that is not JSON
+ * is {@code malformed}, one nested too deeply or with too much in it {@code too_large}, before anything of it is built.
  */
 public final class ExactJson {
   private static final int FEW_CONTAINERS = 65_536;
@@ -21,7 +21,9 @@ public final class ExactJson {
 
   private ExactJson() {}
 
-  /** Parse a request (RFC 8259, UTF-8, no BOM); {@code perRow} is how many arrays and objects each row may well hold. */
+  /**
+   * Parse a request (RFC 8259, UTF-8, no BOM); {@code perRow} is how many arrays and objects each row may well hold.
+   */
   static Object loads(byte[] raw, Limits limits, long perRow) {
     refuseTooMuch(raw, limits, perRow);
     if (starts(raw, 0xef, 0xbb, 0xbf)) throw malformed("expected JSON, got a byte order mark first");
@@ -152,7 +154,8 @@ public final class ExactJson {
     refuseRows(longest, limits.maxRows);
     long most = FEW_CONTAINERS + Math.max(raw.length / BYTES_PER_CONTAINER, perRow * longest);
     if (containers > most) {
-      String message = "expected at most " + most + " arrays and objects in " + raw.length + " bytes, got " + containers;
+      String allowed = "expected at most " + most + " arrays and objects in " + raw.length + " bytes";
+      String message = allowed + ", got " + containers;
       throw new ContractException("too_large", message, "", "send fewer rows at once");
     }
   }
@@ -268,7 +271,8 @@ public final class ExactJson {
       if (integer) {
         if (token.length() <= 18) return Long.valueOf(token);
         // Past 400 characters the value is beyond binary64 and beyond every dtype.
-        return token.length() < 400 ? Numbers.integer(new BigInteger(token)) : new Literal(Double.parseDouble(token), token);
+        if (token.length() >= 400) return new Literal(Double.parseDouble(token), token);
+        return Numbers.integer(new BigInteger(token));
       }
       double value = Double.parseDouble(token);
       if (!Numbers.integral(value) && Numbers.finite(value)) return value;

@@ -70,11 +70,13 @@ public final class Field {
   final Number low;
   final Number high;
   final Set<Object> members;
-  /** What stands for null in a column: NaN for floats, the {@code null_value} elsewhere; null where there is no null. */
+  /**
+   * What stands for null in a column: NaN for floats, the {@code null_value} elsewhere; null where there is no null.
+   */
   final Object none;
   /**
-   * Whether {@code null_value} is itself a legal value. Then it is an ordinary value, and null is only what a spelling has
-   * of its own for null; otherwise a value equal to it is null too.
+   * Whether {@code null_value} is itself a legal value. Then it is an ordinary value, and null is only what a spelling
+   * has of its own for null; otherwise a value equal to it is null too.
    */
   final boolean noneIsValue;
 

@@ -10,7 +10,8 @@ import java.util.function.Supplier;
 
 /**
  * What is wrong with an input, in the contract's order. Only what may be among the first sixteen is put into words, so
- * that input which is wrong everywhere costs no more than input which is right. What is legal is left to {@link Values}.
+ * that input which is wrong everywhere costs no more than input which is right. What is legal is left to {@link
+ * Values}.
  */
 final class Findings {
   /** The class of each code in the order of violations. */
@@ -18,7 +19,8 @@ final class Findings {
 
   static {
     String[] classes = {
-      "malformed too_large", "unknown_field", "duplicate_field", "missing_field", "null_not_allowed", "wrong_type not_utf8",
+      "malformed too_large", "unknown_field", "duplicate_field", "missing_field", "null_not_allowed",
+      "wrong_type not_utf8",
       "wrong_shape", "not_finite", "out_of_range not_in_enum too_short too_long pattern_mismatch",
     };
     for (int rank = 0; rank < classes.length; rank++) {
@@ -82,7 +84,9 @@ final class Findings {
     add(new Found("malformed", -1, "", row, 0), "malformed", () -> side + "[" + row + "]", message, NO_HELP);
   }
 
-  /** A name that is unknown, doubled or missing in {@code rows} (rising; null: in all): once where that is every row. */
+  /**
+   * A name that is unknown, doubled or missing in {@code rows} (rising; null: in all): once where that is every row.
+   */
   void named(String code, int index, String name, int[] at, String message, Supplier<String> help) {
     String key = index >= fields.size() ? name : "";
     String shown = side + "." + shownName(name);

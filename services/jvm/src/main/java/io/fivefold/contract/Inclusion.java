@@ -18,7 +18,9 @@ final class Inclusion {
     KIND, UNIT, LABELS, SHAPE, NULLABLE, DTYPE, MINIMUM, MAXIMUM, ENUM, MIN_LENGTH, MAX_LENGTH, PATTERN, ALLOW_NAN
   }
 
-  /** One reason; not decided where nobody can say: patterns that are too much to compare, a unit that one side names. */
+  /**
+   * One reason; not decided where nobody can say: patterns that are too much to compare, a unit that one side names.
+   */
   static final class Misfit {
     final Aspect aspect;
     final boolean decided;
@@ -65,8 +67,9 @@ final class Inclusion {
   }
 
   /**
-   * The aspects in which the receiver's {@code unknown} takes whatever the sender has more than the receiver knows: text
-   * outside of its enumeration, and numbers of labels that it does not have. Nothing can be added to a null integer.
+   * The aspects in which the receiver's {@code unknown} takes whatever the sender has more than the receiver knows:
+   * text outside of its enumeration, and numbers of labels that it does not have. Nothing can be added to a null
+   * integer.
    */
   static Set<Aspect> covered(Field sender, Field receiver) {
     Set<Aspect> none = EnumSet.noneOf(Aspect.class);
@@ -121,7 +124,9 @@ final class Inclusion {
   private void text() {
     if (sender.given != null) {
       List<String> members = new ArrayList<>();
-      for (Object member : sender.given) if (refuses(sender, (String) member, false).isEmpty()) members.add((String) member);
+      for (Object member : sender.given) {
+        if (refuses(sender, (String) member, false).isEmpty()) members.add((String) member);
+      }
       Set<Aspect> refused = EnumSet.noneOf(Aspect.class);
       for (String member : members) refused.addAll(refuses(receiver, member, true));
       for (Aspect aspect : refused) found(aspect);

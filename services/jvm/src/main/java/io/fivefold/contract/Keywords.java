@@ -97,7 +97,9 @@ final class Keywords {
   }
 
   static int[] shape(Object value, String path) {
-    if (!(value instanceof List)) throw new ContractInvalidException("expected an array of sizes, got " + typeOf(value), path);
+    if (!(value instanceof List)) {
+      throw new ContractInvalidException("expected an array of sizes, got " + typeOf(value), path);
+    }
     List<?> sizes = (List<?>) value;
     int[] out = new int[sizes.size()];
     double product = 1;
@@ -105,7 +107,8 @@ final class Keywords {
       Object size = sizes.get(index);
       if (!Numbers.isInteger(size) || Numbers.compare((Number) size, 1L) < 0) {
         String help = Long.valueOf(-1).equals(size) ? "-1 is reserved; a row's shape is fixed" : null;
-        throw new ContractInvalidException("expected a positive size, got " + shown(size), path + "[" + index + "]", help);
+        String message = "expected a positive size, got " + shown(size);
+        throw new ContractInvalidException(message, path + "[" + index + "]", help);
       }
       product *= ((Number) size).doubleValue();
       out[index] = (int) Math.min(((Number) size).doubleValue(), Integer.MAX_VALUE);
@@ -117,7 +120,9 @@ final class Keywords {
   }
 
   static List<String> names(Object value, String path) {
-    if (!(value instanceof List)) throw new ContractInvalidException("expected an array of strings, got " + typeOf(value), path);
+    if (!(value instanceof List)) {
+      throw new ContractInvalidException("expected an array of strings, got " + typeOf(value), path);
+    }
     List<String> out = new ArrayList<>();
     for (Object item : (List<?>) value) {
       String where = path + "[" + out.size() + "]";
@@ -137,9 +142,12 @@ final class Keywords {
       String where = path + ".allow_nan";
       if (!isFloat) throw new ContractInvalidException("allow_nan needs a float dtype, not " + parts.dtype, where);
       if (output) {
-        throw new ContractInvalidException("an output that may be NaN has no spelling in JSON", where, "declare it nullable");
+        String message = "an output that may be NaN has no spelling in JSON";
+        throw new ContractInvalidException(message, where, "declare it nullable");
       }
-      if (data.get("enum") != null) throw new ContractInvalidException("allow_nan and enum contradict each other", where);
+      if (data.get("enum") != null) {
+        throw new ContractInvalidException("allow_nan and enum contradict each other", where);
+      }
     }
     String where = path + ".null_value";
     if (data.containsKey("null_value")) {
@@ -165,7 +173,9 @@ final class Keywords {
     }
     if (!(value instanceof String)) throw new ContractInvalidException("expected a string, got " + typeOf(value), path);
     refuseSurrogates((String) value, path);
-    if (dtype == Dtype.BYTES && Text.fromBase64((String) value) == null) throw new ContractInvalidException("not base64", path);
+    if (dtype == Dtype.BYTES && Text.fromBase64((String) value) == null) {
+      throw new ContractInvalidException("not base64", path);
+    }
     return value;
   }
 
@@ -224,9 +234,12 @@ final class Keywords {
   static String unknown(Object value, Field.Parts parts, String path, boolean output) {
     if (!output) throw new ContractInvalidException("an input has no unknown member: what it may be is listed", path);
     List<?> choice = parts.members != null ? parts.members : parts.labels;
-    if (choice.isEmpty()) throw new ContractInvalidException("unknown needs an enum or labels, one of which it names", path);
+    if (choice.isEmpty()) {
+      throw new ContractInvalidException("unknown needs an enum or labels, one of which it names", path);
+    }
     if (parts.members != null && parts.dtype != Dtype.STRING) {
-      throw new ContractInvalidException("a number of an enum has no unknown member: any other number is as good", path);
+      String message = "a number of an enum has no unknown member: any other number is as good";
+      throw new ContractInvalidException(message, path);
     }
     if (parts.members == null && !parts.dtype.numeric()) {
       throw new ContractInvalidException("numbers are added to the unknown label, and this is " + parts.dtype, path);

@@ -5,8 +5,8 @@ import java.util.Arrays;
 /**
  * What a model gave for one output: flat data of shape [rows, …], in row-major order.
  *
- * {@code data} is boolean[] for bool, long[] for integers (uint64: their 64 bits), double[] for floats, String[] for text,
- * byte[][] for bytes or for text in UTF-8.
+ * {@code data} is boolean[] for bool, long[] for integers (uint64: their 64 bits), double[] for floats, String[] for
+ * text, byte[][] for bytes or for text in UTF-8.
  */
 public final class ModelTensor {
   final Dtype dtype;

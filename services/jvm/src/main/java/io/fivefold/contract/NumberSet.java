@@ -8,8 +8,8 @@ import java.util.List;
 import java.util.function.Predicate;
 
 /**
- * The numbers that a field allows, exactly: members of an enumeration, or an interval of its dtype's numbers. Integers are
- * Long or BigInteger, floats are those of the dtype; the two are compared exactly. Null and NaN are none of them.
+ * The numbers that a field allows, exactly: members of an enumeration, or an interval of its dtype's numbers. Integers
+ * are Long or BigInteger, floats are those of the dtype; the two are compared exactly. Null and NaN are none of them.
  */
 final class NumberSet {
   private static final Number[] NICE = {0L, 1L, 0.5, -1L, 0.1, 1.5};
@@ -36,7 +36,9 @@ final class NumberSet {
     if (members == null) return;
     for (Object each : field.members) {
       all.add((Number) each);
-      if (Numbers.compare(low, (Number) each) <= 0 && Numbers.compare((Number) each, high) <= 0) members.add((Number) each);
+      if (Numbers.compare(low, (Number) each) <= 0 && Numbers.compare((Number) each, high) <= 0) {
+        members.add((Number) each);
+      }
     }
   }
 
@@ -64,7 +66,10 @@ final class NumberSet {
     return members != null && !knows(cast(value));
   }
 
-  /** Whether a number of this set is refused, by a question of {@code other}'s. The candidates hold one wherever it does. */
+  /**
+   * Whether a number of this set is refused, by a question of {@code other}'s. The candidates hold one wherever it
+   * does.
+   */
   boolean has(Inclusion.Aspect aspect, Predicate<Number> refuses, NumberSet other) {
     if (members != null) {
       for (Number value : members) if (refuses.test(value)) return true;

@@ -107,7 +107,10 @@ public final class Numbers {
     return made.plain();
   }
 
-  /** A finite float as JSON, as the server's encoder writes it: {@code 1.0}, {@code 1e16}, {@code 0.00001}, {@code 1e-6}. */
+  /**
+   * A finite float as JSON, as the server's encoder writes it: {@code 1.0}, {@code 1e16}, {@code 0.00001}, {@code
+   * 1e-6}.
+   */
   static String jsonFloat(double value) {
     Shortest made = new Shortest(value);
     return made.exponent < -5 || made.exponent >= 16 ? made.mantissa() + "e" + made.exponent : made.plain();

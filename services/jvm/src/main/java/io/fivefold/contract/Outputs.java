@@ -12,7 +12,9 @@ import java.util.function.Supplier;
 final class Outputs {
   private Outputs() {}
 
-  /** A model's answer as columns under the contract's outputs; throws {@link ModelFailedException} where it leaves them. */
+  /**
+   * A model's answer as columns under the contract's outputs; throws {@link ModelFailedException} where it leaves them.
+   */
   static Columns check(List<Field> fields, Map<String, ModelTensor> answer, int rows) {
     Findings findings = new Findings(fields, rows, "outputs");
     List<Column> columns = new ArrayList<>();
@@ -44,7 +46,8 @@ final class Outputs {
     wanted[0] = rows;
     for (int axis = 0; axis < field.shape.length; axis++) wanted[axis + 1] = field.shape[axis];
     if (!Arrays.equals(wanted, tensor.shape) || tensor.count != (long) rows * field.size) {
-      String message = "expected shape " + Arrays.toString(wanted) + " from the model, got " + Arrays.toString(tensor.shape);
+      String got = " from the model, got " + Arrays.toString(tensor.shape);
+      String message = "expected shape " + Arrays.toString(wanted) + got;
       throw new ModelFailedException(message, path);
     }
     Kind from = tensor.dtype.kind();

@@ -6,7 +6,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Which field of the sending contract is which field of the receiving one: by name first, then by alias, never by place. */
+/**
+ * Which field of the sending contract is which field of the receiving one: by name first, then by alias, never by
+ * place.
+ */
 final class Pairing {
   /** Receiver to sender, in the receivers' order. */
   final Map<Field, Field> matched = new LinkedHashMap<>();

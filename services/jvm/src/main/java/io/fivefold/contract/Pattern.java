@@ -9,8 +9,8 @@ import java.util.List;
  * The portable subset of regular expressions: parsed as the server parses it, and matched in linear time.
  *
  * A pattern becomes a small program (Thompson's construction, as in K. Thompson, "Regular Expression Search Algorithm",
- * 1968) whose places are walked together, with search semantics. Java's own engine would backtrack, so that a value could
- * decide how long its own check takes.
+ * 1968) whose places are walked together, with search semantics. Java's own engine would backtrack, so that a value
+ * could decide how long its own check takes.
  */
 final class Pattern {
   enum Step {
@@ -58,7 +58,10 @@ final class Pattern {
     this.tree = tree;
   }
 
-  /** Parse a pattern that stands at {@code path} of the contract; throws with the offset of what is no part of the subset. */
+  /**
+   * Parse a pattern that stands at {@code path} of the contract; throws with the offset of what is no part of the
+   * subset.
+   */
   static Pattern parse(String text, String path) {
     return new Pattern(text, new PatternParser(text, path).parse());
   }

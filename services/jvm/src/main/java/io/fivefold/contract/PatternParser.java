@@ -108,7 +108,9 @@ final class PatternParser {
       starts.add(program.size());
       part.emit(program);
     }
-    for (int index = 0; index < splits.size(); index++) splits.get(index).to = new int[] {starts.get(index), program.size()};
+    for (int index = 0; index < splits.size(); index++) {
+      splits.get(index).to = new int[] {starts.get(index), program.size()};
+    }
   }
 
   private Part term() {

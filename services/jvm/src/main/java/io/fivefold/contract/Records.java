@@ -12,8 +12,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * V1 bodies to columns: {@code {"instances": […]}}, one object or positional array a row, or {@code {"inputs": {…}}}, one
- * array a field, as TensorFlow Serving's clients spell it. One cell is left to {@link Cells}.
+ * V1 bodies to columns: {@code {"instances": […]}}, one object or positional array a row, or {@code {"inputs": {…}}},
+ * one array a field, as TensorFlow Serving's clients spell it. One cell is left to {@link Cells}.
  */
 final class Records {
   private static final List<String> ENVELOPE = Arrays.asList("instances", "inputs", "parameters", "signature_name");
@@ -142,7 +142,8 @@ final class Records {
       given.take(0, row, value);
     } else if (!(value instanceof List) || ((List<?>) value).size() != width) {
       given.unreadable.add(row);
-      findings.row(row, () -> "expected an object or an array of " + width + " values, got " + Findings.describe(value));
+      String wanted = "expected an object or an array of " + width + " values, got ";
+      findings.row(row, () -> wanted + Findings.describe(value));
     } else {
       for (int index = 0; index < width; index++) given.take(index, row, ((List<?>) value).get(index));
     }
@@ -179,7 +180,8 @@ final class Records {
       List<?> values = (List<?>) each.getValue();
       if (arrays.isEmpty()) rows = values.size();
       else if (values.size() != rows) {
-        throw ContractException.malformed("expected " + rows + " values as in the first field, got " + values.size(), path);
+        String message = "expected " + rows + " values as in the first field, got " + values.size();
+        throw ContractException.malformed(message, path);
       }
       if (arrays.put(index, values) != null) doubled.add(index);
     }

@@ -58,7 +58,9 @@ final class Suggestion {
   private static int[] points(String text) {
     String begun = Text.firstPoints(text, LONGEST);
     int[] out = new int[Text.codePoints(begun)];
-    for (int at = 0, index = 0; at < begun.length(); at += Character.charCount(out[index++])) out[index] = begun.codePointAt(at);
+    for (int at = 0, index = 0; at < begun.length(); at += Character.charCount(out[index++])) {
+      out[index] = begun.codePointAt(at);
+    }
     return out;
   }
 
@@ -103,9 +105,9 @@ final class Suggestion {
       lengths = following;
     }
     if (size == 0) return 0;
-    return size
-        + matching(Arrays.copyOf(left, fromLeft), Arrays.copyOf(right, fromRight))
-        + matching(
-            Arrays.copyOfRange(left, fromLeft + size, left.length), Arrays.copyOfRange(right, fromRight + size, right.length));
+    int[] leftRest = Arrays.copyOfRange(left, fromLeft + size, left.length);
+    int[] rightRest = Arrays.copyOfRange(right, fromRight + size, right.length);
+    int before = matching(Arrays.copyOf(left, fromLeft), Arrays.copyOf(right, fromRight));
+    return size + before + matching(leftRest, rightRest);
   }
 }

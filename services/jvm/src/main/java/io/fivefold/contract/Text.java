@@ -64,8 +64,14 @@ final class Text {
 
   /** Whether a character is of the class Z. */
   static boolean blank(int point) {
-    int type = Character.getType(point);
-    return type == Character.SPACE_SEPARATOR || type == Character.LINE_SEPARATOR || type == Character.PARAGRAPH_SEPARATOR;
+    switch (Character.getType(point)) {
+      case Character.SPACE_SEPARATOR:
+      case Character.LINE_SEPARATOR:
+      case Character.PARAGRAPH_SEPARATOR:
+        return true;
+      default:
+        return false;
+    }
   }
 
   /** Text as JSON. */
@@ -81,9 +87,8 @@ final class Text {
       else if (unit == '\f') out.append("\\f");
       else if (unit < 0x20) out.append(escaped(unit));
       else if (!Character.isSurrogate(unit)) out.append(unit);
-      else if (Character.isHighSurrogate(unit) && at + 1 < text.length() && Character.isLowSurrogate(text.charAt(at + 1))) {
-        out.append(unit).append(text.charAt(++at));
-      } else out.append(escaped(unit));
+      else if (Character.charCount(text.codePointAt(at)) == 2) out.append(unit).append(text.charAt(++at));
+      else out.append(escaped(unit));
     }
     return out.append('"').toString();
   }

@@ -5,8 +5,9 @@ import java.util.List;
 import java.util.function.Supplier;
 
 /**
- * What values a field allows: the range of its dtype, bounds, enumeration, lengths, pattern. Every reader hands its values
- * here, so that a value is accepted or refused alike whatever it came in. A check gives the value, or null after reporting.
+ * What values a field allows: the range of its dtype, bounds, enumeration, lengths, pattern. Every reader hands its
+ * values here, so that a value is accepted or refused alike whatever it came in. A check gives the value, or null after
+ * reporting.
  */
 final class Values {
   private Values() {}
@@ -55,8 +56,8 @@ final class Values {
   }
 
   /**
-   * A binary64 number as a value of a float field. {@code json} says that it came as JSON, which has no infinities: there
-   * an infinite one is a number beyond binary64. {@code shown} is how it came.
+   * A binary64 number as a value of a float field. {@code json} says that it came as JSON, which has no infinities:
+   * there an infinite one is a number beyond binary64. {@code shown} is how it came.
    */
   static Double checkFloat(Place place, double wide, boolean json, Supplier<String> shown) {
     Field field = place.field;
@@ -65,7 +66,8 @@ final class Values {
     if (Double.isNaN(value) && field.nullable()) return value;
     if (Numbers.finite(wide) || json && !Double.isNaN(wide)) {
       String got = Numbers.finite(wide) ? Numbers.shownFloat(wide) : "one beyond binary64";
-      return place.refuse("out_of_range", () -> "expected " + expected(field) + " that fits " + field.dtype() + ", got " + got);
+      String wanted = "expected " + expected(field) + " that fits " + field.dtype();
+      return place.refuse("out_of_range", () -> wanted + ", got " + got);
     }
     if (!field.allowNan) {
       return place.refuse("not_finite", () -> "expected a finite number, got " + Numbers.shownFloat(wide));

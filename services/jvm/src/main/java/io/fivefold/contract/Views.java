@@ -23,8 +23,8 @@ public final class Views {
   private final View otherwise;
 
   /**
-   * Throws {@link NotAdaptableException} for a version that the model cannot answer. {@code fallback} is for callers that
-   * name none; where it is null, the version that callers have had longest.
+   * Throws {@link NotAdaptableException} for a version that the model cannot answer. {@code fallback} is for callers
+   * that name none; where it is null, the version that callers have had longest.
    */
   public Views(String model, Contract own, Iterable<Carried> carried, String fallback) {
     this.model = model;

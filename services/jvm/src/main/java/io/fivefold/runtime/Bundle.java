@@ -22,8 +22,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A bundle whose files were held against bundle.json: nothing else is ever run. A signature is not checked here; the digest
- * of bundle.json, given by who trusts it, says as much.
+ * A bundle whose files were held against bundle.json: nothing else is ever run. A signature is not checked here; the
+ * digest of bundle.json, given by who trusts it, says as much.
  */
 public final class Bundle {
   static final String MODEL = "model.onnx";
@@ -69,10 +69,12 @@ public final class Bundle {
   }
 
   /**
-   * Open a bundle, an app's assets for one: {@code Bundle.open(name -> Bundle.readAll(assets.open("demo/" + name)), digest)}.
+   * Open a bundle, an app's assets for one: {@code Bundle.open(name -> Bundle.readAll(assets.open("demo/" + name)),
+   * digest)}.
    *
-   * {@code digest} is the sha256 of bundle.json in hexadecimal. With null bundle.json is taken as it is: where it came by
-   * the same way as the app. Throws {@link BundleInvalidException} with the file that is another, or that is missing.
+   * {@code digest} is the sha256 of bundle.json in hexadecimal. With null bundle.json is taken as it is: where it came
+   * by the same way as the app. Throws {@link BundleInvalidException} with the file that is another, or that is
+   * missing.
    */
   public static Bundle open(Files source, String digest) throws IOException {
     Map<String, byte[]> files = new HashMap<>();
@@ -177,7 +179,9 @@ public final class Bundle {
       throw new IllegalStateException(error);
     }
     StringBuilder out = new StringBuilder();
-    for (byte each : digest) out.append(Character.forDigit((each >> 4) & 15, 16)).append(Character.forDigit(each & 15, 16));
+    for (byte each : digest) {
+      out.append(Character.forDigit((each >> 4) & 15, 16)).append(Character.forDigit(each & 15, 16));
+    }
     return out.toString();
   }
 }

@@ -112,9 +112,10 @@ final class Feed {
       int place = from + at * step;
       Object value = column.value(at);
       if (data instanceof double[]) {
-        ((double[]) data)[place] = column.isNull(at) ? Double.NaN : value instanceof Boolean ? bit(value) : number(value).doubleValue();
+        double number = value instanceof Boolean ? bit(value) : ((Number) value).doubleValue();
+        ((double[]) data)[place] = column.isNull(at) ? Double.NaN : number;
       } else if (data instanceof long[]) {
-        ((long[]) data)[place] = value instanceof Boolean ? bit(value) : number(value).longValue();
+        ((long[]) data)[place] = value instanceof Boolean ? bit(value) : ((Number) value).longValue();
       } else {
         boolean none = column.isNull(at) && item.none != null;
         ((String[]) data)[place] = Texts.sent(none ? item.none : (String) value, () -> path(place));
@@ -124,10 +125,6 @@ final class Feed {
 
   private static long bit(Object value) {
     return (Boolean) value ? 1 : 0;
-  }
-
-  private static Number number(Object value) {
-    return (Number) value;
   }
 
   /** Refuse a number that only the model's type cannot hold: passed on as infinity it would be answered wrongly. */

@@ -48,7 +48,8 @@ final class Golden {
 
   /**
    * Score the rows together, and the first one alone; gives the largest difference of any float. Throws
-   * {@link NotRunnableException} where texts of theirs cannot pass, {@link BundleInvalidException} for an answer beyond the tolerance: floats {@code tolerance * max(1, |expected|)}.
+   * {@link NotRunnableException} where texts of theirs cannot pass, {@link BundleInvalidException} for an answer beyond
+   * the tolerance: floats {@code tolerance * max(1, |expected|)}.
    */
   double prove(Scorer scorer) {
     for (List<Map<?, ?>> some : Arrays.asList(given, given.subList(0, 1))) {
@@ -112,7 +113,8 @@ final class Golden {
   private BundleInvalidException differs(int row, Field field, String wanted, String got) {
     String within = field.dtype().kind() == Kind.FLOAT ? " within " + tolerance : "";
     String message = "row " + row + ", outputs." + field.name() + within + ": expected " + wanted + ", got " + got;
-    return new BundleInvalidException(message, Bundle.GOLDEN, "this device gives other answers than the packed model did");
+    String help = "this device gives other answers than the packed model did";
+    return new BundleInvalidException(message, Bundle.GOLDEN, help);
   }
 
   private static BundleInvalidException refused(String message) {

@@ -27,8 +27,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A bundle's model on ONNX Runtime: the one place where it is called. Opening it proves that it gives its golden answers on
- * this device. Threads may share it; {@link #close} comes after the last call.
+ * A bundle's model on ONNX Runtime: the one place where it is called. Opening it proves that it gives its golden
+ * answers on this device. Threads may share it; {@link #close} comes after the last call.
  */
 public final class Scorer implements AutoCloseable {
   private final Bundle bundle;
@@ -90,12 +90,16 @@ public final class Scorer implements AutoCloseable {
       }
       List<Field> own = new ArrayList<>();
       for (String name : item.fields) {
-        if (!fields.containsKey(name)) throw Manifest.refused(where + ".fields: the contract has no input '" + name + "'");
+        if (!fields.containsKey(name)) {
+          throw Manifest.refused(where + ".fields: the contract has no input '" + name + "'");
+        }
         own.add(fields.get(name));
       }
       feeds.add(new Feed(item, own, (TensorInfo) found.getInfo(), where));
     }
-    for (String left : declared.keySet()) throw Manifest.refused("binding.inputs: the model's input '" + left + "' is not bound");
+    for (String left : declared.keySet()) {
+      throw Manifest.refused("binding.inputs: the model's input '" + left + "' is not bound");
+    }
     Map<String, NodeInfo> answered = session.getOutputInfo();
     List<Binding.Output> outputs = bundle.manifest.binding.outputs;
     for (int index = 0; index < outputs.size(); index++) {

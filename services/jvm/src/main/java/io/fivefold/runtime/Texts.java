@@ -11,8 +11,8 @@ import java.util.function.Supplier;
 
 /**
  * Texts that ONNX Runtime for Java would change are refused: it hands texts over in Java's own form of UTF-8, in which
- * U+0000 and what is above U+FFFF are other bytes than the model's. A model would take them for other texts, and its own
- * would come back cut (seen in 1.29.0).
+ * U+0000 and what is above U+FFFF are other bytes than the model's. A model would take them for other texts, and its
+ * own would come back cut (seen in 1.29.0).
  */
 final class Texts {
   private Texts() {}
@@ -34,7 +34,8 @@ final class Texts {
   /** Refuse a text on its way to the model. */
   static String sent(String text, Supplier<String> path) {
     if (passable(text)) return text;
-    throw new ModelFailedException("a text with U+0000 or a character above U+FFFF reaches no model on a JVM", path.get());
+    String message = "a text with U+0000 or a character above U+FFFF reaches no model on a JVM";
+    throw new ModelFailedException(message, path.get());
   }
 
   /** Refuse an output with a member that could not come back. */
@@ -48,8 +49,8 @@ final class Texts {
   }
 
   /**
-   * Refuse an answer that may be what is left of a character above U+FFFF: its first byte, F0 to F4, as a character of its
-   * own, and then another byte or the end.
+   * Refuse an answer that may be what is left of a character above U+FFFF: its first byte, F0 to F4, as a character of
+   * its own, and then another byte or the end.
    */
   static void refuseCut(String[] texts, String path) {
     for (String text : texts) {
