@@ -147,7 +147,7 @@ gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; 
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
 
 clean: ## Remove what the targets above have made
-	rm -rf $(VENV) bundles dist .cache services/browser/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bundles dist .cache services/browser/node_modules services/jvm/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11" >&2; \
