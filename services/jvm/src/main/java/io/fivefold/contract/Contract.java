@@ -1,6 +1,5 @@
 package io.fivefold.contract;
 
-import java.nio.charset.StandardCharsets;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -56,10 +55,15 @@ public final class Contract {
 
   /** The columns of a V1 body, {@code {"instances": […]}}; throws {@link ContractException}. */
   public Columns read(String body) {
-    return read(body.getBytes(StandardCharsets.UTF_8), Limits.NONE).columns();
+    return read(body, Limits.NONE).columns();
   }
 
-  /** The columns of a V1 body in UTF-8; throws {@link ContractException}. */
+  /** A V1 body; throws {@link ContractException}. */
+  public Request read(String body, Limits limits) {
+    return records.readBody(body, limits);
+  }
+
+  /** A V1 body in UTF-8; throws {@link ContractException}. */
   public Request read(byte[] body, Limits limits) {
     return records.readBody(body, limits);
   }

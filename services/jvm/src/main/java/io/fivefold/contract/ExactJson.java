@@ -2,6 +2,7 @@ package io.fivefold.contract;
 
 import java.math.BigInteger;
 import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,6 +26,26 @@ public final class ExactJson {
    * Parse a request (RFC 8259, UTF-8, no BOM); {@code perRow} is how many arrays and objects each row may well hold.
    */
   static Object loads(byte[] raw, Limits limits, long perRow) {
+    refuse(raw, limits, perRow);
+    try {
+      return body(Text.decoded(raw));
+    } catch (CharacterCodingException error) {
+      throw malformed("expected UTF-8, got another byte at offset " + firstOther(raw));
+    }
+  }
+
+  /** The same of text; a lone surrogate in it stays one, for the field that it stands in to refuse. */
+  static Object loads(String text, Limits limits, long perRow) {
+    refuse(text.getBytes(StandardCharsets.UTF_8), limits, perRow);
+    return body(text);
+  }
+
+  private static Object body(String text) {
+    if (blank(text)) throw malformed("expected JSON, got an empty body");
+    return parse(text, true);
+  }
+
+  private static void refuse(byte[] raw, Limits limits, long perRow) {
     refuseTooMuch(raw, limits, perRow);
     if (starts(raw, 0xef, 0xbb, 0xbf)) throw malformed("expected JSON, got a byte order mark first");
     boolean zero = false;
@@ -32,14 +53,6 @@ public final class ExactJson {
     if (zero || starts(raw, 0xff, 0xfe) || starts(raw, 0xfe, 0xff)) {
       throw malformed("expected JSON in UTF-8, got UTF-16 or UTF-32");
     }
-    String text;
-    try {
-      text = Text.decoded(raw);
-    } catch (CharacterCodingException error) {
-      throw malformed("expected UTF-8, got another byte at offset " + firstOther(raw));
-    }
-    if (blank(text)) throw malformed("expected JSON, got an empty body");
-    return parse(text, true);
   }
 
   static Object parse(String text, boolean exact) {

@@ -37,9 +37,17 @@ final class Records {
     containers = sum;
   }
 
-  /** Read a V1 body. */
+  /** Read a V1 body in UTF-8. */
   Request readBody(byte[] body, Limits limits) {
-    Object parsed = ExactJson.loads(body, limits, containers);
+    return readParsed(ExactJson.loads(body, limits, containers), limits);
+  }
+
+  /** Read a V1 body. */
+  Request readBody(String body, Limits limits) {
+    return readParsed(ExactJson.loads(body, limits, containers), limits);
+  }
+
+  private Request readParsed(Object parsed, Limits limits) {
     if (!(parsed instanceof Map)) {
       throw ContractException.malformed("expected an object with instances, got " + Findings.describe(parsed), "");
     }

@@ -6,6 +6,7 @@ import io.fivefold.contract.Dtype;
 import io.fivefold.contract.ExactJson;
 import io.fivefold.contract.NotRunnableException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -65,7 +66,11 @@ final class Manifest {
     if (!(tolerance >= 0)) throw refused("tolerance: expected a number");
     for (Object each : list(data.get("files"), "files")) {
       Map<?, ?> entry = object(each, "files");
-      files.add(new Entry(text(entry, "path"), integer(entry, "bytes"), text(entry, "sha256")));
+      String path = text(entry, "path");
+      if (path.startsWith("/") || path.contains("\\") || Arrays.asList(path.split("/", -1)).contains("..")) {
+        throw refused("files: " + ExactJson.shown(path) + " is outside the bundle");
+      }
+      files.add(new Entry(path, integer(entry, "bytes"), text(entry, "sha256")));
     }
     for (Object each : list(data.get("contracts"), "contracts")) {
       Map<?, ?> entry = object(each, "contracts");

@@ -18,7 +18,6 @@ import io.fivefold.contract.ModelTensor;
 import io.fivefold.contract.NotRunnableException;
 import io.fivefold.contract.Request;
 import io.fivefold.contract.View;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -138,11 +137,11 @@ public final class Scorer implements AutoCloseable {
    * {@link io.fivefold.contract.FivefoldException}.
    */
   public String predict(String body) {
-    return predict(body.getBytes(StandardCharsets.UTF_8), bundle.view());
+    return predict(body, bundle.view());
   }
 
-  /** The answer to a V1 body in UTF-8 under a view, at most {@link Limits#MAX_ROWS} rows. */
-  public String predict(byte[] body, View view) {
+  /** The answer to a V1 body under a view, at most {@link Limits#MAX_ROWS} rows. */
+  public String predict(String body, View view) {
     return answer(view.contract().read(body, new Limits(Limits.MAX_ROWS, Limits.MAX_DEPTH)), view);
   }
 
