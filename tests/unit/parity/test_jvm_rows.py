@@ -11,8 +11,10 @@ from tests.support.bundles import write_python
 from fivefold.parity.parity_run import run
 from fivefold.parity.runtimes import jvm_rows
 
+MORE = ("patient", "needed", "floats", "not-a-number")
 
-@pytest.mark.parametrize("name", ["patient", "null-or-value", pytest.param("needed", marks=pytest.mark.full)])
+
+@pytest.mark.parametrize("name", ["null-or-value", *(pytest.param(each, marks=pytest.mark.full) for each in MORE)])
 def test_the_jvm_answers_as_the_core(name: str, tmp_path: Path) -> None:
     """Rows whose texts it cannot pass are not asked."""
     (found,) = run(models.bundle(name, tmp_path), 60, ["jvm"]).runtimes
@@ -22,7 +24,10 @@ def test_the_jvm_answers_as_the_core(name: str, tmp_path: Path) -> None:
     assert found.refused == found.same_refusal > 10
 
 
-@pytest.mark.parametrize(("name", "why"), [("integers", "has no values"), ("patterns", "above U+FFFF")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("integers", "has no values"), pytest.param("patterns", "above U+FFFF", marks=pytest.mark.full)],
+)
 def test_what_does_not_run_there_is_absent(name: str, why: str, tmp_path: Path) -> None:
     """With the reason, and is no failure."""
     result = run(models.bundle(name, tmp_path), 0, ["jvm"])
