@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding
+from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBinding, sign
 from fivefold.core.bundle.carried import CarriedVersion
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError
@@ -98,6 +100,30 @@ def test_another_digest_is_refused(sum_bundle: Bundle, score: Score) -> None:
 
     assert done.returncode == 3
     assert b"error: bundle.json: expected sha256 " + b"0" * 64 in done.stderr
+
+
+def test_a_signature_is_checked(spoilt: Path, tmp_path: Path, score: Score) -> None:
+    """That of the trusted key opens the bundle; another one's, a changed one and none do not."""
+    mine, other = tmp_path / "mine.pem", tmp_path / "other.pem"
+    keys = [Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()]
+    for key, path in zip(keys, (mine, other), strict=True):
+        path.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    unsigned = score(spoilt, b"", "--public-key", str(mine))
+    sign(spoilt, keys[0])
+    signed = score(spoilt, b'{"a": 1, "b": 1}\n', "--public-key", str(mine))
+    others = score(spoilt, b"", "--public-key", str(other))
+    raw = bytearray((spoilt / "bundle.sig").read_bytes())
+    raw[3] ^= 1
+    (spoilt / "bundle.sig").write_bytes(raw)
+    changed = score(spoilt, b"", "--public-key", str(mine))
+
+    assert unsigned.stderr.startswith(b"error: bundle.sig: the bundle is not signed")
+    assert (signed.returncode, signed.stdout.count(b"predictions")) == (0, 1)
+    for refused in (others, changed):
+        assert (refused.returncode, refused.stderr) == (
+            3,
+            b"error: bundle.sig: the trusted key did not make this signature of bundle.json\n",
+        )
 
 
 def test_other_golden_answers_are_refused(spoilt: Path, score: Score) -> None:
@@ -191,7 +217,8 @@ def test_a_text_that_the_model_may_not_give_is_said_when_it_is_opened(tmp_path: 
 
 def test_usage(sum_bundle: Bundle, score: Score) -> None:
     """Other arguments are refused with the way to the help."""
-    done = score(sum_bundle.path, b"", "--colour")
+    for options in (("--colour",), ("--public-key", str(sum_bundle.path / "model.onnx"))):
+        done = score(sum_bundle.path, b"", *options)
 
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.endswith(b"help: java -jar fivefold.jar --help\n")
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.endswith(b"help: java -jar fivefold.jar --help\n")

@@ -166,7 +166,7 @@ writes the answer as the server does. It is `fivefold.jar` (`make .cache/jvm/fiv
 its source, `services/jvm/src/main/java`) and needs nothing but ONNX Runtime:
 
 ```java
-Bundle bundle = Bundle.open(name -> Bundle.readAll(assets.open("{bundle.name}/" + name)), DIGEST);
+Bundle bundle = Bundle.open(name -> Bundle.readAll(assets.open("{bundle.name}/" + name)), Trust.digest(DIGEST));
 try (Scorer scorer = Scorer.open(bundle)) {{
   String answer = scorer.predict("{{\\"instances\\": [" + record + "]}}");
 }}

@@ -8,11 +8,13 @@ import io.fivefold.contract.Request;
 import io.fivefold.contract.View;
 import io.fivefold.runtime.Bundle;
 import io.fivefold.runtime.Scorer;
+import io.fivefold.runtime.Trust;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -20,6 +22,7 @@ import java.io.OutputStreamWriter;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.List;
 
 /** The jar's commands: a bundle asked from a shell, and contracts asked by tests. */
@@ -31,7 +34,7 @@ public final class Main {
   private static final String HELP =
       String.join(
           "\n",
-          "usage: java -jar fivefold.jar score BUNDLE [--digest SHA256] [--contract VERSION] < records.jsonl",
+          "usage: java -jar fivefold.jar score BUNDLE [OPTIONS] < records.jsonl",
           "       java -jar fivefold.jar questions < questions.jsonl",
           "",
           "score      a record a line (JSON), an answer a line: {\"answer\": …} or {\"error\": …}, each record alone",
@@ -39,11 +42,12 @@ public final class Main {
           "           {\"ask\": \"records\", \"contract\": BASE64, \"body\": BASE64}",
           "",
           "  --digest SHA256     the sha256 that bundle.json must have",
+          "  --public-key FILE   the PEM of the Ed25519 key that must have signed it",
           "  --contract VERSION  the contract version of the records (default: the bundle's)",
           "",
           "examples:",
           "  java -jar fivefold.jar score exported < records.jsonl",
-          "  java -jar fivefold.jar score exported --contract 1.0.0 < records.jsonl",
+          "  java -jar fivefold.jar score exported --public-key release.pub.pem --contract 1.0.0 < records.jsonl",
           "",
           "exit status: 0 all lines were answered, 2 usage, 3 the bundle is refused,",
           "4 it is whole and cannot run here");
@@ -68,13 +72,21 @@ public final class Main {
     }
     String digest = option(arguments, "--digest");
     String version = option(arguments, "--contract");
-    int options = (digest == null ? 0 : 2) + (version == null ? 0 : 2);
+    String key = option(arguments, "--public-key");
+    int options = (digest == null ? 0 : 2) + (version == null ? 0 : 2) + (key == null ? 0 : 2);
     if (arguments.size() != 2 + options || !arguments.get(0).equals("score")) {
       errors.println("error: expected score BUNDLE\nhelp: java -jar fivefold.jar --help");
       return USAGE;
     }
+    Trust trust = digest == null ? Trust.anyone() : Trust.digest(digest);
     try {
-      score(Bundle.open(new File(arguments.get(1)), digest), version, in, out);
+      if (key != null) trust = trust.and(Trust.publisher(pem(new File(key))));
+    } catch (IllegalArgumentException | IOException error) {
+      errors.println("error: " + error.getMessage() + "\nhelp: java -jar fivefold.jar --help");
+      return USAGE;
+    }
+    try {
+      score(Bundle.open(new File(arguments.get(1)), trust), version, in, out);
       return 0;
     } catch (FivefoldException error) {
       int status = error instanceof NotRunnableException ? NOT_RUNNABLE : DATA;
@@ -87,6 +99,17 @@ public final class Main {
   private static String option(List<String> arguments, String name) {
     int at = arguments.indexOf(name);
     return at < 2 || at + 1 >= arguments.size() ? null : arguments.get(at + 1);
+  }
+
+  /** What stands between the lines of a PEM; throws IllegalArgumentException for none. */
+  private static byte[] pem(File file) throws IOException {
+    try (InputStream in = new FileInputStream(file)) {
+      String text = new String(Bundle.readAll(in), StandardCharsets.UTF_8);
+      if (!text.contains("-----BEGIN PUBLIC KEY-----")) {
+        throw new IllegalArgumentException(file + ": no PEM of a public key");
+      }
+      return Base64.getMimeDecoder().decode(text.replaceAll("-----[A-Z ]+-----", ""));
+    }
   }
 
   private static void score(Bundle bundle, String version, InputStream in, BufferedWriter out) throws IOException {

@@ -22,8 +22,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A bundle whose files were held against bundle.json: nothing else is ever run. A signature is not checked here; the
- * digest of bundle.json, given by who trusts it, says as much.
+ * A bundle whose files were held against bundle.json, and bundle.json against who is trusted: nothing else is ever run.
  */
 public final class Bundle {
   static final String MODEL = "model.onnx";
@@ -57,30 +56,27 @@ public final class Bundle {
     views = new Views(manifest.name, contract, carried, fallback);
   }
 
-  /** Open the directory of an export; {@code digest} as in {@link #open(Files, String)}. */
-  public static Bundle open(File directory, String digest) throws IOException {
+  /** Open the directory of an export, as {@link #open(Files, Trust)} does. */
+  public static Bundle open(File directory, Trust trust) throws IOException {
     return open(
         name -> {
           try (InputStream in = new FileInputStream(new File(directory, name))) {
             return readAll(in);
           }
         },
-        digest);
+        trust);
   }
 
   /**
    * Open a bundle, an app's assets for one: {@code Bundle.open(name -> Bundle.readAll(assets.open("demo/" + name)),
-   * digest)}.
-   *
-   * {@code digest} is the sha256 of bundle.json in hexadecimal. With null bundle.json is taken as it is: where it came
-   * by the same way as the app. Throws {@link BundleInvalidException} with the file that is another, or that is
-   * missing.
+   * Trust.digest("3222…"))}. Throws {@link BundleInvalidException} with the file that is another, or that is missing.
    */
-  public static Bundle open(Files source, String digest) throws IOException {
+  public static Bundle open(Files source, Trust trust) throws IOException {
     Map<String, byte[]> files = new HashMap<>();
     byte[] raw = read(source, Manifest.FILE);
     String got = sha256(raw);
-    if (digest != null && !got.equals(digest)) throw Manifest.refused("expected sha256 " + digest + ", got " + got);
+    trust.checkDigest(got);
+    if (trust.signed()) trust.checkSignature(raw, signature(source));
     if (!sealed(raw)) throw Manifest.refused("seal: the file was changed after it was packed");
     Manifest manifest = new Manifest(text(raw, Manifest.FILE));
     for (Manifest.Entry entry : manifest.files) {
@@ -95,6 +91,15 @@ public final class Bundle {
       files.put(entry.path, bytes);
     }
     return new Bundle(got, manifest, files);
+  }
+
+  private static byte[] signature(Files source) throws IOException {
+    try {
+      return source.read(Trust.SIGNATURE);
+    } catch (FileNotFoundException error) {
+      String message = "the bundle is not signed, and this app asks for a signature";
+      throw new BundleInvalidException(message, Trust.SIGNATURE, null);
+    }
   }
 
   /** Whether bundle.json ends with the sha256 of every byte before it, as the packer writes it. */
