@@ -52,7 +52,9 @@ final class Keywords {
     for (Object key : data.keySet()) {
       if (keywords.contains(key)) continue;
       String name = (String) key;
-      String help = Suggestion.nearest(name, keywords);
+      String near = Suggestion.nearest(name, keywords);
+      String allowed = "allowed: " + String.join(", ", keywords);
+      String help = near == null || near.isEmpty() ? allowed : near + " " + allowed;
       throw new ContractInvalidException("unknown keyword " + Text.named(name), join(path, name), help);
     }
   }

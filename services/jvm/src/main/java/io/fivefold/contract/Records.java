@@ -19,6 +19,9 @@ final class Records {
   private static final List<String> ENVELOPE = Arrays.asList("instances", "inputs", "parameters", "signature_name");
   private static final int MANY_NAMES = 4096;
 
+  /** Members of a record that a help line shows. */
+  private static final int SHOWN = 4;
+
   private final List<Field> fields;
   private final Map<String, Integer> names;
   private final long containers;
@@ -49,9 +52,16 @@ final class Records {
 
   private Request readParsed(Object parsed, Limits limits) {
     if (!(parsed instanceof Map)) {
-      throw ContractException.malformed("expected an object with instances, got " + Findings.describe(parsed), "");
+      String message = "expected an object with instances, got " + Findings.describe(parsed);
+      String help = parsed instanceof List ? "wrap it in instances: {\"instances\": […]}" : null;
+      throw new ContractException("malformed", message, "", help);
     }
     Map<?, ?> envelope = (Map<?, ?>) parsed;
+    String wrapping = wrapping(envelope);
+    if (wrapping != null) {
+      String message = "expected an object with instances, got a record by itself";
+      throw new ContractException("malformed", message, "", wrapping);
+    }
     for (Object name : envelope.keySet()) {
       if (ENVELOPE.contains(name)) continue;
       String message = "unknown member " + Findings.describe(name) + " beside instances";
@@ -68,6 +78,25 @@ final class Records {
       throw ContractException.malformed("expected an array of instances, got " + got, "instances");
     }
     return new Request(read((List<?>) instances, limits.maxRows), false);
+  }
+
+  /** How a record that came as the whole body is to be sent; null for what is no record of these fields. */
+  private String wrapping(Map<?, ?> envelope) {
+    if (!Collections.disjoint(envelope.keySet(), ENVELOPE)) return null;
+    if (Collections.disjoint(envelope.keySet(), names.keySet())) return null;
+    List<String> shown = new ArrayList<>();
+    for (Map.Entry<?, ?> each : envelope.entrySet()) {
+      if (shown.size() == SHOWN) {
+        shown.add("…");
+        break;
+      }
+      shown.add(Findings.describe(each.getKey()) + ": " + sketch(each.getValue()));
+    }
+    return "wrap it in instances: {\"instances\": [{" + String.join(", ", shown) + "}]}";
+  }
+
+  private static String sketch(Object value) {
+    return value instanceof List ? "[…]" : value instanceof Map ? "{…}" : Findings.describe(value);
   }
 
   /** Read parsed values, one a row. */
