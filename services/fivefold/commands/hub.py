@@ -145,6 +145,8 @@ def _device_list(arguments: argparse.Namespace) -> None:
         waiting = sum(each.report.get("backlog", {}).values())
         words = [each.id, f"seen {_time(each.seen)}", f"{delivered:,} delivered", f"{waiting:,} waiting"]
         words += [f"{each.quarantined:,} in quarantine"] if each.quarantined else []
+        words += [f"{lane} stopped: {code}" for lane, code in each.report.get("stopped", {}).items()]
+        words += [f"copied outbox {_time(each.copied)}"] if each.copied else []
         words += [f"{one['name']} {one['version']} {one['state']}" for one in each.report.get("models", [])]
         words += [] if each.keys else ["no key"]
         print("  ".join(words))

@@ -9,6 +9,7 @@ fivefold_hub_devices                devices
 fivefold_hub_devices_seen{within}   heard of within 5m, 1h, 24h
 fivefold_hub_backlog{lane}          events that wait on devices, as they last reported
 fivefold_hub_quarantined            lines in quarantine
+fivefold_hub_copied_devices         devices of which a copied outbox was refused within the last 24 hours
 fivefold_hub_forwarded_position, fivefold_hub_forwarding_trouble     where events go on to a log
 """
 
@@ -28,7 +29,8 @@ from fivefold.edge.hub.event_ledger import head_position
 from fivefold.edge.hub.forward_loop import ForwardLoop
 
 PREFIX = "fivefold_hub_"
-WITHIN = (("5m", 300_000), ("1h", 3_600_000), ("24h", 86_400_000))
+DAY = 86_400_000
+WITHIN = (("5m", 300_000), ("1h", 3_600_000), ("24h", DAY))
 
 
 class HubMetrics(Collector):
@@ -68,6 +70,9 @@ class HubMetrics(Collector):
             head = head_position(connection)
             ((quarantined,),) = connection.execute("SELECT count(*) FROM hub_quarantine")
             rows = connection.execute("SELECT seen, report FROM hub_devices")
+            ((copied,),) = connection.execute(
+                "SELECT count(DISTINCT device) FROM hub_copies WHERE at > ?", (now - DAY,)
+            )
         seen = GaugeMetricFamily(PREFIX + "devices_seen", "Devices that were heard of lately.", labels=["within"])
         for name, span in WITHIN:
             seen.add_metric([name], sum(at is not None and now - at <= span for at, _ in rows))
@@ -83,6 +88,7 @@ class HubMetrics(Collector):
             GaugeMetricFamily(PREFIX + "head", "Position of the last event in the store.", head),
             GaugeMetricFamily(PREFIX + "devices", "Devices.", len(rows)),
             GaugeMetricFamily(PREFIX + "quarantined", "Lines in quarantine.", int(quarantined)),
+            GaugeMetricFamily(PREFIX + "copied_devices", "Devices with a copied outbox, of late.", int(copied)),
             seen,
             backlog,
         ]

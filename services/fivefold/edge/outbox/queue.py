@@ -60,7 +60,7 @@ class Outbox:
         self._commit = GroupCommit(self._store)
         self._file = QueueFile(self.path, writer=True, max_bytes=2 * quota_bytes + _FILE_SLACK)
         self.id = self._file.id
-        """32 hex digits, made with the file."""
+        """32 hex digits, made with the file; `renew` alone gives it another."""
         try:
             self._order: list[str] = []
             self._lanes: dict[str, LaneState] = {}
@@ -129,10 +129,16 @@ class Outbox:
         if through > self._lanes[lane].sent:
             self._change(note, spare=True)
 
-    def ack(self, lane: str, through: int) -> int:
+    def ids(self, lane: str, seq: int) -> set[str]:
+        """The ids under which a hub may have a number: what stands there, or stood there when it was sent; empty where
+        that is not known any more."""
+        with self._reading():
+            return lane_rows.line_ids(self._file.db, self._lane(lane), seq)
+
+    def ack(self, lane: str, through: int, id: str = "") -> int:
         """Forget what the hub has, up to `through`; how many events that were.
 
-        Raises `ValueError` for more than was marked as sent: nobody can have that.
+        `id` is that of the hub's line there, where the hub has said it and it is one of `ids`. Raises `ValueError` for more than was marked as sent: nobody can have that.
         """
         self._lane(lane)
 
@@ -140,14 +146,14 @@ class Outbox:
             state = states[lane]
             if through > state.sent:
                 raise ValueError(f"{through} of {lane} was never sent")
-            return gap_rows.forget(self._file.db, state, through)
+            return gap_rows.forget(self._file.db, state, through, id)
 
         # A power cut may take this back: the hub says it again when it is asked.
         return self._change(forget, spare=True, lazy=True) if through > self._lanes[lane].acked else 0
 
     def stop(self, lane: str, code: str, acked_through: int) -> None:
-        """Have nothing sent of a lane until somebody consents to the loss: `hub_behind` or `hub_invalid`, and what the
-        hub has said. Everything is kept."""
+        """Have nothing sent of a lane until somebody consents to go on: `hub_behind`, `hub_invalid` or `outbox_copied`,
+        and what the hub has said. Everything is kept."""
         self._lane(lane)
 
         def note(states: dict[str, LaneState]) -> None:
@@ -165,8 +171,28 @@ class Outbox:
             rows = self._file.db.execute("SELECT 1 FROM consents WHERE lane = ?", (self._lane(lane).index,)).fetchall()
         return bool(rows)
 
-    def resume(self, lane: str, acked_through: int) -> Stored | None:
+    def renew(self) -> None:
+        """Go on under another id, as an outbox that no hub has seen: for one that turned out to be a copy.
+
+        Everything that waits keeps its number; the numbers before it are covered by gap records of no events, for they
+        are at the hub under the id before. All lanes go on, and consents are used up.
+        """
+
+        def anew(states: dict[str, LaneState]) -> None:
+            self._file.db.execute("DELETE FROM consents")
+            self._file.renew()
+            for state in states.values():
+                gap_rows.begin_anew(self._file.db, state, _now_ms())
+
+        self._change(anew)
+        with self._reading():
+            self.id = self._file.id = self._file.read_id()
+        self._arrived.set()
+
+    def resume(self, lane: str, acked_through: int, id: str = "") -> Stored | None:
         """Let a stopped lane go on from what the hub says now that it has; the consent is used up.
+
+        `id` is that of the hub's last line, where it is known.
 
         What the hub had and has lost, and numbers that the hub has taken from somewhere else, become a gap record
         `hub_lost`, which is given back; None where the hub is right again, or the lane was not stopped.
@@ -180,7 +206,7 @@ class Outbox:
             if state.stop is None:
                 return None
             state.stop = None
-            return gap_rows.accept_loss(self._file.db, state, acked_through, _now_ms(), self.path)
+            return gap_rows.accept_loss(self._file.db, state, acked_through, id, _now_ms(), self.path)
 
         try:
             gap = self._change(go_on)

@@ -69,12 +69,18 @@ function model(each) {
   return `${each.name} ${each.version}${release}${state}${each.reason ? `: ${each.reason}` : ""}`;
 }
 
+// What keeps a device's events from coming.
+function trouble(each) {
+  const stopped = Object.entries(each.report.stopped ?? {}).map(([lane, code]) => `${lane} stopped: ${code}`);
+  return [...stopped, ...(each.copied === null ? [] : [`copied outbox, ${ago(each.copied)}`])].join(", ");
+}
+
 function showDevices() {
   const wanted = find("filter").value.trim().toLowerCase();
   const rows = [];
   for (const each of devices) {
     const models = (each.report.models ?? []).map(model).join(", ");
-    if (wanted && !`${each.id} ${models} ${each.report.software ?? ""}`.toLowerCase().includes(wanted)) {
+    if (wanted && !`${each.id} ${models} ${each.report.software ?? ""} ${trouble(each)}`.toLowerCase().includes(wanted)) {
       continue;
     }
     const backlog = each.report.backlog;
@@ -88,6 +94,7 @@ function showDevices() {
       cell(models, failed ? "bad" : ""),
       cell(each.report.software ?? "", "soft"),
       cell(each.quarantined ? count(each.quarantined) : "", "number bad"),
+      cell(trouble(each), "bad"),
       cell(each.keys ? String(each.keys) : "revoked", each.keys ? "soft" : "bad"),
     ));
   }
