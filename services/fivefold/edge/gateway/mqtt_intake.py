@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,6 +157,7 @@ class MqttIntake:
             )
         client.reconnect_delay_set(1, 60)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -174,6 +176,10 @@ class MqttIntake:
         client.subscribe(f"{self._topic}/+", options=options)
         self._loop.call_soon_threadsafe(self._begin)
 
+    def _on_connect_fail(self, _client: paho.Client, _data: Any) -> None:
+        # paho does not say why, and calls this while it handles the reason.
+        self._say(logging.WARNING, f"the broker cannot be reached: {sys.exc_info()[1] or 'no reason is known'}")
+
     def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
@@ -185,6 +191,8 @@ class MqttIntake:
         was, self.connected, self._open = self.connected, False, False
         if was and not self._stopping:
             self._say(logging.WARNING, f"the broker has gone: {reason}")
+        elif self.error is None and not self._stopping:
+            self._say(logging.WARNING, f"the broker ends the connection before it has let us in: {reason}")
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._begin)
 

@@ -18,7 +18,7 @@ Where = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class OutboxCopy:
-    """A lane whose numbers have come from two outboxes; `at`, when one was last heard of, in milliseconds since 1970."""
+    """A lane whose numbers have come from two outboxes; `at`, when that was last seen, in milliseconds since 1970."""
 
     device: str
     outbox: str

@@ -138,7 +138,8 @@ class Outbox:
     def ack(self, lane: str, through: int, id: str = "") -> int:
         """Forget what the hub has, up to `through`; how many events that were.
 
-        `id` is that of the hub's line there, where the hub has said it and it is one of `ids`. Raises `ValueError` for more than was marked as sent: nobody can have that.
+        `id` is that of the hub's line there, where the hub has said it and it is one of `ids`. Raises `ValueError` for
+        more than was marked as sent: nobody can have that.
         """
         self._lane(lane)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.authority import Authority
 from tests.support.gateways import Running, events, eventually, process, running
 from tests.support.mosquitto import Broker, Device, broker
 
@@ -155,6 +156,39 @@ def test_a_password_comes_from_a_file(tmp_path: Path, bundle: Path) -> None:
 
     assert not refused["connected"]
     assert "refuses the connection" in refused["error"]
+
+
+# paho leaves the socket of a handshake that failed to the collector.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_a_broker_with_tls_and_certificates(tmp_path: Path, bundle: Path) -> None:
+    """By an authority that only this gateway was told of; the broker asks the gateway for its certificate, too."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = ours.issue("broker")
+    mine, private = ours.issue("pump")
+    lines = (
+        f"cafile {ours.file}",
+        f"certfile {certificate}",
+        f"keyfile {key}",
+        "require_certificate true",
+        "allow_anonymous true",
+    )
+    proofs = {"mqtt_certificate": str(mine), "mqtt_private_key": str(private)}
+    with broker(tmp_path / "broker", *lines) as mosquitto:
+        assert mosquitto.url.startswith("mqtts://")
+        with running(tmp_path, [bundle], mqtt=mosquitto.url, mqtt_ca=str(ours.file), **proofs) as gateway:
+            connected(gateway)
+            device = Device(mosquitto, tls={"ca_certs": str(ours.file), "certfile": str(mine), "keyfile": str(private)})
+            device.publish("fivefold/demo", ONE)
+            answer = json.loads(device.result().payload)
+            device.close()
+        refused = []
+        for given in ({"mqtt_ca": str(theirs.file), **proofs}, {"mqtt_ca": str(ours.file)}):
+            with running(tmp_path, [bundle], mqtt=mosquitto.url, **given) as gateway:
+                eventually(lambda: bool(gateway.client.get("/v1/gateway").json()["mqtt"]["error"]))
+                refused.append(gateway.client.get("/v1/gateway").json()["mqtt"])
+
+    assert answer["predictions"][0]["total"] == 3
+    assert [each["connected"] for each in refused] == [False, False]
 
 
 @pytest.mark.full
