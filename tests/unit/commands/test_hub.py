@@ -53,6 +53,22 @@ def test_a_device_and_its_events(data, tmp_path, capsys) -> None:
     assert json.loads(said(capsys))[0]["quarantined"] == 1
 
 
+def test_old_events_are_pruned(data, tmp_path, capsys) -> None:
+    """Of a hub that forwards nothing only as far as somebody says that its events were taken."""
+    with contextlib.closing(open_database(str(tmp_path / "hub"), None)) as database, running_hub(database) as hub:
+        hub.device("a").send([event(1), event(2), event(3)])
+    capsys.readouterr()
+
+    assert main(["hub", "prune", *data, "--older-than", "0s"]) == 3
+    assert "--through" in capsys.readouterr().err
+    assert main(["hub", "prune", *data, "--older-than", "1d", "--through", "2"]) == 0
+    assert said(capsys).startswith("0 events deleted")
+    assert main(["hub", "prune", *data, "--older-than", "0s", "--through", "2", "--json"]) == 0
+    assert json.loads(said(capsys)) == {"deleted": 2}
+    assert main(["hub", "events", *data]) == 0
+    assert json.loads(said(capsys))["position"] == 3
+
+
 def test_keys_of_a_device(data, capsys) -> None:
     """Each new one is another; what is not there is told with the right exit status."""
     keys = []

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from fivefold.edge.hub.copied_outboxes import outbox_copies
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.device_register import add_device, list_devices
 from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, apply_batches, events_after, quarantined_lines
+from fivefold.edge.hub.pruning import prune
 from fivefold.edge.hub.store_opening import open_database
 from fivefold.edge.outbox import Outbox, inspection
 from fivefold.edge.outbox.stored import OUTBOX_COPIED
@@ -109,6 +110,15 @@ def test_a_poison_line_at_the_watermark_says_nothing(ledger: HubDatabase) -> Non
     assert apply(ledger, event(5), after="e-4").stored == 1
 
 
+def test_a_copy_is_told_by_what_was_pruned(ledger: HubDatabase) -> None:
+    """The id of the lane's last line stays when its event goes."""
+    assert prune(ledger, before=2**60, through=3) == 3
+
+    assert apply(ledger, event(4), after="other-3").copied
+    assert apply(ledger, named(event(3), "other-3"), event(4), after="e-2").copied
+    assert apply(ledger, event(2), event(3), event(4), after="e-1").stored == 1
+
+
 class LossyClient(HubClient):
     """A device's connection, whose next replies may be lost."""
 
@@ -189,7 +199,10 @@ class Device:
         return True
 
 
-def delivered(database: HubDatabase) -> tuple[dict[str, tuple[str, int]], list[tuple[str, str, int, int]]]:
+Delivered = tuple[dict[str, tuple[str, int]], list[tuple[str, str, int, int]]]
+
+
+def delivered(database: HubDatabase) -> Delivered:
     """Id to lane and number of every event at the hub, and outbox, lane, first and last of every gap."""
     events, gaps = {}, []
     with database.reading() as connection:
@@ -204,9 +217,13 @@ def delivered(database: HubDatabase) -> tuple[dict[str, tuple[str, int]], list[t
     return events, gaps
 
 
-def check(database: HubDatabase, devices: list[Device]) -> None:
-    """Whatever a device has accepted is here under its number, or in a gap record of its outbox."""
+def check(database: HubDatabase, devices: list[Device], pruned: Sequence[Delivered] = ()) -> None:
+    """Whatever a device has accepted is here, or was pruned, under its number, or in a gap record of its outbox."""
     events, gaps = delivered(database)
+    for more, others in pruned:
+        assert all(events.get(id, place) == place for id, place in more.items())
+        events |= more
+        gaps += others
     for device in devices:
         for id, (lane, seq) in device.accepted.items():
             covered = any(box in device.ids and of == lane and a <= seq <= b for box, of, a, b in gaps)
@@ -279,6 +296,7 @@ class CopyRules(RuleBasedStateMachine):
         self.database = self.stack.enter_context(contextlib.closing(open_database(str(self.directory / "hub"), None)))
         self.hub = self.stack.enter_context(running_hub(self.database))
         self.devices: list[Device] = []
+        self.pruned: list[Delivered] = []
 
     @initialize(quota=st.sampled_from([2_000, 10**7]))
     def begin(self, quota: int) -> None:
@@ -321,12 +339,18 @@ class CopyRules(RuleBasedStateMachine):
     def resume(self, which: int) -> None:
         self.one(which).resume()
 
+    @rule()
+    def prune(self) -> None:
+        """The hub forgets what it has, and not where its lanes are."""
+        self.pruned.append(delivered(self.database))
+        prune(self.database, before=2**60, through=2**60)
+
     def teardown(self) -> None:
         try:
             for device in self.devices:
                 device.drain()
                 assert device.outbox.status().events == 0
-            check(self.database, self.devices)
+            check(self.database, self.devices, self.pruned)
         finally:
             for device in self.devices:
                 device.close()
