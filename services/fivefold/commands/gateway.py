@@ -143,6 +143,13 @@ def _status(arguments: argparse.Namespace) -> int | None:
     for model in found.get("models", ()):
         print(f"  {model['name']}  {model['version']}  {model['bundle']}")
     _print_outbox(found["outbox"])
+    for model in (found.get("updates") or {}).get("models", ()):
+        reason = f": {model['reason']}" if model.get("reason") else ""
+        print(
+            f"release {model['name']} {model.get('release', 0)}, version {model['version']}: {model['state']}{reason}"
+        )
+    if (found.get("updates") or {}).get("problem"):
+        print(f"        {found['updates']['problem']['error']}")
     hub = found.get("hub")
     if hub:
         print(f"hub     {hub['events']:,} events taken in {hub['batches']:,} batches, {hub['failures']:,} failures")
