@@ -30,7 +30,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.edge.hub.hub_limits import HubSettings
     from fivefold.edge.hub.hub_process import serve_hub
 
-    names = ("http", "keys", "certificate", "private_key", "allow_http", "oidc_issuer", "oidc_audience")
+    names = ("http", "metrics", "keys", "certificate", "private_key", "allow_http", "oidc_issuer", "oidc_audience")
     given = {name: getattr(arguments, name) or None for name in names}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
@@ -297,6 +297,9 @@ def _add_serve(group: Any) -> None:
     )
     add_store(parser)
     parser.add_argument("--http", metavar="HOST:PORT", help="where to listen (default 127.0.0.1:8700)")
+    parser.add_argument(
+        "--metrics", metavar="HOST:PORT", help="answer /metrics there to whoever reaches it, without a key"
+    )
     parser.add_argument(
         "--forward",
         metavar="ADDRESS",

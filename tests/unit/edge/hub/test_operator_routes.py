@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -94,3 +95,26 @@ def test_settings_that_are_refused(given: dict[str, str], words: str) -> None:
     """With the reason."""
     with pytest.raises(SettingsError, match=words):
         HubSettings(**given)  # type: ignore[arg-type]
+
+
+def test_metrics_have_an_address_of_their_own(local: HubDatabase) -> None:
+    """There everybody is answered, metrics and health alone; elsewhere whoever is no operator still is not."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running_hub(local, metrics=f"127.0.0.1:{port}") as hub:
+        hub.device("pump-7").send([event(1)])
+        forwarded = {"x-forwarded-for": "10.1.2.3"}
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=forwarded)
+        others = [httpx.get(f"http://127.0.0.1:{port}{path}").status_code for path in ("/readyz", "/v1/hub/devices")]
+        refused = httpx.get(f"{hub.url}/metrics", headers=forwarded).status_code
+
+    assert metrics.status_code == 200
+    for line in (
+        "fivefold_hub_events_total 1.0",
+        "fivefold_hub_silent_devices 0.0",
+        "fivefold_hub_failed_transactions_total 0.0",
+        "fivefold_hub_disk_free_bytes ",
+    ):
+        assert line in metrics.text
+    assert others == [200, 404]
+    assert refused == 403
