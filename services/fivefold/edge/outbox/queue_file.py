@@ -19,6 +19,7 @@ import apsw
 
 from fivefold.core.atomic import sync_directory
 from fivefold.core.errors import NotFound, RunFailed
+from fivefold.edge.outbox import append_keys
 from fivefold.stores.sqlite_transaction import write_transaction
 
 BUSY_MS: Final = 10_000
@@ -147,6 +148,7 @@ class QueueFile:
             raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
         if writer:
             self.db.execute(_GONE).fetchall()
+            self.db.execute(append_keys.TABLE).fetchall()
             if self.path.stat().st_size <= CHECKED_BYTES:
                 found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
                 if found != "ok":
