@@ -8,24 +8,10 @@ up for a gap record since. What a batch is compared with is `event_ledger`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fivefold.edge.hub.database import HubConnection
 
 Where = tuple[str, str, str]
 """Device, outbox and lane."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxCopy:
-    """A lane whose numbers have come from two outboxes; `at`, when that was last seen, in milliseconds since 1970."""
-
-    device: str
-    outbox: str
-    lane: str
-    through: int
-    """What the hub had then."""
-    at: int
 
 
 def line_id(connection: HubConnection, where: Where, seq: int) -> str:
@@ -54,14 +40,3 @@ def note_copy(connection: HubConnection, where: Where, through: int, now: int) -
         "ON CONFLICT (device, outbox, lane) DO UPDATE SET through = excluded.through, at = excluded.at",
         (*where, through, now),
     )
-
-
-def outbox_copies(connection: HubConnection, device: str | None, most: int) -> list[OutboxCopy]:
-    """The copies that were seen, the latest first, of one device where it is named."""
-    chosen, values = ("WHERE device = ? ", (device,)) if device is not None else ("", ())
-    rows = connection.execute(
-        f"SELECT device, outbox, lane, through, at FROM hub_copies {chosen}"  # noqa: S608
-        "ORDER BY at DESC, device, outbox, lane LIMIT ?",
-        (*values, most),
-    )
-    return [OutboxCopy(*row) for row in rows]
