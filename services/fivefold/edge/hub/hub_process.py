@@ -25,6 +25,7 @@ from fivefold.edge.hub.hub_app import build_app
 from fivefold.edge.hub.hub_limits import HubSettings
 from fivefold.edge.hub.hub_metrics import HubMetrics
 from fivefold.edge.hub.operator_routes import OperatorRoutes
+from fivefold.edge.hub.publish_routes import PublishRoutes
 from fivefold.edge.hub.release_routes import ReleaseRoutes
 from fivefold.edge.hub.request_access import RequestAccess
 from fivefold.guard.callers import Guard
@@ -93,7 +94,15 @@ async def answer_until(
     devices = DeviceRoutes(plane, database, commit, access)
     operators = OperatorRoutes(plane, database, access, devices, forwarding, target)
     config = uvicorn.Config(
-        build_app(plane, [*devices.routes(), *ReleaseRoutes(database, devices).routes(), *operators.routes()]),
+        build_app(
+            plane,
+            [
+                *devices.routes(),
+                *ReleaseRoutes(database, devices).routes(),
+                *operators.routes(),
+                *PublishRoutes(plane, database, access, devices).routes(),
+            ],
+        ),
         # One for each server: a connection refuses what is no HTTP in the words of this plane.
         http=type("HubConnectionProtocol", (Framed,), {"dataplane": plane}),
         ws="none",

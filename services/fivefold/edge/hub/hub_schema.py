@@ -59,6 +59,10 @@ CREATE TABLE IF NOT EXISTS hub_archives (
     sha256 TEXT NOT NULL, chunk {integer} NOT NULL, body {bytes} NOT NULL,
     PRIMARY KEY (sha256, chunk)
 ){strict};
+CREATE TABLE IF NOT EXISTS hub_uploads (
+    sha256 TEXT NOT NULL, chunk {integer} NOT NULL, body {bytes} NOT NULL, at {integer} NOT NULL,
+    PRIMARY KEY (sha256, chunk)
+){strict};
 CREATE TABLE IF NOT EXISTS hub_trials (
     model TEXT NOT NULL, release {integer} NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
     at {integer} NOT NULL,

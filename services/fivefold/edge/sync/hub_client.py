@@ -94,7 +94,7 @@ class HubClient:
                 "accept-encoding": "identity",
             },
             timeout=httpx.Timeout(STEP_SECONDS),
-            verify=_trust(ca) if parts.scheme == "https" else False,
+            verify=trust(ca) if parts.scheme == "https" else False,
             follow_redirects=False,
             # A proxy that is set for the machine is not asked for the machine itself.
             trust_env=not is_loopback(host),
@@ -186,7 +186,8 @@ def _reason(err: Exception) -> str:
     return str(err).strip()[:200] or type(err).__name__
 
 
-def _trust(ca: str | None) -> ssl.SSLContext:
+def trust(ca: str | None) -> ssl.SSLContext:
+    """Who is believed to be a hub: by a file of certificates, or by the system's. Raises `SettingsError`."""
     context = ssl.create_default_context()
     if ca is not None:
         if not Path(ca).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from pathlib import Path
 
@@ -118,3 +119,29 @@ def test_metrics_have_an_address_of_their_own(local: HubDatabase) -> None:
         assert line in metrics.text
     assert others == [200, 404]
     assert refused == 403
+
+
+def test_no_page_publishes_and_what_is_no_release_changes_nothing(local: HubDatabase) -> None:
+    """Not even one of an origin that devices come from."""
+    release = {"descriptor": "e30=", "signature": "AA=="}
+    with running_hub(local, cors_origins=("https://ward.example",)) as hub:
+        url = f"{hub.url}/v1/hub"
+        chunk = f"{url}/archives/{'a' * 64}/chunks"
+        for origin in ("https://ward.example", "https://other.example"):
+            assert httpx.post(f"{url}/releases", json=release, headers={"origin": origin}).status_code == 403
+            assert httpx.put(f"{chunk}/0", content=b"x", headers={"origin": origin}).status_code == 403
+        refused = [
+            httpx.post(f"{url}/releases", json=release),
+            httpx.post(f"{url}/releases", json={**release, "more": 1}),
+            httpx.post(
+                f"{url}/releases", json={"descriptor": "e30=", "signature": base64.b64encode(bytes(64)).decode()}
+            ),
+            httpx.put(f"{chunk}/1024", content=b"x"),
+            httpx.put(f"{url}/archives/A/chunks/0", content=b"x"),
+            httpx.put(f"{chunk}/0", content=bytes((1 << 20) + 1)),
+        ]
+        with local.reading() as connection:
+            left = connection.execute("SELECT count(*) FROM hub_uploads")
+
+    assert [answer.status_code for answer in refused] == [400, 400, 422, 400, 400, 413]
+    assert left == [(0,)]
