@@ -328,8 +328,8 @@ def add_gateway(commands: Any) -> None:
         "resume",
         _outbox_resume,
         "let lanes go on that were stopped: the hub has lost what it had, or this outbox is a copy of another",
-        "fivefold gateway outbox resume --data data                  a copy goes on under an id of its own",
-        "fivefold gateway outbox resume --data data --accept-loss    what the hub has lost becomes a gap record",
+        "fivefold gateway outbox resume --data data      a copy goes on under an id of its own",
+        "fivefold gateway outbox resume --data data --accept-loss      what the hub has lost becomes a gap record",
     )
     _add_data(resume)
     resume.add_argument("--lane", metavar="LANE", choices=("alerts", "bulk"), help="alerts or bulk; default both")

@@ -101,7 +101,11 @@ class DeviceRoutes:
         if applied.hole:
             what = f"the lane is here up to {applied.acked_through}, and the first line lies behind a hole"
             return _conflict(call, applied, SEQUENCE_GAP, what, f"send on from {applied.acked_through + 1}")
-        return _json(call, BatchReply(acked_through=applied.acked_through, rejected=applied.rejected, id=applied.id))
+        reply = BatchReply(acked_through=applied.acked_through, rejected=applied.rejected, id=applied.id)
+        members = msgspec.to_builtins(reply)
+        if not reply.id:
+            del members["id"]
+        return _json(call, members)
 
     async def _apply(
         self, request: Request, call: Call, device: str, outbox: str, lane: str, after: str | None
