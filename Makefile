@@ -28,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -104,12 +104,18 @@ check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, imp
 	@$(BIN)/python tests/check_generated.py
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
+docs: $(ENVS)/docs/.done ## Build README.md and docs/ as a site in dist/docs, and refuse dead links
+	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file mkdocs.yaml
+
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.serving.grpc.generate
 	$(BIN)/python -m fivefold.evolution.rules_page
+	$(BIN)/python -m fivefold.exports.contract_page
+	$(BIN)/python -m fivefold.exports.contract_file_schema
+	$(BIN)/python -m fivefold.commands.settings_page
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
@@ -130,6 +136,7 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK_ALONE) requirements/pyspark.in -o requirements/pyspark.txt
 	$(LOCK_ALONE) requirements/faststream.in -o requirements/faststream.txt
 	$(LOCK_ALONE) requirements/quixstreams.in -o requirements/quixstreams.txt
+	$(LOCK_ALONE) requirements/docs.in -o requirements/docs.txt
 
 bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, each in its own environment (needs wrk); QUICK=1 for a trial
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)

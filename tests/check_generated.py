@@ -31,11 +31,18 @@ def stale_generated(scratch: Path) -> list[str]:
 
 def stale_pages() -> list[str]:
     """Pages of the documentation that are written by the code and differ from what it writes now."""
+    from fivefold.commands import settings_page
     from fivefold.evolution import rules_page
     from fivefold.evolution.rule import PAGE
+    from fivefold.exports import contract_file_schema, contract_page
 
-    page = ROOT / PAGE
-    return [] if page.is_file() and page.read_text(encoding="utf-8") == rules_page.page() else [PAGE]
+    made = {
+        PAGE: rules_page.page().encode(),
+        contract_page.PAGE: contract_page.page().encode(),
+        contract_file_schema.PAGE: contract_file_schema.text(),
+        settings_page.PAGE: settings_page.page().encode(),
+    }
+    return [page for page, text in made.items() if not (ROOT / page).is_file() or (ROOT / page).read_bytes() != text]
 
 
 def stale_site(scratch: Path) -> list[str]:
@@ -43,17 +50,17 @@ def stale_site(scratch: Path) -> list[str]:
 
     Without node, or without what it is built with, that is left out and said; on CI it is an error.
     """
-    browser, site = ROOT / "services" / "browser", ROOT / "services" / "fivefold" / "edge" / "export" / "site"
+    browser, package = ROOT / "services" / "browser", ROOT / "services" / "fivefold"
     node = shutil.which("node")
     if node is None or not (browser / "node_modules" / "esbuild").is_dir():
         why = "no node on PATH" if node is None else "make services/browser/node_modules/.done has not been run"
-        print(f"left out: {site.relative_to(ROOT)} ({why})")
-        return [str(site.relative_to(ROOT))] if os.environ.get("CI") == "true" else []
+        print(f"left out: what services/browser builds ({why})")
+        return ["services/browser"] if os.environ.get("CI") == "true" else []
     subprocess.run([node, "build.mjs", str(scratch)], cwd=browser, check=True)
     return [
         str(path.relative_to(ROOT))
-        for path in (site / made.relative_to(scratch) for made in sorted(scratch.rglob("*")) if made.is_file())
-        if not path.is_file() or not filecmp.cmp(scratch / path.relative_to(site), path, False)
+        for path in (package / made.relative_to(scratch) for made in sorted(scratch.rglob("*")) if made.is_file())
+        if not path.is_file() or not filecmp.cmp(scratch / path.relative_to(package), path, False)
     ]
 
 

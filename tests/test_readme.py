@@ -7,8 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import fastapi
 import joblib
@@ -21,9 +23,11 @@ from fivefold.batch.engine.inline import Inline
 from fivefold.batch.run.execute import score
 from fivefold.cli import _parser
 from fivefold.commands import score as scoring
+from fivefold.core.bundle.bundle import Bundle
 from fivefold.guard.keyring import Keyring
 from fivefold.online.settings import OnlineSettings
 from tests.support.http_calls import client
+from tests.support.replica_processes import replicas
 from tests.support.serve_process import SERVICES, Host, running
 
 ROOT = SERVICES.parent
@@ -76,6 +80,18 @@ def here(text: str, host: Host) -> str:
     return text.replace("127.0.0.1:8000", host.http).replace("127.0.0.1:9000", host.grpc)
 
 
+def test_the_commands_of_the_installation() -> None:
+    """Extras that there are, and command lines that name one bundle."""
+    install, demo, serve = (shlex.split(line, comments=True) for line in block("sh", "pip install").splitlines())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    assert set(re.findall(r"fivefold\[(\w+)\]", README)) <= set(extras)
+    assert install[:2] == ["pip", "install"]
+    (place,) = _parser().parse_args(serve[1:]).model
+    assert demo[:2] == ["fivefold", "demo"]
+    assert demo[2] == place
+
+
 def test_every_target_and_page_that_it_names_exists() -> None:
     """`make` knows the targets, and the links lead somewhere."""
     for target in set(re.findall(r"^make ([a-z-]+)", "\n".join(text for _, text in BLOCKS), re.MULTILINE)):
@@ -125,6 +141,46 @@ def test_the_python_client(host: Host, capsys: pytest.CaptureFixture[str]) -> No
     assert re.fullmatch(r"(benign|malignant) [0-9a-f]{64}\n", capsys.readouterr().out)
 
 
+@pytest.mark.host
+def test_other_bundles_in_place(trained: tuple[Path, str], host: Host, tmp_path: Path) -> None:
+    """The replace command on Ray: another version and back, by the replica that is there."""
+    first = fivefold.open(trained[0]).bundle
+    given, answers = (columns.to_records() for columns in first.golden())
+    second = Bundle.write(
+        tmp_path / "second",
+        contract=first.contract,
+        model={"model.onnx": first.read("model.onnx")},
+        runtime="onnx",
+        binding=first.manifest.binding,
+        golden=(given, answers),
+        tolerance=first.manifest.tolerance,
+        name=first.name,
+        version="2",
+    )
+    before = replicas(host)
+    served = []
+    for bundle in (second, first):
+        words = ("replace", "--http", host.http, "--model", str(Path(bundle.path).absolute()))
+        served.append(fivefold_command(tmp_path, *words).split())
+        served.append(json.loads(urlopen(f"{host.url}/v1/models/{first.name}").read())["version"])
+
+    assert served == [[first.name, "2", second.digest], "2", [first.name, "1", first.digest], "1"]
+    assert replicas(host) == before
+
+
+def test_the_development_server(tmp_path: Path, trained: tuple[Path, str]) -> None:
+    """The first command serves, the second replaces what it serves."""
+    serve, change = (shlex.split(line, comments=True)[1:] for line in block("sh", "--dev --reload").splitlines())
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "mine").symlink_to(trained[0])
+    given = _parser().parse_args(serve)
+    assert given.reload
+    with running([tmp_path / place for place in given.model], tmp_path / "run", dev={"reload": True}) as started:
+        printed = fivefold_command(tmp_path, *change, "--http", started.http)
+
+    assert printed.split()[:2] == ["breast-cancer", "1"]
+
+
 def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pack command makes the bundle that the FastAPI block then serves."""
     frame = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "visits": [1, 9, 2, 8]})
@@ -134,6 +190,10 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     fivefold_command(tmp_path, *pack.split()[1:])
 
+    (predict,) = [line for line in block("sh", " predict ").splitlines() if " predict " in line]
+    answers = fivefold_command(tmp_path, *shlex.split(predict, comments=True)[1:]).splitlines()
+    assert [json.loads(line)["_row"] for line in answers] == [0, 1, 2, 3]
+
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(block("python", "fivefold.router"), names)
@@ -142,6 +202,28 @@ def test_packing_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with client(app) as asking:
         path = f"/scoring/v1/models/{asking.get('/scoring/v1/models').json()['models'][0]}:predict"
         assert asking.post(path, json={"instances": [{"age": 33, "visits": 7}]}).json()["predictions"]
+
+
+def test_the_class_of_ones_own(tmp_path: Path) -> None:
+    """It answers as a bundle."""
+    contract = {
+        "format": 1,
+        "name": "fraud",
+        "version": "1.0.0",
+        "inputs": [{"name": "amount", "dtype": "float64", "minimum": 0}],
+        "outputs": [{"name": "risk", "dtype": "bool"}],
+    }
+    bundle = fivefold.Bundle.write(
+        tmp_path / "fraud",
+        contract=fivefold.Contract.from_json(contract),
+        model={"model/fraud.py": block("python", "class Fraud").encode()},
+        runtime="python",
+        entry="fraud:Fraud",
+        golden=([{"amount": 999}, {"amount": 1001}], [{"risk": False}, {"risk": True}]),
+        tolerance=0,
+    )
+
+    assert fivefold.open(bundle.path).predict([{"amount": 2000}]) == [{"risk": True}]
 
 
 def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:

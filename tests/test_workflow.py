@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / ".github" / "workflows" / "ci.yaml"
 WORKFLOW = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
-TARGET = re.compile(r"^(?:\.ci/programs|make [a-z].*)$", re.MULTILINE)
+TARGET = re.compile(r"^(?:once_more )?(\.ci/programs|make [a-z].*)$", re.MULTILINE)
 
 
 def steps() -> Iterator[dict[str, Any]]:

@@ -79,7 +79,7 @@ def make_bundles(directory: Path) -> None:
         (NAMED, [{"name": name, **limits} for name in names], [dict(zip(names, row)) for row in block[:ROWS].tolist()]),
     ):
         contract = {"format": 1, "name": bundle, "version": "1.0.0", "inputs": inputs, "outputs": outputs}
-        pack(model, contract, directory / bundle, golden_from=golden)
+        pack(model, contract, directory / bundle, golden_from=golden, force=True)
 
 
 def question(directory: Path) -> Question:

@@ -86,7 +86,7 @@ def make_bundle(directory: Path, seconds: float = ROW_MILLISECONDS / 1000) -> Pa
     }
     rows = np.random.default_rng(0).uniform(-1, 1, (64, 30)).astype(np.float32)
     model = _model(max(1, round(seconds / _seconds(_model(8), rows[:1]) * 8)))
-    pack(model, contract, target, golden_from=[{"X": row} for row in rows.tolist()])
+    pack(model, contract, target, golden_from=[{"X": row} for row in rows.tolist()], force=True)
     return target
 
 

@@ -25,7 +25,7 @@ from tests.support.static_site import static_site
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.edge.export.browser import BrowserOptions, write
-from fivefold.edge.export.web_runtime import web_runtime
+from fivefold.exports.web_runtime import web_runtime
 
 MEGABYTES: Final = 4.0
 SECONDS: Final = 1.5

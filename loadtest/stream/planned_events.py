@@ -79,5 +79,6 @@ def bundle(directory: Path) -> Path:
         "inputs": [{"name": name, "dtype": "float32", "minimum": 0, "maximum": _MOST} for name in ("a", "b")],
         "outputs": [{"name": TOTAL, "dtype": "float32"}],
     }
-    pack(model, contract, directory / TOTAL, golden_from=[{"a": 1.0, "b": 2.0}, {"a": 999.0, "b": 0.0}])
+    golden = [{"a": 1.0, "b": 2.0}, {"a": 999.0, "b": 0.0}]
+    pack(model, contract, directory / TOTAL, golden_from=golden, force=True)
     return directory / TOTAL

@@ -1,4 +1,4 @@
-// Builds what browsers load: `node build.mjs [DIRECTORY]`, without one into the package that serves it.
+// Builds what browsers load: `node build.mjs [DIRECTORY]`, without one into the package that serves it, `fivefold`.
 //
 // The same sources give the same bytes: esbuild is pinned by the lock, nothing depends on the day or the machine, and
 // tests/check_generated.py builds them again and compares. There are no source maps: the sources are here.
@@ -8,7 +8,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const site = resolve(process.argv[2] ?? resolve(here, "../fivefold/edge/export/site"));
+const root = resolve(process.argv[2] ?? resolve(here, "../fivefold"));
 
 /** The server's own page, built with answers from this device: its modules keep their places, `api.js` is another one. */
 const page = resolve(here, "../fivefold/serving/page");
@@ -22,21 +22,22 @@ const serverPage = {
   },
 };
 
-/** Each output by its name: what it is made of, and what it differs in. */
+/** Each output by its place: what it is made of, and what it differs in. */
 const OUTPUTS = {
-  "contract.js": { source: "src/contract/index.ts" },
-  "page.js": { source: "src/page/page.ts", plugins: [serverPage] },
-  "scoring.js": { source: "src/runtime/index.ts" },
+  "edge/export/site/contract.js": { source: "src/contract/index.ts" },
+  "edge/export/site/page.js": { source: "src/page/page.ts", plugins: [serverPage] },
+  "edge/export/site/scoring.js": { source: "src/runtime/index.ts" },
   // A service worker is a classic script in every browser; the export writes the list of its files in front.
-  "service-worker.js": { source: "src/service-worker.ts", format: "iife" },
-  "worker.js": { source: "src/worker.ts" },
+  "edge/export/site/service-worker.js": { source: "src/service-worker.ts", format: "iife" },
+  "edge/export/site/worker.js": { source: "src/worker.ts" },
+  "serving/page/built/model-worker.js": { source: "src/model-worker.ts" },
 };
 
 for (const [name, { source, ...options }] of Object.entries(OUTPUTS)) {
   await build({
     absWorkingDir: here,
     entryPoints: [source],
-    outfile: resolve(site, name),
+    outfile: resolve(root, name),
     bundle: true,
     format: "esm",
     platform: "browser",

@@ -26,12 +26,13 @@ from fivefold.commands.hub import add_hub
 from fivefold.commands.keys import add_keys
 from fivefold.commands.pack import add_demo, add_pack
 from fivefold.commands.parity import add_parity
+from fivefold.commands.predict import add_predict
 from fivefold.commands.quantize import add_quantize
 from fivefold.commands.release import add_release
 from fivefold.commands.score import add_score
-from fivefold.commands.serve import add_serve
+from fivefold.commands.serve import add_replace, add_serve
 from fivefold.commands.stream import add_dead_letters, add_log, add_stream
-from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Parser, Told, add, add_json, complain, print_json
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 from fivefold.core.settings import SettingsError
 
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(arguments)
         sys.stdout.flush()
         return status or 0
+    except Told as told:
+        return EXIT[told.error.code]
     except FivefoldError as err:
         complain(str(err), err.help)
         for violation in err.details[1:]:
@@ -89,6 +92,14 @@ def _words(argv: Sequence[str] | None) -> list[str]:
     return list(itertools.takewhile(lambda word: not word.startswith("-"), words))[:1]
 
 
+class _Version(argparse.Action):
+    """`--version`: the command `version`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        _version(argparse.Namespace(json=False))
+        parser.exit()
+
+
 def _version(arguments: argparse.Namespace) -> None:
     versions = {"fivefold": _installed("fivefold"), "python": ".".join(map(str, sys.version_info[:3]))}
     versions.update({name: _installed(name) for name in ("onnxruntime", "numpy", "ray")})
@@ -116,18 +127,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog="""\
 examples:
   fivefold demo bundles/demo                        train and pack a model on real data
-  fivefold serve --model bundles/demo               REST on :8000, gRPC on :9000, a page at /
+  fivefold predict bundles/demo row.json            an answer at once, without a server
+  fivefold serve bundles/demo                       REST on :8000, gRPC on :9000, a page at /
   fivefold pack model.joblib --contract contract.json --output bundles/mine
   fivefold score --model bundles/demo --input 'data/*.parquet' --output scores
 
 exit codes: 0 done, 1 the model or fivefold failed, 2 the command line, 3 the data, contract or bundle, 4 not allowed,
 5 try again later, 130 interrupted""",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="what is installed; the same as fivefold version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_pack(commands)
     add_demo(commands)
     add_quantize(commands)
+    add_predict(commands)
     add_serve(commands)
+    add_replace(commands)
     add_score(commands)
     add_batch(commands)
     add_stream(commands)

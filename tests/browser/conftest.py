@@ -21,7 +21,8 @@ from tests.support.opened import Opened
 
 CHROMIUM = programs.needed("chromium", "the page in a browser", "chromium-browser", "google-chrome")
 RUNTIME = programs.web_runtime("pages that predict offline")
-collect_ignore_glob = ([] if RUNTIME else ["test_offline.py"]) if CHROMIUM else ["test_*.py"]
+_NEED_RUNTIME = ["test_offline.py", "test_outbox.py", "test_page_runtime.py", "test_page_update.py"]
+collect_ignore_glob = ([] if RUNTIME else _NEED_RUNTIME) if CHROMIUM else ["test_*.py"]
 
 expect.set_options(timeout=10_000)
 

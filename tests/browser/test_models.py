@@ -46,6 +46,22 @@ def test_models_and_versions_are_chosen_by_link(visit: Open) -> None:
     opened.settled()
 
 
+def test_the_reference_leads_to_where_a_model_is_tried(visit: Open, server: Served) -> None:
+    """The first thing in it is how to predict with the first model; the last of the links tries a version."""
+    opened = visit()
+    opened.page.goto(f"{server.url}docs")
+    first = opened.page.locator("details").first
+    expect(first).to_contain_text("/v1/models/breast-cancer:predict")
+    expect(first).to_have_attribute("open", "")
+    opened.page.get_by_text("The same by version").last.click()
+    opened.page.get_by_text("/v1/models/parcels/versions/1:predict").click()
+    opened.page.get_by_role("link", name="try it").and_(opened.page.locator("[href='./#/parcels/1']")).first.click()
+
+    expect(opened.page.get_by_role("heading", level=1)).to_have_text("parcels")
+    assert opened.page.url.endswith("#/parcels/1")
+    opened.settled()
+
+
 @pytest.mark.parametrize(("model", "version", "shown"), [("parcels", "99", "2"), ("nobody", "1", "1")])
 def test_what_is_not_served_opens_a_default(visit: Open, model: str, version: str, shown: str) -> None:
     """An old address opens the model's default version, or the first model."""

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from fivefold.core.bundle.bundle import Bundle, sign
-from fivefold.edge.export.web_runtime import WebRuntime, web_runtime
+from fivefold.exports.web_runtime import WebRuntime, web_runtime
 from tests.browser.conftest import CHROMIUM, RUNTIME
 from tests.support import exported_pages
 from tests.support.static_site import StaticSite, static_site

@@ -79,7 +79,7 @@ def _spelt(source: Any, value: Any) -> str:
 @EXAMPLES
 @given(st.data())
 def test_records(browser: Browser, data: st.DataObject) -> None:
-    """V1 bodies, by row and by column: columns bit by bit, or the whole error with its help and its details."""
+    """V1 bodies, by row, by column and as rows alone: columns bit by bit, or the whole error with help and details."""
     contract = data.draw(contracts())
     rows = data.draw(st.lists(records(contract), max_size=4))
     if data.draw(st.integers(0, 3)):
@@ -88,6 +88,8 @@ def test_records(browser: Browser, data: st.DataObject) -> None:
             given_ = {"instances": [list(row.values()) for row in rows]}
     else:
         given_ = {"inputs": {field.name: data.draw(st.lists(values(field), max_size=3)) for field in contract.inputs}}
+    if rows and not data.draw(st.integers(0, 4)):
+        given_ = data.draw(st.sampled_from([rows, {**rows[0], "more": 1}, {**rows[0], "inputs": None}]))
     body = _spelt(data.draw, given_).encode()
     reply = browser.ask("records", contract=contract_bytes(contract), body=packed(body))
 

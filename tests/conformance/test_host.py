@@ -6,51 +6,21 @@ a cluster by `make e2e RARE=1`.
 
 from __future__ import annotations
 
-import asyncio
 import operator
 from collections.abc import Iterator
 
-import grpc
-import httpx
 import pytest
 
 from fivefold.core.bundle.bundle import Bundle
 from tests.conformance.asking import check
 from tests.conformance.cases import Case, Limits, load, representatives
-from tests.conformance.transports import Grpc, Http
+from tests.conformance.remote import Remote
 from tests.support import serve_process
 
 pytestmark = pytest.mark.host
 
 CASES = [case for case in load() if case.limits == Limits()]
 NAMED = operator.attrgetter("id")
-
-
-class Remote:
-    """The drivers of one running host; it has the default limits and no others."""
-
-    def __init__(self, running: serve_process.Host) -> None:
-        self._runner = asyncio.Runner()
-        self._client = httpx.AsyncClient(base_url=running.url, timeout=60)
-        self._channel = self._runner.run(_channel(running.grpc))
-        self.http = Http(lambda limits: self._client if limits == Limits() else None, self._run)
-        self.grpc = Grpc(lambda limits: self._channel if limits == Limits() else None, self._run)
-
-    def _run(self, work: object) -> object:
-        async def wait() -> object:
-            return await work  # type: ignore[misc]  # whatever a client gives to wait for
-
-        return self._runner.run(wait())
-
-    def close(self) -> None:
-        """Hang up."""
-        self._run(self._client.aclose())
-        self._run(self._channel.close())
-        self._runner.close()
-
-
-async def _channel(address: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(address)
 
 
 @pytest.fixture(scope="module")

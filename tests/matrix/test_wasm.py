@@ -10,7 +10,7 @@ import pytest
 
 import fivefold
 from fivefold.edge.export.browser_support import prove, refuse_unsupported
-from fivefold.edge.export.web_runtime import WebRuntime, web_runtime
+from fivefold.exports.web_runtime import WebRuntime, web_runtime
 from fivefold.parity.agreement_limit import limit_of
 from tests.matrix.conftest import RUNTIME
 from tests.matrix.models import CASES, Case, contract, fitted, frame_of

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import uvicorn
@@ -41,18 +41,20 @@ async def _listen(server: uvicorn.Server, listening: socket.socket) -> asyncio.T
 
 
 @contextmanager
-def served(bundles: Sequence[Bundle], port: int = 0, keys: str = "", *, serve_bundles: bool = True) -> Iterator[Served]:
+def served(
+    bundles: Sequence[Bundle], port: int = 0, keys: str = "", *, serve_bundles: bool = True, page_runtime: str = ""
+) -> Iterator[Served]:
     """The bundles behind both transports, for the length of a `with`; `port` is REST's, a free one where it is 0.
 
-    `keys` is a file of API keys for a server that asks for one.
+    `keys` is a file of API keys for a server that asks for one, `page_runtime` where the browser's runtime lies.
     """
     loop = Loop.shared()
     models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
-    limits = ServingLimits(log_sample=0.0, keys=keys, serve_bundles=serve_bundles)
+    limits = ServingLimits(log_sample=0.0, keys=keys, serve_bundles=serve_bundles, page_runtime=page_runtime)
     serving = loop.call(lambda: Dataplane(models, limits, Telemetry("online", log_sample=0.0), Guard.of(limits)))
     grpc = loop.call(lambda: GrpcServer(serving, "127.0.0.1:0"))
     loop.run(grpc.start)
-    settings = ServingLimits(grpc=grpc.address)
+    settings = replace(limits, grpc=grpc.address)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import argparse
 import doctest
 import io
 import re
@@ -28,6 +29,7 @@ from fivefold.core.bundle.bundle import Bundle
 from tests.support import grpc_calls, live_servers
 
 BLOCK = re.compile(r"(?:`([\w./-]+)`[^`\n]*:\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STAGE = re.compile(r"^ *\d+\.\d s  .*\n", re.MULTILINE)
 IN_PROCESS = partial(execute.score, actors=Inline)
 HTTP, GRPC = "127.0.0.1:8000", "127.0.0.1:9000"
 
@@ -84,17 +86,18 @@ class _Reader:
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
             return done.stdout
         if words[0] == "serve":
-            self._serve(_parser().parse_args(words).model)
+            self._serve(_parser().parse_args(words))
             return ""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err), patch.object(execute, "score", IN_PROCESS):
             status = main(words)
-        self._failed = err.getvalue() if status else ""
+        # What packing is at is no part of what came of it.
+        self._failed = STAGE.sub("", err.getvalue()) if status else ""
         return self._failed or out.getvalue()
 
-    def _serve(self, places: list[str]) -> None:
+    def _serve(self, arguments: argparse.Namespace) -> None:
         self._server.close()
-        bundles = [Bundle.open(place) for place in places]
+        bundles = [Bundle.open(place) for place in (*arguments.bundles, *arguments.model)]
         http = self._server.enter_context(live_servers.serving(bundles))
         grpc = self._server.enter_context(grpc_calls.world(bundles)).server.address
         self._addresses = {HTTP: http.removeprefix("http://"), GRPC: grpc}

@@ -9,7 +9,7 @@ from typing import Any
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.edge.export.browser import BrowserOptions, write
-from fivefold.edge.export.web_runtime import WebRuntime
+from fivefold.exports.web_runtime import WebRuntime
 
 Records = list[dict[str, Any]]
 

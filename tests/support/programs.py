@@ -69,7 +69,7 @@ def web_runtime(what: str) -> Path | None:
 
     It is in `services/browser/node_modules` after `npm ci` there, or in the user's cache after an export.
     """
-    from fivefold.edge.export.web_runtime import SCRIPT, WASM, cache_directory
+    from fivefold.exports.web_runtime import SCRIPT, WASM, cache_directory
 
     built = Path(__file__).resolve().parents[2] / "services/browser/node_modules/onnxruntime-web/dist"
     for place in (built, cache_directory()):

@@ -20,11 +20,14 @@ SERVICES = Path(__file__).parents[2] / "services"
 _PROGRAM = """
 import json, sys
 from fivefold.core.errors import FivefoldError
-from fivefold.online.local.lifecycle import serve
 from fivefold.online.settings import OnlineSettings
-models, defaults, settings = json.loads(sys.argv[1])
+models, defaults, settings, dev = json.loads(sys.argv[1])
 try:
-    sys.exit(serve(models, OnlineSettings(**settings), defaults=defaults))
+    if dev is None:
+        from fivefold.online.local.lifecycle import serve
+        sys.exit(serve(models, OnlineSettings(**settings), defaults=defaults))
+    from fivefold.online.dev.dev_process import serve_dev
+    sys.exit(serve_dev(models, OnlineSettings(**settings), defaults=defaults, **dev))
 except FivefoldError as error:
     sys.exit(f"{error.code}: {error}")
 """
@@ -67,16 +70,20 @@ def launch(
     *,
     defaults: dict[str, str] | None = None,
     environment: dict[str, str] | None = None,
+    dev: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Host:
-    """Start one and return at once; without `http` and `grpc` in the settings the ports are free ones."""
+    """Start one and return at once; without `http` and `grpc` in the settings the ports are free ones.
+
+    With `dev`, what `serve_dev` takes beside, it is one process without Ray.
+    """
     settings = {"http": "127.0.0.1:0", "grpc": "127.0.0.1:0"} | settings
     directory.mkdir(parents=True, exist_ok=True)
     output = directory / "serve.txt"
     path = os.pathsep.join(filter(None, (str(SERVICES), os.environ.get("PYTHONPATH"))))
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps([[str(model) for model in models], defaults or {}, settings])],
+            [sys.executable, "-c", _PROGRAM, json.dumps([list(map(str, models)), defaults or {}, settings, dev])],
             stdout=file,
             stderr=file,
             stdin=subprocess.DEVNULL,

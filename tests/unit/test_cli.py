@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from fivefold.commands.pack import Stages
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import CODES
 from fivefold.guard.keyring import Keyring
+from fivefold.online.settings import OnlineSettings
 
 CONTRACT = {
     "format": 1,
@@ -37,6 +39,10 @@ CONTRACT = {
         {"name": "probability", "dtype": "float32", "shape": [3], "labels": ["setosa", "versicolor", "virginica"]},
     ],
 }
+
+
+STAGE = re.compile(r" *\d+\.\d s  ")
+"""The beginning of a line that says what packing is at."""
 
 
 @pytest.fixture(autouse=True)
@@ -198,11 +204,37 @@ def test_contracts_are_shown_drafted_and_exported(bundle: Path, capsys: pytest.C
     assert all(json.loads(Path(place).read_text())["$schema"] for place in written)
 
 
+def test_the_defaults_that_serve_s_help_names_are_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """A number in a help text is that of the code."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    text = text[text.index("options:") : text.index("examples:")]
+
+    for name in ("min_replicas", "max_replicas", "max_rows", "max_body_bytes", "max_inflight", "max_wait"):
+        told = text[text.index(f"--{name.replace('_', '-')} ") :].split("(default: ")[1]
+        assert float(re.split(r"[,)]", told)[0]) == getattr(OnlineSettings(), name)
+    assert f"names none (default: {OnlineSettings().default_timeout:g})" in text
+
+
 def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     """For a bug report."""
     assert main(["version", "--json"]) == 0
     assert {"fivefold", "python", "onnxruntime"} <= set(json.loads(capsys.readouterr().out))
     assert main(["version"]) == 0
+    said = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, said)
+
+
+def test_bundles_are_served_as_words_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options may stand between, and --model adds to them."""
+    found = _parser().parse_args(["serve", "a", "--http", "127.0.0.1:1", "b", "--model", "c"])
+
+    assert (found.bundles, found.model, found.http) == (["a", "b"], ["c"], "127.0.0.1:1")
+    assert main(["serve", "--http", "127.0.0.1:1"]) == 2
+    assert "expected a bundle to serve" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -228,6 +260,8 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ("pack model.pkl --contract contract.json --output b --time-limit 0", 2, "expected seconds", "pack --help"),
         ("pack model.pkl --contract contract.json --output b --memory-limit lots", 2, "such as 4G", "pack --help"),
         ("pack model.pkl --contract contract.json --output b --key best", 3, "no model under --key best", ""),
+        ("pack m:M --as python --contract contract.json --output b", 2, "SOURCE is a class", "leave --as out"),
+        ("pack m:M --draft-from data.csv --output b", 2, "does not say what it answers", "fivefold contract draft"),
         ("pack . --contract contract.json --output b", 3, "no MLflow model", "give a model file"),
         ("nonsense", 2, "invalid choice", "fivefold --help"),
         ("", 2, "required", "fivefold --help"),
@@ -247,6 +281,9 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
         ("contract draft data.csv --name d --answer nope", 3, "no column 'nope'", ""),
         ("serve --model b --http nonsense", 2, "expected HOST:PORT", "fivefold serve --help"),
         ("serve --model b --http 0.0.0.0:80", 2, "reachable from other machines", ""),
+        ("serve --model b --http 0.0.0.0:80 --allow-public --page-runtime", 2, "hands the bundles' files", ""),
+        ("serve --model b --no-page --page-runtime", 2, "expected a page to run models in", ""),
+        ("serve --model b --page-runtime nowhere", 3, "there is no ort.wasm.bundle.min.mjs in nowhere", "npm package"),
         ("serve --model b --default x", 2, "expected NAME=VERSION", ""),
     ],
 )
@@ -261,8 +298,9 @@ def test_errors_are_two_lines_and_an_exit_code(
     captured = capsys.readouterr()
 
     assert got == status
+    told = [text for text in captured.err.splitlines() if not STAGE.match(text)]
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert told[0].startswith("error: ")
     assert error in captured.err
     assert help in captured.err
     assert "Traceback" not in captured.err
@@ -297,7 +335,7 @@ def test_a_model_that_calls_sys_exit_is_not_packed_quietly(
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert "\nerror: " in captured.err
     assert "SystemExit" in captured.err or "sys.exit(0)" in captured.err
     assert not (folder / "b").exists()
 
@@ -315,28 +353,77 @@ class Model:
         return {"label": [0] * rows, "probability": [[1.0, 0.0, 0.0]] * rows}
 """)
 
-    assert main(["pack", "loud_x:Model", "--contract", "contract.json", "--output", "b", "--json"]) == 0
+    assert main(["pack", "loud_x:Model", "--contract", "contract.json", "--output", "b", "--json", "--quiet"]) == 0
 
     captured = capfd.readouterr()
     assert json.loads(captured.out)["runtime"] == "python"
     assert captured.err == ""
 
 
-def test_stages_are_shown_to_people_at_once_and_to_programs_when_it_takes_long() -> None:
-    """A quick failure is two lines of a program's log; a long packing says what it is at."""
+def test_stages_are_one_live_line_on_a_terminal_and_lines_elsewhere() -> None:
+    """What came of a stage stays on the terminal; the line of the stage goes at the end."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    shown, log, waited = Terminal(), io.StringIO(), io.StringIO()
-    person, program, patient = Stages(shown), Stages(log), Stages(waited, patience=0)
-    patient._timer.join()
-    for stages in (person, program, patient):
+    shown, log = Terminal(), io.StringIO()
+    for stages in (Stages(shown), Stages(log)):
         stages.say("measuring")
+        stages.say("  float32: good")
         stages.close()
 
-    assert (shown.getvalue(), log.getvalue(), waited.getvalue()) == ("measuring\n", "", "measuring\n")
+    assert [text[9:] for text in log.getvalue().splitlines()] == ["measuring", "  float32: good"]
+    assert all(STAGE.match(text) for text in log.getvalue().splitlines())
+    assert "  float32: good\n" in shown.getvalue()
+    assert "measuring (" in shown.getvalue()
+    assert shown.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_bundle_that_stands_there_is_not_overwritten(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --force the refusal names it; the first one stays as it was."""
+    digest = Bundle.open(bundle).digest
+    line = ["pack", "model.pkl", "--contract", "contract.json", "--output", "b", "--version", "2", "--json"]
+    capsys.readouterr()
+    assert main(line) == 3
+    err = capsys.readouterr().err
+    assert f"b holds a bundle already: iris@1, {digest[:12]}" in err
+    assert "help: --force" in err
+    assert Bundle.open(bundle).digest == digest
+    assert main([*line, "--force"]) == 0
+    assert Bundle.open(bundle).version == "2"
+
+
+def test_an_edited_draft_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The draft says whose ranges it has; what a person made of it stays without --force."""
+    line = ["pack", "model.pkl", "--draft-from", "data.csv", "--drop", "kind", "--output", "b"]
+    assert main(line) == 0
+    out = capsys.readouterr().out
+    assert "drafted  b.contract.json: its ranges are those of 40 rows (a 0.0..3.9, b 1.5..1.5, " in out
+    assert "wrote    b: contract.json " in out
+    edited = Path("b.contract.json").read_text().replace("3.9", "100")
+    Path("b.contract.json").write_text(edited)
+    (folder / "b").rename(folder / "old")
+
+    assert main([*line, "--quiet"]) == 3
+    assert "--contract b.contract.json instead of --draft-from" in capsys.readouterr().err
+    assert Path("b.contract.json").read_text() == edited
+
+
+def test_the_data_that_a_module_names_comes_along(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What else lies beside it is named as not taken."""
+    (folder / "limits_x.json").write_text("7")
+    (folder / "named_x.py").write_text(
+        "from pathlib import Path\n\nclass Model:\n    def predict(self, columns):\n"
+        "        limit = float(Path(__file__).with_name('limits_x.json').read_text())\n"
+        "        label = (columns['a'] > limit).astype('int32')\n"
+        "        return {'label': label, 'probability': [[1.0, 0.0, 0.0]] * len(label)}\n"
+    )
+
+    assert main(["pack", "named_x:Model", "--contract", "contract.json", "--output", "b", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert set(json.loads(out)["files"]) == {"contract.json", "golden.jsonl", "model/limits_x.json", "model/named_x.py"}
+    assert "named_x.py is taken, with limits_x.json, which it names; not taken from beside it: contract.json" in err
 
 
 def test_a_broken_bundle_names_the_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,24 +1,27 @@
-"""docs/python.md: its examples run as they stand, and its table of errors is the code's."""
+"""docs/python.md and docs/tutorial.md: their examples run as they stand, and the table of errors is the code's."""
 
 from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
-from tests.support.live_servers import running
+from tests.support.live_servers import running, serving
 
 import fivefold
+from fivefold.cli import _parser
 from fivefold.core.errors import FAMILIES, FivefoldError
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+TUTORIAL = PAGE.with_name("tutorial.md")
 SERVER = "http://127.0.0.1:8000"
 
 
-def blocks() -> list[str]:
+def blocks(page: Path = PAGE) -> list[str]:
     """The page's examples."""
-    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def run(text: str, names: dict[str, object]) -> None:
@@ -44,7 +47,22 @@ def test_the_examples_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.Monk
         for block in asking:
             run(block.replace(SERVER, url), names)
 
-    assert len(asking) == 2
+    assert len(asking) == 4
+
+
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a data frame to the answers of a server of its last bundle, which the command serves."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    first, last = (blocks(TUTORIAL)[:-2], blocks(TUTORIAL)[-2:])
+    for block in first:
+        run(block, names)
+    (command,) = re.findall(r"^fivefold (serve .*)$", TUTORIAL.read_text("utf-8"), re.MULTILINE)
+    (served,) = _parser().parse_args(shlex.split(command)).model
+    with serving([fivefold.Bundle.open(served)]) as url:
+        for block in last:
+            assert SERVER in block
+            run(block.replace(SERVER, url), names)
 
 
 def test_every_name_of_the_public_api_is_shown() -> None:

@@ -6,11 +6,13 @@
  */
 
 import { FivefoldError, ProtocolError, type View } from "./contract/index.js";
-import { ModelStore } from "./models/model-store.js";
+import { ModelStore, type Published } from "./models/model-store.js";
 import { type Flushed, flush, type HubSettings } from "./outbox/flush.js";
 import { Outbox } from "./outbox/outbox.js";
 import { eventsOf } from "./outbox/events.js";
-import { BundleInvalid, decode, sha256 } from "./runtime/manifest.js";
+import { reportOf, sendReport } from "./outbox/report.js";
+import { BundleInvalid, decode } from "./runtime/manifest.js";
+import { runtimeWasm } from "./runtime/runtime-wasm.js";
 import { prepare, type Runtime, type Scorer } from "./runtime/scorer.js";
 import type { Site } from "./site.js";
 import { openDatabase, recall, remember } from "./storage/database.js";
@@ -18,11 +20,14 @@ import type { Calls, Opened, Status } from "./calls.js";
 
 const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 300_000;
+const REPORT_EVERY = 60_000;
 
 class Engine {
   private failures = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private flushed: Flushed | undefined;
+  /** What the hub was told last of the models here, and when. */
+  private reported: { models: string; at: number; taken: boolean } | undefined;
 
   private constructor(
     private readonly site: Site,
@@ -37,7 +42,7 @@ class Engine {
     const [database, runtime, wasm] = await Promise.all([
       openDatabase(scope),
       import(new URL(site.runtime.script, scope).href) as Promise<Runtime>,
-      wasmOf(site, scope),
+      runtimeWasm(new URL(site.runtime.wasm, scope).href, site.runtime.wasmSha256),
     ]);
     prepare(runtime, wasm);
     const models = new ModelStore(database, scope, runtime, site.publicKey === undefined ? undefined : fromBase64(site.publicKey));
@@ -108,6 +113,7 @@ class Engine {
   async connect({ device, key }: Calls["connect"]["argument"]): Promise<void> {
     await remember(this.database, "hub", device ? ({ url: this.site.hub!, device, key } satisfies HubSettings) : undefined);
     this.failures = 0;
+    this.reported = undefined;
     await this.flush();
   }
 
@@ -132,8 +138,10 @@ class Engine {
     const flushed = await flush(this.outbox, { ...hub, url: this.site.hub! }, this.scope);
     // Another tab, or an attempt of this one that still runs, says how it went.
     if (flushed.outcome !== "busy") this.flushed = flushed;
-    if (flushed.outcome === "done") this.failures = 0;
-    else {
+    if (flushed.outcome === "done") {
+      this.failures = 0;
+      void this.report(this.outbox, { ...hub, url: this.site.hub! });
+    } else {
       this.failures += flushed.outcome === "busy" ? 0 : 1;
       const most = Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** Math.min(this.failures, 20));
       const wait = flushed.retryAfter === undefined ? Math.random() * most : flushed.retryAfter * 1000;
@@ -143,12 +151,31 @@ class Engine {
     this.tell();
   }
 
+  /** Tell the hub how this device stands: where another model is here or was turned away, and else once a minute at most. */
+  private async report(outbox: Outbox, hub: HubSettings): Promise<void> {
+    const [lanes, oldest, id, refused] = await Promise.all([outbox.lanes(), outbox.oldest(), outbox.id(), this.models.refused()]);
+    const serves = this.serves();
+    const turnedAway = refused?.digest === serves.digest ? undefined : refused;
+    const { models, body } = reportOf({ outbox: id, software: this.site.software, serves, refused: turnedAway, lanes, oldest });
+    const { reported } = this;
+    const at = Date.now();
+    if (reported && at - reported.at < REPORT_EVERY && (reported.models === models || !reported.taken)) return;
+    this.reported = { models, at, taken: true };
+    // A hub that does not take it is not asked again with every event.
+    if (!(await sendReport(hub, body)) && this.reported?.at === at) this.reported = { models, at, taken: false };
+  }
+
+  private serves(): Published {
+    const { manifest, digest } = this.scorer.bundle;
+    return { name: manifest.name, version: manifest.version, digest };
+  }
+
   async status(): Promise<Status> {
     const [active, previous, refused] = await Promise.all([this.models.active(), this.models.previous(), this.models.refused()]);
     const hub = await recall<HubSettings>(this.database, "hub");
-    const { bundle, largest } = this.scorer;
+    const { largest } = this.scorer;
     return {
-      open: { name: bundle.manifest.name, version: bundle.manifest.version, digest: bundle.digest },
+      open: this.serves(),
       largest,
       ...(active ? { active } : {}),
       ...(previous ? { previous } : {}),
@@ -171,16 +198,6 @@ class Engine {
   private tell(): void {
     void this.status().then((status) => postMessage({ status }));
   }
-}
-
-/** The runtime's WebAssembly, held against its digest: what the page was exported with, or nothing. */
-async function wasmOf(site: Site, scope: string): Promise<Uint8Array> {
-  const response = await fetch(new URL(site.runtime.wasm, scope));
-  if (!response.ok) throw new FivefoldError("not_ready", `the runtime could not be fetched: ${response.status}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  const got = await sha256(bytes);
-  if (got !== site.runtime.wasmSha256) throw new BundleInvalid(`expected sha256 ${site.runtime.wasmSha256}, got ${got}`, site.runtime.wasm);
-  return bytes;
 }
 
 const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -4,6 +4,7 @@
 generator of sends and pauses (`retry`); the two clients only differ in who performs them.
 """
 
-from fivefold.client.clients import AsyncClient, Client, Inference, Prediction
+from fivefold.client.calls import Inference, Prediction
+from fivefold.client.clients import AsyncClient, Client
 
 __all__ = ["AsyncClient", "Client", "Inference", "Prediction"]

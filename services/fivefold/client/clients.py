@@ -5,147 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, TypeVar, overload
 
-import numpy.typing as npt
-
-from fivefold.client import grpc_client as over_grpc
-from fivefold.client import http_client as over_http
-from fivefold.client.retry import CONTRACT_VERSION, Attempts, CallOptions, NoReply, Pause, Retries, Send, ServerReply
+from fivefold.client.calls import Arrays, Calls, Inference, Prediction
+from fivefold.client.retry import Attempts, CallSteps, NoReply, Pause, Retries
 from fivefold.client.transports import (
     AsyncGrpcTransport,
     AsyncHttpTransport,
     GrpcTransport,
     HttpTransport,
     is_grpc,
-    is_private,
 )
-from fivefold.core import redact
 from fivefold.core.contract.contract import Contract
 
-VARIABLE = "FIVEFOLD_KEY"
-
 T = TypeVar("T")
-Arrays = Mapping[str, npt.ArrayLike]
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Answers to records, one a row, and where they come from.
-
-    `metadata` has `model`, `version`, `bundle` (sha256), `contract`, `transport` and `request_id`.
-    """
-
-    predictions: list[dict[str, Any]]
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """Output arrays by name, shape [rows, *shape], and the same metadata. BYTES outputs are object arrays of bytes."""
-
-    outputs: dict[str, npt.NDArray[Any]]
-    metadata: dict[str, Any]
-
-
-class _Dialect(Protocol):
-    """How one transport spells the calls."""
-
-    def predict(
-        self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]: ...
-
-    def infer(
-        self, model: str, version: str | None, arrays: Arrays, outputs: Sequence[str] | None, options: CallOptions
-    ) -> Attempts[tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]]: ...
-
-    def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]: ...
-
-    def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]: ...
-
-    def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]: ...
-
-    def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]: ...
-
-
-def authorization(url: str, key: str | None, allow_plaintext: bool) -> dict[str, str]:
-    """The header that carries a key, `FIVEFOLD_KEY` where none is given; empty where there is none either.
-
-    Raises `ValueError` for a connection that others can read, and for a key that no header can hold; neither quotes it.
-    """
-    given = os.environ.get(VARIABLE, "") if key is None else key
-    if not given:
-        return {}
-    source = VARIABLE if key is None else "key"
-    if not (given.isascii() and given.isprintable() and " " not in given):
-        raise ValueError(f"{source}: expected printable ASCII without spaces")
-    if not allow_plaintext and not is_private(url):
-        raise ValueError(
-            f"{source}: {redact.address(url)} is not encrypted, so others could read the key on its way; "
-            "use https or grpcs, or say allow_plaintext=True"
-        )
-    return {"authorization": f"Bearer {given}"}
-
-
-class _Calls:
-    """What both clients share: the dialect, the defaults, and how arguments become attempts."""
-
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        allow_plaintext: bool,
-        timeout: float,
-        retries: Retries,
-        headers: Mapping[str, str] | None,
-        contract: str | None,
-    ) -> None:
-        self.url = url
-        self._timeout = timeout
-        self._retries = retries
-        self._headers = dict(headers or {})
-        if contract is not None:
-            self._headers[CONTRACT_VERSION] = contract
-        # A header that the caller has written itself is nothing to improve by the environment.
-        if key is not None or "authorization" not in map(str.lower, self._headers):
-            self._headers |= authorization(url, key, allow_plaintext)
-        self._dialect: _Dialect = over_grpc.GrpcDialect() if is_grpc(url) else over_http.HttpDialect()
-
-    def _options(self, timeout: float | None, request_id: str | None) -> CallOptions:
-        # One id for all attempts of a call: the server's log then tells the whole story.
-        headers = {**self._headers, "x-request-id": request_id or uuid.uuid4().hex}
-        seconds = self._timeout if timeout is None else timeout
-        return CallOptions(seconds, self._retries, headers, time.monotonic() + seconds)
-
-    def _under(self, contract: str | None) -> CallOptions:
-        options = self._options(None, None)
-        return options if contract is None else options.under(contract)
-
-    def _predict(
-        self, records: Sequence[Any], model: str, version: str | None, timeout: float | None, request_id: str | None
-    ) -> Attempts[Prediction]:
-        found = yield from self._dialect.predict(model, version, records, self._options(timeout, request_id))
-        return Prediction(*found)
-
-    def _infer(
-        self,
-        arrays: Arrays,
-        model: str,
-        version: str | None,
-        outputs: Sequence[str] | None,
-        timeout: float | None,
-        request_id: str | None,
-    ) -> Attempts[Inference]:
-        found = yield from self._dialect.infer(model, version, arrays, outputs, self._options(timeout, request_id))
-        return Inference(*found)
-
-
-class Client(_Calls):
+class Client(Calls):
     """A blocking client; thread-safe, closed by `close` or a `with` block.
 
     Every call raises the `FivefoldError` that the server raised: same code, same path, same details. Calls are retried
@@ -176,23 +55,62 @@ class Client(_Calls):
         kind = GrpcTransport if is_grpc(url) else HttpTransport
         self._transport: GrpcTransport | HttpTransport = kind(url, trusted, **transport)
 
+    @overload
     def predict(
         self,
-        records: Sequence[Any],
+        data: Sequence[Any],
         *,
-        model: str,
+        model: str | None = None,
         version: str | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> Prediction:
-        """Predictions for records: JSON objects (or positional arrays), one a row."""
-        return self._perform(self._predict(records, model, version, timeout, request_id))
+    ) -> Prediction[list[dict[str, Any]]]: ...
+
+    @overload
+    def predict(
+        self,
+        data: Mapping[str, object],
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[dict[str, Any]]: ...
+
+    @overload
+    def predict(
+        self,
+        data: Any,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[Any]: ...
+
+    def predict(
+        self,
+        data: Any,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[Any]:
+        """Predictions in the form that the rows have.
+
+        `data` is a list of records (JSON objects, or arrays with one value a field), a single record, a dict of
+        columns, a pandas DataFrame, a pyarrow Table, a structured numpy array, or an array of shape [rows, fields] in
+        field order. `model` may be left out where one is served. Whatever breaks the contract is a `ContractError`
+        with its field and row, the same over HTTP and gRPC; `TypeError` is for what is none of these forms.
+        """
+        return self._perform(self._predict(data, model, version, timeout, request_id))
 
     def infer(
         self,
         arrays: Arrays,
         *,
-        model: str,
+        model: str | None = None,
         version: str | None = None,
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
@@ -201,13 +119,15 @@ class Client(_Calls):
         """Output arrays for input arrays, one a field, first axis = rows; binary on the wire."""
         return self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
-    def contract(self, model: str, version: str | None = None, *, contract: str | None = None) -> Contract:
+    def contract(
+        self, model: str | None = None, version: str | None = None, *, contract: str | None = None
+    ) -> Contract:
         """The contract that a model is served under: in that version, or the one that this client is answered under."""
-        return self._perform(self._dialect.contract(model, version, self._under(contract)))
+        return self._perform(self._contract(model, version, contract))
 
-    def contracts(self, model: str, version: str | None = None) -> list[str]:
+    def contracts(self, model: str | None = None, version: str | None = None) -> list[str]:
         """The contract versions that a model answers, oldest first; empty where the server does not know of any."""
-        return self._perform(self._dialect.contracts(model, version, self._options(None, None)))
+        return self._perform(self._contracts(model, version))
 
     def models(self) -> list[dict[str, Any]]:
         """What is served: `{name, version, state}` each."""
@@ -229,7 +149,7 @@ class Client(_Calls):
         self.close()
 
     def _perform(self, attempts: Attempts[T]) -> T:
-        step = _Step(attempts)
+        step = CallSteps(attempts)
         while not step.done:
             if isinstance(step.want, Pause):
                 time.sleep(step.want.seconds)
@@ -242,7 +162,7 @@ class Client(_Calls):
         return step.result
 
 
-class AsyncClient(_Calls):
+class AsyncClient(Calls):
     """The same client for asyncio; closed by `close` or an `async with` block."""
 
     def __init__(
@@ -263,23 +183,56 @@ class AsyncClient(_Calls):
         kind = AsyncGrpcTransport if is_grpc(url) else AsyncHttpTransport
         self._transport: AsyncGrpcTransport | AsyncHttpTransport = kind(url, trusted, **transport)
 
+    @overload
     async def predict(
         self,
-        records: Sequence[Any],
+        data: Sequence[Any],
         *,
-        model: str,
+        model: str | None = None,
         version: str | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> Prediction:
+    ) -> Prediction[list[dict[str, Any]]]: ...
+
+    @overload
+    async def predict(
+        self,
+        data: Mapping[str, object],
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[dict[str, Any]]: ...
+
+    @overload
+    async def predict(
+        self,
+        data: Any,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[Any]: ...
+
+    async def predict(
+        self,
+        data: Any,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction[Any]:
         """See `Client.predict`."""
-        return await self._perform(self._predict(records, model, version, timeout, request_id))
+        return await self._perform(self._predict(data, model, version, timeout, request_id))
 
     async def infer(
         self,
         arrays: Arrays,
         *,
-        model: str,
+        model: str | None = None,
         version: str | None = None,
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
@@ -288,13 +241,15 @@ class AsyncClient(_Calls):
         """See `Client.infer`."""
         return await self._perform(self._infer(arrays, model, version, outputs, timeout, request_id))
 
-    async def contract(self, model: str, version: str | None = None, *, contract: str | None = None) -> Contract:
+    async def contract(
+        self, model: str | None = None, version: str | None = None, *, contract: str | None = None
+    ) -> Contract:
         """See `Client.contract`."""
-        return await self._perform(self._dialect.contract(model, version, self._under(contract)))
+        return await self._perform(self._contract(model, version, contract))
 
-    async def contracts(self, model: str, version: str | None = None) -> list[str]:
+    async def contracts(self, model: str | None = None, version: str | None = None) -> list[str]:
         """See `Client.contracts`."""
-        return await self._perform(self._dialect.contracts(model, version, self._options(None, None)))
+        return await self._perform(self._contracts(model, version))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""
@@ -316,7 +271,7 @@ class AsyncClient(_Calls):
         await self.close()
 
     async def _perform(self, attempts: Attempts[T]) -> T:
-        step = _Step(attempts)
+        step = CallSteps(attempts)
         while not step.done:
             if isinstance(step.want, Pause):
                 await asyncio.sleep(step.want.seconds)
@@ -327,28 +282,3 @@ class AsyncClient(_Calls):
             except NoReply as err:
                 step.fail(err)
         return step.result
-
-
-class _Step(Generic[T]):
-    """Attempts under way: what they want next, or their result."""
-
-    def __init__(self, attempts: Attempts[T]) -> None:
-        self._attempts = attempts
-        self.done = False
-        self.result: T
-        self.want: Send | Pause
-        self._advance(lambda: next(attempts))
-
-    def go_on(self, reply: ServerReply | None) -> None:
-        """Hand the attempts what they asked for."""
-        self._advance(lambda: self._attempts.send(reply))  # type: ignore[arg-type]  # a pause is answered with nothing
-
-    def fail(self, error: NoReply) -> None:
-        """Tell the attempts that their message got no reply."""
-        self._advance(lambda: self._attempts.throw(error))
-
-    def _advance(self, step: Any) -> None:
-        try:
-            self.want = step()
-        except StopIteration as stop:
-            self.done, self.result = True, stop.value

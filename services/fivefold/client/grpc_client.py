@@ -1,17 +1,14 @@
 """The gRPC dialect: tensors in raw form, and records turned into tensors by the model's own contract.
 
-The protocol has no records. The client asks for the model's contract (it travels in the model's configuration) and
-reads records with the same readers as the server, so a bad record gets the same code and path here. It keeps the
-contract, and notices by refusals and by the bundle that each answer names when the server has another one.
-Messages live in a descriptor pool of this module's own: another library in the same process may bring its own copy of
-the protocol.
+The protocol has no records: they are read here, under the model's contract (`under_contract`). Messages live in a
+descriptor pool of this module's own: another library in the same process may bring its own copy of the protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -24,11 +21,12 @@ from grpc import StatusCode
 from fivefold.client import foreign
 from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
 from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of
+from fivefold.client.tables import Given
+from fivefold.client.under_contract import ScoredTensors, UnderContract
 from fivefold.core import oip_tensors
 from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
-from fivefold.core.readers.records import Records
+from fivefold.core.errors import FivefoldError, ProtocolError
 
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _BY_STATUS = {
@@ -59,71 +57,19 @@ def _pool() -> Any:
     return pool
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A model's contract as the server gave it, with the digest of the bundle that it stands in."""
-
-    contract: Contract
-    bundle: str
-    records: Records
-
-
-ROUNDS = 4
-"""How often a call is made whose answers come from bundles with differing contracts, as while one replaces another."""
-
-_KEPT = 4
-"""Bundles whose contracts are kept for one model and version: as many as a roll-out may have at once, and more."""
-
-
-class GrpcDialect:
-    """The calls over gRPC.
-
-    Contracts are kept, per model and asked version, and read again where the server's is another by now: where it
-    refuses what was read under ours, or says in its answer that another bundle gave it.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str | None], dict[str, _Known]] = {}
+class GrpcDialect(UnderContract):
+    """The calls over gRPC."""
 
     def predict(
-        self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]:
-        """Records in, records out, by way of tensors."""
-        rows = [_plain(record) for record in records]
-        kept = self._known.setdefault((model, version), {})
-        known = next(reversed(kept.values()), None)
-        fresh = known is None
-        for _ in range(ROUNDS):
-            if known is None:
-                known = yield from self._ask(model, version, options)
-            refusal: FivefoldError
-            try:
-                columns = known.records.read(rows).accept()
-                reply = yield from self._infer(model, version, columns, None, options.under(known.contract.version))
-            except FivefoldError as err:
-                if fresh or not (isinstance(err, ContractError) or err.code == "contract_unsupported"):
-                    raise
-                refusal = err
-            else:
-                arrays, metadata = _tensors(reply)
-                bundle = metadata.get("bundle")
-                if bundle is None or bundle == known.bundle:
-                    return _records(reply, known.contract, arrays, columns.rows), metadata
-                other = kept.get(bundle) or (yield from self._ask(model, version, options))
-                if other.bundle == bundle and other.contract == known.contract:
-                    return _records(reply, known.contract, arrays, columns.rows), metadata
-                # What was read under one contract was answered under another: that is no answer.
-                known, fresh = other, True
-                continue
-            other = yield from self._ask(model, version, options)
-            if other.contract == known.contract:
-                raise refusal
-            known, fresh = other, True
-        raise ProtocolError(
-            "contract_unsupported",
-            f"{model!r} is answered under another contract with each call",
-            help="ask again when its new version is everywhere, or name the version",
-        )
+        self, model: str, version: str | None, given: Given, options: CallOptions
+    ) -> Attempts[tuple[Any, dict[str, Any]]]:
+        """Rows in, outputs in the same form, by way of tensors."""
+        return (yield from self.predict_given(model, version, given, options))
+
+    def score(self, model: str, version: str | None, columns: Columns, options: CallOptions) -> Attempts[ScoredTensors]:
+        reply = yield from self._infer(model, version, columns, None, options)
+        arrays, metadata = _tensors(reply)
+        return ScoredTensors(arrays, metadata, lambda: _reading(reply))
 
     def infer(
         self,
@@ -155,9 +101,9 @@ class GrpcDialect:
 
     def contract(self, model: str, version: str | None, options: CallOptions) -> Attempts[Contract]:
         """The contract as the server holds it now, from the model's configuration."""
-        return (yield from self._ask(model, version, options)).contract
+        return (yield from self.fetch(model, version, options))[0]
 
-    def _ask(self, model: str, version: str | None, options: CallOptions) -> Attempts[_Known]:
+    def fetch(self, model: str, version: str | None, options: CallOptions) -> Attempts[tuple[Contract, str]]:
         request = message("ModelConfigRequest")(name=model, version=version or "")
         reply = yield from _call("ModelConfig", request, "ModelConfigResponse", options)
         parameters = reply.body.config.parameters
@@ -166,14 +112,7 @@ class GrpcDialect:
         with _reading(reply):
             contract = Contract.from_json(parameters[oip_tensors.CONTRACT].string_value)
         # A name that a map lacks would be made by asking for it.
-        bundle = parameters["bundle"].string_value if "bundle" in parameters else ""
-        found = _Known(contract, bundle, Records(contract.inputs))
-        kept = self._known.setdefault((model, version), {})
-        kept.pop(bundle, None)
-        kept[bundle] = found
-        while len(kept) > _KEPT:
-            del kept[next(iter(kept))]
-        return found
+        return contract, parameters["bundle"].string_value if "bundle" in parameters else ""
 
     def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]:
         request = message("ModelConfigRequest")(name=model, version=version or "")
@@ -198,21 +137,6 @@ class GrpcDialect:
             return reply.status == 0 and bool(message(f"{name}Response").FromString(reply.body).ready)
         except DecodeError:
             return False
-
-
-def _plain(value: Any) -> Any:
-    """A record with numpy values made Python's."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _column(array: Array, kind: str) -> Array:
-    if kind != "string":
-        return array
-    out = np.empty(array.shape, object)
-    out.reshape(-1)[:] = [item.decode() for item in array.reshape(-1)]
-    return out
 
 
 def _parameter(value: Any) -> Any:
@@ -263,16 +187,6 @@ def _typed(tensor: Any) -> Array:
     )
     array[:] = list(values)
     return array.reshape(tuple(tensor.shape))
-
-
-def _records(reply: ServerReply, contract: Contract, arrays: Mapping[str, Array], rows: int) -> list[dict[str, Any]]:
-    """The outputs as records, one a row."""
-    with _reading(reply):
-        outputs = {field.name: _column(arrays[field.name], field.kind) for field in contract.outputs}
-        for field in contract.outputs:
-            if outputs[field.name].shape != (rows, *field.shape):
-                raise foreign.Misread(f"{field.name} has shape {list(outputs[field.name].shape)} for {rows} records")
-        return Columns(contract.outputs, outputs, rows).to_records()
 
 
 def error(reply: ServerReply) -> FivefoldError:

@@ -13,10 +13,12 @@ import numpy as np
 from fivefold.client import foreign
 from fivefold.client.array_codec import chosen, from_tensor, to_tensor, without_nulls
 from fivefold.client.retry import Attempts, CallOptions, NoReply, Send, ServerReply, call, error_of, seconds
+from fivefold.client.tables import Given, RecordList
+from fivefold.client.under_contract import ScoredTensors, UnderContract
 from fivefold.core import oip_tensors
-from fivefold.core.columns import Array
+from fivefold.core.columns import Array, Columns
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import FivefoldError
+from fivefold.core.errors import FivefoldError, NotFound, ProtocolError
 
 T = TypeVar("T")
 
@@ -40,16 +42,9 @@ def model_path(prefix: str, model: str, version: str | None) -> str:
 
 
 def predict(model: str, version: str | None, records: Sequence[Any], headers: dict[str, str], timeout: float) -> Send:
-    body = msgspec.json.encode({"instances": records}, enc_hook=_plain)
+    body = msgspec.json.encode({"instances": records})
     head = {"content-type": "application/json", **headers}
     return Send(f"{model_path('v1', model, version)}:predict", body, head, timeout)
-
-
-def _plain(value: Any) -> Any:
-    """numpy scalars and arrays inside records."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"a record cannot hold a {type(value).__name__}")
 
 
 def infer(
@@ -135,6 +130,24 @@ def read_contract(reply: ServerReply) -> Contract:
         return Contract.from_json(found)
 
 
+def read_config(reply: ServerReply, model: str) -> tuple[Contract, str]:
+    """The contract in a model's configuration, and the digest of its bundle ("" where there is none)."""
+    none = f"{reply.source} gives no contract for {model!r}"
+    way = "a server of another make takes lists of JSON records, and arrays by infer"
+    try:
+        found = read_json(reply)
+    except NotFound as err:
+        if reply.status == 404 and err.code == "not_found":
+            raise ProtocolError("not_implemented", none, help=way) from err
+        raise
+    with _reading(reply):
+        parameters = found.get("parameters") if isinstance(found, dict) else None
+        if isinstance(parameters, dict) and oip_tensors.CONTRACT in parameters:
+            bundle = parameters["bundle"]["string_value"] if "bundle" in parameters else ""
+            return Contract.from_json(parameters[oip_tensors.CONTRACT]["string_value"]), bundle
+    raise ProtocolError("not_implemented", none, help=way)
+
+
 def read_versions(reply: ServerReply) -> list[str]:
     """The contract versions that a model's status lists."""
     found = read_json(reply)
@@ -205,17 +218,46 @@ def error(reply: ServerReply) -> FivefoldError:
     return error_of({"code": code, "error": sentence}, retry_after=retry_after)
 
 
-class HttpDialect:
+class HttpDialect(UnderContract):
     """The calls over HTTP."""
 
     def predict(
-        self, model: str, version: str | None, records: Sequence[Any], options: CallOptions
-    ) -> Attempts[tuple[list[dict[str, Any]], dict[str, Any]]]:
+        self, model: str, version: str | None, given: Given, options: CallOptions
+    ) -> Attempts[tuple[Any, dict[str, Any]]]:
+        """Records that are JSON go as they are, for any server to read; all else is read here, under the contract."""
+        if isinstance(given, RecordList) and given.json:
+            return (yield from self._records(model, version, given.rows, options))
+        return (yield from self.predict_given(model, version, given, options))
+
+    def _records(
+        self, model: str, version: str | None, rows: Sequence[Any], options: CallOptions
+    ) -> Attempts[tuple[list[Any], dict[str, Any]]]:
         return (
             yield from call(
-                lambda left: predict(model, version, records, options.sent(left), left),
-                lambda reply: read_predictions(reply, len(records)),
+                lambda left: predict(model, version, rows, options.sent(left), left),
+                lambda reply: read_predictions(reply, len(rows)),
                 options,
+            )
+        )
+
+    def score(self, model: str, version: str | None, columns: Columns, options: CallOptions) -> Attempts[ScoredTensors]:
+        """The outputs for legal columns: by tensors, or, where those have no spelling for a null, by records."""
+        if any(field.null_is_value and columns.nulls(field.name).any() for field in columns.fields):
+            found, metadata = yield from self._records(model, version, columns.to_records(), options)
+            return ScoredTensors(found, metadata, lambda: foreign.reading(model, foreign.phrase(200), b""))
+        reply, (arrays, metadata) = yield from call(
+            lambda left: infer(model, version, columns, None, options.sent(left), left),
+            lambda reply: (reply, read_tensors(reply)),
+            options,
+        )
+        return ScoredTensors(arrays, metadata, lambda: _reading(reply))
+
+    def fetch(self, model: str, version: str | None, options: CallOptions) -> Attempts[tuple[Contract, str]]:
+        """The contract and its bundle's digest, from the model's configuration."""
+        path = f"{model_path('v2', model, version)}/config"
+        return (
+            yield from call(
+                lambda left: get(path, options.sent(left), left), lambda reply: read_config(reply, model), options
             )
         )
 

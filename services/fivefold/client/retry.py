@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fivefold.core.errors import FAMILIES, FivefoldError, Interrupted, Unavailable, Violation
 
@@ -177,3 +177,28 @@ def seconds(text: str | None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return max(wait, 0.0) if math.isfinite(wait) else None
+
+
+class CallSteps(Generic[T]):
+    """Attempts under way: what they want next, or their result."""
+
+    def __init__(self, attempts: Attempts[T]) -> None:
+        self._attempts = attempts
+        self.done = False
+        self.result: T
+        self.want: Send | Pause
+        self._advance(lambda: next(attempts))
+
+    def go_on(self, reply: ServerReply | None) -> None:
+        """Hand the attempts what they asked for."""
+        self._advance(lambda: self._attempts.send(reply))  # type: ignore[arg-type]  # a pause is answered with nothing
+
+    def fail(self, error: NoReply) -> None:
+        """Tell the attempts that their message got no reply."""
+        self._advance(lambda: self._attempts.throw(error))
+
+    def _advance(self, step: Any) -> None:
+        try:
+            self.want = step()
+        except StopIteration as stop:
+            self.done, self.result = True, stop.value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ import grpc
 import httpx
 
 from fivefold.client.retry import NoReply, Send, ServerReply
+from fivefold.client.total_timeout import TotalTimeout
 from fivefold.core import redact
 from fivefold.core.errors import ContractError, FivefoldError, InternalError, Unavailable
 from fivefold.core.settings import is_loopback
@@ -45,13 +49,16 @@ class HttpTransport:
 
     def __init__(self, url: str, ca: Path | None = None, **options: Any) -> None:
         self._client = httpx.Client(base_url=url, **_trust(ca), **options)
+        self._network = TotalTimeout.of(self._client)
         self._url = redact.address(url).rstrip("/")
 
     def send(self, message: Send) -> ServerReply:
-        """Perform one send; raises `NoReply`."""
+        """Perform one send within its timeout; raises `NoReply`."""
         source = self._url + message.target
+        deadline = time.monotonic() + message.timeout
         try:
-            return _reply(self._client.request(*_request(message), **_parts(message)), source)
+            with nullcontext() if self._network is None else self._network.until(deadline):
+                return _reply(self._client.request(*_request(message), **_parts(message)), source)
         except httpx.HTTPError as err:
             raise _no_reply(err, source) from err
 
@@ -67,10 +74,13 @@ class AsyncHttpTransport:
         self._url = redact.address(url).rstrip("/")
 
     async def send(self, message: Send) -> ServerReply:
-        """Perform one send; raises `NoReply`."""
+        """Perform one send within its timeout; raises `NoReply`."""
         source = self._url + message.target
         try:
-            return _reply(await self._client.request(*_request(message), **_parts(message)), source)
+            async with asyncio.timeout(message.timeout):
+                return _reply(await self._client.request(*_request(message), **_parts(message)), source)
+        except TimeoutError as err:
+            raise NoReply(f"{source}: the time is up", late=True) from err
         except httpx.HTTPError as err:
             raise _no_reply(err, source) from err
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fivefold.commands.versions import add_versions
-from fivefold.commands.words import add, add_group, add_json, print_json
+from fivefold.commands.words import add, add_force, add_group, add_json, print_json
 from fivefold.core import redact
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ def _bundle_answer(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import bundle_of
     from fivefold.commands.versions import carried_versions
     from fivefold.core.bundle.answering import answering
+    from fivefold.core.bundle.overwriting import refuse_overwriting
 
+    refuse_overwriting(arguments.output, force=arguments.force)
     given = bundle_of(arguments.bundle)
     bundle = answering(given, arguments.output, carried_versions(arguments, given.contract), arguments.default_contract)
     if arguments.json:
@@ -208,6 +210,7 @@ def add_bundle(commands: Any) -> None:
     )
     add_versions(answer)
     answer.add_argument("--output", metavar="DIR", required=True, help="where the bundle is written")
+    add_force(answer)
     archive = add(
         group,
         "archive",

@@ -1,4 +1,4 @@
-"""`fivefold contract`: show, draft and export."""
+"""`fivefold contract`: show, draft, export, and the schema of contracts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _contract_export(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
     from fivefold.exports import export
 
-    files = export(contract_of(arguments.contract), arguments.to)
+    files = export(contract_of(arguments.contract, arguments.version), arguments.to)
     if arguments.output is None:
         if len(files) > 1:
             message = f"{arguments.to} is several files: {', '.join(files)}"
@@ -34,6 +34,16 @@ def _contract_export(arguments: argparse.Namespace) -> None:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(content)
         print(directory / name)
+
+
+def _contract_schema(arguments: argparse.Namespace) -> None:
+    from fivefold.exports import contract_file_schema
+
+    if arguments.output is None:
+        sys.stdout.write(contract_file_schema.text().decode())
+        return
+    Path(arguments.output).write_bytes(contract_file_schema.text())
+    print(arguments.output)
 
 
 def _contract_draft(arguments: argparse.Namespace) -> None:
@@ -59,7 +69,7 @@ def _contract_show(arguments: argparse.Namespace) -> None:
     from fivefold.commands.places import contract_of
     from fivefold.exports.naming import rules_cell
 
-    found = contract_of(arguments.contract)
+    found = contract_of(arguments.contract, arguments.version)
     if arguments.json:
         print_json(found.to_json())
         return
@@ -102,8 +112,10 @@ def add_contract(commands: Any) -> None:
         "show a contract as a table",
         "fivefold contract show bundles/demo",
         "fivefold contract show contract.json --json",
+        "fivefold contract show bundles/demo --version 1.0.0",
     )
     show.add_argument("contract", metavar="FILE|BUNDLE")
+    _add_version(show)
     add_json(show)
     draft = add(
         group,
@@ -126,6 +138,14 @@ def add_contract(commands: Any) -> None:
     )
     add_selection(draft)
     draft.add_argument("--output", metavar="FILE", help="default: standard output")
+    schema = add(
+        group,
+        "schema",
+        _contract_schema,
+        "write the JSON Schema of contract.json, for editors",
+        "fivefold contract schema --output contract.schema.json",
+    )
+    schema.add_argument("--output", metavar="FILE", help="default: standard output")
     export = add(
         group,
         "export",
@@ -135,7 +155,14 @@ def add_contract(commands: Any) -> None:
         "fivefold contract export contract.json --to json-schema --output generated",
     )
     export.add_argument("contract", metavar="FILE|BUNDLE")
+    _add_version(export)
     from fivefold.exports import FORMATS
 
     export.add_argument("--to", choices=FORMATS, required=True)
     export.add_argument("--output", metavar="DIR", help="default: standard output")
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--version", metavar="VERSION", help="of a bundle that answers several (default: the model's own)"
+    )

@@ -44,7 +44,7 @@ def _gateway(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
 def _browser(arguments: argparse.Namespace, directory: Path) -> Sequence[str]:
     from fivefold.commands.places import bundle_of
     from fivefold.edge.export.browser import BrowserOptions, write
-    from fivefold.edge.export.web_runtime import web_runtime
+    from fivefold.exports.web_runtime import web_runtime
 
     key = arguments.public_key
     bundle = bundle_of(arguments.model[0], [] if key is None else [key])
@@ -81,8 +81,15 @@ def _export(arguments: argparse.Namespace) -> int | None:
     if problem:
         complain(problem, "fivefold export --help")
         return USAGE
-    for line in target.write(arguments, Path(arguments.directory or arguments.output)):
+    directory = Path(arguments.directory or arguments.output)
+    for line in target.write(arguments, directory):
         print(line)
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    print(f"wrote {directory}: {len(files):,} files, {sum(path.stat().st_size for path in files):,} bytes")
+    if directory / "README.md" in files:
+        print(f"next: {directory / 'README.md'} says how to use them")
+    elif arguments.to == "browser":
+        print(f"next: python -m http.server -d {directory} shows it at http://localhost:8000/")
     return None
 
 

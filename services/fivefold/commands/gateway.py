@@ -104,7 +104,9 @@ def _gateway(arguments: argparse.Namespace) -> int | None:
 
 
 def _announcement(gateway: Any, seconds: float) -> str:
-    settings = gateway.settings
+    from fivefold.core.settings import dialable
+
+    settings, http = gateway.settings, dialable(gateway.http)
     models = "\n".join(f"  {model.name}  {model.version}  {model.bundle.digest}" for model in gateway.models())
     waiting = gateway.outbox.status().events
     hub = f"{settings.hub} as {settings.device}" if settings.hub else "none: everything waits"
@@ -112,7 +114,7 @@ def _announcement(gateway: Any, seconds: float) -> str:
     return f"""
 ready in {seconds:.1f} s
 
-  REST    http://{gateway.http}/        API at http://{gateway.http}/docs
+  REST    http://{http}/        API at http://{http}/docs
   outbox  {settings.data}, {waiting:,} events wait
   hub     {hub}{mqtt}
 
@@ -344,7 +346,7 @@ def _add_data(parser: Parser) -> None:
 
 
 def _add_options(parser: Parser) -> None:
-    add_model_references(parser, required=False)
+    add_model_references(parser)
     parser.add_argument("--data", metavar="DIR", help="the directory of the outbox; made where there is none")
     parser.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     add_default_versions(parser)

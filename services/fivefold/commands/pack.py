@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from fivefold.commands.selection import add_selection, selected
 from fivefold.commands.versions import add_replacement, add_versions, carried_versions, replacement
-from fivefold.commands.words import USAGE, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, add, add_force, add_json, complain, print_json
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _NO_DRAFT = "give them with --draft-from DATA and without --contract"
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _LIMITS = ("time_limit", "memory_limit")
-PATIENCE = 10.0
-"""Seconds of silence before a program's log tells the stages, too."""
+TICK = 0.2
+"""Seconds between two looks of a person."""
 
 
 def _pack(arguments: argparse.Namespace) -> int | None:
     if arguments.contract is not None and any(selected(arguments).values()):
         complain("--target, --drop, --features and --margin are a draft's, and there is a contract", _NO_DRAFT)
+        return USAGE
+    problem = _contradiction(arguments)
+    if problem is not None:
+        complain(*problem)
         return USAGE
     stages = Stages(sys.stderr)
     try:
@@ -35,6 +42,20 @@ def _pack(arguments: argparse.Namespace) -> int | None:
         print_json(report.to_json())
     else:
         print("\n".join(report.lines()))
+    return None
+
+
+def _contradiction(arguments: argparse.Namespace) -> tuple[str, str] | None:
+    """What is asked for and cannot be meant together, and a help line."""
+    is_class = bool(_CLASS.fullmatch(arguments.source))
+    if arguments.as_ == "python" and is_class:
+        return (
+            "--as python keeps a model's file as it is, and SOURCE is a class, which is kept anyway",
+            "leave --as out",
+        )
+    if is_class and arguments.draft_from is not None:
+        help = "fivefold contract draft writes one of the inputs; add the outputs by hand and give it with --contract"
+        return "--draft-from: a class does not say what it answers, so no contract can be drafted", help
     return None
 
 
@@ -61,41 +82,61 @@ def _packed(arguments: argparse.Namespace, say: Callable[[str], None] | None) ->
         carried=carried_versions(arguments, own),
         accept=replacement(arguments),
         default_contract=arguments.default_contract,
+        force=arguments.force,
         **selected(arguments),
         **{name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None},
     )
 
 
 class Stages:
-    """What packing is at: at once where a person looks on, else only of a packing that takes `PATIENCE` seconds, so
-    that what a program reads of a quick failure is the failure alone."""
+    """What packing is at, and since when: one live line on a terminal, a line for each stage elsewhere.
 
-    def __init__(self, stream: TextIO, patience: float = PATIENCE) -> None:
-        self._stream = stream
+    A sentence that begins with blanks is what came of a stage: it stays.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._live = stream, stream.isatty()
+        self._begun = self._since = time.monotonic()
+        self._stage = ""
         self._lock = threading.Lock()
-        self._waiting: list[str] | None = None if stream.isatty() else []
-        self._timer = threading.Timer(patience, self._show)
-        self._timer.daemon = True
-        if self._waiting is not None:
-            self._timer.start()
+        self._closed = threading.Event()
+        if self._live:
+            threading.Thread(target=self._tick, name="fivefold-stages", daemon=True).start()
 
     def say(self, text: str) -> None:
-        """One line on a stage."""
+        """One sentence on a stage."""
         with self._lock:
-            if self._waiting is None:
-                print(text, file=self._stream, flush=True)
+            if not self._live:
+                self._stream.write(f"{time.monotonic() - self._begun:5.1f} s  {text}\n")
+            elif text.startswith(" "):
+                self._stream.write(f"\r\x1b[K{text}\n")
+                self._draw()
             else:
-                self._waiting.append(text)
-
-    def _show(self) -> None:
-        with self._lock:
-            for text in self._waiting or ():
-                print(text, file=self._stream, flush=True)
-            self._waiting = None
+                self._stage, self._since = text, time.monotonic()
+                self._draw()
+            self._stream.flush()
 
     def close(self) -> None:
-        """The packing is over; lines that nobody waited for are gone."""
-        self._timer.cancel()
+        """The packing is over: the live line goes."""
+        self._closed.set()
+        with self._lock:
+            if self._live and self._stage:
+                self._stage = ""
+                self._stream.write("\r\x1b[K")
+                self._stream.flush()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(TICK):
+            with self._lock:
+                self._draw()
+                self._stream.flush()
+
+    def _draw(self) -> None:
+        if self._stage:
+            now = time.monotonic()
+            line = f"{now - self._begun:5.1f} s  {self._stage} ({now - self._since:.1f} s)"
+            # A line that wraps could not be taken back.
+            self._stream.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
 
 
 def _seconds(text: str) -> float:
@@ -203,6 +244,7 @@ def add_pack(commands: Any) -> None:
         metavar="SIZE",
         help="how much memory packing may take, such as 4G (default: most of what is free)",
     )
+    add_force(pack, "replace a bundle that stands there, and an edited draft of its contract")
     pack.add_argument("--quiet", action="store_true", help="say nothing of the stages on the standard error")
     add_json(pack)
 

@@ -8,13 +8,23 @@ from pathlib import Path
 from fivefold.core import redact
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
-from fivefold.core.errors import NotFound
+from fivefold.core.errors import NotFound, ProtocolError
 
 
-def contract_of(path: str) -> Contract:
-    """The contract in a contract.json, or in a bundle."""
+def contract_of(path: str, version: str | None = None) -> Contract:
+    """The contract in a contract.json, or in a bundle: the model's own, or the version that it answers too.
+
+    Raises `ProtocolError` `contract_unsupported` for a version that is not there.
+    """
     place = Path(path)
-    return bundle_of(path).contract if place.is_dir() or place.suffix == ".tar" else Contract.load(place)
+    if place.is_dir() or place.suffix == ".tar":
+        bundle = bundle_of(path)
+        return bundle.contract if version is None else bundle.views.find(version).contract
+    contract = Contract.load(place)
+    if version not in (None, contract.version):
+        message = f"{path} is version {contract.version} of the contract, not {version}"
+        raise ProtocolError("contract_unsupported", message, help="a bundle may hold several")
+    return contract
 
 
 def bundle_of(path: str, public_keys: Sequence[str] = ()) -> Bundle:

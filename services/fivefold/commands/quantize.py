@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import add, add_json, print_json
+from fivefold.commands.words import add, add_force, add_json, print_json
 
 if TYPE_CHECKING:
     from fivefold.packing.quantisation_gate import GateReport
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def _quantize(arguments: argparse.Namespace) -> None:
     from fivefold.core.bundle.bundle import Bundle
     from fivefold.core.bundle.manifest import MODEL
+    from fivefold.core.bundle.overwriting import refuse_overwriting
     from fivefold.core.errors import BundleInvalid
     from fivefold.packing.holdout import read_holdout
     from fivefold.packing.quantisation import (
@@ -25,6 +26,7 @@ def _quantize(arguments: argparse.Namespace) -> None:
     )
     from fivefold.packing.quantisation_gate import judge_quantised, judgeable
 
+    refuse_overwriting(arguments.output, force=arguments.force)
     recipe = QuantisationRecipe(arguments.weight_type, arguments.reduce_range, arguments.per_channel)
     bundle = Bundle.open(arguments.model)
     reason = nothing_to_quantise(bundle)
@@ -95,4 +97,5 @@ def add_quantize(commands: Any) -> None:
     parser.add_argument("--reduce-range", action="store_true", help="weights of seven bits")
     parser.add_argument("--per-channel", action="store_true", help="a scale for each column of weights")
     parser.add_argument("--version", metavar="VERSION", help="the new bundle's; default VERSION+int8")
+    add_force(parser)
     add_json(parser)

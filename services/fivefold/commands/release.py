@@ -6,10 +6,11 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import USAGE, add, add_default_versions, add_group, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Told, add, add_default_versions, add_group, add_json, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.release.gate import Report
+    from fivefold.release.succession_gate import ReleaseFinding
 
 KEY = "FIVEFOLD_KEY"
 """The variable with the caller's API key: an argument would stand in the list of processes."""
@@ -21,7 +22,8 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
     from fivefold.release.behaviour_gate import BehaviourCheck
-    from fivefold.release.gate import Accepted, check
+    from fivefold.release.gate import check
+    from fivefold.release.succession_gate import Accepted
 
     rows = tuple(path for paths in arguments.rows for path in paths)
     try:
@@ -53,16 +55,21 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     else:
         _print(report)
     if report.error is not None:
-        raise report.error
+        raise report.error if arguments.json else Told(report.error)
     return None
 
 
 def _print(report: Report) -> None:
-    width = max((len(finding.subject) for finding in report.findings), default=0)
+    """Each thing once: what holds for a model and for its version alike is one line with both."""
+    alike: dict[tuple[str, str], list[ReleaseFinding]] = {}
     for finding in report.findings:
-        print(f"{finding.verdict:<8}  {finding.subject:<{min(width, 60)}}  {finding.says}")
-        if finding.error is not None and finding.error.help:
-            print(f"{'':8}  help: {finding.error.help}")
+        alike.setdefault((finding.verdict, finding.says), []).append(finding)
+    subjects = {key: "; ".join(dict.fromkeys(each.subject for each in found)) for key, found in alike.items()}
+    width = max(map(len, subjects.values()), default=0)
+    for (verdict, says), found in alike.items():
+        print(f"{verdict:<8}  {subjects[verdict, says]:<{min(width, 60)}}  {says}")
+        for help in dict.fromkeys(each.error.help for each in found if each.error is not None and each.error.help):
+            print(f"{'':8}  help: {help}")
     refused = sum(finding.error is not None for finding in report.findings)
     print(f"the release is refused, {refused} of {len(report.findings)}" if refused else "the release may go ahead")
 

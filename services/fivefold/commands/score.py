@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -37,23 +38,29 @@ _SETTINGS = (
 
 def asked(arguments: argparse.Namespace) -> tuple[RunOrder, BatchSettings, DeliverySettings] | None:
     """What a command line asks for, None after saying what is wrong with it."""
-    from fivefold.batch.plan.settings import BatchSettings
     from fivefold.batch.run.preparation import RunOrder
+
+    found = settings_of(arguments, "fivefold score --help")
+    if found is None:
+        return None
+    settings, delivery = found
+    inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
+    return RunOrder(arguments.model, inputs, arguments.output), settings, delivery
+
+
+def settings_of(arguments: argparse.Namespace, help: str) -> tuple[BatchSettings, DeliverySettings] | None:
+    """The settings that options and variables give, None after saying what is wrong with them."""
+    from fivefold.batch.plan.settings import BatchSettings
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
-    given = {name: getattr(arguments, name) for name in _SETTINGS}
-    columns = None if arguments.columns is None else tuple(filter(None, arguments.columns.split(",")))
+    given: dict[str, Any] = {name: getattr(arguments, name, None) for name in _SETTINGS}
+    given |= {name: _words(getattr(arguments, name)) for name in ("columns", "na", "booleans")}
     try:
-        settings = read(
-            BatchSettings, columns=columns, na=_words(arguments.na), booleans=_words(arguments.booleans), **given
-        )
-        delivery = read(DeliverySettings)
+        return read(BatchSettings, **given), read(DeliverySettings)
     except SettingsError as err:
-        complain(str(err), "fivefold score --help")
+        complain(str(err), help)
         return None
-    inputs = tuple(pattern for patterns in arguments.input for pattern in patterns)
-    return RunOrder(arguments.model, inputs, arguments.output), settings, delivery
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:
@@ -96,7 +103,37 @@ def print_result(result: Result, json: bool) -> None:
         shown = ", ".join(f"{each['path']} ({each['reason']})" for each in passed[:PASSED])
         print(f"input     {len(passed):,} passed over: {shown}{', …' if len(passed) > PASSED else ''}")
     print(f"model     {report['model']}@{report['version']}, bundle {report['bundle']}")
-    print(f"time      {report['seconds']:,} s, {report['rows_per_second']:,} rows/s")
+    print(f"join      {_join(report)}")
+    print(f"time      {_time(report)}")
+
+
+def _join(report: dict[str, Any]) -> str:
+    """By which columns the output is put beside its input again."""
+    number = "_row, the number of a row in its file"
+    if report["columns"]:
+        return f"by {', '.join(report['columns'])}, or by {number}"
+    left_out = report["ignored_columns"]
+    keys = [name for name in left_out if _KEY.search(name)]
+    if keys:
+        return f"by {number}; --columns {','.join(keys)} carries the file's own key"
+    if left_out:
+        return f"by {number}; --columns {','.join(left_out[:_FEW])} carries columns of the file"
+    return f"by {number} (parts are in the input's order)"
+
+
+_KEY = re.compile(r"(^|_|-|\b)(id|key|uuid|guid|name|number|nr|no)$|(?<=[a-z])I[Dd]$", re.IGNORECASE)
+"""Names of columns by which rows are usually told apart."""
+
+_FEW = 3
+
+
+def _time(report: dict[str, Any]) -> str:
+    """What was work, and what starting and publishing took beside it."""
+    working = report["working_seconds"]
+    if not working:
+        return f"{report['seconds']:,} s, none of them of scoring"
+    around = max(report["seconds"] - working, 0.0)
+    return f"{working:,} s of work, {report['rows_per_second']:,} rows/s; {around:,.1f} s of start and end around it"
 
 
 def add_what(parser: Parser) -> None:
@@ -113,41 +150,77 @@ def add_what(parser: Parser) -> None:
         help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; compressed text; s3:// and gs:// too",
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
-    parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default parquet)")
-    parser.add_argument("--contract", metavar="VERSION", help="the contract version of the input and the output")
-    parser.add_argument("--columns", metavar="NAMES", help="input columns that the output carries, with commas between")
+    parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default: parquet)")
+    add_reading(parser)
     parser.add_argument(
-        "--strict-columns", action="store_true", default=None, help="refuse a table with columns nobody asked for"
+        "--max-bad-fraction",
+        metavar="SHARE",
+        type=float,
+        help="a larger share of quarantined rows is not published (default: 0.01)",
     )
-    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default ,); tab for a tab")
-    parser.add_argument("--na", metavar="WORDS", help="bare CSV cells that are null, commas between: NA,NULL,\\\\N")
-    parser.add_argument("--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False")
-    parser.add_argument("--encoding", metavar="NAME", help="of text input (default UTF-8): latin-1, utf-16, …")
     parser.add_argument(
-        "--max-bad-fraction", metavar="SHARE", type=float, help="more quarantined rows are not published (default 0.01)"
+        "--max-bad-rows",
+        metavar="N",
+        type=int,
+        help="more quarantined rows stop the run at once (default: as many as there are)",
     )
-    parser.add_argument("--max-bad-rows", metavar="N", type=int, help="more quarantined rows stop the run at once")
     parser.add_argument(
         "--allow-torn",
         action="store_true",
         default=None,
-        help="publish also where a compressed stream or a row group breaks off: what is before it is scored",
+        help="publish also where a compressed stream or a row group breaks off: what is before it is scored (default: "
+        "such a run ends with 3)",
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: all cores)")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes, one core each (default: 0, all cores)")
     parser.add_argument(
-        "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default 128 MiB)"
+        "--fragment-bytes", metavar="N", type=int, help="input that is finished as one (default: 134217728, 128 MiB)"
     )
-    parser.add_argument("--delta", metavar="TABLE", help="publish into this Delta table, in which the output lies, too")
     parser.add_argument(
-        "--iceberg", metavar="TABLE", help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE"
+        "--delta", metavar="TABLE", help="publish into this Delta table, in which the output lies, too (default: none)"
     )
-    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default ledger)")
+    parser.add_argument(
+        "--iceberg",
+        metavar="TABLE",
+        help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE (default: none)",
+    )
+    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default: ledger)")
     parser.add_argument(
         "--digest-inputs",
         action="store_true",
         default=None,
-        help="tell local files apart by content instead of size and time",
+        help="tell local files apart by content (default: by size and time of change)",
     )
+
+
+def add_reading(parser: Parser) -> None:
+    """The options that say how files are read."""
+    parser.add_argument(
+        "--contract", metavar="VERSION", help="the contract version of the input and the output (default: the bundle's)"
+    )
+    parser.add_argument(
+        "--columns", metavar="NAMES", help="input columns that the output carries, with commas between (default: none)"
+    )
+    parser.add_argument(
+        "--strict-columns",
+        action="store_true",
+        default=None,
+        help="refuse a table with columns nobody asked for (default: they are ignored, and named)",
+    )
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV input (default: ,); tab for a tab")
+    parser.add_argument(
+        "--na", metavar="WORDS", help="bare CSV cells that are null beside the empty one: NA,NULL,\\\\N (default: none)"
+    )
+    parser.add_argument(
+        "--booleans", metavar="TRUE,FALSE", help="words of CSV input beside true and false: True,False (default: none)"
+    )
+    parser.add_argument("--encoding", metavar="NAME", help="of text input (default: UTF-8): latin-1, utf-16, …")
+
+
+VARIABLES = """
+Every setting is also a variable, as FIVEFOLD_MAX_BAD_FRACTION=0.05; these are variables alone:
+  FIVEFOLD_CHUNK_ROWS   rows that are checked and scored together (default: 8192)
+  FIVEFOLD_ATTEMPTS     workers that may die over one fragment before the run is given up (default: 3)
+  FIVEFOLD_STORE_HTTP   talk to object stores whose endpoint is not https (default: false)"""
 
 
 def add_how(parser: Parser) -> None:
@@ -168,5 +241,6 @@ EXAMPLES = (
 
 def add_score(commands: Any) -> None:
     parser = add(commands, "score", score, "score files into files, with every row accounted for", *EXAMPLES)
+    parser.description = f"{parser.description}\n{VARIABLES}"
     add_what(parser)
     add_how(parser)

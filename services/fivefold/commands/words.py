@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from fivefold.core import redact
+from fivefold.core.errors import FivefoldError
 
 USAGE = 2
 """Exit status of a command line that cannot be parsed."""
@@ -17,14 +18,36 @@ USAGE = 2
 class Parser(argparse.ArgumentParser):
     """argparse with the house's two lines for an error."""
 
+    intermixed = False
+    """Whether words and options may stand in any order, where a command takes several words."""
+
     def __init__(self, **named: Any) -> None:
         named.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**named)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See argparse, which by itself would take the words before the first option and no others."""
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        # It calls this method in its turn.
+        self.intermixed = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and end."""
         complain(message, f"{self.prog} --help")
         sys.exit(USAGE)
+
+
+class Told(Exception):  # what ends the command is the error in it
+    """An error that the command has told in its own way: the exit status is all that is left to give."""
+
+    def __init__(self, error: FivefoldError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def complain(message: str, help: str | None) -> None:
@@ -34,9 +57,9 @@ def complain(message: str, help: str | None) -> None:
         print(f"help: {redact.text(help)}", file=sys.stderr)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, out: IO[str] | None = None) -> None:
     """A value for programs, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False), file=out)
 
 
 def add(
@@ -66,15 +89,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
-def add_model_references(parser: argparse.ArgumentParser, *, required: bool) -> None:
+_REFERENCE = "a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest"
+
+
+def add_force(parser: argparse.ArgumentParser, help: str = "replace a bundle that stands there") -> None:
+    """`--force`: what a command that writes a bundle overwrites by nothing else."""
+    parser.add_argument("--force", action="store_true", help=help)
+
+
+def add_model_references(parser: argparse.ArgumentParser) -> None:
     """`--model`: what a server serves."""
-    parser.add_argument(
-        "--model",
-        metavar="REFERENCE",
-        action="append",
-        required=required,
-        help="a bundle: a directory, a .tar, or a URL (https, s3, gs, file) with its digest; repeatable",
-    )
+    parser.add_argument("--model", metavar="REFERENCE", action="append", default=[], help=f"{_REFERENCE}; repeatable")
+
+
+def add_bundle_words(parser: Parser) -> None:
+    """Bundles as words, beside `--model`."""
+    parser.intermixed = True
+    parser.add_argument("bundles", metavar="BUNDLE", nargs="*", help=_REFERENCE)
 
 
 def add_default_versions(

@@ -49,7 +49,9 @@ CONTENTS: Final[dict[str, str]] = {
 """The list of `InferTensorContents` that belongs to a datatype; the missing two travel raw."""
 
 CONTRACT: Final = "fivefold_contract"
-"""The parameter of a model's configuration over gRPC that holds contract.json."""
+"""The parameter of a model's configuration that holds contract.json, beside `bundle`, the digest of what it stands in.
+
+A client reads records and tables under it, with the server's own rules."""
 
 RAW_ONLY: Final = ("FP16", "BF16")
 """Datatypes that have no spelling in JSON or in typed protobuf contents."""
@@ -60,7 +62,13 @@ ITEM_BYTES: Final[dict[str, int]] = {
 """Bytes of one element in raw form; BYTES elements carry their own length."""
 
 
-_LITTLE: Final = {name: np.dtype(DATATYPES[name]).newbyteorder("<") for name in ITEM_BYTES if name != "BF16"}
+def _little(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in the raw form's byte order; where that is the machine's, the dtype as everybody writes it."""
+    little = dtype.newbyteorder("<")
+    return dtype if little == dtype else little
+
+
+_LITTLE: Final = {name: _little(np.dtype(DATATYPES[name])) for name in ITEM_BYTES if name != "BF16"}
 
 
 def dtype_of(datatype: object, path: str) -> str:

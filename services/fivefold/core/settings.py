@@ -74,6 +74,13 @@ def address(text: str, name: str = "address") -> tuple[str, int]:
     return bare, int(port)
 
 
+def dialable(text: str) -> str:
+    """`HOST:PORT` as a client on this machine asks it: the address that stands for all of them is none to ask."""
+    host, port = address(text)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the host; a name other than `localhost` counts as reachable."""
     try:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import random
 import time
 import traceback
@@ -358,6 +359,12 @@ def traceparent(span: trace.Span) -> str:
     carrier: dict[str, str] = {}
     propagate.inject(carrier, trace.set_span_in_context(span))
     return carrier.get("traceparent", "")
+
+
+def tracer_if_asked(service: str) -> trace.Tracer | None:
+    """`exporting_tracer` where the standard variables name an endpoint, otherwise None."""
+    variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return exporting_tracer(service) if any(os.environ.get(name) for name in variables) else None
 
 
 def exporting_tracer(service: str) -> trace.Tracer:

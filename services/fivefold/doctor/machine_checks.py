@@ -70,17 +70,17 @@ def examine() -> list[Finding]:
     ]
 
 
-def _ask(*command: str) -> tuple[int, str] | None:
+def ask(*command: str, seconds: float = SECONDS) -> tuple[int, str] | None:
     """Exit status and output of a program; None where it is not on PATH."""
     program = shutil.which(command[0])
     if program is None:
         return None
     try:
         done = subprocess.run(  # noqa: S603  # a program of the user's own PATH, with our arguments
-            [program, *command[1:]], capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL
+            [program, *command[1:]], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        return 1, f"no answer within {SECONDS} s"
+        return 1, f"no answer within {seconds:g} s"
     except OSError as err:
         return 1, err.strerror or str(err)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr or done.stdout
@@ -88,7 +88,7 @@ def _ask(*command: str) -> tuple[int, str] | None:
 
 def _docker_info() -> dict[str, Any] | str | None:
     """What the engine says of itself; why it says nothing; None where there is no client."""
-    asked = _ask("docker", "info", "--format", "{{json .}}")
+    asked = ask("docker", "info", "--format", "{{json .}}")
     if asked is None:
         return None
     status, output = asked
@@ -116,7 +116,7 @@ def _docker(engine: dict[str, Any] | str | None) -> Finding:
 
 
 def _program(program: Program) -> Finding:
-    asked = _ask(program.name, *program.arguments)
+    asked = ask(program.name, *program.arguments)
     if asked is None:
         return Finding(program.name, "missing", "not on PATH", program.need, program.help)
     status, output = asked
@@ -130,7 +130,7 @@ def _program(program: Program) -> Finding:
     return Finding(program.name, "ok", dotted(version), program.need)
 
 
-def _room(name: str, value: float, least: float, wanted: float, says: str, need: str, help: str) -> Finding:
+def room(name: str, value: float, least: float, wanted: float, says: str, need: str, help: str) -> Finding:
     verdict: Any = "missing" if value < least else "warn" if value < wanted else "ok"
     return Finding(name, verdict, says, need, "" if verdict == "ok" else help)
 
@@ -138,7 +138,7 @@ def _room(name: str, value: float, least: float, wanted: float, says: str, need:
 def _cores(engine: Any) -> Finding:
     cores = int(engine["NCPU"]) if isinstance(engine, dict) and engine.get("NCPU") else os.cpu_count() or 1
     need = "Kubernetes, the operator, the gateway and Ray on one machine: 2, better 4"
-    return _room("cores", cores, 2, 4, str(cores), need, "give the engine more, or use a cluster elsewhere")
+    return room("cores", cores, 2, 4, str(cores), need, "give the engine more, or use a cluster elsewhere")
 
 
 def _memory(engine: Any) -> Finding:
@@ -150,7 +150,7 @@ def _memory(engine: Any) -> Finding:
     # a second cluster, and building images, come on top.
     need = "a cluster with a service of two pods takes 2.6 GiB idle, an upgrade a second one: 4 GiB, better 8"
     help = "give the engine more, or use a cluster elsewhere"
-    return _room("memory", memory, 3.8 * GIB, 7.6 * GIB, f"{memory / GIB:.1f} GiB", need, help)
+    return room("memory", memory, 3.8 * GIB, 7.6 * GIB, f"{memory / GIB:.1f} GiB", need, help)
 
 
 def _disk(engine: Any) -> Finding:
@@ -158,21 +158,28 @@ def _disk(engine: Any) -> Finding:
     place = root if root.is_absolute() and root.is_dir() else Path.cwd()
     free = shutil.disk_usage(place).free
     need = "images, once in Docker and once in each node: 10 GiB, better 20"
-    return _room("disk", free, 10 * GIB, 20 * GIB, f"{free / GIB:.0f} GiB free at {place}", need, "docker system prune")
+    return room("disk", free, 10 * GIB, 20 * GIB, f"{free / GIB:.0f} GiB free at {place}", need, "docker system prune")
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of this machine's own address can be listened at."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _port() -> Finding:
     need = "the gateway of a cluster on this machine"
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", PORT))
-        except OSError:
-            clusters = _ask("kind", "get", "clusters")
-            if clusters is not None and CLUSTER in clusters[1].split():
-                return Finding(f"port {PORT}", "ok", f"held by the kind cluster {CLUSTER}", need)
-            return Finding(f"port {PORT}", "missing", "is taken", need, f"end what listens on 127.0.0.1:{PORT}")
-    return Finding(f"port {PORT}", "ok", "free", need)
+    if is_free(PORT):
+        return Finding(f"port {PORT}", "ok", "free", need)
+    clusters = ask("kind", "get", "clusters")
+    if clusters is not None and CLUSTER in clusters[1].split():
+        return Finding(f"port {PORT}", "ok", f"held by the kind cluster {CLUSTER}", need)
+    return Finding(f"port {PORT}", "missing", "is taken", need, f"end what listens on 127.0.0.1:{PORT}")
 
 
 def _inotify(limits: Path = Path("/proc/sys/fs/inotify")) -> Sequence[Finding]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fivefold.core.check.findings import describe
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
@@ -29,6 +30,20 @@ class Drafted:
     contract: Contract
     notes: tuple[str, ...]
     columns: Mapping[str, str]
+    rows: int
+    """Rows of the data."""
+
+    def ranges(self, most: int = 4) -> str:
+        """What is to be corrected first: the ranges that are the data's own ends, and of how many rows they are."""
+        named = [
+            f"{field.name} {describe(field.minimum)}..{describe(field.maximum)}"
+            for field in self.contract.inputs
+            if field.minimum is not None and field.maximum is not None
+        ]
+        more = f", … {len(named)} in all" if len(named) > most else ""
+        if not named:
+            return f"its values are those of {self.rows:,} rows"
+        return f"its ranges are those of {self.rows:,} rows ({', '.join(named[:most])}{more})"
 
 
 def drafted(
@@ -95,7 +110,7 @@ def drafted(
     about = {} if description is None else {"description": description}
     head = {"format": 1, "name": name, "version": version, **about}
     contract = Contract.from_json({**head, "inputs": inputs, "outputs": answered})
-    return Drafted(contract, tuple(notes), {names[header]: header for header in chosen})
+    return Drafted(contract, tuple(notes), {names[header]: header for header in chosen}, table.num_rows)
 
 
 def read(data: Any) -> pa.Table:

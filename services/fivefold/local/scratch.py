@@ -10,10 +10,12 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 _LOCK = ".lock"
+_SHORT = "fivefold-"
 
 
 class Scratch:
@@ -42,8 +44,23 @@ class Scratch:
 def short() -> Scratch:
     """A directory with a short path, for Ray: a socket's name may have 107 bytes, and Ray's take up to 99 of them after
     the parent's."""
+    return Scratch(_short_home(), _SHORT)
+
+
+def own_short() -> list[Path]:
+    """The directories of `short` that processes of this user have made, and nobody else can look into."""
+    found = []
+    for path in sorted(_short_home().glob(f"{_SHORT}????????/")):
+        with contextlib.suppress(OSError):
+            about = path.lstat()
+            if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077:
+                found.append(path)
+    return found
+
+
+def _short_home() -> Path:
     preferred = tempfile.gettempdir()
-    return Scratch(Path(preferred if len(preferred) <= 8 else "/tmp"), "fivefold-")  # noqa: S108  # what is made in it is private
+    return Path(preferred if len(preferred) <= 8 else "/tmp")  # noqa: S108  # what is made in it is private
 
 
 def _sweep(home: Path, prefix: str) -> None:

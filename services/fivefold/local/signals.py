@@ -1,6 +1,7 @@
 """How a run hears that it is to end: by SIGINT, SIGTERM or SIGHUP, counted, and waking whoever waits.
 
-One signal asks for the end, a second one for the end now. How a run ends is left to the run.
+One signal asks for the end, a second one for the end now. A run may give SIGHUP another meaning, as services do, which
+it has as long as this is not its terminal that was closed. How a run ends is left to the run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import selectors
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -22,6 +23,10 @@ class StopSignals:
         self.count = 0
         self.signum: int = signal.SIGINT
         """The first signal that asked for it."""
+        self.on_hangup: Callable[[], object] | None = None
+        """Called for each SIGHUP in place of counting it, unless that is the end of this process's terminal; from a
+        signal handler, so it must not wait for anything."""
+        self._terminal = _has_terminal()
         self.fileno, self._write = os.pipe()
         os.set_blocking(self.fileno, False)
         os.set_blocking(self._write, False)
@@ -38,6 +43,9 @@ class StopSignals:
 
     def __call__(self, signum: int = signal.SIGINT, _: object = None) -> None:
         """Count one more; a signal handler."""
+        if signum == signal.SIGHUP and self.on_hangup is not None and _has_terminal() == self._terminal:
+            self.on_hangup()
+            return
         if not self.count:
             self.signum = signum
         self.count += 1
@@ -58,6 +66,15 @@ class StopSignals:
         """Close the descriptor; nobody may wait any more."""
         os.close(self.fileno)
         os.close(self._write)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal that can still be opened: one that was closed cannot."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -82,8 +99,8 @@ def stopping(*, under_nohup: bool = True) -> Iterator[StopSignals]:
 
 
 @contextlib.contextmanager
-def ended_by_second(status: int, said: str) -> Iterator[None]:
-    """The second of `STOP_SIGNALS` ends the process with `status` for the length of a `with`, in the middle of whatever
+def ended_by_second(status: int, said: str, signums: Collection[int] = STOP_SIGNALS) -> Iterator[None]:
+    """The second of these signals ends the process with `status` for the length of a `with`, in the middle of whatever
     it does, and `said` is written to standard error.
 
     For runs that may be cut off anywhere. Handlers have to be there already (`stopping`), and only the main thread may.
@@ -95,8 +112,8 @@ def ended_by_second(status: int, said: str) -> Iterator[None]:
 
     def listen() -> None:
         count = 0
-        while signums := os.read(listening, 64):
-            count += sum(signum in STOP_SIGNALS for signum in signums)
+        while heard := os.read(listening, 64):
+            count += sum(signum in signums for signum in heard)
             if count > 1:
                 with contextlib.suppress(OSError):
                     os.write(2, said.encode())

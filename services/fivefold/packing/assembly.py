@@ -16,6 +16,7 @@ from fivefold.core.bundle.binding import Binding
 from fivefold.core.bundle.bundle import Bundle, sign
 from fivefold.core.bundle.carried import CarriedVersion, answered
 from fivefold.core.bundle.manifest import MODEL
+from fivefold.core.bundle.overwriting import FORCE, refuse_overwriting
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractInvalid, first_line
 from fivefold.core.fields.field import Field
@@ -65,6 +66,7 @@ def pack(
     carried: Sequence[CarriedVersion] = (),
     default_contract: str | None = None,
     accept: Callable[[Contract], None] | None = None,
+    force: bool = False,
 ) -> PackReport:
     """Pack a model under a contract into the directory `output`.
 
@@ -84,7 +86,8 @@ def pack(
     `target`, `drop`, `features` and `margin` choose the columns of a draft and widen its ranges, as in
     `fivefold.exports.draft.drafted`. `carried` are further versions of the contract that the bundle answers,
     `default_contract` the one for callers that name none. `accept` is asked about the contract before the model is
-    converted; what it raises is raised.
+    converted; what it raises is raised. A bundle that stands in `output`, and a draft that may have been edited, are
+    replaced with `force` alone.
 
     Raises `ContractInvalid` and `BundleInvalid`; nothing is written then, except the draft.
     """
@@ -100,6 +103,7 @@ def pack(
     tell = say or _silent
     if as_ not in (None, "python"):
         raise BundleInvalid(f"expected as_='python' or nothing, got {as_!r}")
+    refuse_overwriting(place, force=force)
     reading = SourceOptions(as_ == "python", key, tuple(trust))
     with (
         offering(None if reading.wrap else source, contract, draft_from, Path(output)),
@@ -109,6 +113,8 @@ def pack(
     ):
         tell("loading the model")
         described: Description = _guarded(sandbox, "loading the model", "describe")
+        for warning in described.warnings:
+            tell(f"  {warning}")
         drafted, found = None, None
         if contract is None:
             if draft_from is None:
@@ -119,8 +125,8 @@ def pack(
             found = _draft(sandbox, described, draft_from, name or _stem(place), selection)
             packed_contract = found.contract
             drafted = place.parent / f"{place.name}.contract.json"
-            drafted.parent.mkdir(parents=True, exist_ok=True)
-            drafted.write_bytes(packed_contract.to_bytes())
+            _keep_draft(drafted, packed_contract, force)
+            tell(f"  drafted {drafted}: ranges and values are those of {found.rows:,} rows")
         elif isinstance(contract, Contract):
             packed_contract = contract
         else:
@@ -196,8 +202,22 @@ def pack(
         notes=(*(found.notes if found else ()), *_about(given), *kept.notes, *trial.notes),
         tried=choice.describe(),
         drafted=drafted,
+        draft="" if found is None else found.ranges(),
+        files={entry.path: entry.bytes for entry in bundle.manifest.files},
         libraries=dict(described.facts),
     )
+
+
+def _keep_draft(place: Path, contract: Contract, force: bool) -> None:
+    """Write a draft beside the bundle; one that stands there and is another may have been edited."""
+    drafted = contract.to_bytes()
+    if not force and place.exists() and place.read_bytes() != drafted:
+        raise ContractInvalid(
+            f"{place} stands there already, and the draft would be another one",
+            help=f"pack with it: --contract {place} instead of --draft-from; {FORCE}",
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(drafted)
 
 
 def _silent(_text: str) -> None:

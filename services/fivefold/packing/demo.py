@@ -100,6 +100,8 @@ def demo(directory: str | Path, *, force: bool = False, say: Callable[[str], Non
         accuracy = standing.manifest.created_from.get("holdout_accuracy")
         say(f"{target} holds the demo model already (holdout accuracy {accuracy}); --force trains it anew")
         return target
+    if not force and (other := _other(target)):
+        raise BundleInvalid(f"{target} holds another bundle: {other}", help="name another directory, or --force")
     model, inputs, truth = _train()
     accuracy = round(float(model.score(inputs, truth)), 4)
     say(
@@ -109,7 +111,7 @@ def demo(directory: str | Path, *, force: bool = False, say: Callable[[str], Non
     from fivefold.packing.assembly import pack
 
     facts = {"data": "scikit-learn breast cancer (569 x 30)", "holdout_accuracy": accuracy, "holdout_rows": len(truth)}
-    report = pack(model, wanted, target, golden_from=inputs, facts=facts)
+    report = pack(model, wanted, target, golden_from=inputs, facts=facts, force=True)
     for line in report.lines():
         say(line)
     return target
@@ -138,6 +140,15 @@ def _standing(target: Path, wanted: Contract) -> Bundle | None:
     except BundleInvalid:
         return None
     return found if found.name == NAME and found.contract.digest == wanted.digest else None
+
+
+def _other(target: Path) -> str:
+    """The bundle of another model that stands there; empty for none, and for a demo that is older or damaged."""
+    try:
+        found = Bundle.open(target) if target.exists() else None
+    except BundleInvalid:
+        return ""
+    return f"{found.name}@{found.version}" if found is not None and found.name != NAME else ""
 
 
 def _train() -> tuple[Any, Any, Any]:

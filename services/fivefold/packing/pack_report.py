@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+_FILES = 8
+"""Files of a bundle that a person is shown."""
+
 
 @dataclass(frozen=True)
 class PackReport:
@@ -36,6 +39,10 @@ class PackReport:
     measured: str = ""
     unreached: tuple[str, ...] = ()
     drafted: Path | None = None
+    draft: str = ""
+    """What of a drafted contract is the data's own, in words."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """The bundle's files, and their sizes in bytes."""
     libraries: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +67,10 @@ class PackReport:
             out.append(f"         {self.measured}")
         if self.ties:
             out.append(f"         {self.ties} rows are ties, on which the original's own label hangs on rounding")
+        if self.files:
+            shown = [f"{name} {size:,}" for name, size in list(self.files.items())[:_FILES]]
+            more = f", and {len(self.files) - _FILES} more files" if len(self.files) > _FILES else ", and bundle.json"
+            out.append(f"wrote    {self.path}: {', '.join(shown)} bytes{more}")
         out.append(f"bundle   {self.digest}{', signed' if self.signed else ''}")
         if len(self.tried) > 1:
             out += [f"tried    {text}" for text in self.tried]
@@ -67,7 +78,9 @@ class PackReport:
         out += [f"note: {text}" for text in self.unreached]
         out += [f"warning: {text}" for text in self.warnings]
         if self.drafted is not None:
-            out.append(
-                f"drafted  {self.drafted}: correct its ranges, units and descriptions, then pack again with --contract"
-            )
+            out += [
+                f"drafted  {self.drafted}: {self.draft}",
+                "         correct them, add units and descriptions, then pack again with --contract "
+                f"{self.drafted} --force instead of --draft-from",
+            ]
         return out

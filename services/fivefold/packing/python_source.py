@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import warnings
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ from fivefold.core.errors import BundleInvalid, ContractInvalid
 from fivefold.core.fields.field import Field
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z", re.ASCII)
+_SHOWN = 8
+"""Files that were not taken which a warning names."""
+
 _SKIP = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints")
 
 
@@ -42,7 +46,7 @@ class PythonSource:
         if spec.submodule_search_locations is None:
             if rest:
                 raise BundleInvalid(f"{top!r} is a module and not a package, so there is no {module!r}")
-            self.files = {f"{MODEL_DIRECTORY}{place.name}": place.read_bytes()}
+            self.files = {f"{MODEL_DIRECTORY}{place.name}": place.read_bytes(), **_named_beside(place)}
             own, root = place, place.parent
         else:
             package = place.parent
@@ -104,6 +108,19 @@ class PythonSource:
             f"{self.entry} does not say what it answers, so no contract can be drafted",
             help="draft the inputs with `fivefold contract draft`, write the outputs by hand, pack with --contract",
         )
+
+
+def _named_beside(module: Path) -> dict[str, bytes]:
+    """The data files beside a module that it names, which come along; a warning names what is left behind."""
+    named = {node.value for node in ast.walk(_parse(module)) if isinstance(node, ast.Constant)}
+    beside = [path for path in sorted(module.parent.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    taken = [path for path in beside if path.name in named and path.suffix != ".py"]
+    left = [path.name for path in beside if path not in taken and path != module]
+    if left and "site-packages" not in module.parts:
+        shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+        also = f", with {', '.join(path.name for path in taken)}, which it names" if taken else ""
+        warnings.warn(f"{module.name} is taken{also}; not taken from beside it: {shown}", stacklevel=2)
+    return {f"{MODEL_DIRECTORY}{path.name}": path.read_bytes() for path in taken}
 
 
 def _parse(path: Path) -> ast.Module:

@@ -39,6 +39,8 @@ class RuntimeAgreement:
     largest: float = 0.0
     """The largest difference of any float, infinity where one side has none."""
     largest_at: str = ""
+    largest_scaled: float = 0.0
+    """The largest difference in proportion to max(1, |expected|): what the limit is a limit of."""
     classed: int = 0
     same_class: int = 0
     refused: int = 0
@@ -59,6 +61,7 @@ class RuntimeAgreement:
             "rows_not_said": self.unsaid,
             "largest_difference": self.largest if np.isfinite(self.largest) else None,
             "largest_at": self.largest_at,
+            "largest_scaled_difference": self.largest_scaled if np.isfinite(self.largest_scaled) else None,
             "rows_with_a_class": self.classed,
             "same_class": self.same_class,
             "refused": self.refused,
@@ -120,7 +123,8 @@ class RowComparison:
     def _output(self, into: RuntimeAgreement, output: Field, wanted: Columns, given: Columns, where: str) -> str | None:
         ours, theirs = given[output.name], wanted[output.name]
         if output.kind == "float":
-            apart = _apart(ours, theirs)
+            apart, scaled = _apart(ours, theirs)
+            into.largest_scaled = max(into.largest_scaled, scaled)
             if apart > into.largest:
                 into.largest, into.largest_at = apart, f"{where}, outputs.{output.name}"
         good = within(output, ours, theirs, self._limit)
@@ -135,13 +139,15 @@ class RowComparison:
         return f"outputs.{output.name}{place}: expected {_value(theirs[at])}{limit}, got {_value(ours[at])}"
 
 
-def _apart(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
+def _apart(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """The largest difference, and the largest in proportion to the expected value, where that is above 1."""
     left, right = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore"):
         apart = np.abs(left - right)
     apart[(left == right) | (np.isnan(left) & np.isnan(right))] = 0.0
     apart[np.isnan(apart)] = np.inf
-    return float(apart.max(initial=0.0))
+    size = np.maximum(1.0, np.where(np.isfinite(right), np.abs(right), 1.0))
+    return float(apart.max(initial=0.0)), float((apart / size).max(initial=0.0))
 
 
 def _same_class(pair: OutputPair, wanted: Columns, given: Columns) -> bool:

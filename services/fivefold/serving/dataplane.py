@@ -112,7 +112,10 @@ class Dataplane:
         """Answer with these models from the next request on; what is in work is finished by those that began it.
 
         Gives the schedulers of the models that are gone, for `retire`. Models that stay must be the same objects.
+        Raises `SettingsError` for models that cannot be recorded as was asked for; then nothing has changed.
         """
+        if self._recorder is not None:
+            self._recorder.follow(model.views for model in models)
         wanted = set(models)
         gone = {model: scheduler for model, scheduler in self._schedulers.items() if model not in wanted}
         kept = {model: scheduler for model, scheduler in self._schedulers.items() if model not in gone}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fivefold.serving.background import Background
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from fivefold.serving.dataplane import Dataplane
     from fivefold.serving.http.dispatch import Dispatch
     from fivefold.serving.repository import Repository
+    from fivefold.serving.scheduler import Scheduler
+
+
+_LOOK_SECONDS = 0.005
+"""Between two looks at whether every server listens."""
 
 
 class Endpoints:
@@ -30,11 +36,12 @@ class Endpoints:
         self._direct: list[Any] = []
         self._leaving: asyncio.Future[Any] | None = None
 
-    def listen_grpc(self, address: str) -> None:
-        """Answer gRPC on an address of the replica's own; raises `RuntimeError` where that is taken."""
+    def listen_grpc(self, address: str, *, shared: bool = True) -> None:
+        """Answer gRPC on an address of the process's own, which other replicas may have too where it is `shared`;
+        raises `RuntimeError` where somebody else has it."""
         from fivefold.serving.grpc.grpc_server import GrpcServer
 
-        self._listen("grpc", GrpcServer(self.dataplane, address, servicer=self.servicer, shared=True))
+        self._listen("grpc", GrpcServer(self.dataplane, address, servicer=self.servicer, shared=shared))
 
     def listen_http(self, listener: str | socket.socket) -> None:
         """Answer HTTP on a bound socket, or on the one that is handed over at a path; raises `OSError` where there is
@@ -44,11 +51,27 @@ class Endpoints:
 
         self._listen("http", HttpServer(self.app, take_over(listener) if isinstance(listener, str) else listener))
 
+    async def listening(self) -> None:
+        """Return when every server of the process's own takes connections."""
+        while not all(server.listening for server in self._direct):
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def replace(self, models: Repository) -> None:
         """Answer with these models from now on; returns when those that are gone have finished and are closed."""
+        await self.dataplane.retire(self._go_over(models))
+
+    async def swap(self, models: Repository) -> None:
+        """Answer with these models from now on, and return at once: those that are gone finish beside it, however long
+        one that hangs may take."""
+        self.background.periodic("retire", partial(self.dataplane.retire, self._go_over(models)))
+
+    def _go_over(self, models: Repository) -> list[Scheduler]:
+        """Answer with these models from the next step of the event loop on; the schedulers of those that are gone."""
         gone = self.dataplane.replace(models)
         self.app.refresh()
-        await self.dataplane.retire(gone)
+        if self.servicer is not None:
+            self.servicer.refresh()
+        return gone
 
     def _listen(self, name: str, server: Any) -> None:
         self._direct.append(server)

@@ -115,6 +115,11 @@ class ServingLimits(GuardSettings):
     page: bool = True
     """Serve the page for people at `/`."""
 
+    page_runtime: str = ""
+    """Let the page run the model itself beside the server: a directory that holds onnxruntime-web, or `auto` for this
+    user's cache. The page then fetches the bundle's files: where keys are asked for, with a key of the scope `bundles`;
+    on a loopback address without keys they are given out as by `serve_bundles`. Empty: it does not."""
+
     grpc_min_ping_seconds: float = 10.0
     """A gRPC client may ask this often whether its connection still stands; one that does so more often is sent away
     (GOAWAY, too many pings)."""
@@ -132,6 +137,13 @@ class ServingLimits(GuardSettings):
                     f"{name}: {host} is reachable from other machines and nobody would be asked for a key; "
                     f"listen on 127.0.0.1, give keys or an oidc_issuer, or say allow_public"
                 )
+        if self.page_runtime and not self.page:
+            raise SettingsError("page_runtime: expected a page to run models in, and there is to be none")
+        if self.page_runtime and not (self.guarded or self.serve_bundles or is_loopback(address(self.http)[0])):
+            raise SettingsError(
+                "page_runtime: hands the bundles' files to whoever opens the page, and nobody is asked for a key; "
+                "give keys, listen on 127.0.0.1, or say serve_bundles too"
+            )
         for origin in self.cors_origins:
             _check_origin(origin, guarded=self.guarded)
         for given in self.hosts:
@@ -168,6 +180,11 @@ class ServingLimits(GuardSettings):
         for name in ("log_sample", "record_sample"):
             if getattr(self, name) > 1:
                 raise SettingsError(f"{name}: expected a share of at most 1, got {getattr(self, name)}")
+
+    @property
+    def bundles_open(self) -> bool:
+        """Whether the bundles' files are given out where nobody is asked for a key."""
+        return self.serve_bundles or bool(self.page_runtime)
 
     @property
     def bytes_in_flight(self) -> int:

@@ -14,7 +14,7 @@ nothing.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fivefold.core.errors import AccessError
@@ -51,9 +51,12 @@ Headers = Mapping[bytes, bytes]
 class Origins:
     """What one server says of origins. Looks at headers alone, and keeps nothing of a request."""
 
-    def __init__(self, settings: ServingLimits, *, local: bool) -> None:
+    def __init__(
+        self, settings: ServingLimits, *, local: bool, takes: Sequence[bytes] = (), shows: Sequence[bytes] = ()
+    ) -> None:
         """`local` holds a server without a guard on loopback to its own names: right where it is asked at the addresses
-        of its settings, and at no others."""
+        of its settings, and at no others. `takes` and `shows` are headers of requests and of answers that this server
+        has beyond `TAKEN` and `SHOWN`."""
         host, port = address(settings.http)
         self.local = local and not settings.guarded and is_loopback(host)
         """Whether names and sites are looked at."""
@@ -61,16 +64,19 @@ class Origins:
         self._address, self._further = host, settings.hosts
         self._hosts = _own_hosts(host, port, settings.hosts) if self.local else frozenset()
         self._any = "*" in settings.cors_origins
+        self._taken, shown = b", ".join([TAKEN, *takes]), b", ".join([SHOWN, *shows])
         self._answers = {
-            origin.encode(): _allowed(origin.encode(), varies=not self._any) for origin in settings.cors_origins
+            origin.encode(): _allowed(origin.encode(), shown, varies=not self._any) for origin in settings.cors_origins
         }
         self.cors = bool(self._answers)
         """Whether any origin is let in."""
 
     @classmethod
-    def of(cls, settings: ServingLimits, *, local: bool) -> Origins | None:
+    def of(
+        cls, settings: ServingLimits, *, local: bool, takes: Sequence[bytes] = (), shows: Sequence[bytes] = ()
+    ) -> Origins | None:
         """None where nothing is to be looked at."""
-        made = cls(settings, local=local)
+        made = cls(settings, local=local, takes=takes, shows=shows)
         return made if made.local or made.cors else None
 
     def check(self, scope: Mapping[str, Any], headers: Headers) -> None:
@@ -129,7 +135,7 @@ class Origins:
             return None
         out = [
             (b"access-control-allow-methods", METHODS),
-            (b"access-control-allow-headers", TAKEN),
+            (b"access-control-allow-headers", self._taken),
             (b"access-control-max-age", KEEP_SECONDS),
         ]
         if headers.get(b"access-control-request-private-network") == b"true":
@@ -166,8 +172,8 @@ def _plain(host: bytes) -> bytes:
     return name.removesuffix(b".") + colon + port
 
 
-def _allowed(origin: bytes, *, varies: bool) -> tuple[Header, ...]:
-    marks = ((b"access-control-allow-origin", origin), (b"access-control-expose-headers", SHOWN))
+def _allowed(origin: bytes, shown: bytes, *, varies: bool) -> tuple[Header, ...]:
+    marks = ((b"access-control-allow-origin", origin), (b"access-control-expose-headers", shown))
     return (*marks, _VARY) if varies else marks
 
 

@@ -110,6 +110,10 @@ class Recorder:
         except Exception as error:
             self._tell(error)
 
+    def follow(self, models: Iterable[Views]) -> None:
+        """Record for models that take the place of those before. Raises `SettingsError`; then nothing has changed."""
+        self._redaction = self._redaction.following(models)
+
     def close(self) -> None:
         """Write what is kept, and end."""
         self._queue.put(None)

@@ -24,8 +24,9 @@ from fivefold.core.view import View, Views
 class Redaction:
     """What becomes of the redacted fields of every view; raises `SettingsError` for a name that cannot be redacted."""
 
-    def __init__(self, models: Iterable[Views], names: Iterable[str]) -> None:
-        wanted = frozenset(names)
+    def __init__(self, models: Iterable[Views], names: Iterable[str], before: Redaction | None = None) -> None:
+        """`before` is that of the models whose place these take: what they have in work is still written down."""
+        self._wanted = wanted = frozenset(names)
         self._plans: dict[View, Mapping[str, Any]] = {}
         known: set[str] = set()
         for views in models:
@@ -39,6 +40,14 @@ class Redaction:
             raise SettingsError(
                 f"record_redact: no model that is served has an input {name!r}{f'; {like}' if like else ''}"
             )
+
+        self._own = dict(self._plans)
+        if before is not None:
+            self._plans = before._own | self._own
+
+    def following(self, models: Iterable[Views]) -> Redaction:
+        """The same for models that take the place of these. Raises `SettingsError`."""
+        return Redaction(models, self._wanted, self)
 
     def apply(self, view: View, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The records of a view, in place, without what is redacted in them."""

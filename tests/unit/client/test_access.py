@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from tests.support.grpc_calls import gate_bundle
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client.clients import VARIABLE, authorization
+from fivefold.client.calls import VARIABLE, authorization
 from fivefold.client.retry import CallOptions, Retries, Send
 from fivefold.core.errors import AccessError, FivefoldError, Unavailable
 from fivefold.core.runtime.scorer import Scorer

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-import uvicorn
+from tests.support.both_transports import serving
 from tests.support.listening import listening
 
 from fivefold.client import AsyncClient, Client
@@ -22,13 +21,6 @@ from fivefold.client.transports import is_grpc
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import CODES, ContractError, FivefoldError, Interrupted, NotFound, Unavailable
-from fivefold.core.runtime.scorer import Scorer
-from fivefold.core.telemetry import Telemetry
-from fivefold.serving.dataplane import Dataplane
-from fivefold.serving.grpc.grpc_server import server
-from fivefold.serving.http import app
-from fivefold.serving.limits import ServingLimits
-from fivefold.serving.repository import Model, Repository
 
 _MODEL = b"""
 import numpy as np
@@ -61,38 +53,6 @@ _ROW = {"x": 1.5, "image": [[1, 2], [3, 4]], "site": "right", "n": 7}
 _ANSWER = {"total": 11.5, "site": "right", "seen": 7, "age": "?"}
 
 
-class _Servers:
-    """Both transports on one loop in a thread."""
-
-    def __init__(self, serving: Dataplane) -> None:
-        self._serving = serving
-        self._up = threading.Event()
-        self._stop: asyncio.Event
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
-        self._thread.start()
-        assert self._up.wait(30)
-
-    async def _main(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        config = uvicorn.Config(app(self._serving, self._serving.settings), port=0, log_level="error", lifespan="off")
-        web = uvicorn.Server(config)
-        running = asyncio.ensure_future(web.serve())
-        while not web.started:
-            await asyncio.sleep(0.01)
-        async with server(self._serving, "127.0.0.1:0") as rpc:
-            port = web.servers[0].sockets[0].getsockname()[1]
-            self.urls = {"http": f"http://127.0.0.1:{port}", "grpc": f"grpc://{rpc.address}"}
-            self._up.set()
-            await self._stop.wait()
-        web.should_exit = True
-        await running
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
-        self._serving.close()
-
-
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     bundle = Bundle.write(
@@ -104,14 +64,8 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         golden=([_ROW], [_ANSWER]),
         tolerance=0.0,
     )
-    serving = Dataplane(
-        Repository([Model(bundle, Scorer.open(bundle))]),
-        ServingLimits(log_sample=0.0),
-        Telemetry("online", log_sample=0.0),
-    )
-    servers = _Servers(serving)
-    yield servers.urls
-    servers.close()
+    with serving([bundle]) as urls:
+        yield urls
 
 
 @pytest.fixture(params=["http", "grpc"])

@@ -24,7 +24,7 @@ from fivefold.client.foreign import MOST, summary
 from fivefold.client.grpc_client import message
 from fivefold.client.http_client import error, read_tensors
 from fivefold.client.retry import Retries, ServerReply, seconds
-from fivefold.core.errors import ContractInvalid, FivefoldError, InternalError, NotFound, Unavailable
+from fivefold.core.errors import ContractInvalid, FivefoldError, InternalError, NotFound, ProtocolError, Unavailable
 
 ONCE = Retries(attempts=1)
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title><style>p{}</style></head><body><p>Welcome to Acme</p></body>"
@@ -399,6 +399,17 @@ def test_a_contract_that_is_none(serve: Callable[..., Scripted]) -> None:
         pytest.raises((ContractInvalid, InternalError)),
     ):
         client.contract("m")
+
+
+@pytest.mark.parametrize(("status", "body"), [("404 Not Found", b"no such page"), ("200 OK", b'{"name": "m"}')])
+def test_a_table_needs_a_contract(serve: Callable[..., Scripted], status: str, body: bytes) -> None:
+    """A server of another make has none: which is said, with what it does take."""
+    url = f"http://127.0.0.1:{serve(status, body, JSON).port}"
+    with Client(url) as client, pytest.raises(ProtocolError, match=r"gives no contract for 'm'") as caught:
+        client.predict({"x": [1.0]}, model="m")
+
+    assert caught.value.code == "not_implemented"
+    assert "JSON records" in str(caught.value.help)
 
 
 def test_compressed_answers_are_read(serve: Callable[..., Scripted]) -> None:

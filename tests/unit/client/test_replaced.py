@@ -14,7 +14,7 @@ import pytest
 from tests.support import grpc_calls
 
 from fivefold.client import AsyncClient, Client
-from fivefold.client.grpc_client import ROUNDS
+from fivefold.client.under_contract import ROUNDS
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import ContractError, NotFound, ProtocolError

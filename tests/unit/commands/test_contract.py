@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.versioned_bundle import triage_bundle
 
 from fivefold.cli import main
 from fivefold.core.contract.contract import Contract
@@ -88,3 +89,18 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for option in ("--answer", "--target", "--drop", "--features", "--margin"):
         assert option in said.partition("examples:")[2]
+
+
+def test_a_version_of_a_bundle_is_shown_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without one it is the model's own; a file has one."""
+    bundle = triage_bundle(tmp_path / "t")
+    for options, version in (([], bundle.contract.version), (["--version", "1.0.0"], "1.0.0")):
+        assert main(["contract", "show", str(bundle.path), "--json", *options]) == 0
+        assert json.loads(capsys.readouterr().out)["version"] == version
+    assert main(["contract", "export", str(bundle.path), "--to", "typescript", "--version", "1.0.0"]) == 0
+    assert "mass" in capsys.readouterr().out
+    assert main(["contract", "show", str(bundle.path), "--version", "7"]) == 3
+    assert "versions: 1.0.0, 2.0.0, 3.0.0" in capsys.readouterr().err
+    (tmp_path / "c.json").write_bytes(bundle.contract.to_bytes())
+    assert main(["contract", "show", str(tmp_path / "c.json"), "--version", "7"]) == 3
+    assert "is version 2.0.0 of the contract, not 7" in capsys.readouterr().err

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.support.score_commands import environment
 
 from fivefold.local.signals import STOP_SIGNALS, stopping
 
@@ -64,3 +67,31 @@ def test_handlers_are_restored_where_the_run_fails() -> None:
     """Whatever it raises."""
     with pytest.raises(KeyError), stopping():
         raise KeyError
+
+
+TERMINAL = """
+import os, pty, signal
+from fivefold.local.signals import stopping
+
+heard, tell = os.pipe()
+pid, terminal = pty.fork()
+if pid == 0:
+    with stopping() as stop:
+        stop.on_hangup = lambda: os.write(tell, b"h")
+        os.write(tell, b"r")
+        os._exit(7 if stop.wait(60) else 8)
+assert os.read(heard, 1) == b"r"
+os.kill(pid, signal.SIGHUP)
+print(os.read(heard, 1))
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_hangup_may_mean_something_else_unless_the_terminal_has_gone() -> None:
+    """A service reloads by it; who closes the terminal of a run ends the run."""
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINAL], capture_output=True, text=True, timeout=60, check=True, env=environment()
+    )
+
+    assert done.stdout.split() == ["b'h'", "7"]

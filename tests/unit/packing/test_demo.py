@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
+from tests.support.bundles import write_sum
 
 import fivefold
 from fivefold.core.errors import BundleInvalid
@@ -75,3 +76,12 @@ def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
         demo(tmp_path)
 
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_another_bundle_is_not_overwritten(tmp_path: Path) -> None:
+    """Whoever gives the wrong directory keeps what is in it."""
+    standing = write_sum(tmp_path / "mine")
+
+    with pytest.raises(BundleInvalid, match="holds another bundle: demo@1"):
+        demo(tmp_path / "mine")
+    assert fivefold.Bundle.open(tmp_path / "mine").digest == standing.digest

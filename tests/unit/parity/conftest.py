@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support import programs
 
-from fivefold.edge.export.web_runtime import DIGESTS, cache_directory
+from fivefold.exports.web_runtime import DIGESTS, cache_directory
 
 RUNTIME = programs.web_runtime("parity on WebAssembly")
 

@@ -106,3 +106,12 @@ def test_lost_answers_fail() -> None:
     RowComparison(CONTRACT.outputs, 0.0).compare(out, [Question(0, "valid", "{}")], [answer()], [])
 
     assert (out.status, out.reason) == ("failed", "0 answers to 1 rows")
+
+
+def test_a_large_answer_is_measured_by_its_size() -> None:
+    """The limit is relative above 1, and so is what is held against it."""
+    found = compared(answer(score=1e6), answer(score=1e6 + 0.5), limit=1e-5)
+
+    assert (found.status, found.largest, found.largest_scaled) == ("agrees", 0.5, 5e-7)
+    assert found.to_json()["largest_scaled_difference"] == 5e-7
+    assert compared(answer(), answer(score=float("nan"))).to_json()["largest_scaled_difference"] is None

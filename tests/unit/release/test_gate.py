@@ -81,9 +81,9 @@ def test_a_contract_that_breaks_callers_is_refused_by_its_rule(
     assert status == EXIT["contract_unsupported"]
     assert "refused   demo" in out
     sentence = "the contract changes: inputs.a: maximum 100 became 50 (input-range-narrowed)"
-    assert sentence in out
-    assert sentence in err
-    assert "--accept-contract-change demo" in err
+    assert out.count(sentence) == 1
+    assert out.count("--accept-contract-change demo") == len([line for line in out.splitlines() if "help:" in line])
+    assert err == ""
     status, out, err = run(
         capsys, "--model", str(home / "three"), "--against", live, "--accept-contract-change", "demo"
     )
@@ -109,7 +109,8 @@ def test_a_model_that_disappears_is_refused(home: Path, live: str, capsys: pytes
     """Unless its name is given."""
     status, out, err = run(capsys, "--model", str(home / "other"), "--against", live)
     assert status == EXIT["model_not_found"]
-    assert "--accept-removal demo" in err
+    assert "--accept-removal demo" in out
+    assert err == ""
     assert "ok        other" in out
 
     assert run(capsys, "--model", str(home / "other"), "--against", live, "--accept-removal", "demo")[0] == 0
@@ -232,7 +233,8 @@ def test_a_service_that_is_not_there_is_refused(home: Path, capsys: pytest.Captu
     line = ["--model", str(home / "one"), "--against", "http://127.0.0.1:1", "--timeout", "1"]
     status, out, err = run(capsys, *line)
     assert status == EXIT["not_ready"]
-    assert "--allow-unreachable" in err
+    assert "--allow-unreachable" in out
+    assert err == ""
 
     status, out, err = run(capsys, *line, "--allow-unreachable")
     assert (status, err) == (0, "")
@@ -315,7 +317,7 @@ def test_a_model_that_answers_otherwise_is_refused_with_the_numbers(
     status, out, err = run(capsys, *line, "--max-disagreement", "0.2")
     assert status == EXIT["bundle_invalid"]
     assert "refused   judge@new" in out
-    assert "verdict differs in 1 of 4 rows (25 %), more than 20 %; worst where class of verdict is small" in err
+    assert "verdict differs in 1 of 4 rows (25 %), more than 20 %; worst where class of verdict is small" in out
     assert run(capsys, *line, "--max-disagreement", "0.2", "--rows", str(judged / "rows.jsonl"))[0] == 0
 
 

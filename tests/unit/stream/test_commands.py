@@ -251,7 +251,7 @@ def test_a_worker_that_is_ended_before_it_has_begun_ends_well(home: Path, bundle
         process.kill()
         process.communicate()
 
-    assert "no broker answers" in waits
+    assert "no answer from a broker" in waits
     assert said.endswith("ended before it had begun\n")
     assert process.returncode == 0
 

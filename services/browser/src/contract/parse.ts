@@ -103,7 +103,10 @@ function shown(value: Json | undefined): string {
 function known(data: JsonObject, keywords: readonly string[], path: string): void {
   for (const key of data.keys()) {
     if (keywords.includes(key)) continue;
-    throw new ContractInvalid(`unknown keyword ${named(key)}`, { path: join(path, key), help: nearest(key, keywords) });
+    const near = nearest(key, keywords);
+    const allowed = `allowed: ${keywords.join(", ")}`;
+    const help = near ? `${near} ${allowed}` : allowed;
+    throw new ContractInvalid(`unknown keyword ${named(key)}`, { path: join(path, key), help });
   }
 }
 

@@ -14,6 +14,13 @@ import { comparePoints } from "./text.js";
 
 const ENVELOPE = ["instances", "inputs", "parameters", "signature_name"];
 
+/** Members of a record that a help line shows. */
+const SHOWN = 4;
+
+function sketch(value: Json): string {
+  return Array.isArray(value) ? "[…]" : value instanceof Map ? "{…}" : describe(value);
+}
+
 /** Reads rows spelled as records under a list of fields. */
 export class Records {
   private readonly names: ReadonlyMap<string, number>;
@@ -28,7 +35,12 @@ export class Records {
   readBody(body: string | Uint8Array, limits: Limits = {}): { columns: Columns; byColumn: boolean } {
     const envelope = loads(body, limits, this.containers);
     if (!(envelope instanceof Map)) {
-      throw new ContractError("malformed", `expected an object with instances, got ${describe(envelope)}`);
+      const help = Array.isArray(envelope) ? 'wrap it in instances: {"instances": […]}' : undefined;
+      throw new ContractError("malformed", `expected an object with instances, got ${describe(envelope)}`, { help });
+    }
+    const wrapped = this.wrapping(envelope);
+    if (wrapped !== undefined) {
+      throw new ContractError("malformed", "expected an object with instances, got a record by itself", { help: wrapped });
     }
     for (const name of envelope.keys()) {
       if (!ENVELOPE.includes(name)) {
@@ -47,6 +59,15 @@ export class Records {
       throw malformed(`expected an array of instances, got ${got}`, "instances");
     }
     return { columns: this.read(instances, limits.maxRows), byColumn: false };
+  }
+
+  /** How a record that came as the whole body is to be sent; undefined for what is no record of these fields. */
+  private wrapping(envelope: JsonObject): string | undefined {
+    const names = [...envelope.keys()];
+    if (ENVELOPE.some((name) => envelope.has(name)) || !names.some((name) => this.names.has(name))) return undefined;
+    const shown = names.slice(0, SHOWN).map((name) => `${describe(name)}: ${sketch(envelope.get(name)!)}`);
+    if (names.length > SHOWN) shown.push("…");
+    return `wrap it in instances: {"instances": [{${shown.join(", ")}}]}`;
   }
 
   /** Read parsed values, one a row; throws `ContractError`. */

@@ -6,6 +6,7 @@
  */
 
 import type { Stored } from "../storage/database.js";
+import { hubAddress } from "./hub-address.js";
 import { LANES, type LaneName, lineOf, type Outbox } from "./outbox.js";
 
 export const MAX_LINES = 500;
@@ -101,7 +102,7 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
 
 /** One batch, and the id of the line before it; undefined where no answer came. */
 async function send(hub: HubSettings, lane: string, outbox: string, batch: readonly Stored[], after: string): Promise<Reply | undefined> {
-  const address = new URL(`v1/edge/${encodeURIComponent(hub.device)}/lanes/${lane}/events`, hub.url.endsWith("/") ? hub.url : `${hub.url}/`);
+  const address = hubAddress(hub, `lanes/${lane}/events`);
   // The line that this batch goes on from: a hub that has another one there knows that this outbox is a copy.
   address.searchParams.set("after", after);
   const text = batch.map((stored) => `${lineOf(stored)}\n`).join("");

@@ -48,6 +48,10 @@ export const filePath = (_model: string, _version: string, name: string): string
 export const show = (_key: string): void => undefined;
 export const shown = (): boolean => false;
 export const grpc = async (): Promise<string> => "";
+/** All answers are this page's own already: there is none to hold beside them. */
+export const runtime = async (): Promise<null> => null;
+export const bytes = async (model: string, version: string, name: string): Promise<Uint8Array> =>
+  new Uint8Array(await (await fetch(address(filePath(model, version, name)))).arrayBuffer());
 
 export async function models(): Promise<unknown[]> {
   const { name, version } = await opened();

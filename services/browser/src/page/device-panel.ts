@@ -90,19 +90,32 @@ function drawHub(device: string | undefined): void {
   hub.replaceChildren(el("p", {}, words), el("form", { onsubmit: submit }, el("label", { for: "device-id" }, "Device"), id, el("label", { for: "device-key" }, "Key"), key, el("button", { class: "quiet" }, "Connect")));
 }
 
-/** A newer page waits until this one lets it: with files of its own, it is never mixed with this one. */
+/** A newer page waits until this one lets it: with files of its own, it is never mixed with this one. One that is not whole
+ * is not kept at all, and this one goes on. */
 async function watchPage(): Promise<void> {
-  const registration = await navigator.serviceWorker.getRegistration();
+  const registration = await navigator.serviceWorker?.ready;
+  if (!registration) return;
+  const tell = (...parts: HTMLElement[]): void => byId("page-update").replaceChildren(...parts);
   const offer = (): void => {
-    const { waiting } = registration!;
+    const { waiting } = registration;
     if (!waiting || !navigator.serviceWorker.controller) return;
     const take = (): void => {
       navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
       waiting.postMessage("take over");
     };
-    byId("page-update").replaceChildren(note("newer-page", "A newer form of this page is on this device.", button("Show it", take)));
+    tell(note("newer-page", "A newer form of this page is on this device.", button("Show it", take)));
   };
-  registration?.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", offer));
+  const follow = (): void => {
+    const coming = registration.installing;
+    let kept = false;
+    coming?.addEventListener("statechange", () => {
+      kept ||= coming.state === "installed";
+      if (coming.state === "redundant" && !kept) tell(note("refused-page", "A newer form of this page was not kept: a file of it is not what it was exported as, or the network is gone."));
+      else offer();
+    });
+  };
+  registration.addEventListener("updatefound", follow);
+  follow();
   offer();
 }
 
@@ -113,11 +126,9 @@ export function show(): void {
   document.querySelector(".side")!.append(panel);
   byId("answer").after(saved);
   onStatus(draw);
+  void watchPage();
   start().then(
-    async () => {
-      draw(await call("status", undefined));
-      await watchPage();
-    },
+    async () => draw(await call("status", undefined)),
     // The page itself says what went wrong, and offers to try again.
     () => undefined,
   );

@@ -21,6 +21,7 @@ import re2
 from fivefold.batch.formats import scan
 from fivefold.batch.formats.chunk import Chunk, ReadRequest, RefusedRows, by_name, cannot_be_opened
 from fivefold.batch.formats.dialect import TextDialect
+from fivefold.batch.formats.dialect_hints import hinted
 from fivefold.batch.formats.text_file import BOM, RecordSlice, TextFile, in_order, too_long
 from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Columns
@@ -114,7 +115,7 @@ class _RecordReader:
     def __init__(self, header: tuple[str, ...], request: ReadRequest) -> None:
         self._header = header
         self._carried = {name: header.index(name) for name in request.carried if name in header}
-        self._text = Text(request.fields)
+        self._text, self._fields = Text(request.fields), by_name(request.fields)
         self._dialect, self._na, self._words = request.dialect, frozenset(request.dialect.na), request.dialect.words
         booleans = by_name([field for field in request.fields if field.kind == "bool" and not field.shape])
         self._booleans = [at for at, name in enumerate(header) if self._words and name in booleans]
@@ -164,8 +165,9 @@ class _RecordReader:
             try:
                 self._text.read(self._header, [given[index]]).accept()
             except ContractError as error:
-                refusal = part.refusal(at[index], error)
-                refusals.append(replace(refusal, cells=dict(zip(self._header, given[index]))))
+                cells_of = dict(zip(self._header, given[index]))
+                refusal = part.refusal(at[index], hinted(error, cells_of, self._fields))
+                refusals.append(replace(refusal, cells=cells_of))
         good = np.flatnonzero(~reading.bad)
         carried = {
             name: pa.array([given[index][column] for index in good.tolist()], pa.string())

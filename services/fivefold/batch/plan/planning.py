@@ -27,7 +27,7 @@ from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.view import View
 
-REVISION = 2
+REVISION = 3
 """Raised by a change of this code that changes a byte of the output."""
 
 FORMAT = 1

@@ -75,15 +75,16 @@ class Progress:
         self._begun = self._shown = time.monotonic()
         self._fresh = 0
         self._unended = False
+        self._is_working = False
 
     def working(self) -> None:
         """The workers have started: speed is counted from here."""
-        self._begun = time.monotonic()
+        self._begun, self._is_working = time.monotonic(), True
 
     def event(self, name: str, **rest: Any) -> None:
         """One line about something that happened."""
         if self._bar:
-            shown = ", ".join(f"{key} {value}" for key, value in rest.items())
+            shown = ", ".join(f"{key.replace('_', ' ')} {_word(value)}" for key, value in rest.items() if value)
             self._out.write(f"\r\x1b[K{name.replace('_', ' ')}{': ' if shown else ''}{shown}\n")
             self._unended = False
         else:
@@ -103,7 +104,8 @@ class Progress:
         self._shown = now
         found = state(self._plan, records, self._fresh, now - self._begun)
         if self._bar:
-            self._out.write(f"\r\x1b[K{bar(found)}")
+            waited = f"starting workers, {clock(now - self._begun)}"
+            self._out.write(f"\r\x1b[K{bar(found) if self._is_working or last else waited}")
             self._unended = True
         else:
             self._line("progress", found.to_json())
@@ -125,6 +127,12 @@ class Progress:
     def _line(self, event: str, rest: Mapping[str, Any]) -> None:
         line = {"event": event, "run_id": self._plan.run_id[:16], **rest}
         self._out.write(msgspec.json.encode(line).decode("utf-8", "backslashreplace") + "\n")
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def bar(state: State) -> str:

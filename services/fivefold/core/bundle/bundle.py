@@ -270,16 +270,19 @@ def _standing(target: Path) -> Bundle | None:
 
 def _put(target: Path, files: Mapping[str, bytes]) -> None:
     try:
-        _check_replaceable(target)
+        check_replaceable(target)
         atomic.replace_directory(target.resolve(), files)
     except OSError as err:
         raise BundleInvalid(f"cannot write {target}: {err.strerror}") from err
 
 
-def _check_replaceable(target: Path) -> None:
-    """Nothing, an empty directory, or a bundle by its names: whether its digests hold matters no longer."""
+def check_replaceable(target: Path) -> bool:
+    """Whether a bundle stands there; False for nothing, or an empty directory.
+
+    It is one by its names: whether its digests hold matters no longer. Raises `BundleInvalid` for anything else.
+    """
     if not target.exists():
-        return
+        return False
     if not target.is_dir():
         raise BundleInvalid(f"{target} is a file; a bundle is written to a directory")
     names = {entry.name for entry in target.iterdir()}
@@ -287,6 +290,7 @@ def _check_replaceable(target: Path) -> None:
     if names and not (MANIFEST in names and names <= own):
         help = "name another directory, or empty this one yourself"
         raise BundleInvalid(f"{target} holds something other than a bundle", help=help)
+    return bool(names)
 
 
 def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], max_bytes: int) -> Bundle:

@@ -78,7 +78,10 @@ def _type(value: Any) -> str:
 def _known(data: Mapping[str, Any], known: Sequence[str], path: str) -> None:
     for key in data:
         if key not in known:
-            raise ContractInvalid(f"unknown keyword {key!r}", path=_join(path, str(key)), help=nearest(str(key), known))
+            allowed = f"allowed: {', '.join(known)}"
+            near = nearest(str(key), known)
+            help = f"{near} {allowed}" if near else allowed
+            raise ContractInvalid(f"unknown keyword {key!r}", path=_join(path, str(key)), help=help)
 
 
 def _join(path: str, key: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from operator import le
 from typing import Any
 
@@ -68,7 +68,11 @@ class Records:
                 return columns
         envelope = loads(body, max_depth=max_depth, max_rows=max_rows, per_row=self._containers, watch=watch)
         if not isinstance(envelope, dict):
-            raise ContractError("malformed", f"expected an object with instances, got {describe(envelope)}")
+            help = 'wrap it in instances: {"instances": […]}' if isinstance(envelope, list) else None
+            raise ContractError("malformed", f"expected an object with instances, got {describe(envelope)}", help=help)
+        wrapped = self._wrapping(envelope)
+        if wrapped is not None:
+            raise ContractError("malformed", "expected an object with instances, got a record by itself", help=wrapped)
         for name in envelope:
             if name not in _ENVELOPE:
                 raise ContractError(
@@ -85,6 +89,14 @@ class Records:
             got = describe(instances) if "instances" in envelope else "nothing"
             raise ContractError("malformed", f"expected an array of instances, got {got}", path="instances")
         return self.read(instances, max_rows=max_rows, watch=watch)
+
+    def _wrapping(self, envelope: Mapping[str, Any]) -> str | None:
+        """How a record that came as the whole body is to be sent; None for what is no record of these fields."""
+        if any(name in envelope for name in _ENVELOPE) or not any(name in self._names for name in envelope):
+            return None
+        shown = [f"{describe(name)}: {_sketch(value)}" for name, value in islice(envelope.items(), _SHOWN)]
+        more = ["…"] if len(envelope) > _SHOWN else []
+        return f'wrap it in instances: {{"instances": [{{{", ".join([*shown, *more])}}}]}}'
 
     def read(self, instances: Sequence[Any], *, max_rows: int | None = None, watch: Watch | None = None) -> Reading:
         """Read parsed JSON values, one a row, each an object or an array with one value a field in field order.
@@ -111,8 +123,23 @@ class Records:
         refuse_rows(columnar.rows, max_rows)
         return columnar.reading(self._defaults, watch)
 
+    def read_table(self, rows: int, columns: Sequence[tuple[str, list[Any] | Array]]) -> Reading:
+        """Read the columns of a table of so many rows: for each name parsed JSON values, or a numpy array, of its rows.
+
+        Codes and paths are those of the same rows as records; a name that is no field's is refused as there.
+        """
+        return Columnar.of_table(self.fields, self._names, rows, columns).reading(self._defaults)
+
 
 _Fast = Callable[["bytes | memoryview", "int | None", "Watch | None"], "Reading | None"]
+
+_SHOWN = 4
+"""Members of a record that a help line shows."""
+
+
+def _sketch(value: Any) -> str:
+    return "[…]" if isinstance(value, list) else "{…}" if isinstance(value, dict) else describe(value)
+
 
 SECONDS_PER_TEXT = 4e-7
 """What checking one text takes, against an enumeration or a pattern."""

@@ -27,7 +27,7 @@ def score_rows(scorer: Scorer, columns: Columns, view: View | None = None) -> tu
     of the row scored alone. Without a failure the model is called once, with `f` failures among `n` rows at most about
     `2 f log2(n)` times. Whatever else `Scorer.score` raises is raised.
     """
-    score = scorer.score if view is None else partial(_under, scorer, view)
+    score = scorer.score if view is None else partial(score_under, scorer, view)
     try:
         return score(columns), {}
     except (ModelFailed, ContractError) as error:
@@ -36,8 +36,8 @@ def score_rows(scorer: Scorer, columns: Columns, view: View | None = None) -> tu
     return Columns.concat(parts) if parts else score(columns.slice(0, 0)), failed
 
 
-def _under(scorer: Scorer, view: View, columns: Columns) -> Columns:
-    """The answers as a caller of that contract version gets them."""
+def score_under(scorer: Scorer, view: View, columns: Columns) -> Columns:
+    """The answers as a caller of that contract version gets them; raises what `Scorer.score` raises."""
     answers = scorer.score(columns if view.into is None else view.into(columns))
     return answers if view.back is None else view.back(answers)
 

@@ -16,12 +16,8 @@ from __future__ import annotations
 
 import base64
 import errno
-import gzip
 import hashlib
 import json
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -35,13 +31,11 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.signature import PublicKey, public_key
 from fivefold.edge.export.browser_page import asset_files, index_html, web_manifest
 from fivefold.edge.export.browser_support import prove, refuse_unsupported
-from fivefold.edge.export.web_runtime import SCRIPT, VERSION, WASM, WebRuntime
+from fivefold.exports.precompressed import compressed
+from fivefold.exports.web_runtime import DIGESTS, SCRIPT, VERSION, WASM, WebRuntime
 
 MARK: Final = "integrity.json"
 """The file that makes a directory one that this export may replace."""
-
-_SMALL = 1024
-_BROTLI_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +61,12 @@ def write(bundle: Bundle, directory: Path, runtime: WebRuntime, options: Browser
     _check_replaceable(directory)
     apart = prove(bundle, runtime)
     files = site_files(bundle, runtime, options)
-    compressed = _compressed(files, runtime.cache)
-    mark = {"format": "browser", "files": _digests(files | compressed)}
+    packed = compressed(files, runtime.cache, DIGESTS.values())
+    mark = {"format": "browser", "files": _digests(files | packed)}
     files[MARK] = (json.dumps(mark, indent=2) + "\n").encode()
-    atomic.replace_directory(directory.resolve(), files | compressed)
+    atomic.replace_directory(directory.resolve(), files | packed)
     smallest = [
-        min(len(compressed.get(name + end, data)) for end in ("", ".gz", ".br"))
+        min(len(packed.get(name + end, data)) for end in ("", ".gz", ".br"))
         for name, data in files.items()
         if name != MARK
     ]
@@ -127,64 +121,6 @@ def _hashed(name: str, data: bytes) -> str:
 
 def _integrity(data: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(data).digest()).decode()
-
-
-def _compressed(files: Mapping[str, bytes], cache: Path) -> dict[str, bytes]:
-    """FILE.gz and FILE.br of each file that gets smaller by it; the runtime's, which take long, out of the cache."""
-    out: dict[str, bytes] = {}
-    making: dict[str, bytes] = {}
-    for name, data in files.items():
-        if len(data) < _SMALL or name.endswith(".png"):
-            continue
-        kept = _kept(name, data, cache)
-        if kept is not None and all(path.is_file() for path in kept.values()):
-            out |= {name + end: path.read_bytes() for end, path in kept.items()}
-            continue
-        out[f"{name}.gz"] = gzip.compress(data, 9, mtime=0)
-        making[name] = data
-    out |= _brotli(making)
-    for name, data in making.items():
-        for end, path in (_kept(name, data, cache) or {}).items():
-            if name + end in out:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                atomic.replace_file(path, out[name + end])
-    return {name: data for name, data in out.items() if len(data) < len(files[name[:-3]])}
-
-
-def _kept(name: str, data: bytes, cache: Path) -> dict[str, Path] | None:
-    """Where the compressed forms of the runtime's large file are kept."""
-    if not name.endswith(".wasm"):
-        return None
-    digest = hashlib.sha256(data).hexdigest()
-    return {end: cache / f"{digest}{end}" for end in (".gz", ".br")}
-
-
-def _brotli(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """FILE.br of each, made by Node; nothing where there is no Node."""
-    node = shutil.which("node")
-    if node is None or not files:
-        return {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, data in enumerate(files.values()):
-            (Path(scratch) / str(number)).write_bytes(data)
-        command = [node, "-e", _BROTLI, scratch, str(len(files))]
-        done = subprocess.run(  # noqa: S603  # a program of the user's own PATH, with our arguments
-            command, capture_output=True, timeout=_BROTLI_SECONDS, check=False
-        )
-        if done.returncode:
-            return {}
-        return {f"{name}.br": (Path(scratch) / f"{number}.br").read_bytes() for number, name in enumerate(files)}
-
-
-_BROTLI = """\
-const { brotliCompressSync, constants } = require("node:zlib");
-const { readFileSync, writeFileSync } = require("node:fs");
-const [place, count] = process.argv.slice(1);
-const params = { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 24 };
-for (let at = 0; at < Number(count); at++) {
-  writeFileSync(`${place}/${at}.br`, brotliCompressSync(readFileSync(`${place}/${at}`), { params }));
-}
-"""
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.manifest import MODEL
 from fivefold.core.errors import BundleInvalid
-from fivefold.edge.export.web_runtime import SCRIPT, VERSION, WASM, WebRuntime
+from fivefold.exports.web_runtime import SCRIPT, VERSION, WASM, WebRuntime
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """The operators that ONNX Runtime Web has kernels of, by their domain."""

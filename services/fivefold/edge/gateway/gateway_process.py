@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -32,7 +31,7 @@ from fivefold.edge.gateway.gateway_settings import GatewaySettings, read_secret
 from fivefold.edge.gateway.gateway_status import PATH, GatewayCollector, GatewayStatus
 from fivefold.edge.gateway.outbox_writer import OutboxWriter
 from fivefold.edge.gateway.served_models import ServedModels, check_target
-from fivefold.edge.gateway.storing import StoringScheduler
+from fivefold.edge.gateway.storing import ASKING, TELLING, StoringScheduler
 from fivefold.edge.gateway.update_status import UpdateStatus
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
@@ -45,6 +44,7 @@ from fivefold.serving.endpoints import Endpoints
 from fivefold.serving.http.app import app
 from fivefold.serving.http.dispatch import Dispatch
 from fivefold.serving.model_opening import open_models
+from fivefold.serving.one_process import answer_until
 from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
 from fivefold.serving.suspects import Suspects
@@ -52,9 +52,6 @@ from fivefold.serving.suspects import Suspects
 OUTBOX: Final = "outbox.db"
 ADDRESS: Final = "gateway.json"
 """In the data directory: where the gateway that works there listens, and in which process."""
-
-_LOOK_SECONDS: Final = 0.005
-"""Between two looks at whether the port is listened at."""
 
 Updater = Callable[[ServedModels, threading.Event], None]
 """What keeps the models up to date: the body of a thread, which ends when the event is set."""
@@ -107,7 +104,7 @@ class Gateway:
                 self.telemetry,
                 self.guard,
                 Suspects(self.directory / "in-work"),
-                Origins.of(settings, local=True),
+                Origins.of(settings, local=True, takes=ASKING, shows=TELLING),
                 partial(StoringScheduler, self.writer, settings.store_refusals, settings.allow_unstored),
             )
             self.status = GatewayStatus(self.outbox, lambda: self.dataplane.models)
@@ -143,8 +140,6 @@ class Gateway:
 
     async def _serve(self, stop: StopSignals, ready: Callable[[], None], updater: Updater | None) -> None:
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
-        loop.add_reader(stop.fileno, asked.set)
         endpoints = Endpoints(self.dataplane, self.telemetry, app=self.application(), grpc=False)
         served = ServedModels(endpoints, loop, self._defaults, self.settings.self_test_seconds)
         ended = threading.Event()
@@ -153,38 +148,35 @@ class Gateway:
             threads.append(threading.Thread(target=self.sender.run, args=(ended,), name="fivefold-sync", daemon=True))
         if updater is not None:
             threads.append(threading.Thread(target=updater, args=(served, ended), name="fivefold-updates", daemon=True))
-        if self.guard is not None:
-            self.guard.start()
-        gc.collect()
-        gc.freeze()
         intake = None
         if self.settings.mqtt:
             from fivefold.edge.gateway.mqtt_intake import MqttIntake
 
             intake = MqttIntake(self.settings, self.dataplane, self.writer)
             self.status.mqtt = intake.status
-        endpoints.listen_http(self.listener)
-        if intake is not None:
-            intake.start()
-        for thread in threads:
-            thread.start()
-        while not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            await asyncio.sleep(_LOOK_SECONDS)
-        self._write_address()
-        ready()
-        try:
-            await asked.wait()
-        finally:
-            loop.remove_reader(stop.fileno)
+
+        def begin() -> None:
+            if intake is not None:
+                intake.start()
+            for thread in threads:
+                thread.start()
+
+        def answers() -> None:
+            self._write_address()
+            ready()
+
+        async def end() -> None:
             ended.set()
             self.outbox.wake()
-            self.dataplane.drain()
             if intake is not None:
                 await intake.stop()
             for thread in threads:
-                # The loop goes on meanwhile: a model may be in the middle of its swap.
-                await asyncio.to_thread(thread.join, self.settings.drain_seconds)
-            await endpoints.close()
+                # One that `begin` has not come to has no end either. The loop goes on meanwhile: a model may be in the
+                # middle of its swap.
+                if thread.ident is not None:
+                    await asyncio.to_thread(thread.join, self.settings.drain_seconds)
+
+        await answer_until(stop, endpoints, self.listener, begin=begin, ready=answers, end=end)
 
     def application(self) -> Dispatch:
         """What answers HTTP."""

@@ -28,6 +28,10 @@ STORE: Final = b"x-fivefold-store"
 SEQUENCE: Final = b"x-fivefold-sequence"
 OUTBOX: Final = b"x-fivefold-outbox"
 
+ASKING: Final = (LANE, STORE)
+TELLING: Final = (LANE, OUTBOX, SEQUENCE)
+"""The headers of requests, and of answers: what a page of another origin may send and read."""
+
 APPEND_KEY: Final = b":append-key"
 """Not a header that a caller of HTTP can send: its name is none there."""
 

@@ -15,7 +15,7 @@ from typing import Final
 import uvicorn
 
 from fivefold.core.errors import RunFailed
-from fivefold.core.settings import address, is_loopback
+from fivefold.core.settings import address, dialable, is_loopback
 from fivefold.core.telemetry import Telemetry, log_to
 from fivefold.edge.hub.batch_commit import BatchCommit
 from fivefold.edge.hub.database import HubDatabase
@@ -164,15 +164,15 @@ def _close(
 
 def _say(host: str, port: int, database: HubDatabase, settings: HubSettings, target: str) -> None:
     """What a person wants to know at the start."""
-    shown = f"[{host}]" if ":" in host else host
+    where = dialable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     scheme = "https" if settings.certificate else "http"
-    lines = [f"hub       {scheme}://{shown}:{port}", f"store     {database.where}"]
+    lines = [f"hub       {scheme}://{where}", f"store     {database.where}"]
     if target:
         lines.append(f"forward   {target}")
     who = "operators' keys" if settings.guarded else "this machine alone"
     if settings.metrics:
         lines.append(f"metrics   http://{settings.metrics}/metrics for whoever reaches it")
-    lines.append(f"page      {scheme}://{shown}:{port}/ for {who}")
+    lines.append(f"page      {scheme}://{where}/ for {who}")
     if not is_loopback(host) and not settings.certificate:
         lines.append("warning   devices' keys travel unencrypted up to the proxy in front")
     print("\n".join(lines), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fivefold.core.settings import dialable
 from fivefold.serving.example_rows import example_rows
 from fivefold.serving.oip import metadata
 
@@ -26,15 +27,19 @@ KEY = ' -H "authorization: Bearer $FIVEFOLD_KEY"'
 """What a request to a guarded server needs, for curl and grpcurl alike."""
 
 
-def text(requests: str, settings: OnlineSettings, seconds: float) -> str:
-    """The whole announcement around `requests`; `seconds` is the time the start took."""
-    http, grpc = settings.http, settings.grpc
+def text(requests: str, settings: OnlineSettings, seconds: float, note: str = "") -> str:
+    """The whole announcement around `requests`; `seconds` is the time the start took, `note` what is special."""
+    http, grpc = dialable(settings.http), dialable(settings.grpc)
+    beyond = sorted({given for given in (settings.http, settings.grpc) if given not in (http, grpc)})
+    everywhere = f"\n  from elsewhere by this machine's name or address: {', '.join(beyond)}" if beyond else ""
+    special = f"\n  note  {note}" if note else ""
     return f"""
 ready in {seconds:.1f} s
 
   REST  http://{http}/        a page for people; API at http://{http}/docs
   gRPC  {grpc}
-  key   {asked(settings)}
+  key   {asked(settings)}{everywhere}
+  log   {logged(settings)}{special}
 
 {requests}
 
@@ -55,9 +60,18 @@ def requests(models: Sequence[Model], settings: OnlineSettings) -> str:
     first = models[0]
     return f"""{table}
 
-{curl(first, settings.http, settings.guarded)}
+{curl(first, dialable(settings.http), settings.guarded)}
 
-{grpcurl(first, settings.grpc, settings.guarded)}"""
+{grpcurl(first, dialable(settings.grpc), settings.guarded)}"""
+
+
+def logged(settings: OnlineSettings) -> str:
+    """Which requests have a line in the log, and what has them all."""
+    share = settings.log_sample
+    if share >= 1:
+        return "a line for each request, on stderr"
+    good = f"{share:.3g} of those that are answered" if share else "none of those that are answered"
+    return f"a line for each request that fails, and {good}, on stderr: FIVEFOLD_LOG_SAMPLE=1 logs all"
 
 
 def asked(settings: OnlineSettings) -> str:

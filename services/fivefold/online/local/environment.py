@@ -67,12 +67,19 @@ def haproxy() -> str:
     return binary
 
 
+def python_path() -> str:
+    """What a process of the run finds this package by, wherever it works."""
+    import fivefold
+
+    package = str(Path(fivefold.__file__).parents[1])
+    return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+
+
 def variables(directory: Path, base: int, settings: OnlineSettings) -> dict[str, str]:
     """The environment of the Ray process and all that it starts, on the block of ports from `base`.
 
     Ray variables of the user's own do not apply to it.
     """
-    import fivefold
     from fivefold.online.ray.deployment import ENVIRONMENT
 
     http, grpc = ports.proxy_addresses(settings, base)
@@ -81,12 +88,11 @@ def variables(directory: Path, base: int, settings: OnlineSettings) -> dict[str,
     command = shlex.join((sys.executable, "-I", "-S", str(script), haproxy()))
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     launcher.chmod(0o700)
-    package = str(Path(fivefold.__file__).parents[1])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {
         **kept,
         **ENVIRONMENT,
-        "PYTHONPATH": os.pathsep.join(filter(None, (package, kept.get("PYTHONPATH")))),
+        "PYTHONPATH": python_path(),
         # What models put on disk goes with the run's directory, however the run ends.
         "TMPDIR": str(directory),
         loopback.VARIABLE: "1",

@@ -14,19 +14,17 @@ before bundles and ports are known to be good. Ray and Serve are `ray_process`'s
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
+import shutil
 import signal
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from fivefold.core import redact
-from fivefold.core.bundle.manifest import MODEL_DIRECTORY
 from fivefold.core.errors import BundleInvalid
 from fivefold.core.settings import SettingsError, address
 from fivefold.delivery import cache
@@ -35,16 +33,18 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.local import processes
 from fivefold.local.scratch import short
 from fivefold.local.signals import StopSignals, stopping
-from fivefold.online.local import banner, environment, opening, ports, watch
+from fivefold.online.local import banner, environment, opening, ports, ray_stages, watch
 from fivefold.online.local.child import Child, Ended
+from fivefold.online.local.control_socket import ControlSocket
+from fivefold.online.local.in_place import REPLACE_SECONDS, Asked, Asking, InPlace, hand_on, tell
 from fivefold.online.local.ray_process import RayOrder
+from fivefold.online.local.ray_stages import RayFailed
+from fivefold.online.local.readiness import Readiness
+from fivefold.online.local.trial import TrialFailed, Tried, try_bundles
 from fivefold.serving import handover
 
 if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
-
-STAGES: Final = {"Ray": 60.0, "Ray Serve": 90.0, "replicas and HAProxy": 120.0}
-"""What is started, one after the other, and how many seconds each may take; the last one loads the models, too."""
 
 READY_SECONDS: Final = 5.0
 """How often a run that answers is asked whether it is ready."""
@@ -57,10 +57,6 @@ UNREADY_SECONDS: Final = 60.0
 
 LOG_BYTES = 1024 * 1024
 """The replicas' log lines are read as they come; a file of this size is emptied."""
-
-
-class RayFailed(Exception):
-    """Ray, Serve or a replica did not start, or ended by itself; the message says what it said."""
 
 
 class Stopped(Exception):
@@ -76,7 +72,9 @@ def serve(
     out: IO[str] | None = None,
     err: IO[str] | None = None,
 ) -> int:
-    """Serve bundles until SIGINT, SIGTERM or SIGHUP, and give the exit status: 0 for a run that was asked to end.
+    """Serve bundles until SIGINT or SIGTERM, and give the exit status: 0 for a run that was asked to end.
+
+    SIGHUP opens the bundles again once the run answers; before that, and at its terminal's end, it ends the run.
 
     `models` are references: paths, or URLs with digests, which `delivery` says how to fetch. The status is 1 for a port
     that is taken, a start that failed, or a part of the run that ended and was not restored, and 128 + the signal's
@@ -134,13 +132,17 @@ class Run:
         )
         if self._settings.http == self._settings.grpc:
             raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
+        self._ready = Readiness(self._settings.http)
         self._begun = time.monotonic()
-        models_seconds = settings.self_test_seconds * len(self._models)
-        self._stages = {**STAGES, "replicas and HAProxy": STAGES["replicas and HAProxy"] + models_seconds}
+        self._models_seconds = models_seconds = settings.self_test_seconds * len(self._models)
+        self._stage = ""
+        self._stages = ray_stages.stages(models_seconds)
         self._unready_seconds = UNREADY_SECONDS + models_seconds
         self._watch = watch.ProcessWatch(watch.parts(models_seconds))
         self._hand_over: handover.HandOver | None = None
         self._ray: Child | None = None
+        self._asking = Asking()
+        self._in_place: InPlace
         with contextlib.ExitStack() as undo:
             taken = {address(self._settings.http)[1], address(self._settings.grpc)[1]}
             mark, self._base = ports.port_block(taken)
@@ -167,16 +169,48 @@ class Run:
                 raise
         processes.adopt_orphans()
         self._claimed.callback(processes.release_orphans)
-        self._ray = Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
+        self._ray = self._ray_process()
         self._print("checking", ", ".join(model.name for model in self._models))
-        requests = self._open_bundles()
-        self._ray.order(self._order())
+        references = [str(model) for model in self._models]
+        tried = self._open_bundles(references, self._defaults, {})
+        self._in_place = InPlace(self._directory, references, self._defaults, tried)
+        self._print("needs", ray_stages.NEEDS)
+        for last in (False, True):
+            try:
+                self._go_through_stages(self._ray)
+                break
+            except RayFailed as error:
+                if self._stage not in ray_stages.AGAIN:
+                    raise
+                if last:
+                    raise RayFailed(ray_stages.explained(str(error), self._directory)) from None
+                # What was in the way may have been a moment's load.
+                self._print("again,", str(error).partition("\n")[0])
+                self._ray = self._ray_anew(self._ray)
+        self._until_ready(time.monotonic() + self._stages[ray_stages.LAST])
+        control = ControlSocket(self._directory, self._about, self._asking)
+        self._claimed.callback(control.close)
+        self._stop.on_hangup = self._asking.hang_up
+        self._out.write(banner.text(tried.text, self._settings, time.monotonic() - self._begun))
+        self._out.flush()
+
+    def _ray_process(self) -> Child:
+        return Child("fivefold.online.local.ray_process", self._directory / "ray_process.log", self._environment)
+
+    def _ray_anew(self, failed: Child) -> Child:
+        """The process that holds Ray, once more, when nothing of the first one is left."""
+        processes.sweep()
+        failed.close()
+        shutil.rmtree(self._directory / "ray", ignore_errors=True)
+        self._watch = watch.ProcessWatch(watch.parts(self._models_seconds))
+        return self._ray_process()
+
+    def _go_through_stages(self, ray: Child) -> None:
+        ray.order(self._order())
         for stage, seconds in self._stages.items():
             self._print("starting", stage)
-            self._await(stage, time.monotonic() + seconds, seconds)
-        self._until_ready(time.monotonic() + self._stages["replicas and HAProxy"])
-        self._out.write(banner.text(requests, self._settings, time.monotonic() - self._begun))
-        self._out.flush()
+            self._stage = stage
+            ray_stages.await_stage(ray, stage, seconds, self._stop.fileno, starting=self._starting, turn=self._turn)
 
     def wait(self) -> None:
         """Pass the replicas' log lines on until a signal comes; raises `RayFailed` if a part of the run ends by
@@ -186,6 +220,9 @@ class Run:
         unready = silent = 0.0
         while not self._stop.wait(0.25):
             self._pass_log_on()
+            if (wanted := self._asking.next()) is not None:
+                self._replace(wanted)
+                unready, silent = 0.0, 0.0
             now = time.monotonic()
             if now - looked >= watch.LOOK_SECONDS:
                 looked = now
@@ -196,9 +233,11 @@ class Run:
             if now - asked >= READY_SECONDS:
                 asked = now
                 # By what was asked, not by the clock: this process may have been stopped itself.
-                unready = 0.0 if self._ready(timeout=2) else unready + READY_SECONDS
+                unready = 0.0 if self._ready(2) else unready + READY_SECONDS
                 if unready > self._unready_seconds:
-                    self._fail(f"{self._readyz()} has not said ready for {unready:.0f} s")
+                    self._fail(f"{self._ready.url} has not said ready for {unready:.0f} s")
+        self._stop.on_hangup = None
+        self._asking.close()
         print("\nstopping; once more to stop at once", file=self._out, flush=True)
         self._let_go()
         self._ray.dismiss()
@@ -209,6 +248,8 @@ class Run:
 
     def end(self) -> None:
         """Kill what is left of the run and remove its files."""
+        self._stop.on_hangup = None
+        self._asking.close()
         left = processes.sweep()
         self._let_go()
         if not left:
@@ -219,8 +260,27 @@ class Run:
         if left:
             print(f"could not end: {', '.join(map(str, left))}", file=self._err, flush=True)
 
-    def _open_bundles(self) -> str:
-        """What the announcement says of the models, once all of them have been loaded and tested."""
+    def _replace(self, asked: Asked) -> None:
+        """Go over to other bundles, and say so here and to who asked; what is refused changes nothing."""
+        seconds = REPLACE_SECONDS + self._unready_seconds
+
+        def turn() -> None:
+            self._pass_log_on()
+            self._look()
+
+        def handed(line: str) -> dict[str, Any] | None:
+            assert self._ray is not None
+            return hand_on(self._ray, line, seconds, wake=self._stop.fileno, turn=turn)
+
+        with contextlib.suppress(Stopped):
+            self._in_place.replace(asked, self._open_bundles, handed)
+            tell(asked, self._out, self._err)
+
+    def _about(self) -> dict[str, Any]:
+        return {"http": self._settings.http, "pid": os.getpid()}
+
+    def _open_bundles(self, references: list[str], defaults: dict[str, str], rest: dict[str, Any]) -> Tried:
+        """What can be served, once all of the models have been loaded and tested; `rest` is that of the order."""
         from fivefold.guard import Guard
 
         try:
@@ -228,79 +288,31 @@ class Run:
         except SettingsError as error:
             raise RayFailed(str(error)) from None
         package = self._environment["PYTHONPATH"]
-        trial = Child(
-            "fivefold.online.local.opening",
-            self._directory / "opening.log",
-            # Not the Ray process's variables: what holds for it holds for no model.
-            os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
-        )
         try:
-            trial.order(
+            return try_bundles(
                 opening.OpeningOrder(
-                    [str(model) for model in self._models],
-                    self._defaults,
+                    references,
+                    defaults,
                     asdict(self._settings),
                     asdict(self._delivery),
-                ).to_json()
+                    **rest,
+                ),
+                self._directory / "opening.log",
+                # Not the Ray process's variables: what holds for it holds for no model.
+                os.environ | {"PYTHONPATH": package, "TMPDIR": str(self._directory)},
+                self._settings.self_test_seconds,
+                wake=self._stop.fileno,
+                turn=self._turn,
             )
-            return self._tried(trial)
+        except TrialFailed as error:
+            if rest:
+                raise BundleInvalid(str(error)) from None
+            raise RayFailed(str(error)) from None
         finally:
-            # Whatever a model has started, too.
-            ray = self._ray.process.pid if self._ray else 0
-            processes.sweep(keep={ray, *processes.descendants(ray)})
-            trial.close()
-
-    def _tried(self, trial: Child) -> str:
-        """Follow a process that opens the bundles; raises what it has found, or `BundleInvalid` for a model that hangs
-        or ends the process."""
-        model, until, seconds = "", None, self._settings.self_test_seconds
-        while True:
-            try:
-                report = trial.report(until, self._stop.fileno, self._turn)
-            except Ended:
-                if not model:
-                    raise RayFailed(f"the bundles could not be opened{trial.output()}") from None
-                raise BundleInvalid(
-                    f"the model {model!r} ended the process that loaded and tested it ({trial.how()})",
-                    path=MODEL_DIRECTORY,
-                    help=f"it printed{trial.output()}" if trial.output() else None,
-                ) from None
-            if report is None:
-                from fivefold.core.runtime.scorer import took_too_long
-
-                raise took_too_long(model, seconds)
-            match report["event"]:
-                case opening.FETCHING:
-                    until = None
-                case opening.TESTING:
-                    # Who holds the interpreter's lock keeps the other side from saying so itself.
-                    model, until = report["model"], time.monotonic() + seconds + 1
-                case opening.REFUSED:
-                    raise opening.error_of(report["error"])
-                case opening.UNUSABLE:
-                    raise RayFailed(report["error"])
-                case opening.DONE:
-                    text: str = report["text"]
-                    return text
-
-    def _await(self, stage: str, until: float, seconds: float) -> None:
-        """Wait for the Ray process to say that a stage of the start has ended."""
-        assert self._ray is not None
-        try:
-            report = self._ray.report(until, self._stop.fileno, self._starting)
-        except Ended:
-            self._fail("the server could not start")
-        except RayFailed:
-            # One that gives up says why, and then ends what it has started.
-            with contextlib.suppress(Ended):
-                late = self._ray.report(time.monotonic() + 1, self._stop.fileno, self._turn)
-                if late is not None and late["event"] == "failed":
-                    raise RayFailed(late["error"]) from None
-            raise
-        if report is None:
-            self._fail(f"{stage} did not start within {seconds:.0f} seconds")
-        if report["event"] == "failed":
-            raise RayFailed(report["error"])
+            if not rest:
+                # Whatever a model has started, too. Later, Ray starts processes at any time.
+                ray = self._ray.process.pid if self._ray else 0
+                processes.sweep(keep={ray, *processes.descendants(ray)})
 
     def _turn(self) -> None:
         self._pass_log_on()
@@ -354,6 +366,7 @@ class Run:
                 "grpc_listen": self._settings.grpc if ports.direct(self._settings) else "",
                 "http_socket": str(self._directory / "http.sock") if ports.direct(self._settings) else "",
                 "log": str(self._log_path),
+                "served_file": str(self._in_place.file.path),
             },
             # Ray opens its directory to every user of the machine; ours around it stays shut.
             directory=str(self._directory / "ray"),
@@ -365,25 +378,12 @@ class Run:
         return order.to_json()
 
     def _until_ready(self, until: float) -> None:
-        while not self._ready(timeout=5):
+        while not self._ready(5):
             if self._stop.wait(0.05):
                 raise Stopped
             self._look(starting=True)
             if time.monotonic() > until:
-                self._fail(f"{self._readyz()} does not say ready")
-
-    def _readyz(self) -> str:
-        host, port = address(self._settings.http)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
-
-    def _ready(self, timeout: float) -> bool:
-        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with ask.open(self._readyz(), timeout=timeout) as answer:
-                return bool(answer.status == 200)
-        except (OSError, http.client.HTTPException):
-            return False
+                self._fail(f"{self._ready.url} does not say ready")
 
     def _pass_log_on(self) -> None:
         lines = self._log.read()

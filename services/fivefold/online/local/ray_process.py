@@ -4,7 +4,8 @@
 
 It is started by `lifecycle`, which prepares the environment, talks to the user and cleans up whatever is left. It loads
 Ray at once, waits for one JSON line on standard input (`RayOrder`), reports its progress as JSON lines on the given
-descriptor, and stops when standard input ends: so it stops, too, when `lifecycle` is killed.
+descriptor, goes over to other bundles at each further line (`ServedBundles`), and stops when standard input ends: so it
+stops, too, when `lifecycle` is killed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import importlib
 import json
 import logging
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -23,10 +25,13 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+import msgspec
+
 from fivefold.local import processes
 from fivefold.local import ray_start as local_ray
 from fivefold.online.local import environment
 from fivefold.online.ray import loopback
+from fivefold.online.ray.served_file import ServedBundles, ServedFile
 
 if TYPE_CHECKING:
     from fivefold.online.ray.arguments import Arguments
@@ -37,6 +42,9 @@ SERVE_WORKERS = 3
 
 ALIVE = "alive"
 """The event that tells of a Ray that answers, every `BEAT_SECONDS`."""
+
+REPLACED, KEPT = "replaced", "kept"
+"""The events at the end of a replacement: all replicas have gone over; they serve what they did before, and why."""
 
 BEAT_SECONDS = 2.0
 
@@ -73,14 +81,16 @@ def main(argv: list[str]) -> None:
             return
         order = RayOrder(**json.loads(line))
         stopping, ready = threading.Event(), threading.Event()
-        threading.Thread(target=_wait_for_end, args=(order, stopping, ready), daemon=True).start()
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=_wait_for_end, args=(order, stopping, ready, lines), daemon=True).start()
         status = 0
         try:
             _start(order, events)
             ready.set()
             _emit(events, "ready")
             threading.Thread(target=_beat, args=(events, stopping), daemon=True).start()
-            stopping.wait()
+            while (line := lines.get()) is not None:
+                _replace(order, line, events)
             _drain(order)
         except Exception as error:
             _emit(events, "failed", error=_reason(error))
@@ -103,13 +113,51 @@ def _reason(error: Exception) -> str:
     return reason
 
 
-def _wait_for_end(order: RayOrder, stopping: threading.Event, ready: threading.Event) -> None:
-    while sys.stdin.readline():
-        pass
+def _wait_for_end(
+    order: RayOrder, stopping: threading.Event, ready: threading.Event, lines: queue.SimpleQueue[str | None]
+) -> None:
+    while line := sys.stdin.readline():
+        lines.put(line)
     stopping.set()
+    lines.put(None)
     if not ready.is_set():
         # Ray's start cannot be interrupted, and nobody is being answered yet.
         _end(order, 0)
+
+
+def _replace(order: RayOrder, line: str, events: IO[str]) -> None:
+    """Have all replicas go over to other bundles in place; where one of them cannot, have all of them go back."""
+    wanted = msgspec.json.decode(line, type=ServedBundles)
+    file = ServedFile(order.arguments["served_file"])
+    before = file.read()
+    turn = before.turn + 1
+    try:
+        error = _go_over(order, msgspec.structs.replace(wanted, turn=turn))
+    except Exception as failed:
+        error = _reason(failed)
+    if not error:
+        _emit(events, REPLACED)
+        return
+    try:
+        back = _go_over(order, msgspec.structs.replace(before, turn=turn + 1))
+    except Exception as failed:
+        back = _reason(failed)
+    _emit(events, KEPT, error=f"{error}; and going back failed: {back}" if back else error)
+
+
+def _go_over(order: RayOrder, served: ServedBundles) -> str:
+    """Serve those bundles; what the first replica that could not says, or nothing."""
+    from ray import serve
+
+    from fivefold.online.ray import deployment
+    from fivefold.online.ray.arguments import Arguments
+
+    file = ServedFile(order.arguments["served_file"])
+    file.write(served)
+    arguments = Arguments.model_validate(order.arguments | {"turn": served.turn})
+    # Returns when Serve has told all replicas.
+    serve.run(deployment.build(arguments), name=deployment.NAME, route_prefix="/")
+    return next((report.error for report in file.reports() if report.turn == served.turn and report.error), "")
 
 
 def _beat(events: IO[str], stopping: threading.Event) -> None:

@@ -47,6 +47,13 @@ class Arguments(BaseModel):
     it through the proxy; empty: none. Right where there is one replica: there is nothing to choose, and the proxy's hop
     costs as much as the answer."""
 
+    served_file: str = ""
+    """A `served_file.ServedFile` that says what is served in place of `models` and `defaults`; empty: those. Replicas
+    go over to what it says, in place, when `turn` is another one."""
+
+    turn: int = 0
+    """The turn of that file."""
+
     log: str = ""
     """A file for the log lines; empty: the standard error stream, which is Ray's log."""
 

@@ -17,7 +17,6 @@ Which variables every process of the cluster needs is `ENVIRONMENT`; starting a 
 import asyncio
 import contextlib
 import gc
-import os
 import sys
 import tempfile
 import warnings
@@ -30,6 +29,7 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.haproxy.haproxy_settings import HAPROXY
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
+from fivefold.online.ray.served_file import TURN, ServedBundles, ServedFile
 from fivefold.online.ray.utilisation import Utilisation
 from fivefold.online.settings import OnlineSettings
 from fivefold.serving.endpoints import Endpoints
@@ -38,10 +38,15 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.middleware import Middleware
 
+    from fivefold.serving.repository import Model
+
 NAME = "fivefold"
 """The name of the application."""
 
 DEPLOYMENT = "Online"
+
+VERSION = "1"
+"""Of the deployment of a local run, whose code never changes."""
 
 GRPC_SERVICES = "fivefold.online.ray.deployment.grpc_services"
 """The import path for Ray Serve's `grpc_servicer_functions`."""
@@ -190,6 +195,7 @@ class Online:
         grpc_listen: str,
         http_socket: str,
         log: str,
+        served_file: str = "",
     ) -> None:
         global _endpoints
         from ray import serve
@@ -206,8 +212,16 @@ class Online:
 
         # The file stays open for the replica's life.
         vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
-        telemetry = vocabulary.Telemetry("online", log_sample=settings.log_sample, tracer=_tracer())
-        opened = open_models(models, delivery or read(DeliverySettings), settings.self_test_seconds)
+        telemetry = vocabulary.Telemetry(
+            "online", log_sample=settings.log_sample, tracer=vocabulary.tracer_if_asked("fivefold-online")
+        )
+        self._settings, self._delivery = settings, delivery or read(DeliverySettings)
+        self._served = ServedFile(served_file) if served_file else None
+        self._turn = 0
+        if self._served is not None:
+            served = self._served.read()
+            models, defaults, self._turn = served.models, served.defaults, served.turn
+        opened = open_models(models, self._delivery, settings.self_test_seconds)
         replicas = Replicas(running, settings.min_replicas)
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
@@ -231,10 +245,52 @@ class Online:
             _endpoints.listen_grpc(grpc_listen)
         if http_socket:
             _endpoints.listen_http(http_socket)
+        if self._served is not None:
+            self._served.report(self._turn)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The same app for what reaches the replica by Ray's own way: the head's fallback proxy."""
         return self._endpoints.app
+
+    async def reconfigure(self, user_config: dict[str, int]) -> None:
+        """Go over to the turn of the served file that `user_config` names, while requests are answered; those in work
+        are finished by the models that began them. Called by Ray at the start too, where it has come already.
+
+        Raises nothing: Ray would take an answering replica away for that. The report says what went wrong.
+        """
+        if self._served is None or user_config[TURN] <= self._turn:
+            return
+        served = self._served.read()
+        try:
+            await self._go_over(served)
+        except Exception as error:
+            self._served.report(served.turn, str(error) or type(error).__name__)
+        else:
+            self._served.report(served.turn)
+        self._turn = served.turn
+
+    async def _go_over(self, served: ServedBundles) -> None:
+        from fivefold.delivery.fetch import fetch
+        from fivefold.serving.model_opening import close_beside, open_beside
+        from fivefold.serving.repository import Repository
+
+        now = list(self._endpoints.dataplane.models)
+
+        def opened() -> "list[Model]":
+            # What is served already needs no reading, and may be gone by now.
+            known = {model.bundle.digest: model.bundle for model in now}
+            pairs = zip(served.models, served.digests, strict=True)
+            bundles = [known.get(digest) or fetch(reference, self._delivery) for reference, digest in pairs]
+            if [bundle.digest for bundle in bundles] != served.digests:
+                raise ValueError("the bundles have changed since they were tried")
+            return open_beside(bundles, now, self._settings.self_test_seconds)
+
+        models = await asyncio.to_thread(opened)
+        try:
+            await self._endpoints.swap(Repository(models, defaults=served.defaults))
+        except BaseException:
+            close_beside(models, now)
+            raise
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """The load, under the name by which Ray counts requests itself: the default policy then goes by it."""
@@ -247,14 +303,6 @@ class Online:
         endpoints = self.__dict__.get("_endpoints")
         if endpoints is not None:
             await endpoints.close()
-
-
-def _tracer() -> Any:
-    """A tracer where the standard variables name an endpoint, otherwise None."""
-    from fivefold.core.telemetry import exporting_tracer
-
-    variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return exporting_tracer("fivefold-online") if any(os.environ.get(name) for name in variables) else None
 
 
 async def copy_metrics(copy: Copy, seconds: float = EXPORT_SECONDS) -> None:
@@ -299,7 +347,12 @@ def build(arguments: Arguments) -> "Application":
         ray_actor_options={"num_cpus": arguments.num_cpus},
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
         autoscaling_config=autoscaling_config,
+        user_config={TURN: arguments.turn} if arguments.served_file else None,
     )
+    if arguments.served_file:
+        # Serve takes each deployment by `serve.run` for another version, which it starts other replicas for; one that
+        # differs in its `user_config` alone is told of it in place. There is no public name for that.
+        deployment._version = VERSION
     application: Application = deployment.bind(
         list(arguments.models),
         dict(arguments.defaults),
@@ -308,5 +361,6 @@ def build(arguments: Arguments) -> "Application":
         arguments.grpc_listen,
         arguments.http_socket,
         arguments.log,
+        arguments.served_file,
     )
     return application

@@ -14,7 +14,7 @@ from typing import Any
 import fivefold.edge.export
 from fivefold.core.errors import BundleInvalid, FivefoldError
 from fivefold.edge.export.browser_support import refuse_unsupported
-from fivefold.edge.export.web_runtime import DIGESTS, PACKAGE, SCRIPT, VERSION, WASM, cache_directory, web_runtime
+from fivefold.exports.web_runtime import DIGESTS, PACKAGE, SCRIPT, VERSION, WASM, cache_directory, web_runtime
 from fivefold.parity.question_rows import Question
 from fivefold.parity.row_answers import RowAnswer, RowRefused, RowUnreadable, of_predictions
 from fivefold.parity.runtimes.asked_runtime import NotHere, Runtime

@@ -103,8 +103,6 @@ class Control:
         view = model.view_of(call.contract)
         answer = metadata.model_config(model, view, self._dataplane.settings.max_rows)
         json_format.ParseDict(answer, about.config, ignore_unknown_fields=True)
-        # A client that spells records reads them under this, with the same rules as HTTP.
-        about.config.parameters[metadata.CONTRACT].string_value = view.contract.to_bytes().decode()
         return about
 
     def _statistics(self, request: wire.ModelStatisticsRequest, _call: Call) -> Message:

@@ -56,12 +56,14 @@ class GrpcServer:
             ]
         )
         register(self.servicer, self._server)
+        self.listening = False
         host = address.rpartition(":")[0]
         self.address = f"{host}:{self._server.add_insecure_port(address)}"
 
     async def start(self) -> None:
         """Begin to answer."""
         await self._server.start()
+        self.listening = True
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more calls, finish those in work for at most `grace` seconds, end the streams."""

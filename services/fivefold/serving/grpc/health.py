@@ -1,7 +1,8 @@
 """The standard health service, `grpc.health.v1.Health`: Check and Watch.
 
 The service names are "" and `inference.GRPCInferenceService` for the server, a model's name, and `name/version`. A
-watcher hears NOT_SERVING when a drain begins, and then its stream ends, so that watchers never hold up the drain.
+watcher hears of a model that comes or goes, and NOT_SERVING when a drain begins; then its stream ends, so that watchers
+never hold up the drain.
 Nobody is asked for a key here: probes and load balancers have none. What makes a server ready is left to `Dataplane`.
 """
 
@@ -33,11 +34,18 @@ class Health:
     def __init__(self, dataplane: Dataplane, servers: tuple[str, ...]) -> None:
         self._dataplane = dataplane
         self._servers = ("", *servers, SERVICE)
-        self._drained = asyncio.Event()
+        self._drained = False
+        self._changed = asyncio.Event()
 
     def drain(self) -> None:
         """Tell the watchers."""
-        self._drained.set()
+        self._drained = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Have the watchers look again: other models are served, or none any more."""
+        before, self._changed = self._changed, asyncio.Event()
+        before.set()
 
     @property
     def check(self) -> Unary:
@@ -45,17 +53,23 @@ class Health:
         return asking(self._dataplane, wire.HealthCheckRequest, self._check, None)
 
     async def watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
-        """The handler of Watch: the status now, and NOT_SERVING at the drain."""
+        """The handler of Watch: the status now, each other one that it becomes, and the end at the drain."""
         call = begin(self._dataplane.request_id, context, len(raw))
         try:
             service = parse(wire.HealthCheckRequest, raw, self._dataplane.settings.max_body_bytes).service
-            status = self._status(service)
         except FivefoldError as error:
             await grpc_errors.abort(context, self._dataplane.refuse(call, error), call)
-        yield _reply(status).SerializeToString()
-        await self._drained.wait()
-        if status == wire.HealthCheckResponse.SERVING:
-            yield _reply(wire.HealthCheckResponse.NOT_SERVING).SerializeToString()
+        told = None
+        while True:
+            # Before the status: what changes afterwards is waited for.
+            changed, ended = self._changed, self._drained
+            status = self._status(service)
+            if status != told:
+                told = status
+                yield _reply(status).SerializeToString()
+            if ended:
+                break
+            await changed.wait()
         await grpc_errors.abort(context, draining(self._dataplane.settings.retry_after), call)
 
     def _check(self, request: wire.HealthCheckRequest, _call: Call) -> Message:
@@ -75,7 +89,7 @@ class Health:
                 self._dataplane.models.find(name, version or None)
             except NotFound:
                 return wire.HealthCheckResponse.SERVICE_UNKNOWN
-        if self._dataplane.ready and not self._drained.is_set():
+        if self._dataplane.ready and not self._drained:
             return wire.HealthCheckResponse.SERVING
         return wire.HealthCheckResponse.NOT_SERVING
 

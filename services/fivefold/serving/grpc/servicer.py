@@ -72,6 +72,10 @@ class Servicer:
         self._health.drain()
         self._streams.drain()
 
+    def refresh(self) -> None:
+        """Tell health watchers of the models that the dataplane has now."""
+        self._health.refresh()
+
     def handlers(self) -> dict[str, Handlers]:
         """Service name -> method name -> handler. Handlers take and give bytes."""
         inference: Handlers = {

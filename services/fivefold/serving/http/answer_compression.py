@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -50,20 +50,32 @@ def asked(headers: Headers) -> Coding | None:
 @lru_cache(maxsize=64)
 def _coding(given: bytes) -> Coding | None:
     """RFC 9110, section 12.5.3. A coding that is not named has the weight of `*`; plain may be sent unless refused."""
-    text = given.decode("latin-1")
-    weights: dict[str, float] = {}
-    for part in text.lower().split(","):
-        name, _, parameters = part.partition(";")
-        name = name.strip()
-        weights["gzip" if name == "x-gzip" else name] = _weight(parameters)
+    weights = _weights(given)
     others = weights.get("*")
     gzip = weights.get("gzip", others or 0.0)
     plain = weights.get("identity", others)
     if plain == 0:
         if not gzip:
+            text = given.decode("latin-1")
             raise ProtocolError("not_acceptable", f"answers are gzip or plain, not accept-encoding {text[:64]!r}")
         return "must"
     return "gzip" if gzip and (plain is None or "identity" not in weights or gzip >= plain) else None
+
+
+def taken(headers: Headers, codings: Iterable[str]) -> str | None:
+    """The first of some codings that a request's headers name and do not refuse; None: as it is."""
+    weights = _weights(headers.get(b"accept-encoding", b""))
+    return next((coding for coding in codings if weights.get(coding)), None)
+
+
+def _weights(given: bytes) -> dict[str, float]:
+    """Each coding of an `Accept-Encoding` and its weight."""
+    weights: dict[str, float] = {}
+    for part in given.decode("latin-1").lower().split(","):
+        name, _, parameters = part.partition(";")
+        name = name.strip()
+        weights["gzip" if name == "x-gzip" else name] = _weight(parameters)
+    return weights
 
 
 def _weight(parameters: str) -> float:

@@ -19,10 +19,11 @@ from fivefold.guard import Guard
 from fivefold.serving import page
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http import docs, openapi_document
-from fivefold.serving.http.answer_compression import asked, compress, fitting, vary
+from fivefold.serving.http.answer_compression import asked, compress, fitting, taken, vary
 from fivefold.serving.http.dispatch import Dispatch
 from fivefold.serving.http.http_errors import JSON, Header, HttpReply, identity, problem, to_bytes
 from fivefold.serving.http.inference import admit, begin
+from fivefold.serving.http.page_runtime import CONTENT_SECURITY_POLICY, PageRuntime, RuntimeFile, page_runtime
 from fivefold.serving.http.routes import Endpoint, Handler, Interface, allow, response
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Call
@@ -54,11 +55,15 @@ def app(
     for method, path, endpoint in (*interface.server_routes(), *interface.model_routes()):
         _add(framework, method, path, endpoint)
     any_type = ("*/*",)
-    files = _page(settings, bundles=dataplane.guard is not None or dataplane.settings.serve_bundles)
+    runtime = page_runtime(settings.page_runtime) if settings.page and settings.page_runtime else None
+    bundles = dataplane.guard is not None or dataplane.settings.bundles_open
+    files = _page(settings, bundles=bundles, runtime=runtime)
     page = files.pop("/", None)
     _add(framework, "GET", "/", interface.endpoint(_root(page), any_type if page else _JSON_ALONE, scope=None))
     for path, (body, headers) in files.items():
         _add(framework, "GET", path, interface.endpoint(_fixed(body, headers), any_type, scope=None))
+    for path, file in runtime.files.items() if runtime else ():
+        _add(framework, "GET", path, interface.endpoint(_unchanging(file), any_type, scope=None))
     documentation = Documentation(dataplane)
     for path in documentation.paths:
         _add(framework, "GET", path, interface.endpoint(documentation.handler(path), any_type, scope=None))
@@ -117,14 +122,16 @@ def _described(document: dict[str, Any]) -> Files:
     }
 
 
-def _page(settings: ServingLimits, *, bundles: bool) -> Files:
+def _page(settings: ServingLimits, *, bundles: bool, runtime: PageRuntime | None) -> Files:
     """The page for people, where it is wanted. It is open to everybody and holds no model: it asks for those."""
     if not settings.page:
         return {}
     policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
     return {
         path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
-        for path, (body, media_type) in page.files(settings.grpc, bundles=bundles).items()
+        for path, (body, media_type) in page.files(
+            settings.grpc, bundles=bundles, runtime=runtime.told if runtime else None
+        ).items()
     }
 
 
@@ -182,6 +189,26 @@ def _fixed(body: bytes, headers: list[Header]) -> Handler:
     async def answer(request: Request, call: Call) -> HttpReply:
         reply = HttpReply(200, [*headers, *_CAREFUL, *identity(call)], body)
         return fitting(reply, asked(dict(request.scope["headers"])), packed)
+
+    return answer
+
+
+def _unchanging(file: RuntimeFile) -> Handler:
+    """A file that is compressed already and may be kept for good: another one has another address."""
+    always: list[Header] = [
+        (b"content-type", file.media_type.encode()),
+        (b"cache-control", b"public, max-age=31536000, immutable"),
+        (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+        *_CAREFUL,
+    ]
+
+    async def answer(request: Request, call: Call) -> HttpReply:
+        coding = taken(dict(request.scope["headers"]), file.packed)
+        reply = HttpReply(200, [*always, *identity(call)], file.body if coding is None else file.packed[coding])
+        if coding is not None:
+            reply.headers.append((b"content-encoding", coding.encode()))
+        vary(reply)
+        return reply
 
     return answer
 

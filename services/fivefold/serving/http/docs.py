@@ -1,6 +1,6 @@
 """The page at `/docs`: the OpenAPI document for people, rendered here, without a script and without a CDN.
 
-What it says is `openapi`'s; trying a model out is left to the page at `/`.
+What it says is `openapi`'s; trying a model out is left to the page at `/`, to which every prediction has a link.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from fivefold.serving.contract_version import split
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
@@ -34,12 +37,11 @@ CONTENT_SECURITY_POLICY: Final = (
 
 
 def render(document: Mapping[str, Any]) -> bytes:
-    """The document as one HTML page, operations grouped by their first tag."""
-    groups: dict[str, list[str]] = {}
+    """The document as one HTML page: models first, of each how to predict, and folded what repeats it by version."""
+    groups: dict[str, list[_Operation]] = {}
     for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            tag = operation["tags"][0]
-            groups.setdefault(tag, []).append("".join(_operation(method, path, operation, document)))
+        for method, said in methods.items():
+            groups.setdefault(said["tags"][0], []).append(_Operation(method, path, said))
     info = document["info"]
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
@@ -49,20 +51,66 @@ def render(document: Mapping[str, Any]) -> bytes:
         f"<p>{escape(info['description'])} <a href='openapi.json'>openapi.json</a> · <a href='./'>try a model</a></p>",
     ]
     for tag in sorted(groups, key=lambda tag: (tag == "server", tag)):
-        parts += [f"<h2>{escape(tag)}</h2>", *groups[tag]]
+        parts += [f"<h2>{escape(tag)}</h2>", *_group(groups[tag], document)]
     return "".join(parts).encode()
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"<details><summary><code><span class='method'>{method.upper()}</span> {escape(path)}</code> "
+class _Operation(NamedTuple):
+    method: str
+    path: str
+    said: Mapping[str, Any]
+
+    @property
+    def predicts(self) -> bool:
+        return self.path.endswith((":predict", "/infer"))
+
+    @property
+    def order(self) -> tuple[bool, bool, str]:
+        """Records, tensors, and then what there is beside them."""
+        return not self.path.endswith(":predict"), not self.predicts, self.path
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """Model, version and contract version of a path, as the page at `/` spells them; without a version just the
+        model."""
+        contract, path = split(self.path)
+        model = path.split("/")[3].partition(":")[0]
+        parts = path.split("/")
+        version = parts[5].partition(":")[0] if len(parts) > 5 and parts[4] == "versions" else None
+        return tuple(part for part in (model, version, contract if version else None) if part is not None)
+
+
+def _group(operations: list[_Operation], document: Mapping[str, Any]) -> Iterator[str]:
+    folded: dict[str, list[_Operation]] = {}
+    for each in sorted(operations, key=lambda each: each.order):
+        contract, path = split(each.path)
+        title = f"under contract version {contract}" if contract else "by version" if "/versions/" in path else ""
+        folded.setdefault(title, []).append(each)
+    for title in sorted(folded):
+        if title:
+            yield f"<details><summary>The same {escape(title)} ({len(folded[title])})</summary>"
+        for each in folded[title]:
+            yield from _operation(each, document, shown=not title and each.path.endswith(":predict"))
+        if title:
+            yield "</details>"
+
+
+def _operation(each: _Operation, document: Mapping[str, Any], *, shown: bool) -> Iterator[str]:
+    method, path, operation = each
+    unfolded = " open" if shown else ""
+    yield f"<details{unfolded}><summary><code><span class='method'>{method.upper()}</span> {escape(path)}</code> "
     yield f"<span class='about'>{escape(operation['summary'])}</span></summary>"
+    if each.predicts:
+        address = "/".join(quote(part, safe="") for part in each.address)
+        yield f"<p><a href='./#/{escape(address)}'>try it</a></p>"
     if "description" in operation:
         yield f"<p>{escape(operation['description'])}</p>"
     bodies = {"request": operation.get("requestBody", {}).get("content", {})}
     bodies |= {status: response.get("content", {}) for status, response in operation["responses"].items()}
     for title, content in bodies.items():
         for media_type, body in content.items():
-            yield f"<details><summary>{escape(title)} <code>{escape(media_type)}</code></summary>"
+            seen = unfolded if "example" in body and title in ("request", "200") else ""
+            yield f"<details{seen}><summary>{escape(title)} <code>{escape(media_type)}</code></summary>"
             if "example" in body:
                 yield f"<p>Example</p>{_code(body['example'])}"
             schema = _resolved(body["schema"], document)

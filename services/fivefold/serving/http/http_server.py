@@ -43,6 +43,11 @@ class HttpServer:
         )
         self._serving: asyncio.Task[None] | None = None
 
+    @property
+    def listening(self) -> bool:
+        """Whether connections are taken."""
+        return self._server.started
+
     async def start(self) -> None:
         """Begin to answer; returns when the socket listens."""
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))

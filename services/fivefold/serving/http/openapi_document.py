@@ -100,13 +100,14 @@ def _secured(described: Mapping[str, Any]) -> dict[str, Any]:
     return {"paths": paths, "components": described["components"] | {"securitySchemes": _SCHEMES}, "security": security}
 
 
-def inference(model: Model, protocol: str, prefix: str) -> dict[str, Any]:
-    """One inference operation without references, for another application's document."""
-    view = model.view
-    described = _predict(model, view, prefix, prefix) if protocol == "v1" else _infer(model, view, prefix, prefix)
-    known = {"Error": ERROR} | components(view, prefix) | _tensors(model, view, prefix)
-    out: dict[str, Any] = _inlined(described, known)
-    return out
+def described_inference(model: Model, protocol: str, suffix: str) -> tuple[dict[str, Any], dict[str, Schema]]:
+    """One inference operation and the components that it refers to, for another application's document.
+
+    `suffix` ends the operation's id.
+    """
+    view, prefix = model.view, prefix_of(model)
+    described = _predict(model, view, prefix, suffix) if protocol == "v1" else _infer(model, view, prefix, suffix)
+    return described, {"Error": ERROR} | components(view, prefix) | _tensors(model, view, prefix)
 
 
 def prefix_of(model: Model) -> str:
@@ -129,10 +130,10 @@ def _prefixes(dataplane: Dataplane) -> dict[tuple[str, str], str]:
     return out
 
 
-def _inlined(value: Any, known: Mapping[str, Any]) -> Any:
+def inlined(value: Any, known: Mapping[str, Any]) -> Any:
     """`value` with what its references mean in their place; schemas here never refer to themselves."""
     if isinstance(value, list):
-        return [_inlined(item, known) for item in value]
+        return [inlined(item, known) for item in value]
     if not isinstance(value, dict):
         return value
     reference = value.get("$ref")
@@ -140,8 +141,8 @@ def _inlined(value: Any, known: Mapping[str, Any]) -> Any:
         target: Any = known
         for part in reference[len(BASE) :].split("/"):
             target = target[part]
-        return _inlined(target, known)
-    return {key: _inlined(item, known) for key, item in value.items()}
+        return inlined(target, known)
+    return {key: inlined(item, known) for key, item in value.items()}
 
 
 def _model(model: Model, prefix: str, below: str, suffix: str) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.core.telemetry import Telemetry
 from fivefold.serving.dataplane import Dataplane
-from fivefold.serving.http.openapi_document import inference, prefix_of
+from fivefold.serving.http.host_models import typed
+from fivefold.serving.http.openapi_document import prefix_of
 from fivefold.serving.http.routes import Interface
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Repository
@@ -59,7 +60,7 @@ def router(
     for method, path, endpoint in interface.server_routes():
         # Probes, metrics and the endpoints of a server that manages its models are the reader's own.
         if path.startswith(("/v1", "/v2")) and "{name}" not in path:
-            _add(out, method, path, endpoint, {"tags": ["models"]})
+            _add(out, method, path, endpoint, {"openapi_extra": {"tags": ["models"]}})
     for name in models.names():
         for version in (None, *models.versions(name)):
             model = models.find(name, version)
@@ -68,10 +69,10 @@ def router(
                 if ("{version}" in path) != (version is not None) or "{verb}" in path:
                     continue
                 concrete = path.replace("{name}", name).replace("{version}", version or "")
-                described: dict[str, Any] = {"tags": [name]}
+                described: dict[str, Any] = {"openapi_extra": {"tags": [name]}}
                 if method == "POST":
-                    prefix = prefix_of(model) if version else f"{prefix_of(model)}_default"
-                    described = inference(model, "v1" if path.startswith("/v1") else "v2", prefix)
+                    suffix = prefix_of(model) if version else f"{prefix_of(model)}_default"
+                    described = typed(model, "v1" if path.startswith("/v1") else "v2", suffix)
                 _add(out, method, concrete, _bound(endpoint, given), described)
     return out
 
@@ -90,7 +91,7 @@ def _add(
         response_class=Response,
         response_model=None,
         name=f"{method.lower()} {path}",
-        openapi_extra=dict(described),
+        **described,
     )
 
 

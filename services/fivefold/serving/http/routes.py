@@ -197,7 +197,7 @@ class Interface:
         return _tagged(request, call, self._find(request).view_of(call.contract).contract.to_bytes(), json=True)
 
     async def _bundle(self, request: Request, call: Call) -> HttpReply:
-        open_to_all = self.dataplane.settings.serve_bundles or _of_file(request) == "infer"
+        open_to_all = self.dataplane.settings.bundles_open or _of_file(request) == "infer"
         if self.dataplane.guard is None and not open_to_all:
             raise AccessError(
                 "forbidden",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fivefold.core.readers.columnar import spelled_by_column
 from fivefold.serving.http.http_errors import JSON, HttpReply
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.messages import Answer, Call, InferRequest
 
 if TYPE_CHECKING:
-    from fivefold.core.columns import Columns
     from fivefold.core.view import View
     from fivefold.serving.http.request_body import Body
 
@@ -47,13 +47,7 @@ class V1:
         """See `Codec`."""
         columns = answer.columns
         body: dict[str, Any] = (
-            {"outputs": _outputs(columns)} if request.by_column else {"predictions": columns.to_records()}
+            {"outputs": spelled_by_column(columns)} if request.by_column else {"predictions": columns.to_records()}
         )
         body["metadata"] = answer.metadata
         return HttpReply(200, [JSON], msgspec.json.encode(body))
-
-
-def _outputs(columns: Columns) -> Any:
-    """An array for each output; as TensorFlow Serving has it, the array alone where there is one output."""
-    lists = columns.to_lists()
-    return lists if len(lists) > 1 else next(iter(lists.values()))

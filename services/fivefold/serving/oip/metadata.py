@@ -82,6 +82,7 @@ def model_config(model: Model, view: View, max_rows: int) -> dict[str, Any]:
             "bundle": {"string_value": model.metadata["bundle"]},
             "contract": {"string_value": view.name},
             "contracts": {"string_value": ",".join(model.views)},
+            CONTRACT: {"string_value": view.contract.to_bytes().decode()},
         },
     }
 

@@ -8,6 +8,7 @@ is left to the server, whose errors the page shows at the field they belong to.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 
@@ -25,13 +26,17 @@ MEDIA_TYPES: Final = {
 """The media type of each kind of file that belongs to the page; what has another suffix is not served."""
 
 
-def files(grpc: str = "", *, bundles: bool = True) -> dict[str, tuple[bytes, str]]:
+def files(
+    grpc: str = "", *, bundles: bool = True, runtime: Mapping[str, str] | None = None
+) -> dict[str, tuple[bytes, str]]:
     """URL path -> (body, media type) of the whole page: `/` is index.html, everything else lies below `/page/`.
 
     `grpc` is the server's gRPC address (HOST:PORT), for the commands that the page offers to copy; `bundles` is whether
-    the bundles' files are given out to anybody, so that the page does not ask for nothing.
+    the bundles' files are given out to anybody, so that the page does not ask for nothing. `runtime` is what the page
+    is told of the runtime that it may load to answer beside the server; None: it does not.
     """
-    out = {"/page/server.json": (json.dumps({"grpc": grpc, "bundles": bundles}).encode(), "application/json")}
+    settings = {"grpc": grpc, "bundles": bundles, "runtime": runtime}
+    out = {"/page/server.json": (json.dumps(settings).encode(), "application/json")}
     for item in resources.files(__name__).iterdir():
         media_type = MEDIA_TYPES.get(item.name[item.name.rfind(".") :])
         if media_type is not None:

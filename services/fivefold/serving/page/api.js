@@ -37,19 +37,25 @@ export const shown = () => key !== "";
 const ask = async (path, options) => (await call(path, options)).text;
 
 /** One request; gives `{text, headers}` of an answer that is none of an error. */
-async function call(path, { headers, ...options } = {}) {
-  let response, text;
+async function call(path, options) {
+  const { response, content } = await exchange(path, options, (answered) => answered.text());
+  return { text: content, headers: response.headers };
+}
+
+/** One request; gives the response and its content, which `read` takes out of an answer that is none of an error. */
+async function exchange(path, { headers, ...options } = {}, read) {
+  let response, content;
   try {
     const who = key ? { authorization: `Bearer ${key}` } : {};
     response = await fetch(address(path), { cache: "no-store", ...options, headers: { ...headers, ...who } });
-    text = await response.text();
+    content = await (response.ok ? read(response) : response.text());
   } catch {
     throw new Refused(0, { error: "The server cannot be reached.", help: "is it still running?" });
   }
-  if (response.ok) return { text, headers: response.headers };
+  if (response.ok) return { response, content };
   let body = {};
   try {
-    body = JSON.parse(text);
+    body = JSON.parse(content);
   } catch {
     // A proxy in front answered in its own words; the status says enough.
   }
@@ -62,8 +68,17 @@ export async function models() {
   return Promise.all(names.map(async (name) => parse(await ask(`v1/models/${segment(name)}`))));
 }
 
-/** What the server tells its page: where its gRPC is, and whether bundles' files are given out to anybody. */
+/** What the server tells its page: where its gRPC is, whether bundles' files are given out to anybody, and the runtime. */
 const settings = () => ask("page/server.json").then(JSON.parse, () => ({}));
+
+/** What runs models in this page: `{worker, script, wasm, wasmSha256, version}`, `{missing}`, or null where none is to. */
+export const runtime = () => settings().then((told) => told.runtime ?? null);
+
+/** A file of the bundle, as its bytes. */
+export async function bytes(model, version, name) {
+  const read = (answered) => answered.arrayBuffer();
+  return new Uint8Array((await exchange(filePath(model, version, name), {}, read)).content);
+}
 
 /** Where this server's gRPC is, as seen from here: a server behind TLS is reached by the page's own address. */
 export async function grpc() {

@@ -6,6 +6,7 @@ import { origin, table } from "./contract.js";
 import { byId, el } from "./dom.js";
 import { Form } from "./form.js";
 import { Latency } from "./latency.js";
+import { PageModel } from "./page-model.js";
 import { body, coloured, LANGUAGES } from "./snippets.js";
 import { chooser, remarks } from "./versions.js";
 
@@ -14,6 +15,7 @@ const READY_EVERY = 15_000;
 const SLACK = 1e-6; // a golden answer may be written with fewer digits than the wire has
 
 const latency = new Latency(byId("latency"));
+const here = new PageModel();
 let models = [];
 let grpc = `${location.hostname}:9000`;
 let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
@@ -193,9 +195,10 @@ async function predict({ focus = true } = {}) {
     return false;
   }
   for (const id of ["predict", "answer"]) byId(id).setAttribute("aria-busy", "true");
+  const request = body(literals);
   let result;
   try {
-    result = await api.predict(opened.model, opened.version, opened.versions?.chosen, body(literals));
+    result = await api.predict(opened.model, opened.version, opened.versions?.chosen, request);
   } catch (error) {
     result = error;
   }
@@ -205,6 +208,7 @@ async function predict({ focus = true } = {}) {
   latency.add(result.ms, good);
   if (number !== latest) return good;
   settle();
+  here.ask(request, opened.versions?.chosen, result);
   if (good) {
     opened.form.show([]);
     showAnswer(result);
@@ -319,6 +323,7 @@ async function open(model, version, contract) {
   drawTitle(now);
   drawContract(now);
   fill(0);
+  here.open(now);
   await predict({ focus: false });
 }
 
@@ -332,11 +337,11 @@ async function openRoute() {
     return;
   }
   const version = model.name === name && model.versions.includes(wanted) ? wanted : model.default_version;
-  const here = now?.model === model.name && now.version === version;
-  if (here && (!now.versions || now.versions.chosen === (now.versions.versions.includes(contract) ? contract : now.versions.standard))) return;
+  const standing = now?.model === model.name && now.version === version;
+  if (standing && (!now.versions || now.versions.chosen === (now.versions.versions.includes(contract) ? contract : now.versions.standard))) return;
   const first = now === null;
   await open(model.name, version, contract);
-  if (!first) byId(here ? "contract-version" : "name")?.focus();
+  if (!first) byId(standing ? "contract-version" : "name")?.focus();
 }
 
 async function checkReady() {

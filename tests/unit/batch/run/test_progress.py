@@ -60,6 +60,20 @@ def test_lines_elsewhere_and_a_bar_on_a_terminal(tmp_path: Path, finished: Plan)
     assert "100%  10 of 10 rows" in terminal.getvalue()
 
 
+def test_until_workers_are_there_nothing_is_said_of_speed(finished: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows what is waited for, and nothing that is empty."""
+    monkeypatch.setattr("fivefold.batch.run.progress.BAR_SECONDS", 0.0)
+    out = Terminal()
+    progress = Progress(finished, out)
+    progress.event("started", rows=10_000, ignored_columns=["id", "note"], passed_over=0)
+    progress.show({})
+    assert "started: rows 10,000, ignored columns id, note\n" in out.getvalue()
+    assert out.getvalue().endswith("starting workers, 0 s")
+    progress.working()
+    progress.show({})
+    assert "0 of 10 rows" in out.getvalue()
+
+
 def test_the_time_that_is_left() -> None:
     """From the rows of this start alone."""
     assert "1 min 30 s left" in bar(State(1, 4, 1000, 4000, 0, 33.3, 90.1))

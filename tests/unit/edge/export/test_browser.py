@@ -16,10 +16,10 @@ from tests.unit.edge.export.conftest import RUNTIME
 from fivefold.cli import main
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid, FivefoldError, NotFound
-from fivefold.edge.export import web_runtime as runtimes
 from fivefold.edge.export.browser import MARK, BrowserOptions, site_files
 from fivefold.edge.export.browser_support import operators, refuse_unsupported
-from fivefold.edge.export.web_runtime import SCRIPT, WASM, WebRuntime, web_runtime
+from fivefold.exports import web_runtime as runtimes
+from fivefold.exports.web_runtime import SCRIPT, WASM, WebRuntime, web_runtime
 
 
 @pytest.fixture(scope="module")

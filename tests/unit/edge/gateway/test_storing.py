@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.support import gateways
 from tests.support.gateways import events, running
 
+from fivefold.edge.gateway.storing import TELLING
+from fivefold.serving.origins import SHOWN
+
 
 def test_an_answer_is_an_event_on_the_disk(tmp_path: Path, bundle: Path) -> None:
     """What was asked and answered lies there, row by row, and the answer names the numbers."""
@@ -157,3 +160,19 @@ def test_it_says_how_it_stands(tmp_path: Path, bundle: Path) -> None:
     assert waiting == 2
     assert 0 <= age < gateways.SECONDS
     assert ready == {"ready": True}
+
+
+def test_a_page_that_is_let_in_reads_where_its_event_is(tmp_path: Path, bundle: Path) -> None:
+    """It may choose the lane, and read lane, outbox and numbers; other servers have no such headers."""
+    origin = {"origin": "https://app.example"}
+    with running(tmp_path, [bundle], cors_origins=("https://app.example",)) as gateway:
+        path = "/v1/models/demo:predict"
+        preflight = gateway.client.options(path, headers=origin | {"access-control-request-method": "POST"})
+        answer = gateway.ask({"a": 1, "b": 2}, x_fivefold_lane="alerts", **origin)
+
+    may_send = preflight.headers["access-control-allow-headers"].split(", ")
+    may_read = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"x-fivefold-lane", "x-fivefold-store", "content-type"} <= set(may_send)
+    assert {name for name in answer.headers if name.startswith("x-fivefold")} <= set(may_read)
+    assert (answer.headers["x-fivefold-lane"], answer.headers["x-fivefold-sequence"]) == ("alerts", "1")
+    assert not any(name in SHOWN for name in TELLING)

@@ -19,6 +19,7 @@ from tests.support.bundles import PYTHON_SUM, write_python
 from tests.support.serve_process import SERVICES, Host, launch
 
 from fivefold.local import processes
+from fivefold.online.local import ray_stages
 
 HANGS = {
     "sleeps at import": b"import time\ntime.sleep(600)\n",
@@ -203,3 +204,52 @@ def test_a_start_that_fails_leaves_nothing_in_the_process(case: str, tmp_path: P
     assert counts[-1] == counts[1]
     assert counts[-1]["threads"] == ["MainThread"]
     assert counts[-1]["children"] == counts[-1]["directories"] == []
+
+
+SLOW = """
+import json, sys
+from fivefold.online.local import lifecycle, ray_stages
+from fivefold.online.settings import OnlineSettings
+
+ray_stages.AGAIN["Ray"] = 0.01
+model, = sys.argv[1:]
+sys.exit(lifecycle.serve([model], OnlineSettings(http="127.0.0.1:0", grpc="127.0.0.1:0")))
+"""
+
+
+def test_a_ray_that_does_not_start_in_time_is_tried_again_and_then_explained(tmp_path: Path) -> None:
+    """With what there is without Ray; a signal would still end it, and nothing is left."""
+    model = write_python(tmp_path / "b").path
+    ended = subprocess.run(
+        [sys.executable, "-c", SLOW, str(model)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(SERVICES)},
+    )
+
+    assert ended.returncode == 1
+    assert ended.stdout.count("starting Ray\n") == 2
+    assert "again, Ray did not start within 0.01 seconds" in ended.stdout
+    assert "error: Ray did not start within 0.01 seconds" in ended.stderr
+    assert "help: that was the second try. A run needs about" in ended.stderr
+    assert "fivefold serve --dev" in ended.stderr
+
+
+def test_the_logs_of_ray_outlive_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For their user alone, the end of each; and none are no directory."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = tmp_path / "run"
+    logs = run / "ray" / "session_1" / "logs"
+    logs.mkdir(parents=True)
+    assert ray_stages.keep_logs(run) is None
+    (logs / "gcs_server.out").write_bytes(b"x" * ray_stages.KEPT_BYTES + b"why")
+
+    kept = ray_stages.keep_logs(run)
+
+    assert kept is not None
+    assert kept.stat().st_mode & 0o077 == 0
+    assert (kept / "gcs_server.out").read_bytes()[-4:] == b"xwhy"
+    assert (kept / "gcs_server.out").stat().st_size == ray_stages.KEPT_BYTES
+    assert f"Ray's logs are in {tmp_path}/fivefold-ray-logs-" in ray_stages.explained("why", run)

@@ -12,7 +12,9 @@ from fivefold.local import processes
 from fivefold.local.signals import StopSignals
 from fivefold.online.local import lifecycle
 from fivefold.online.local.child import Child, Ended
+from fivefold.online.local.in_place import Asking
 from fivefold.online.local.lifecycle import RayFailed, Run
+from fivefold.online.local.readiness import Readiness
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
@@ -114,8 +116,9 @@ def run_of(ray: Silent, monkeypatch: pytest.MonkeyPatch, *, ready: bool) -> Run:
     run._watch = type("Well", (), {"look": lambda *_, **__: None})()  # type: ignore[assignment]
     run._unready_seconds = 60.0
     monkeypatch.setattr(Run, "_pass_log_on", lambda _: None)
-    monkeypatch.setattr(Run, "_ready", lambda *_, **__: ready)
-    monkeypatch.setattr(Run, "_readyz", lambda _: "http://here/readyz")
+    run._asking = Asking()
+    run._ready = Readiness("here:80")
+    monkeypatch.setattr(Readiness, "__call__", lambda *_: ready)
     return run
 
 
@@ -135,7 +138,7 @@ def test_a_run_that_is_never_ready_again_is_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Child, "output", lambda _: "")
     run._ray.output = lambda: ""  # type: ignore[union-attr, method-assign]
 
-    with pytest.raises(RayFailed, match="http://here/readyz has not said ready for 65 s"):
+    with pytest.raises(RayFailed, match="http://here:80/readyz has not said ready for 65 s"):
         run.wait()
 
 

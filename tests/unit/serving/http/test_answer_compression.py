@@ -16,7 +16,7 @@ from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import World, dumps, world
 
 from fivefold.core.errors import ProtocolError
-from fivefold.serving.http.answer_compression import AT_ONCE, LEAST, asked, fitting
+from fivefold.serving.http.answer_compression import AT_ONCE, LEAST, asked, fitting, taken
 from fivefold.serving.http.http_errors import HttpReply
 
 PREDICT, INFER = "/v1/models/gate:predict", "/v2/models/gate/infer"
@@ -174,3 +174,20 @@ def test_any_header_has_a_meaning(value: bytes) -> None:
     """Nothing that a client may write breaks the reader of its wishes."""
     with contextlib.suppress(ProtocolError):
         assert asked({b"accept-encoding": value}) in (None, "gzip", "must")
+
+
+@pytest.mark.parametrize(
+    ("header", "coding"),
+    [
+        (b"", None),
+        (b"br, gzip", "br"),
+        (b"gzip", "gzip"),
+        (b"br;q=0, x-gzip", "gzip"),
+        (b"*", None),
+        (b"zstd", None),
+        (b"br;q=none", None),
+    ],
+)
+def test_what_is_compressed_already_is_chosen_by_name(header: bytes, coding: str | None) -> None:
+    """The first of ours that the client names and does not refuse."""
+    assert taken({b"accept-encoding": header}, ("br", "gzip")) == coding

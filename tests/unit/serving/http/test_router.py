@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from jsonschema import Draft202012Validator
 from tests.conformance import models
 from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import client
 
 import fivefold
+from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid
 from fivefold.serving.limits import ServingLimits
 
@@ -79,19 +84,83 @@ def test_the_readers_dependencies_apply(tmp_path: Path) -> None:
         assert answer.json()["predictions"] == [{"y": 4.0}]
 
 
+def resolved(document: dict[str, Any]) -> set[str]:
+    """Every reference of the document, all of which lead somewhere."""
+    found = set(re.findall(r'"#/([^"]+)"', json.dumps(document)))
+    for reference in found:
+        at: Any = document
+        for part in reference.split("/"):
+            at = at[part]
+    return found
+
+
+def _record(document: dict[str, Any], request: str) -> Any:
+    """The schema of the rows of a request."""
+    items = document["components"]["schemas"][request]["properties"]["instances"]["items"]
+    return document["components"]["schemas"][items["anyOf"][0]["$ref"].rpartition("/")[2]]
+
+
+def narrower(directory: Path) -> Bundle:
+    """Another model of the gate's name and version, under another contract."""
+    about = {"format": 1, "name": "gate", "version": "1.0.0", "outputs": [{"name": "y", "dtype": "float64"}]}
+    return Bundle.write(
+        directory,
+        contract=Contract.from_json(about | {"inputs": [{"name": "x", "dtype": "float64", "maximum": 7}]}),
+        model={"model/same.py": b'class Same:\n    def predict(self, columns):\n        return {"y": columns["x"]}\n'},
+        runtime="python",
+        entry="same:Same",
+        golden=([{"x": 1.5}], [{"y": 1.5}]),
+        tolerance=0.0,
+    )
+
+
 def test_the_readers_openapi_is_typed(tmp_path: Path) -> None:
-    """The operations carry their schemas themselves: the reader's components are the reader's."""
+    """Requests, rows and answers of each contract are models of the reader's document, in both protocols."""
     app = FastAPI()
     app.include_router(fivefold.router(gate_bundle(tmp_path / "gate")), prefix="/ml")
 
     document: dict[str, Any] = app.openapi()
 
-    operation = document["paths"]["/ml/v1/models/gate:predict"]["post"]
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert "x" in str(schema["properties"]["instances"])
-    assert "$ref" not in str(operation)
+    assert "components/schemas/Gate_1Record" in resolved(document)
+    schemas = document["components"]["schemas"]
+    assert {"Gate_1Request", "Gate_1Record", "Gate_1Response", "Gate_1Prediction", "FivefoldError"} <= set(schemas)
+    assert schemas["Gate_1Record"]["properties"]["x"]["maximum"] == 1000
+    for path, kind in (("/ml/v1/models/gate:predict", ""), ("/ml/v2/models/gate/versions/1/infer", "Infer")):
+        operation = document["paths"][path]["post"]
+        body = operation["requestBody"]["content"]["application/json"]
+        good = operation["responses"]["200"]["content"]["application/json"]
+        assert body["schema"] == {"$ref": f"#/components/schemas/Gate_1{kind}Request"}
+        assert good["schema"] == {"$ref": f"#/components/schemas/Gate_1{kind}Response"}
+        resolving = {**schemas[f"Gate_1{kind}Request"], "components": document["components"]}
+        Draft202012Validator(resolving).validate(body["example"])
+        resolving = {**schemas[f"Gate_1{kind}Response"], "components": document["components"]}
+        Draft202012Validator(resolving).validate(good["example"])
+        failed = operation["responses"]["default"]["content"]["application/json"]["schema"]
+        assert failed == {"$ref": "#/components/schemas/FivefoldError"}
     names = [method["operationId"] for path in document["paths"].values() for method in path.values()]
     assert len(names) == len(set(names))
+
+
+def test_two_contracts_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """In one document: each operation refers to its own, and a model that is mounted twice is one."""
+    other = narrower(tmp_path / "other")
+    same = gate_bundle(tmp_path / "gate")
+    app = FastAPI()
+    app.include_router(fivefold.router(same), prefix="/a")
+    app.include_router(fivefold.router(same), prefix="/b")
+    app.include_router(fivefold.router(other), prefix="/c")
+
+    document: dict[str, Any] = app.openapi()
+
+    assert resolved(document)
+    found = {
+        path: operation["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for path, operation in document["paths"].items()
+        if path.endswith(":predict") and "versions" not in path
+    }
+    assert found["/a/v1/models/gate:predict"] == found["/b/v1/models/gate:predict"]
+    ranges = {path[1]: _record(document, name)["properties"]["x"]["maximum"] for path, name in found.items()}
+    assert ranges == {"a": 1000, "b": 1000, "c": 7}
 
 
 def test_versions_and_a_chosen_default(tmp_path: Path) -> None:

@@ -117,3 +117,17 @@ def test_a_model_that_is_not_there_is_not_found(served: World, path: str, code: 
     assert (reply.status, reply.code) == (404, code)
     assert reply.json["help"] in ("did you mean 'gate'?", "versions: 9, 10")
     assert served.count(code) == before + 1
+
+
+def test_a_record_that_is_the_whole_body_is_shown_wrapped(served: World) -> None:
+    """With the caller's own fields; what is no record of the model's is not."""
+    path = "/v1/models/linear:predict"
+    names = [field.name for field in served.serving.models.find("linear").contract.inputs]
+
+    flat = served.post(path, {name: at + 1 for at, name in enumerate(names)}).json
+    row = ", ".join(f'"{name}": {at + 1}' for at, name in enumerate(names))
+    assert (flat["code"], flat["help"]) == ("malformed", f'wrap it in instances: {{"instances": [{{{row}}}]}}')
+    assert served.post(path, {"instance": []}).json["help"] == "did you mean 'instances'?"
+    assert served.post(path, [[1, 2, 3]]).json["help"] == 'wrap it in instances: {"instances": […]}'
+    many = {name: [1] for name in names} | {"x": 1, "y": 2}
+    assert served.post(path, many).json["help"].endswith(", …}]}")

@@ -63,6 +63,8 @@ function ago(then) {
   return `${Math.floor(seconds)} s ago`;
 }
 
+const failed = (each) => each.state === "rolled_back" || each.state === "refused";
+
 function model(each) {
   const release = each.release ? ` release ${each.release}` : "";
   const state = each.state === "active" ? "" : ` ${each.state}`;
@@ -75,49 +77,75 @@ function trouble(each) {
   return [...stopped, ...(each.copied === null ? [] : [`copied outbox, ${ago(each.copied)}`])].join(", ");
 }
 
+/** One line a model, so that one that failed stands out from the one that is served. */
+function modelLines(models) {
+  const out = document.createElement("ul");
+  out.append(...models.map((each) => {
+    const line = document.createElement("li");
+    line.className = failed(each) ? "bad" : "";
+    line.textContent = model(each);
+    return line;
+  }));
+  return models.length ? out : "";
+}
+
+/** Rows into a table, each cell with its column's name, which a narrow screen shows beside it; `none` where there are none. */
+function fill(id, rows, none) {
+  const body = find(id);
+  const heads = [...body.closest("table").tHead.rows[0].cells].map((head) => head.textContent);
+  for (const each of rows) {
+    [...each.cells].forEach((one, at) => (one.dataset.label = heads[at]));
+  }
+  if (!rows.length) {
+    const empty = cell(none, "soft");
+    empty.colSpan = heads.length;
+    rows = [row(empty)];
+  }
+  body.replaceChildren(...rows);
+}
+
 function showDevices() {
   const wanted = find("filter").value.trim().toLowerCase();
   const rows = [];
   for (const each of devices) {
-    const models = (each.report.models ?? []).map(model).join(", ");
-    if (wanted && !`${each.id} ${models} ${each.report.software ?? ""} ${trouble(each)}`.toLowerCase().includes(wanted)) {
+    const models = each.report.models ?? [];
+    if (wanted && !`${each.id} ${models.map(model).join(" ")} ${each.report.software ?? ""} ${trouble(each)}`.toLowerCase().includes(wanted)) {
       continue;
     }
     const backlog = each.report.backlog;
-    const failed = (each.report.models ?? []).some((one) => one.state === "rolled_back" || one.state === "refused");
     rows.push(row(
-      cell(mono(each.id)),
-      cell(ago(each.seen), each.seen === null ? "soft" : ""),
+      cell(mono(each.id), "short"),
+      cell(ago(each.seen), each.seen === null ? "short soft" : "short"),
       cell(count(total(each.through)), "number"),
       cell(backlog ? count(total(backlog)) : "", "number"),
-      cell(each.report.oldest ? ago(Date.parse(each.report.oldest)) : ""),
-      cell(models, failed ? "bad" : ""),
-      cell(each.report.software ?? "", "soft"),
+      cell(each.report.oldest ? ago(Date.parse(each.report.oldest)) : "", "short"),
+      cell(modelLines(models)),
+      cell(each.report.software ?? "", "short soft"),
       cell(each.quarantined ? count(each.quarantined) : "", "number bad"),
       cell(trouble(each), "bad"),
       cell(each.keys ? String(each.keys) : "revoked", each.keys ? "soft" : "bad"),
     ));
   }
-  find("devices").replaceChildren(...rows);
+  fill("devices", rows, wanted ? "No device is like that." : "No device yet: fivefold hub device add ID makes one.");
   find("device-count").textContent = wanted ? `${count(rows.length)} of ${count(devices.length)}` : count(devices.length);
 }
 
 function showReleases(releases) {
-  find("releases").replaceChildren(...releases.map((each) => row(
-    cell(each.model),
+  fill("releases", releases.map((each) => row(
+    cell(each.model, "short"),
     cell(String(each.release), "number"),
     cell(each.version),
     cell(each.channel === "canary" ? `canary, ${each.share} %` : each.channel),
     cell(Object.entries(each.devices).map(([state, number]) => `${number} ${state}`).join(", "), "soft"),
     cell(each.halted === null ? "offered" : `halted: ${each.halted}`, each.halted === null ? "good" : "bad"),
-  )));
+  )), "No release: fivefold hub publish makes one.");
 }
 
 function showQuarantine(lines) {
-  find("quarantine").replaceChildren(...lines.map((each) => row(
-    cell(mono(each.device)), cell(each.lane), cell(String(each.seq), "number"), cell(each.code, "bad"),
+  fill("quarantine", lines.map((each) => row(
+    cell(mono(each.device), "short"), cell(each.lane), cell(String(each.seq), "number"), cell(each.code, "bad"),
     cell(each.message), cell(mono(each.raw.slice(0, 160))),
-  )));
+  )), "Nothing: every line was an event.");
 }
 
 function showFacts(overview) {

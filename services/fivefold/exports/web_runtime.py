@@ -1,7 +1,7 @@
 """ONNX Runtime for browsers: two files of one npm package, each by its digest and from nowhere else.
 
-They come from an unpacked package, from this user's cache, or from npm's own client; what they do in a browser is left
-to `services/browser`.
+They come from an unpacked package, from this user's cache, or from npm's own client. Exported pages carry them, and a
+server may give them to its own page; what they do in a browser is left to `services/browser`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 
 from fivefold.core import atomic
 from fivefold.core.errors import BundleInvalid, NotFound, RunFailed, first_line
+from fivefold.exports.precompressed import compressed
 
 PACKAGE: Final = "onnxruntime-web"
 VERSION: Final = "1.30.0"
@@ -41,6 +42,11 @@ class WebRuntime:
     script: bytes
     wasm: bytes
     cache: Path
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Both, by their names in the package."""
+        return {SCRIPT: self.script, WASM: self.wasm}
 
 
 def cache_directory() -> Path:
@@ -70,10 +76,26 @@ def web_runtime(directory: Path | None = None) -> WebRuntime:
             # A cache is only a copy: what is broken there is fetched again.
             pass
     found = _checked(_from_npm(), cache, f"{PACKAGE}@{VERSION} from npm")
-    cache.mkdir(parents=True, exist_ok=True)
-    atomic.replace_file(cache / SCRIPT, found.script)
-    atomic.replace_file(cache / WASM, found.wasm)
+    _keep(found)
     return found
+
+
+def kept(directory: Path | None = None) -> Path:
+    """The directory of the cache once it holds the runtime and its compressed forms, for processes that fetch nothing.
+
+    Raises what `web_runtime` raises.
+    """
+    runtime = web_runtime(directory)
+    _keep(runtime)
+    compressed(runtime.files, runtime.cache, DIGESTS.values())
+    return runtime.cache
+
+
+def _keep(runtime: WebRuntime) -> None:
+    runtime.cache.mkdir(parents=True, exist_ok=True)
+    for name, data in runtime.files.items():
+        if not (runtime.cache / name).is_file() or (runtime.cache / name).read_bytes() != data:
+            atomic.replace_file(runtime.cache / name, data)
 
 
 def _checked(files: dict[str, bytes], cache: Path, where: str) -> WebRuntime:

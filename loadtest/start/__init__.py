@@ -1,0 +1,1 @@
+"""How long a server takes to start, and what it takes of the machine."""

@@ -1,0 +1,1 @@
+"""Many kinds of models, packed, on WebAssembly beside the server's runtime."""
