@@ -28,6 +28,7 @@ from confluent_kafka import (
 
 from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.bounded_call import NeverBack, bounded
 from fivefold.stream.events import Event, Outgoing, Place
 from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, partitions_to_read, prepare
 from fivefold.stream.kafka_errors import ACCESS, AWAY, FENCED_CODES, TOO_LONG, KafkaErrors
@@ -44,6 +45,12 @@ LONGEST = 64 << 20
 
 LISTEN_SECONDS = 7.0
 """Two heartbeats and their answers (librdkafka's `heartbeat.interval.ms`, 3 s), and less than a session."""
+
+LATE_SECONDS = 5.0
+"""How much longer than it was given a call may take before it is left alone."""
+
+CLOSE_SECONDS = 15.0
+"""How long leaving the group may take: more than a session, after which the group does without this member anyhow."""
 
 
 class KafkaLog:
@@ -229,15 +236,27 @@ class KafkaLog:
             self._producer.begin_transaction()
             for each in outgoing:
                 self._produce(each)
-            self._again(lambda: self._producer.send_offsets_to_transaction(offsets, self._metadata, CALL_SECONDS))
+            self._again(lambda: self._send_offsets(offsets))
             self._again(lambda: self._producer.commit_transaction(CALL_SECONDS))
         except KafkaException as err:
             self._failed(err.args[0])
+        except NeverBack as err:
+            # The broker ends what the old one has begun when the new one says its name; nothing of it was committed.
+            self._producer = self._new_producer()
+            self._rewind()
+            raise Rewound(f"the group's coordinator does not answer: {err}") from None
         except BaseException:
             with contextlib.suppress(KafkaException):
                 self._producer.abort_transaction(CALL_SECONDS)
             raise
         self._done.update(positions)
+
+    def _send_offsets(self, offsets: list[TopicPartition]) -> None:
+        """Make progress a part of the transaction; raises `NeverBack` where the client does not keep to its time."""
+        producer, metadata = self._producer, self._metadata
+        bounded(
+            lambda: producer.send_offsets_to_transaction(offsets, metadata, CALL_SECONDS), CALL_SECONDS + LATE_SECONDS
+        )
 
     def _produce(self, each: Outgoing) -> None:
         try:
@@ -386,8 +405,9 @@ class KafkaLog:
 
     def close(self) -> None:
         """See `EventLog.close`."""
-        with contextlib.suppress(KafkaException, RuntimeError):
-            self._consumer.close()
+        # Where it does not come back, the group does without this member when its session is over.
+        with contextlib.suppress(KafkaException, RuntimeError, NeverBack):
+            bounded(self._consumer.close, CLOSE_SECONDS)
         with contextlib.suppress(KafkaException):
             self._producer.flush(1)
         # Its threads and connections end with the last reference to it.

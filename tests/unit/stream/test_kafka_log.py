@@ -13,6 +13,7 @@ from loadtest.stream.kafka_broker import free_ports
 from tests.support.event_logs import KafkaLogs, forwarding, owning, polled
 
 from fivefold.core.errors import RunFailed, Unavailable
+from fivefold.stream import kafka_log as kafka_log_module
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
 from fivefold.stream.kafka_log import KafkaLog
@@ -153,6 +154,59 @@ def test_a_member_that_is_none_keeps_its_last_generation(kafka: str, monkeypatch
     assert kafka_log._metadata == joined
     monkeypatch.undo()
     log.close()
+
+
+class NeverHeardOf:
+    """A client whose call by this name does not come back until it is let go."""
+
+    def __init__(self, real: object, name: str) -> None:
+        self.real, self.name, self.release = real, name, threading.Event()
+
+    def __getattr__(self, name: str) -> object:
+        if name != self.name:
+            return getattr(self.real, name)
+
+        def late(*arguments: object) -> object:
+            self.release.wait()
+            return getattr(self.real, name)(*arguments)
+
+        return late
+
+
+def test_a_commit_whose_offsets_never_arrive_is_begun_again(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client may wait for a coordinator for ever: a worker goes on without, and what comes late is nothing."""
+    monkeypatch.setattr(kafka_log_module, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(kafka_log_module, "LATE_SECONDS", 0.1)
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(10))
+    log = logs.member("in", ["out"])
+    held = answers(polled(log, 10))
+    stuck = NeverHeardOf(inner(log)._producer, "send_offsets_to_transaction")
+    monkeypatch.setattr(inner(log), "_producer", stuck)
+
+    with pytest.raises(Rewound, match="the group's coordinator does not answer"):
+        log.commit(held)
+    stuck.release.set()
+    monkeypatch.setattr(kafka_log_module, "CALL_SECONDS", 30.0)
+    log.commit(answers(polled(log, 10)))
+
+    assert values(logs.read("out")) == list(range(10))
+    log.close()
+
+
+def test_a_group_that_is_never_left_holds_nobody_up(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a worker does not wait for it."""
+    monkeypatch.setattr(kafka_log_module, "CLOSE_SECONDS", 0.1)
+    logs = KafkaLogs(kafka)
+    logs.append("in", events(1))
+    log = logs.member("in", ["out"])
+    polled(log, 1)
+    stuck = NeverHeardOf(inner(log)._consumer, "close")
+    monkeypatch.setattr(inner(log), "_consumer", stuck)
+
+    log.close()
+
+    stuck.release.set()
 
 
 def test_lag_is_known_before_the_first_commit(kafka: str) -> None:
