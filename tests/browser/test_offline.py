@@ -299,7 +299,10 @@ def test_no_saved_answer_is_lost_when_the_browser_is_killed(
 def test_a_hub_that_says_what_cannot_be_stops_the_lane(
     page: Page, bundle: Bundle, runtime: WebRuntime, tmp_path: Path
 ) -> None:
-    """An unknown key, a busy hub, one that lost its state: nothing is deleted; a gap record tells the loss."""
+    """An unknown key, a busy hub, one that lost its state: nothing is deleted; a gap record tells the loss.
+
+    One that has others' events under the outbox' numbers: what waits goes on from an outbox of its own.
+    """
     port_holder = StaticSite(tmp_path)
     port_holder.start()
     port_holder.stop()
@@ -335,5 +338,18 @@ def test_a_hub_that_says_what_cannot_be_stops_the_lane(
 
         assert (last[0]["kind"], last[0]["from_seq"], last[0]["to_seq"], last[0]["reason"]) == ("gap", 2, 3, "hub_lost")
         assert last[1]["seq"] == 4
+        site.answers = [(409, {"code": "outbox_copied", "error": "a copy", "acked_through": 9, "id": "other"}, {})]
+        predict.click()
+        expect(page.locator("#stopped")).to_contain_text("outbox_copied", timeout=30_000)
+        expect(page.locator("#waiting")).to_have_text("1")
+        assert site.paths[-1].endswith(f"?after={last[1]['id']}")
+        page.get_by_role("button", name="Go on under a name of its own").click()
+        expect(page.locator("#waiting")).to_have_text("0", timeout=30_000)
+        _, anew = site.applied.values()
+
+        assert [(line["kind"], line["seq"], line.get("count")) for line in anew] == [
+            ("gap", 4, 0),
+            ("prediction", 5, None),
+        ]
     finally:
         site.stop()
