@@ -13,45 +13,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from fivefold.core.bundle.bundle import Bundle, sign
-from fivefold.exports.web_runtime import WebRuntime, web_runtime
-from tests.browser.conftest import CHROMIUM, RUNTIME
+from fivefold.exports.web_runtime import WebRuntime
+from tests.browser.conftest import CHROMIUM
 from tests.support import exported_pages
+from tests.support.exported_pages import look, settled
 from tests.support.static_site import StaticSite, static_site
 
 KEY = "device-key"
-
-
-@pytest.fixture(scope="module")
-def runtime() -> WebRuntime:
-    assert RUNTIME is not None
-    return web_runtime(RUNTIME)
-
-
-@pytest.fixture(scope="module")
-def bundle(demo_bundle: Path) -> Bundle:
-    return Bundle.open(demo_bundle)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in a profile of its own; it throws nothing."""
-    context = browser.new_context()
-    made = context.new_page()
-    thrown: list[str] = []
-    made.on("pageerror", lambda error: thrown.append(str(error)))
-    yield made
-    context.close()
-    assert thrown == []
-
-
-def settled(page: Page) -> None:
-    """Wait for the first answer."""
-    expect(page.locator("#answer:not([aria-busy]) > *").first).to_be_visible(timeout=60_000)
-
-
-def look(page: Page) -> None:
-    """Have the page look for a newer model now, as it does whenever somebody comes back to it."""
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_page_predicts_without_a_network(page: Page, bundle: Bundle, runtime: WebRuntime, tmp_path: Path) -> None:

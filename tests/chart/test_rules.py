@@ -95,6 +95,7 @@ def test_an_outage_wakes_somebody_within_minutes_and_ends_when_it_ends(tmp_path:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 def test_a_steady_trickle_is_a_matter_for_the_day(tmp_path: Path) -> None:
     """0.3 % of failures for days burns three times the budget: a warning, and nobody is woken."""
     series = requests("0+997x4500", "0+3x4500")

@@ -100,6 +100,7 @@ def test_a_broker_that_goes_comes_back(tmp_path: Path, bundle: Path, mosquitto: 
     assert answer["predictions"][0]["total"] == 3
 
 
+@pytest.mark.full
 def test_what_has_no_room_waits_at_the_broker(tmp_path: Path, bundle: Path, mosquitto: Broker) -> None:
     """A full outbox acknowledges nothing; what is there is kept, and nothing is answered that is not."""
     with running(tmp_path, [bundle], mqtt=mosquitto.url, quota_bytes=1024 * 1024) as gateway:

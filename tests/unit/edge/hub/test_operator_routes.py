@@ -16,6 +16,7 @@ from fivefold.edge.hub.hub_limits import HubSettings
 from fivefold.guard import keys
 
 
+@pytest.mark.full
 def test_the_page_and_its_figures(hub: RunningHub) -> None:
     """The page comes from this server alone, and shows what devices did."""
     device = hub.device("pump-7")
@@ -37,6 +38,7 @@ def test_the_page_and_its_figures(hub: RunningHub) -> None:
     assert httpx.get(f"{hub.url}/readyz").json() == {"ready": True}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "headers",
     [
