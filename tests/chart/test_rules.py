@@ -23,15 +23,16 @@ STREAMS = {
 """The labels of the stream's alerts."""
 
 HUB = 'namespace="scores",job="scores/fivefold-hub",pod="fivefold-hub-0"'
+HUB_JOB = {"namespace": "scores", "job": "scores/fivefold-hub"}
 HUBS = {
-    "FivefoldHubHasNoPod": {"severity": "critical", "namespace": "scores", "job": "scores/fivefold-hub"},
-    "FivefoldHubStoreFails": {"severity": "critical", "namespace": "scores"},
-    "FivefoldHubDiskIsNearlyFull": {"severity": "warning", "namespace": "scores"},
-    "FivefoldHubForwardsNothing": {"severity": "critical", "namespace": "scores"},
-    "FivefoldHubDevicesAreSilent": {"severity": "warning", "namespace": "scores"},
-    "FivefoldHubBacklogGrows": {"severity": "warning", "namespace": "scores", "lane": "bulk"},
-    "FivefoldHubReleaseGoesBack": {"severity": "warning", "namespace": "scores", "model": "demo", "release": "2"},
-    "FivefoldHubOutboxIsCopied": {"severity": "warning", "namespace": "scores"},
+    "FivefoldHubHasNoPod": {"severity": "critical", **HUB_JOB},
+    "FivefoldHubStoreFails": {"severity": "critical", **HUB_JOB},
+    "FivefoldHubDiskIsNearlyFull": {"severity": "warning", **HUB_JOB},
+    "FivefoldHubForwardsNothing": {"severity": "critical", **HUB_JOB},
+    "FivefoldHubDevicesAreSilent": {"severity": "warning", **HUB_JOB},
+    "FivefoldHubBacklogGrows": {"severity": "warning", **HUB_JOB, "lane": "bulk"},
+    "FivefoldHubReleaseGoesBack": {"severity": "warning", **HUB_JOB, "model": "demo", "release": "2"},
+    "FivefoldHubOutboxIsCopied": {"severity": "warning", **HUB_JOB},
 }
 """The labels of the hub's alerts."""
 
