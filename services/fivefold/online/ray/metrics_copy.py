@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 NOTHING = sys.float_info.min
-"""What a counter begins with: Ray takes no zero, and has no series before the first increment. A rate over a series that
-begins with its first failure does not see that one. Added to the first whole number it is gone."""
+"""What a counter begins with: Ray takes no zero, and has no series before the first increment. A rate over a series
+that begins with its first failure misses that one. Added to the first whole number it is gone."""
 
 
 class Copy:
