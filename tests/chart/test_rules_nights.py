@@ -299,6 +299,12 @@ BAD: dict[str, tuple[Series, set[str]]] = {
         | head("fivefold-bbbbb-head-wwwww", "10.0.0.3", since(ABSENT, 1)),
         {"FivefoldHeadRestarted warning"},
     ),
+    "a head that is another one of the same name": (
+        {f'kube_pod_info{{{KUBE},pod="fivefold-eeeee-head",uid="1"}}': since(1, GONE)}
+        | {f'kube_pod_info{{{KUBE},pod="fivefold-eeeee-head",uid="2"}}': since(ABSENT, 1)}
+        | head("fivefold-bbbbb-head-yyyyy", "10.0.0.2", flat(ABSENT)),
+        {"FivefoldHeadRestarted warning"},
+    ),
     "a head that crashed": ({restarts("fivefold-bbbbb-head-yyyyy"): since(0, 1)}, {"FivefoldHeadRestarted warning"}),
     "a worker of the stream that stays away": (
         {

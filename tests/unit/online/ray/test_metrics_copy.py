@@ -16,7 +16,7 @@ Key = tuple[str, str, str]
 
 @pytest.fixture
 def totals(monkeypatch: pytest.MonkeyPatch) -> dict[Key, list[float]]:
-    """Ray's counters with what each has come to after every increment; Ray itself takes them, and refuses what it must."""
+    """Ray's counters with what each has come to after every increment; Ray itself refuses what it does not take."""
     out: dict[Key, list[float]] = {}
 
     class Recorded(metrics.Counter):
