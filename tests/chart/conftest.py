@@ -13,6 +13,7 @@ from tests.support import programs
 NEEDS: dict[str, Callable[[], object]] = {
     "test_schemas.py": partial(programs.needed, "go", "rendered objects against the schemas of Kubernetes"),
     "test_rules.py": partial(programs.needed, "promtool", "the alerts' unit tests"),
+    "test_rules_nights.py": partial(programs.needed, "promtool", "the alerts' nights"),
 }
 
 

@@ -170,12 +170,12 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     assert ("redis" in policies) == (scenario == "autoscale")
     assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
     assert ("api" in policies) == (scenario == "autoscale")
-    assert ("metrics" in policies) == (scenario in {"monitoring", "stream", "hub"})
+    assert ("metrics" in policies) == (scenario in GUARDED)
     assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
     assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
-    assert ("stream-metrics" in policies) == (scenario == "stream")
+    assert ("stream-metrics" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
     assert ("hub" in policies) == (scenario in {"hub", "hub-postgres"})
     assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 

@@ -52,6 +52,10 @@ HEALTHY = "ok"
 FAULTS = frozenset({"internal", "model_failed"})
 """Codes that are our side's fault, logged as errors; the others are warnings."""
 
+OWED = (*sorted(FAULTS), "not_ready", "overloaded")
+"""Codes of answers that were owed and not given, which alerts divide by all requests. `deadline_exceeded` is none of
+them: the caller names the deadline, and a request that was slow counts as that."""
+
 
 class Stage(NamedTuple):
     """One child span: its name, and start and end on `time.perf_counter` in seconds."""
@@ -96,7 +100,8 @@ class Counters:
 
     def __init__(self, model: str, version: str, transport: str, bundle: str) -> None:
         self.model, self.version, self.transport, self.bundle = model, version, transport, bundle
-        self.codes = {HEALTHY: 0}
+        # A counter that begins with its first failure has no increase in it: who divides needs the zero before.
+        self.codes = dict.fromkeys((HEALTHY, *OWED), 0)
         self.rows = dict.fromkeys(OUTCOMES, 0)
         self.request_seconds, self.score_seconds = Times(), Times()
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 T = TypeVar("T")
 
+TRANSPORTS = ("http", "grpc")
+"""Whose counters stand at zero before a request comes."""
+
 READERS = 2
 """Threads that read large bodies, of all models; reading holds the interpreter's lock, so more would not be faster."""
 
@@ -90,8 +93,10 @@ class Dataplane:
         telemetry.inflight(lambda: self.inflight)
         if guard is not None and guard.has_keys:
             telemetry.keys_age(guard.keys_age)
+        for transport in TRANSPORTS:
+            telemetry.counters(transport)
         for model in models:
-            telemetry.bundle(**_described(model))
+            self._announce(model)
 
     @property
     def inflight(self) -> int:
@@ -125,7 +130,7 @@ class Dataplane:
             self.telemetry.bundle_gone(**_described(model))
         for model in models:
             if model not in kept:
-                self.telemetry.bundle(**_described(model))
+                self._announce(model)
         self._retired += gone.values()
         return list(gone.values())
 
@@ -137,6 +142,11 @@ class Dataplane:
             await asyncio.to_thread(scheduler.close)
             with contextlib.suppress(ValueError):
                 self._retired.remove(scheduler)
+
+    def _announce(self, model: Model) -> None:
+        for transport in TRANSPORTS:
+            self.telemetry.counters(transport, model.name, model.version, model.bundle.digest)
+        self.telemetry.bundle(**_described(model))
 
     def _scheduler(self, model: Model) -> Scheduler:
         return self._kind(model, self.settings, self._readers, self._suspects)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from fivefold.core.telemetry import HEALTHY, SECONDS, Telemetry, Times
+from fivefold.core.telemetry import FAULTS, HEALTHY, OWED, SECONDS, Telemetry, Times
 
 
 @given(st.lists(st.sampled_from([*SECONDS, *(bound * 1.01 for bound in SECONDS), 0.0, 1e-9])))
@@ -54,3 +54,17 @@ def test_a_scrape_tells_of_every_lane() -> None:
     assert samples["fivefold_score_seconds_bucket", "m", "", "", "", "0.01"] == 2
     assert samples["fivefold_request_seconds_count", "m", "http", "", "", ""] == 1
     assert not any(name == "fivefold_score_seconds_count" and not model for name, model, *_ in samples)
+
+
+def test_what_is_owed_counts_from_zero_and_a_callers_deadline_is_not_owed() -> None:
+    """Before any request; a caller may ask for an answer within no time."""
+    telemetry = Telemetry("online", log_sample=0.0)
+    telemetry.counters("http", "m", "1", "digest")
+    labels = {"pattern": "online", "model": "m", "version": "1", "transport": "http"}
+
+    asked = {
+        code: telemetry.registry.get_sample_value("fivefold_requests_total", labels | {"code": code}) for code in OWED
+    }
+
+    assert asked == dict.fromkeys(OWED, 0.0)
+    assert FAULTS | {"overloaded", "not_ready"} == set(OWED)

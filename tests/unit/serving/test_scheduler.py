@@ -107,6 +107,21 @@ def count(serving: Dataplane, code: str, version: str = "1") -> float:
     return serving.telemetry.registry.get_sample_value("fivefold_requests_total", labels) or 0.0
 
 
+def test_counters_stand_at_zero_before_the_first_request(bundles: list[Bundle]) -> None:
+    """Of every model on every transport, and of requests that reach no model."""
+    with serving(bundles, INLINE, INLINE) as served:
+        found = {
+            (model, version, transport): served.telemetry.registry.get_sample_value(
+                "fivefold_requests_total",
+                {"pattern": "online", "model": model, "version": version, "transport": transport, "code": "internal"},
+            )
+            for model, version in (("gate", "1"), ("gate", "2"), ("", ""))
+            for transport in ("http", "grpc")
+        }
+
+    assert set(found.values()) == {0.0}
+
+
 @pytest.mark.parametrize("cost", [INLINE, THREAD, BATCH], ids=["inline", "thread", "batch"])
 @pytest.mark.parametrize("of_the_stuck", [THREAD, BATCH], ids=["stuck thread", "stuck batch"])
 def test_a_stuck_model_takes_nothing_from_another(bundles: list[Bundle], of_the_stuck: Cost, cost: Cost) -> None:

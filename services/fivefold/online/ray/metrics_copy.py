@@ -6,10 +6,16 @@ measured is left to `fivefold.core.telemetry`; Ray prefixes the names with `ray_
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+
+NOTHING = sys.float_info.min
+"""What a counter begins with: Ray takes no zero, and has no series before the first increment. A rate over a series
+that begins with its first failure misses that one. Added to the first whole number it is gone."""
 
 
 class Copy:
@@ -37,7 +43,10 @@ class Copy:
                     metric.set(sample.value, tags=sample.labels)
                     continue
                 key = sample.name, tuple(sample.labels.items())
-                more = sample.value - self._seen.get(key, 0.0)
-                if more > 0:
-                    metric.inc(more, tags=sample.labels)
+                seen = self._seen.get(key)
+                if seen is None:
+                    metric.inc(NOTHING, tags=sample.labels)
+                    self._seen[key] = seen = 0.0
+                if sample.value > seen:
+                    metric.inc(sample.value - seen, tags=sample.labels)
                     self._seen[key] = sample.value
