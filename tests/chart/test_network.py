@@ -168,15 +168,16 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
-    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
-    assert ("api" in policies) == (scenario == "autoscale")
+    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume", "corporate"})
+    assert ("api" in policies) == (scenario in {"autoscale", "openshift"})
+    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario == "corporate")
     assert ("metrics" in policies) == (scenario in {"monitoring", "stream", "hub"})
-    assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
+    assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry", "corporate"})
     assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
     assert ("stream-metrics" in policies) == (scenario == "stream")
-    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres"})
+    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate"})
     assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 
 

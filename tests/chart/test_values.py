@@ -128,6 +128,9 @@ DEFAULT_ALONE = {
     "networkPolicy.operator", "networkPolicy.dns", "gateway.enabled", "gateway.className",
     "tls.selfSignedFor", "monitoring.podMonitor", "monitoring.rules", "monitoring.dashboard", "image.tag",
     "monitoring.dashboardLabels.grafana_dashboard", "online.rayVersion",
+    # By which every pod is admitted as restricted; test_roles tries them as null.
+    "podSecurityContext.runAsNonRoot", "podSecurityContext.seccompProfile.type", "containerSecurityContext.capabilities.drop",
+    "containerSecurityContext.allowPrivilegeEscalation", "containerSecurityContext.readOnlyRootFilesystem",
 }  # fmt: skip
 
 
