@@ -79,6 +79,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "bundles.trustedKeysSecret: expected the Secret",
     ),
     ("image-bundle", {"bundles.trustedKeys": ["release.pem"]}, "bundles.trustedKeys[0]: expected a file in"),
+    ("batch-alone", {"batch.model": ""}, "batch.model: expected a bundle where online is not enabled"),
+    ("stream-alone", {"stream.model": {"image": ""}}, "stream.model: expected a url or an image where online is not"),
+    ("stream-alone", {"stream.enabled": False}, "online.enabled: expected true, or something else"),
     # Replicas and workers.
     ("default", {"online.replicas.min": 3}, "online.replicas.min: expected at most online.replicas.max, 2, got 3"),
     ("default", {"online.replicas.max": 4}, "online.replicas.max: expected at most 3, 1 in each of 3 workers, got 4"),
@@ -357,7 +360,7 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"batch.format": "xlsx"}, "'/batch/format': value must be one of 'parquet', 'csv', 'jsonl'"),
     ({"batch.maxBadFraction": 2}, "'/batch/maxBadFraction': maximum"),
     ({"monitoring.objective.seconds": 0.3}, "'/monitoring/objective/seconds': value must be one of"),
-    ({"online.replica": 2}, "value must be one of 'models'"),
+    ({"online.replica": 2}, "value must be one of 'enabled', 'models'"),
     ({"scheduling.nodeselector": {}}, "value must be one of 'nodeSelector'"),
     ({"online.workers.pod.toleration": []}, "'/online/workers/pod': additional properties 'toleration' not allowed"),
     ({"podLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),

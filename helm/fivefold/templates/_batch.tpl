@@ -21,7 +21,7 @@ app.kubernetes.io/component: batch-start
 
 {{/* The image that the bundle comes in, where the first of online.models is one and none is named. */}}
 {{- define "fivefold.batchImages" -}}
-{{- $first := index .Values.online.models 0 }}
+{{- $first := first .Values.online.models | default dict }}
 {{- $images := list }}
 {{- if and (not .Values.batch.model) $first.image }}
 {{- $images = append $images (dict "index" 0 "image" $first.image) }}

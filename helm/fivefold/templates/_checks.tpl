@@ -20,7 +20,16 @@
 {{- define "fivefold.checkModels" -}}
 {{- $bundles := .Values.bundles }}
 {{- $all := list }}
-{{- if not .Values.online.models }}
+{{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled) }}
+online.enabled: expected true, or something else that is enabled: batch, stream or hub
+{{- end }}
+{{- if and .Values.batch.enabled (not .Values.online.enabled) (not .Values.batch.model) (not .Values.online.models) }}
+batch.model: expected a bundle where online is not enabled and online.models has none, got none
+{{- end }}
+{{- if and .Values.stream.enabled (not .Values.online.enabled) (not .Values.stream.model.url) (not .Values.stream.model.image) (not .Values.online.models) }}
+stream.model: expected a url or an image where online is not enabled and online.models has none, got neither
+{{- end }}
+{{- if and .Values.online.enabled (not .Values.online.models) }}
 online.models: expected at least one bundle, such as {url: s3://models/demo.tar#sha256=DIGEST}, got none
 {{- end }}
 {{- range $index, $model := .Values.online.models }}
@@ -328,7 +337,7 @@ tls.issuer.name: expected cert-manager's issuer where tls.source is certManager,
 {{- if and $tls.issuer.name (ne $tls.source "certManager") }}
 tls.source: expected certManager where there is a tls.issuer.name, got {{ $tls.source }}, which asks no issuer
 {{- end }}
-{{- if and $gateway.enabled (not $gateway.existing.name) (eq $tls.source "certManager") (not $gateway.hostnames) }}
+{{- if and (include "fivefold.ownGateway" .) (eq $tls.source "certManager") (not $gateway.hostnames) }}
 gateway.hostnames: cert-manager needs at least one, got none
 {{- end }}
 {{- with $tls.upstream }}

@@ -155,10 +155,10 @@ networkPolicy.database: expected a rule that lets the hub to hub.database.url, g
 {{- if and .hub.enabled .hub.forward (not $policy.brokers) }}
 networkPolicy.brokers: expected a rule that lets the hub to hub.forward, got none
 {{- end }}
-{{- if and .oidc.issuer (not $policy.issuer) (not $proxy) (or .hub.enabled (not (or $policy.stores $policy.egress))) }}
+{{- if and .oidc.issuer (include "fivefold.called" $) (not $policy.issuer) (not $proxy) (or .hub.enabled (not (or $policy.stores $policy.egress))) }}
 networkPolicy.issuer: expected a rule that lets pods to oidc.issuer, got none
 {{- end }}
-{{- if and .online.gcs.redis.address (not $policy.redis) (not $policy.egress) }}
+{{- if and .online.enabled .online.gcs.redis.address (not $policy.redis) (not $policy.egress) }}
 networkPolicy.redis: expected a rule that lets the head to online.gcs.redis.address, got none
 {{- end }}
 {{- if and $proxy (not $policy.proxy) }}

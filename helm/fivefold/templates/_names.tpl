@@ -56,6 +56,11 @@ fivefold.dev/image-tag: {{ .tag | quote }}
 {{ .Values.tls.secret | default (printf "%s-tls" (include "fivefold.name" .)) }}
 {{- end }}
 
+{{/* Whether anything answers callers: runs and streams do not. */}}
+{{- define "fivefold.called" -}}
+{{- if or .Values.online.enabled .Values.hub.enabled }}true{{ end }}
+{{- end }}
+
 {{/* Whether anybody is asked who they are. */}}
 {{- define "fivefold.guarded" -}}
 {{- if or .Values.keys.enabled .Values.oidc.issuer }}true{{ end }}

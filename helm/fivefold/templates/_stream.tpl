@@ -18,7 +18,7 @@ app.kubernetes.io/component: stream
 {{- define "fivefold.streamImages" -}}
 {{- $stream := .Values.stream }}
 {{- $image := $stream.model.image }}
-{{- if not (or $stream.model.url $image) }}{{ $image = (index .Values.online.models 0).image }}{{ end }}
+{{- if not (or $stream.model.url $image) }}{{ $image = (first .Values.online.models | default dict).image }}{{ end }}
 {{- $images := list }}
 {{- with $image }}{{ $images = append $images (dict "index" 0 "image" .) }}{{ end }}
 {{- $images | toJson }}
@@ -27,7 +27,7 @@ app.kubernetes.io/component: stream
 {{/* The reference of the bundle that scores. */}}
 {{- define "fivefold.streamModel" -}}
 {{- if include "fivefold.streamImages" . | fromJsonArray }}/bundles/images/0
-{{- else }}{{ .Values.stream.model.url | default (index .Values.online.models 0).url }}
+{{- else }}{{ .Values.stream.model.url | default (first .Values.online.models | default dict).url }}
 {{- end }}
 {{- end }}
 
