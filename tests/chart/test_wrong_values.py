@@ -415,6 +415,16 @@ def test_all_is_said_at_once() -> None:
     assert all(word in done.stderr for word in ("image.tag:", "online.replicas.min:", "tls.secret:"))
 
 
+@pytest.mark.parametrize("section", ["scheduling", "proxy", "caBundle", "jobs"])
+def test_defaults_of_a_chart_before_are_named_as_that(section: str) -> None:
+    """As `helm upgrade --reuse-values` has them: without the sections that are new."""
+    done = template(changed("default", {section: None}))
+
+    assert done.returncode != 0
+    assert f"{section}: expected a mapping, got none" in done.stderr
+    assert "--reset-then-reuse-values" in done.stderr
+
+
 def test_a_password_is_not_repeated() -> None:
     """Neither the database's nor the proxy's."""
     changes = [

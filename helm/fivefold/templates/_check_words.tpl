@@ -107,7 +107,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Names in a list (`value`), none of which may be there twice; `what` they are. */}}
+{{/* A list of names, none of which may be there twice; `what` they are. */}}
 {{- define "fivefold.checkOnce" -}}
 {{- $seen := dict }}
 {{- range .value }}
@@ -118,7 +118,8 @@
 {{- end }}
 {{- end }}
 
-{{/* What rays of a cron's field may be: a number, a name, a range, a step, or several of them. `least`, `most`, `names`. */}}
+{{/* A field of a schedule: everything, a value or a range of two, each with a step behind it or none; or several of those with commas.
+     `one`: a value as a regular expression, `what`: the field in words. */}}
 {{- define "fivefold.checkCronField" -}}
 {{- $wrong := false }}
 {{- range splitList "," (upper .value) }}
@@ -160,7 +161,7 @@
 {{- end }}
 {{- end }}
 
-{{/* A label's value, of nodes or of pods. */}}
+{{/* Labels of nodes or of pods. */}}
 {{- define "fivefold.checkLabels" -}}
 {{- $path := .path }}
 {{- range $name, $value := .value }}
