@@ -99,7 +99,7 @@ caBundle: expected a configMap or a secret, got both
 {{- range $key := list "http" "https" }}
 {{- $url := get $.Values.proxy $key }}
 {{- if and $url (not (regexMatch "^https?://[^/@\\s]+:[0-9]+/?$" $url)) }}
-proxy.{{ $key }}: expected http://HOST:PORT of the proxy, without user, got {{ regexReplaceAll "//[^/@]*@" $url "//…@" | toJson }}
+proxy.{{ $key }}: expected http://HOST:PORT of the proxy, got {{ regexReplaceAll "//.*@" $url "//…@" | toJson }}; one with a password is a variable out of a Secret, in the pod.env of the roles
 {{- end }}
 {{- end }}
 {{- end }}
