@@ -105,7 +105,7 @@ check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, imp
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 docs: $(ENVS)/docs/.done ## Build README.md and docs/ as a site in dist/docs, and refuse dead links
-	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file mkdocs.yaml
+	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yaml
 
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -28,6 +28,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.full
 def test_the_page_asks_for_a_key_and_uses_it(guarded: tuple[Served, str], page: Page) -> None:
     """A wrong one is asked for again; with the right one everything is as on an open server."""
     server, key = guarded
@@ -49,6 +50,7 @@ def test_the_page_asks_for_a_key_and_uses_it(guarded: tuple[Served, str], page: 
     assert [line for line in opened.complaints if "status of 401" not in line] == []
 
 
+@pytest.mark.full
 def test_a_page_without_golden_rows_asks_with_an_example(server: Served, tmp_path: Path, page: Page) -> None:
     """A key that may ask and not read the bundles, and a server that gives them to nobody: the model is still tried."""
     key, entry = keys.make("asks")

@@ -68,9 +68,12 @@ def test_a_hub_alone_is_called_through_the_gateway_with_a_key() -> None:
     kinds = [(item["kind"], item["metadata"]["name"]) for item in items]
     (job,) = [item for item in items if item["kind"] == "Job"]
 
+    (board,) = [item for item in items if item["metadata"]["name"] == "fivefold-dashboard"]
+
     assert ("Gateway", "fivefold") in kinds
     assert [name for kind, name in kinds if kind == "HTTPRoute"] == ["fivefold-hub"]
     assert not {"GRPCRoute", "RayService"} & {kind for kind, _ in kinds}
+    assert set(board["data"]) == {"fivefold-hub.json"}
     assert job["spec"]["template"]["spec"]["containers"][0]["args"] == [
         "--name=fivefold",
         "--no-token",

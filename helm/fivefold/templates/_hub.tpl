@@ -13,3 +13,8 @@ app.kubernetes.io/component: hub
 {{- define "fivefold.hubPort" -}}
 8700
 {{- end }}
+
+{{/* Where it answers metrics and nothing else, without asking who it is. */}}
+{{- define "fivefold.hubMetricsPort" -}}
+8701
+{{- end }}
