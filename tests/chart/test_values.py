@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,28 @@ def test_values_that_cannot_be_meant_are_refused(values: str, word: str) -> None
     assert word in done.stderr
 
 
+def test_a_key_that_is_unknown_is_answered_with_those_that_are_known() -> None:
+    """Every closed object of the schema lists the names of its properties, which Helm then prints."""
+
+    def closed(item: Any) -> Iterator[Any]:
+        if isinstance(item, dict):
+            if item.get("additionalProperties") is False:
+                yield item
+            for value in item.values():
+                yield from closed(value)
+        elif isinstance(item, list):
+            for value in item:
+                yield from closed(value)
+
+    found = list(closed(schema()))
+    done = template(f"{MODEL}\ngateway: {{classname: x}}")
+
+    assert len(found) > 50
+    for each in found:
+        assert each["propertyNames"] == {"enum": list(each["properties"])}
+    assert "value must be one of 'enabled', 'className', 'port'" in done.stderr
+
+
 def test_the_schema_knows_the_settings_of_the_server() -> None:
     """Each setting of the server is a value, or is decided by the chart; and the other way round."""
     known = set(schema()["properties"]["online"]["properties"]["settings"]["properties"])
@@ -128,6 +151,10 @@ DEFAULT_ALONE = {
     "networkPolicy.operator", "networkPolicy.dns", "gateway.enabled", "gateway.className",
     "tls.selfSignedFor", "monitoring.podMonitor", "monitoring.rules", "monitoring.dashboard", "image.tag",
     "monitoring.dashboardLabels.grafana_dashboard", "online.rayVersion",
+    # By which every pod is admitted as restricted; test_roles tries them as null.
+    "podSecurityContext.runAsNonRoot", "podSecurityContext.seccompProfile.type",
+    "containerSecurityContext.capabilities.drop", "containerSecurityContext.allowPrivilegeEscalation",
+    "containerSecurityContext.readOnlyRootFilesystem",
 }  # fmt: skip
 
 

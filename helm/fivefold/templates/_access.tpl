@@ -3,13 +3,13 @@
 {{- if or (include "fivefold.makesKeys" .) (include "fivefold.makesToken" .) (include "fivefold.makesCertificate" .) }}true{{ end }}
 {{- end }}
 {{- define "fivefold.makesKeys" -}}
-{{- if and .Values.keys.enabled (not .Values.keys.secret) }}true{{ end }}
+{{- if and .Values.keys.enabled (not .Values.keys.secret) (include "fivefold.called" .) }}true{{ end }}
 {{- end }}
 {{- define "fivefold.makesToken" -}}
-{{- if not .Values.online.tokenSecret }}true{{ end }}
+{{- if and (not .Values.online.tokenSecret) (or .Values.online.enabled .Values.batch.enabled) }}true{{ end }}
 {{- end }}
 {{- define "fivefold.makesCertificate" -}}
-{{- if and .Values.gateway.enabled (not .Values.gateway.existing.name) (eq .Values.tls.source "selfSigned") }}true{{ end }}
+{{- if and (include "fivefold.ownGateway" .) (eq .Values.tls.source "selfSigned") }}true{{ end }}
 {{- end }}
 
 {{/* These objects exist for as long as the job that makes the Secrets runs. */}}

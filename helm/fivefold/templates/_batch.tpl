@@ -21,7 +21,7 @@ app.kubernetes.io/component: batch-start
 
 {{/* The image that the bundle comes in, where the first of online.models is one and none is named. */}}
 {{- define "fivefold.batchImages" -}}
-{{- $first := index .Values.online.models 0 }}
+{{- $first := first .Values.online.models | default dict }}
 {{- $images := list }}
 {{- if and (not .Values.batch.model) $first.image }}
 {{- $images = append $images (dict "index" 0 "image" $first.image) }}
@@ -84,7 +84,7 @@ spec:
         port: {{ $ports.gcs | quote }}
         dashboard-port: {{ $ports.dashboard | quote }}
         dashboard-host: "0.0.0.0"
-      template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-head" "of" $batch.head "ports" (list "gcs" "dashboard" "metrics")) | nindent 8 }}
+      template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-head" "node" "head" "of" $batch.head "ports" (list "gcs" "dashboard" "metrics")) | nindent 8 }}
     workerGroupSpecs:
       - groupName: scores
         replicas: {{ $batch.workers.count }}
@@ -92,31 +92,30 @@ spec:
         maxReplicas: {{ $batch.workers.count }}
         rayStartParams: {{- include "fivefold.rayStartParams" . | nindent 10 }}
           num-cpus: {{ $batch.workers.cpus | quote }}
-        template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-worker" "of" $batch.workers "ports" (list "metrics")) | nindent 10 }}
+        template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-worker" "node" "worker" "of" $batch.workers "ports" (list "metrics")) | nindent 10 }}
 {{- end }}
 
 {{/* A pod of Ray: the head's lists, plans and keeps the ledger, the workers' read and write; so both see bundle and data.
-     `of`: resources, and where there are some, nodeSelector and tolerations. */}}
+     `of`: the role's resources and what else it has of pods; `node`: head or worker, as KubeRay labels them. */}}
 {{- define "fivefold.batchPod" -}}
 {{- $root := .root }}
 {{- $batch := $root.Values.batch }}
 {{- $ports := include "fivefold.rayPorts" $root | fromYaml }}
-{{- $bundles := dict "root" $root "images" (include "fivefold.batchImages" $root | fromJsonArray) }}
+{{- $bundles := dict "root" $root "images" (include "fivefold.batchImages" $root | fromJsonArray) "init" .of.pod.initContainers }}
+{{- $selector := printf "%s\nray.io/node-type: %s" (include "fivefold.batchSelector" $root) .node }}
+{{- $role := dict "root" $root "of" .of "selector" $selector "outside" true "given" $batch.environment }}
 metadata:
   labels: {{- include "fivefold.batchSelector" $root | nindent 4 }}
+    {{- with include "fivefold.podLabels" $role | trim }}{{- . | nindent 4 }}{{- end }}
   annotations:
     ray.io/overwrite-container-cmd: "true"
+    {{- with include "fivefold.podAnnotations" $role | trim }}{{- . | nindent 4 }}{{- end }}
 spec:
   # A worker that ends leaves one fragment, which another one takes up: nothing is worth waiting for.
   {{- include "fivefold.rayPod" (dict "root" $root "grace" 30) | nindent 2 }}
   serviceAccountName: {{ include "fivefold.batchName" $root }}
   automountServiceAccountToken: false
-  {{- with .of.nodeSelector }}
-  nodeSelector: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .of.tolerations }}
-  tolerations: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- with include "fivefold.scheduling" $role | trim }}{{- . | nindent 2 }}{{- end }}
   {{- include "fivefold.bundleCopies" $bundles | nindent 2 }}
   containers:
     - name: {{ .name }}
@@ -128,6 +127,7 @@ spec:
         {{- range $name, $value := $batch.environment }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
+        {{- with include "fivefold.outsideEnvironment" $role | trim }}{{- . | nindent 8 }}{{- end }}
       {{- with compact (list $root.Values.bundles.credentialsSecret $batch.credentialsSecret) | uniq }}
       envFrom:
         {{- range . }}
@@ -138,7 +138,7 @@ spec:
         {{- range .ports }}
         - {name: {{ . }}, containerPort: {{ get $ports . }}, protocol: TCP}
         {{- end }}
-      securityContext: {{- include "fivefold.containerSecurity" $root | nindent 8 }}
+      {{- with include "fivefold.containerSecurityContext" $root | trim }}{{- . | nindent 6 }}{{- end }}
       resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (list $batch.tmpSize) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
       startupProbe: {{- include "fivefold.rayProbe" (dict "failures" 60 "period" 2) | nindent 8 }}
       livenessProbe: {{- include "fivefold.rayProbe" (dict "failures" 12 "period" 10) | nindent 8 }}
@@ -150,6 +150,8 @@ spec:
         {{- if $batch.claim }}
         - {name: data, mountPath: /data}
         {{- end }}
+        {{- with include "fivefold.roleMounts" $role | trim }}{{- . | nindent 8 }}{{- end }}
+    {{- with include "fivefold.roleContainers" $role | trim }}{{- . | nindent 4 }}{{- end }}
   volumes:
     # Unfinished files of a run whose output is in an object store lie here.
     - name: tmp
@@ -160,4 +162,5 @@ spec:
     - name: data
       persistentVolumeClaim: {claimName: {{ . | quote }}}
     {{- end }}
+    {{- with include "fivefold.roleVolumes" $role | trim }}{{- . | nindent 4 }}{{- end }}
 {{- end }}

@@ -11,16 +11,16 @@
 {{- $images | toJson }}
 {{- end }}
 
-{{/* One init container for each: it copies, whoever opens the bundle verifies. */}}
+{{/* One init container for each: it copies, whoever opens the bundle verifies. `init`: others that run after them. */}}
 {{- define "fivefold.bundleCopies" -}}
-{{- with .images }}
+{{- if or .images .init }}
 initContainers:
-  {{- range . }}
+  {{- range .images }}
   - name: bundle-{{ .index }}
     image: {{ .image | quote }}
     imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
     command: [cp, -R, /bundle/., /bundles/images/{{ .index }}]
-    securityContext: {{- include "fivefold.containerSecurity" $.root | nindent 6 }}
+    {{- with include "fivefold.containerSecurityContext" $.root | trim }}{{- . | nindent 4 }}{{- end }}
     resources:
       # What it copies is in a directory of the pod, and counts there.
       requests: {cpu: 50m, memory: 32Mi, ephemeral-storage: 16Mi}
@@ -28,6 +28,7 @@ initContainers:
     volumeMounts:
       - {name: bundle-{{ .index }}, mountPath: /bundles/images/{{ .index }}}
   {{- end }}
+  {{- with .init }}{{- toYaml . | nindent 2 }}{{- end }}
 {{- end }}
 {{- end }}
 

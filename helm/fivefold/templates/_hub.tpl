@@ -18,12 +18,3 @@ app.kubernetes.io/component: hub
 {{- define "fivefold.hubMetricsPort" -}}
 8701
 {{- end }}
-
-{{/* What values say one by one and cannot mean together. */}}
-{{- define "fivefold.hubChecked" -}}
-{{- with .Values.hub.database }}
-{{- if and .password.secret (not .url) }}
-{{- fail "hub.database.url: expected the Postgres that hub.database.password is for" }}
-{{- end }}
-{{- end }}
-{{- end }}

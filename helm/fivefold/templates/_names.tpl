@@ -15,14 +15,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. The schema
-     says the same of a digest; this is for those who render without it. `of`: repository, tag and digest; `key`: of the
-     values. */}}
+{{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. `of`:
+     repository, tag and digest. */}}
 {{- define "fivefold.imageOf" -}}
 {{- if .of.digest }}
-{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .of.digest) }}
-{{- fail (printf "%s.digest: expected sha256: and 64 hexadecimal digits, got %q; docker image inspect prints it among RepoDigests" .key .of.digest) }}
-{{- end }}
 {{- .of.repository }}@{{ .of.digest }}
 {{- else }}
 {{- .of.repository }}:{{ .of.tag | default .root.Chart.AppVersion }}
@@ -31,7 +27,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{/* The image of Ray, which hooks and our own jobs have as well. */}}
 {{- define "fivefold.image" -}}
-{{ include "fivefold.imageOf" (dict "root" . "of" .Values.image "key" "image") }}
+{{ include "fivefold.imageOf" (dict "root" . "of" .Values.image) }}
 {{- end }}
 
 {{/* The tag that a digest stands in for, as an annotation. */}}
@@ -58,6 +54,11 @@ fivefold.dev/image-tag: {{ .tag | quote }}
 
 {{- define "fivefold.tlsSecret" -}}
 {{ .Values.tls.secret | default (printf "%s-tls" (include "fivefold.name" .)) }}
+{{- end }}
+
+{{/* Whether anything answers callers: runs and streams do not. */}}
+{{- define "fivefold.called" -}}
+{{- if or .Values.online.enabled .Values.hub.enabled }}true{{ end }}
 {{- end }}
 
 {{/* Whether anybody is asked who they are. */}}

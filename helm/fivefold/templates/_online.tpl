@@ -61,7 +61,7 @@ connection is good for one more answer, which says that it closes (HTTP/1). */}}
 
 {{/* Whether Ray adds and removes worker pods; then the head speaks to the Kubernetes API. */}}
 {{- define "fivefold.workersScale" -}}
-{{- if gt (int .Values.online.workers.maxCount) (int .Values.online.workers.count) }}true{{ end }}
+{{- if and .Values.online.enabled (gt (int .Values.online.workers.maxCount) (int .Values.online.workers.count)) }}true{{ end }}
 {{- end }}
 
 {{- define "fivefold.onlinePod" -}}

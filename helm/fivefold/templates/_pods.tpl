@@ -1,20 +1,44 @@
-{{/* What holds for every pod and every container. */}}
+{{/* What holds for every pod and every container; a value that is null is left out, and so is a context without values. */}}
 {{- define "fivefold.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{- with .Values.podSecurityContext }}
+{{- $order := list "runAsNonRoot" "runAsUser" "runAsGroup" "fsGroup" "fsGroupChangePolicy" "seccompProfile" }}
+{{- range $order }}
+{{- with pick $.Values.podSecurityContext . }}{{- toYaml . | nindent 0 }}{{- end }}
+{{- end }}
+{{- range $key, $value := . }}
+{{- if not (has $key $order) }}{{- dict $key $value | toYaml | nindent 0 }}{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "fivefold.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-privileged: false
+{{- with .Values.containerSecurityContext }}
+{{- $order := list "allowPrivilegeEscalation" "readOnlyRootFilesystem" "privileged" }}
+{{- range $order }}
+{{- with pick $.Values.containerSecurityContext . }}{{- toYaml . | nindent 0 }}{{- end }}
+{{- end }}
+{{- with .capabilities }}
 capabilities:
-  drop: [ALL]
+  {{- range $sort, $names := . }}
+  {{ $sort }}: [{{ join ", " $names }}]
+  {{- end }}
+{{- end }}
+{{- range $key, $value := . }}
+{{- if not (has $key (append $order "capabilities")) }}{{- dict $key $value | toYaml | nindent 0 }}{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The same as the line of a pod or a container. */}}
+{{- define "fivefold.podSecurityContext" -}}
+{{- with include "fivefold.podSecurity" . | trim }}
+securityContext: {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- define "fivefold.containerSecurityContext" -}}
+{{- with include "fivefold.containerSecurity" . | trim }}
+securityContext: {{- . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "fivefold.pullSecrets" -}}

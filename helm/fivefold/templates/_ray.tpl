@@ -57,6 +57,6 @@ args: ['ulimit -n 65536; eval "exec $KUBERAY_GEN_RAY_START_CMD"']
 {{- define "fivefold.rayPod" -}}
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .grace }}
-securityContext: {{- include "fivefold.podSecurity" .root | nindent 2 }}
+{{- with include "fivefold.podSecurityContext" .root | trim }}{{- . | nindent 0 }}{{- end }}
 {{ include "fivefold.pullSecrets" .root }}
 {{- end }}

@@ -18,7 +18,7 @@ app.kubernetes.io/component: stream
 {{- define "fivefold.streamImages" -}}
 {{- $stream := .Values.stream }}
 {{- $image := $stream.model.image }}
-{{- if not (or $stream.model.url $image) }}{{ $image = (index .Values.online.models 0).image }}{{ end }}
+{{- if not (or $stream.model.url $image) }}{{ $image = (first .Values.online.models | default dict).image }}{{ end }}
 {{- $images := list }}
 {{- with $image }}{{ $images = append $images (dict "index" 0 "image" .) }}{{ end }}
 {{- $images | toJson }}
@@ -27,7 +27,7 @@ app.kubernetes.io/component: stream
 {{/* The reference of the bundle that scores. */}}
 {{- define "fivefold.streamModel" -}}
 {{- if include "fivefold.streamImages" . | fromJsonArray }}/bundles/images/0
-{{- else }}{{ .Values.stream.model.url | default (index .Values.online.models 0).url }}
+{{- else }}{{ .Values.stream.model.url | default (first .Values.online.models | default dict).url }}
 {{- end }}
 {{- end }}
 
@@ -41,47 +41,6 @@ app.kubernetes.io/component: stream
 
 {{- define "fivefold.streamDeadLetter" -}}
 {{ .Values.stream.deadLetter | default (printf "%s.dead-letter" .Values.stream.from) }}
-{{- end }}
-
-{{/* What values say one by one and cannot mean together. */}}
-{{- define "fivefold.streamChecked" -}}
-{{- $stream := .Values.stream }}
-{{- $servers := include "fivefold.streamServers" $stream.from }}
-{{- range $key, $address := dict "to" $stream.to "deadLetter" (include "fivefold.streamDeadLetter" .) }}
-{{- if ne (include "fivefold.streamServers" $address) $servers }}
-{{- fail (printf "stream.%s: expected the brokers of stream.from, %s, got %s: one transaction holds one cluster" $key $servers (include "fivefold.streamServers" $address)) }}
-{{- end }}
-{{- if eq $address $stream.from }}
-{{- fail (printf "stream.%s: expected another topic than that of stream.from" $key) }}
-{{- end }}
-{{- end }}
-{{- if and $stream.kafka.username (not $stream.kafka.password.secret) }}
-{{- fail "stream.kafka.password.secret: expected the Secret with the password of stream.kafka.username" }}
-{{- end }}
-{{- with $stream.registry }}
-{{- if ne (not .username) (not .password.secret) }}
-{{- fail "stream.registry.username, stream.registry.password.secret: expected both or none" }}
-{{- end }}
-{{- if and .username .token.secret }}
-{{- fail "stream.registry.username, stream.registry.token.secret: expected one of them, got both" }}
-{{- end }}
-{{- if and (not .url) (or .username .token.secret .ca.secret .certificate.secret) }}
-{{- fail "stream.registry.url: expected the registry that the rest of stream.registry is for" }}
-{{- end }}
-{{- if and (hasPrefix "http://" .url) (not .http) }}
-{{- fail "stream.registry.url: expected https://, which nobody can read on the way; or allow plain http (stream.registry.http)" }}
-{{- end }}
-{{- end }}
-{{- with $stream.autoscaling }}
-{{- if .enabled }}
-{{- if gt (int .max) (int .partitions) }}
-{{- fail (printf "stream.autoscaling.max: expected at most the %d partitions of the topic, got %d: more workers would have nothing to read" (int .partitions) (int .max)) }}
-{{- end }}
-{{- if gt (int .min) (int .max) }}
-{{- fail (printf "stream.autoscaling.min: expected at most stream.autoscaling.max, %d, got %d" (int .max) (int .min)) }}
-{{- end }}
-{{- end }}
-{{- end }}
 {{- end }}
 
 {{/* Of the worker: the pod's name is its slot, so that a pod that comes again ends at once what it had begun. */}}
