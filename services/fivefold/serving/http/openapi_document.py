@@ -21,6 +21,7 @@ from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.example_rows import example_rows
 from fivefold.serving.oip import metadata
 from fivefold.serving.oip.metadata import NAMES, PLATFORMS, RAW_ONLY
+from fivefold.serving.oip.selection import ELSEWHERE
 from fivefold.serving.repository import Model
 
 Schema = dict[str, Any]
@@ -31,6 +32,8 @@ _ASKED: Final[Schema] = {
     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
 }
 """The parameters of a request: in those, as in all that may be left out of one, null is as good as absent."""
+_REFUSED: Final[dict[str, Schema]] = {name: {"type": "null"} for name in ELSEWHERE}
+"""Parameters of tensors that are answered with `not_implemented`."""
 _TEXT: Final[Schema] = {"type": "string"}
 _FAILED: Final[Schema] = {
     "default": {"description": "an error", "content": {"application/json": {"schema": {"$ref": f"{BASE}Error"}}}}
@@ -283,7 +286,7 @@ def _tensors(model: Model, view: View, prefix: str) -> dict[str, Schema]:
     names = [field.name for field in view.outputs]
     asked: Schema = {
         "type": "object",
-        "properties": {"name": {"enum": names}, "parameters": _parameters("binary_data")},
+        "properties": {"name": {"enum": names}, "parameters": _parameters("binary_data", _REFUSED)},
         "required": ["name"],
     }
     answered: Schema = {
@@ -328,8 +331,8 @@ def _tensors(model: Model, view: View, prefix: str) -> dict[str, Schema]:
     }
 
 
-def _parameters(flag: str) -> Schema:
-    return _ASKED | {"properties": {flag: {"type": ["boolean", "null"]}}}
+def _parameters(flag: str, more: Mapping[str, Schema] | None = None) -> Schema:
+    return _ASKED | {"properties": {flag: {"type": ["boolean", "null"]}, **(more or {})}}
 
 
 def _tensor(field: Field) -> Schema:
@@ -342,7 +345,7 @@ def _tensor(field: Field) -> Schema:
             "shape": {"const": [1, *field.shape]},
             "data": data,
             # The size of a binary tensor stands in the place of its data.
-            "parameters": _ASKED | {"properties": {"binary_data_size": {"type": "null"}}},
+            "parameters": _ASKED | {"properties": {"binary_data_size": {"type": "null"}, **_REFUSED}},
         },
         "required": ["name", "datatype", "shape", "data"],
     }
