@@ -47,7 +47,7 @@ WINDOW: Final = 128
 """Messages that the broker may send before one of them is acknowledged."""
 
 FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 30.0
+LONGEST_PAUSE: Final = 5.0
 """Between two attempts at a message that cannot be taken now, in seconds; it doubles from one to the other."""
 
 ATTEMPTS: Final = 3
