@@ -47,6 +47,8 @@ export const versionPath = (model: string, version: string): string => `${model}
 export const filePath = (_model: string, _version: string, name: string): string => `models/${digest}/${name}`;
 export const show = (_key: string): void => undefined;
 export const shown = (): boolean => false;
+export const keep = (): void => undefined;
+export const forget = (): void => undefined;
 export const grpc = async (): Promise<string> => "";
 /** All answers are this page's own already: there is none to hold beside them. */
 export const runtime = async (): Promise<null> => null;

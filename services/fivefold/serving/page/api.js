@@ -24,11 +24,32 @@ export const versionPath = (model, version) => `v1/models/${segment(model)}/vers
 /** The path of a bundle's file. */
 export const filePath = (model, version, name) => `${versionPath(model, version)}/bundle/${name}`;
 
-let key = "";
+/** Where this tab keeps the key: by the page's address, because servers below other prefixes have keys of their own. */
+const KEPT = `fivefold-key ${base.pathname}`;
 
-/** Show this key to the server from now on. It stays in this page alone, and is gone with it. */
+/** The tab's store, or null in a browser that lets pages keep nothing. */
+function session() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+let key = session()?.getItem(KEPT) ?? "";
+
+/** Show this key to the server from now on. */
 export const show = (text) => {
   key = text;
+};
+
+/** Keep the key that the server has taken: for this tab alone, until it is closed. */
+export const keep = () => session()?.setItem(KEPT, key);
+
+/** Show no key any more, and keep none. */
+export const forget = () => {
+  key = "";
+  session()?.removeItem(KEPT);
 };
 
 /** Whether the server is shown a key. */

@@ -7,6 +7,7 @@ import { byId, el } from "./dom.js";
 import { Form } from "./form.js";
 import { Latency } from "./latency.js";
 import { PageModel } from "./page-model.js";
+import * as signIn from "./sign-in.js";
 import { body, coloured, LANGUAGES } from "./snippets.js";
 import { chooser, remarks } from "./versions.js";
 
@@ -28,28 +29,12 @@ const route = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 /** Say above everything what went wrong, with a button that tries `again`; null takes it away. */
 function notice(error, again = load) {
   const box = byId("notice");
-  box.hidden = !error;
-  if (!error) return;
+  const key = error && (error.status === 401 || error.status === 403 || (error.status === 429 && signIn.open()));
+  box.hidden = !error || key;
+  if (key) signIn.ask(error, again);
+  if (box.hidden) return;
   const help = error.body?.help ? ` help: ${error.body.help}` : "";
-  if (error.status === 401 || error.status === 403) {
-    askForKey(box, error, again);
-    return;
-  }
   box.replaceChildren(el("span", {}, error.message, help), el("button", { type: "button", class: "quiet", onclick: again }, "Try again"));
-}
-
-/** A guarded server wants a key: ask for it, and try `again` with it. */
-function askForKey(box, error, again) {
-  const input = el("input", { type: "password", id: "key", required: true, pattern: "[!-~]+", autocomplete: "off", spellcheck: "false" });
-  const submit = (event) => {
-    event.preventDefault();
-    api.show(input.value.trim());
-    again();
-  };
-  const said = api.shown() ? `${error.message}.` : "This server asks for an API key.";
-  const label = el("label", { for: "key" }, said);
-  box.replaceChildren(el("form", { onsubmit: submit }, label, " ", input, " ", el("button", { class: "quiet" }, "Use this key")));
-  if (api.shown()) input.focus();
 }
 
 // Models and versions
@@ -217,6 +202,7 @@ async function predict({ focus = true } = {}) {
     if (focus) control?.focus();
   }
   if (!good && (result.status === 0 || result.status >= 500)) checkReady();
+  if (!good && result.status === 401) notice(result);
   return good;
 }
 
@@ -361,12 +347,15 @@ async function load() {
     return;
   }
   notice(null);
+  const asked = signIn.done();
   if (about) byId("server").textContent = `${about.name} ${about.version}`;
   await openRoute();
+  if (asked) byId("name").focus();
 }
 
 async function start() {
   drawTabs();
+  signIn.start();
   byId("request").addEventListener("submit", (event) => {
     event.preventDefault();
     predict();
