@@ -47,6 +47,9 @@ export const versionPath = (model: string, version: string): string => `${model}
 export const filePath = (_model: string, _version: string, name: string): string => `models/${digest}/${name}`;
 export const show = (_key: string): void => undefined;
 export const shown = (): boolean => false;
+/** A file of rows would fill the store of events that wait for the hub. */
+export const takesFiles = false;
+export const score = async (): Promise<string[]> => [];
 export const keep = (): void => undefined;
 export const forget = (): void => undefined;
 export const grpc = async (): Promise<string> => "";

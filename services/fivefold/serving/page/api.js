@@ -2,6 +2,7 @@
 
 import { example } from "./contract.js";
 import { parse } from "./dom.js";
+import { elements, members } from "./exact-slices.js";
 import { asking, choice } from "./versions.js";
 
 const base = new URL("./", document.baseURI);
@@ -11,7 +12,7 @@ const segment = encodeURIComponent;
 export class Refused extends Error {
   constructor(status, body) {
     super(body.error ?? `The server answered with status ${status}.`);
-    Object.assign(this, { status, body, code: body.code ?? "", path: body.path ?? "", details: body.details ?? [] });
+    Object.assign(this, { status, body, retryAfter: 0, code: body.code ?? "", path: body.path ?? "", details: body.details ?? [] });
   }
 }
 
@@ -80,7 +81,9 @@ async function exchange(path, { headers, ...options } = {}, read) {
   } catch {
     // A proxy in front answered in its own words; the status says enough.
   }
-  throw new Refused(response.status, body !== null && typeof body === "object" ? body : {});
+  const refused = new Refused(response.status, body !== null && typeof body === "object" ? body : {});
+  refused.retryAfter = Number(response.headers.get("retry-after")) || 0;
+  throw refused;
 }
 
 /** What is served: `[{name, versions, default_version, …}]`. */
@@ -146,6 +149,15 @@ export const server = () => ask("v2").then(parse, () => null);
 
 /** What the server says of itself: `ready`, `not ready`, or nothing at all. */
 export const ready = () => ask("readyz").then(() => "ready", ({ status }) => (status ? "not ready" : "unreachable"));
+
+/** Whether a file of rows may be sent: a server takes one. */
+export const takesFiles = true;
+
+/** Send one body under a contract version; gives the texts of its predictions, as they came. */
+export async function score(model, version, contract, body, signal) {
+  const options = { method: "POST", headers: { "content-type": "application/json", ...asking(contract) }, body, signal };
+  return elements(members(await ask(`${versionPath(model, version)}:predict`, options)).get("predictions"));
+}
 
 /** Send one body under a contract version; gives `{text, answer, headers, ms}`, and an error carries the milliseconds too. */
 export async function predict(model, version, contract, body) {

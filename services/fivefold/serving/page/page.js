@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { draw, headline, refusal, same } from "./answer.js";
 import { origin, table } from "./contract.js";
 import { byId, el } from "./dom.js";
+import { FileCard } from "./file.js";
 import { Form } from "./form.js";
 import { Latency } from "./latency.js";
 import { PageModel } from "./page-model.js";
@@ -17,6 +18,7 @@ const SLACK = 1e-6; // a golden answer may be written with fewer digits than the
 
 const latency = new Latency(byId("latency"));
 const here = new PageModel();
+const file = new FileCard((error) => notice(error));
 let models = [];
 let grpc = `${location.hostname}:9000`;
 let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
@@ -77,9 +79,9 @@ function drawContract({ model, version, contract, manifest, files }) {
   const tables = [table("Inputs", contract.inputs, false), table("Outputs", contract.outputs, true)];
   if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
   byId("tables").replaceChildren(...tables);
-  const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
+  const link = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
   byId("files").hidden = api.shown() || !files; // a browser that follows a link shows no key
-  byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
+  byId("files").replaceChildren(link("contract.json"), link("golden.jsonl"), link("bundle.json"));
 }
 
 // Golden rows
@@ -310,6 +312,7 @@ async function open(model, version, contract) {
   drawContract(now);
   fill(0);
   here.open(now);
+  file.open(now);
   await predict({ focus: false });
 }
 
