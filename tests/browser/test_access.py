@@ -90,7 +90,7 @@ def test_a_finger_hits_what_it_means(visit: Open, model: str) -> None:
 
 
 def test_on_a_phone_the_form_stands_first(visit: Open) -> None:
-    """The answer below it, and its headline beside the button, which never leaves the screen while the form is there."""
+    """The answer's headline stands beside the button, which never leaves the screen while the form is there."""
     opened = visit(**PHONE)
     answer, form = opened.answer.bounding_box(), opened.fields.bounding_box()
     opened.field("mean_area").scroll_into_view_if_needed()

@@ -222,7 +222,8 @@ def test_a_dropped_file_is_sent_in_batches_and_can_be_cancelled(visit: Open) -> 
           const files = new DataTransfer();
           files.items.add(new File([text], "many.csv"));
           for (const type of ["dragover", "drop"]) {
-            document.querySelector("h1").dispatchEvent(new DragEvent(type, { dataTransfer: files, bubbles: true, cancelable: true }));
+            const told = { dataTransfer: files, bubbles: true, cancelable: true };
+            document.querySelector("h1").dispatchEvent(new DragEvent(type, told));
           }
         }""",
         table([HEADER, *[row()] * 1200]).decode(),
