@@ -49,6 +49,9 @@ export const show = (_key: string): void => undefined;
 export const shown = (): boolean => false;
 /** A file of rows would fill the store of events that wait for the hub. */
 export const takesFiles = false;
+/** Nothing is counted here. */
+export const countsInputs = async (): Promise<boolean> => false;
+export const inputs = async (): Promise<Record<string, never>> => ({});
 export const score = async (): Promise<string[]> => [];
 export const keep = (): void => undefined;
 export const forget = (): void => undefined;

@@ -72,7 +72,7 @@ def index_html(
         text, r' *<script type="module" src="page/page\.js"></script>\n', _head(site, named, integrity, hub)
     )
     text = _replaced(text, r'(?s) *<nav aria-label="Server">.*?</nav>\n', "")
-    text = _replaced(text, r'(?s) *<section id="file".*?</section>\n\n', "")
+    text = _replaced(text, r'(?s) *<section id="(?:file|inputs)".*?</section>\n\n', "", count=2)
     text = _replaced(text, r" The same is served as <a [^>]*>[^<]*</a>\.", "")
     text = _replaced(text, r"page/icon\.svg", named["icon.svg"], count=2)
     if '"page/' in text:

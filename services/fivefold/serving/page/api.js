@@ -150,6 +150,12 @@ export const server = () => ask("v2").then(parse, () => null);
 /** What the server says of itself: `ready`, `not ready`, or nothing at all. */
 export const ready = () => ask("readyz").then(() => "ready", ({ status }) => (status ? "not ready" : "unreachable"));
 
+/** Whether the server counts what comes in. */
+export const countsInputs = () => settings().then((told) => told.inputStatistics === true);
+
+/** What came in for one version of a model: `{replica, since, rows, looked_at, fields, refusals}`. */
+export const inputs = (model, version) => ask(`${versionPath(model, version)}/input-statistics`).then(parse);
+
 /** Whether a file of rows may be sent: a server takes one. */
 export const takesFiles = true;
 

@@ -6,6 +6,7 @@ import { origin, table } from "./contract.js";
 import { byId, el } from "./dom.js";
 import { FileCard } from "./file.js";
 import { Form } from "./form.js";
+import { InputsCard } from "./inputs.js";
 import { Latency } from "./latency.js";
 import { PageModel } from "./page-model.js";
 import * as signIn from "./sign-in.js";
@@ -19,6 +20,7 @@ const SLACK = 1e-6; // a golden answer may be written with fewer digits than the
 const latency = new Latency(byId("latency"));
 const here = new PageModel();
 const file = new FileCard((error) => notice(error));
+const inputs = new InputsCard();
 let models = [];
 let grpc = `${location.hostname}:9000`;
 let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
@@ -313,6 +315,7 @@ async function open(model, version, contract) {
   fill(0);
   here.open(now);
   file.open(now);
+  inputs.open(now);
   await predict({ focus: false });
 }
 
