@@ -259,6 +259,27 @@ def test_a_server_that_is_gone_refuses_no_row(visit: Open) -> None:
     opened.complaints[:] = [line for line in opened.complaints if "status of 404" not in line]
 
 
+def test_answers_of_another_bundle_are_not_mixed_in(visit: Open) -> None:
+    """A model that is replaced meanwhile ends the run; what its forerunner has answered is there."""
+    opened = visit("parcels")
+    card = Card(opened.page)
+    digest = str(opened.page.evaluate("fetch('v1/models/parcels/versions/1').then((it) => it.json())")["bundle"])
+    asked: list[Route] = []
+
+    def replaced(route: Route) -> None:
+        asked.append(route)
+        answer = route.fetch()
+        text = answer.text().replace(digest, digest[::-1]) if len(asked) > 1 else answer.text()
+        route.fulfill(response=answer, body=text)
+
+    opened.page.route("**/*:predict", replaced)
+    card.choose("rows.csv", table([HEADER, *[row()] * 600]))
+    expect(card.trouble).to_contain_text("another bundle under this version")
+    card.ended("What follows has not been sent.")
+
+    assert len(card.lines()) == 500
+
+
 def test_a_file_of_bad_rows_is_told_row_by_row(visit: Open) -> None:
     """More than one answer can name: each row has the refusal that it has alone."""
     card = Card(visit("parcels").page)

@@ -8,6 +8,7 @@ it. What is counted is of one process; adding up several is left to whoever read
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractError
+from fivefold.core.telemetry import describe, log
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -187,6 +189,7 @@ class ModelInputs:
         self._keeps = all(each.number or each.listed for each in self._scalars) and not self._arrays
         self._put_by: list[Columns] = []
         self._waiting = 0
+        self._failed = False
 
     def answered(self, columns: Columns) -> None:
         """The columns of a request that was answered."""
@@ -237,6 +240,16 @@ class ModelInputs:
             self._count(parts)
 
     def _count(self, parts: list[Columns]) -> None:
+        """Count requests. What goes wrong here is told once, and no request hears of it."""
+        try:
+            self._add(parts)
+        except Exception as error:
+            if not self._failed:
+                name = {"model": self.model.name, "version": self.model.version}
+                log(logging.ERROR, {"event": "input_statistics"} | name | describe(error))
+            self._failed = True
+
+    def _add(self, parts: list[Columns]) -> None:
         rows = sum(part.rows for part in parts)
         alone = len(parts) == 1 and rows > LOOKED_AT
         index = np.linspace(0, rows - 1, LOOKED_AT).astype(np.int64) if alone else None

@@ -234,3 +234,19 @@ def test_a_model_that_is_replaced_takes_its_numbers_along(bundle: Bundle, model:
     assert inputs.of(other).refusals == {}
     with pytest.raises(KeyError):
         inputs.of(model)
+
+
+def test_no_request_hears_of_what_cannot_be_counted(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once in the log, and requests, scrapes and the route are answered."""
+
+    def broken(*_: Any) -> None:
+        raise ArithmeticError("no")
+
+    monkeypatch.setattr(input_statistics.FieldStatistics, "add", broken)
+    with world([bundle]) as out:
+        replies = [out.post("/v1/models/parcels:predict", {"instances": rows(1)}) for _ in range(3)]
+        told = [line for line in out.lines if line["event"] == "input_statistics"]
+
+        assert [reply.status for reply in replies] == [200, 200, 200]
+        assert (out.get(PATH).status, out.get("/metrics").status) == (200, 200)
+        assert [(line["model"], line["error"]) for line in told] == [("parcels", "no")]

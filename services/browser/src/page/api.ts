@@ -52,7 +52,7 @@ export const takesFiles = false;
 /** Nothing is counted here. */
 export const countsInputs = async (): Promise<boolean> => false;
 export const inputs = async (): Promise<Record<string, never>> => ({});
-export const score = async (): Promise<string[]> => [];
+export const score = async (): Promise<{ predictions: string[]; bundle: string }> => ({ predictions: [], bundle: "" });
 export const keep = (): void => undefined;
 export const forget = (): void => undefined;
 export const grpc = async (): Promise<string> => "";

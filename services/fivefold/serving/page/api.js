@@ -159,10 +159,11 @@ export const inputs = (model, version) => ask(`${versionPath(model, version)}/in
 /** Whether a file of rows may be sent: a server takes one. */
 export const takesFiles = true;
 
-/** Send one body under a contract version; gives the texts of its predictions, as they came. */
+/** Send one body under a contract version; gives the texts of its predictions, as they came, and the digest of the bundle. */
 export async function score(model, version, contract, body, signal) {
   const options = { method: "POST", headers: { "content-type": "application/json", ...asking(contract) }, body, signal };
-  return elements(members(await ask(`${versionPath(model, version)}:predict`, options)).get("predictions"));
+  const answer = members(await ask(`${versionPath(model, version)}:predict`, options));
+  return { predictions: elements(answer.get("predictions")), bundle: JSON.parse(answer.get("metadata")).bundle };
 }
 
 /** Send one body under a contract version; gives `{text, answer, headers, ms}`, and an error carries the milliseconds too. */

@@ -85,14 +85,19 @@ export class FileCard {
   /** Send a file's rows and show what comes back; while one is under way no other is taken. */
   async take(file) {
     if (this.#run && !this.#run.done) return;
-    const { model, version, versions, contract } = this.#opened;
+    const { model, version, versions, contract, about } = this.#opened;
     const abort = new AbortController();
     const run = { abort, file, contract, answers: new Answers(), rows: 0, refusedRows: 0, read: 0, done: false, ignored: [], first: [], refused: [] };
     this.#run = run;
     byId("file-run").hidden = false;
     this.#trouble();
     this.#draw(run);
-    const send = (body, signal) => api.score(model, version, versions?.chosen, body, signal);
+    const send = async (body, signal) => {
+      const { predictions, bundle } = await api.score(model, version, versions?.chosen, body, signal);
+      // Answers of two models would stand in one file, and nobody could tell them apart.
+      if (bundle !== about.bundle) throw new Malformed("the server has another bundle under this version now", { code: "bundle_changed", help: "load the page again" });
+      return predictions;
+    };
     const score = new Score(send, contract, (error) => this.#stopped(run, error), abort.signal);
     try {
       if (file.size > MOST_BYTES) throw new Malformed("expected a file of at most 1 GiB", { code: "too_large", help: "fivefold score reads files of any size" });

@@ -60,8 +60,8 @@ function count(data) {
 }
 
 /** The records of a blob: `{line, bytes, broken, read}`, the number of the line from 1 on, the bytes without the line's end,
- * why they are no record (or ""), and how many bytes of the blob are read by then. With `quotes` a record may have lines. `size` bytes are
- * read at a time. */
+ * why they are no record (or ""), and how many bytes of the blob are read by then. With `quotes` a record may have lines.
+ * `size` bytes are read at a time. */
 export async function* records(blob, quotes, size = BLOCK) {
   let rest = new Uint8Array();
   let line = 1;
