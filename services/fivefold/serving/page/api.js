@@ -2,7 +2,6 @@
 
 import { example } from "./contract.js";
 import { parse } from "./dom.js";
-import { elements, members } from "./exact-slices.js";
 import { asking, choice } from "./versions.js";
 
 const base = new URL("./", document.baseURI);
@@ -162,6 +161,7 @@ export const takesFiles = true;
 /** Send one body under a contract version; gives the texts of its predictions, as they came, and the digest of the bundle. */
 export async function score(model, version, contract, body, signal) {
   const options = { method: "POST", headers: { "content-type": "application/json", ...asking(contract) }, body, signal };
+  const { elements, members } = await import("./exact-slices.js");
   const answer = members(await ask(`${versionPath(model, version)}:predict`, options));
   return { predictions: elements(answer.get("predictions")), bundle: JSON.parse(answer.get("metadata")).bundle };
 }

@@ -38,54 +38,28 @@ function table(title, heads, rows, all) {
   );
 }
 
-/** The card; what is open in the page is told it by `open`. */
+/** The card. */
 export class FileCard {
-  #opened = null;
-  #run = null; // {abort, file, contract, answers, rows, refusedRows, done, ignored, first, refused}
+  #run = null; // {abort, file, contract, answers, rows, refusedRows, read, done, ignored, first, refused}
 
   /** `unauthenticated(error)` asks for another key. */
   constructor(unauthenticated) {
     this.unauthenticated = unauthenticated;
-    if (!api.takesFiles) return;
-    byId("file-input").addEventListener("change", ({ target }) => {
-      const [file] = target.files;
-      target.value = ""; // so that the same one may be chosen again
-      if (file) this.take(file);
-    });
     byId("file-cancel").addEventListener("click", () => this.#run.abort.abort());
     byId("file-jsonl").addEventListener("click", () => this.#save("jsonl", this.#run.answers.jsonLines()));
     byId("file-csv").addEventListener("click", async () => this.#save("csv", await this.#run.answers.csv(this.#run.contract)));
-    const files = (event) => this.#opened && event.dataTransfer.types.includes("Files");
-    const over = (on) => byId("file").classList.toggle("over", on);
-    document.addEventListener("dragover", (event) => {
-      if (!files(event)) return;
-      event.preventDefault();
-      over(true);
-    });
-    document.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? over(false));
-    document.addEventListener("drop", (event) => {
-      over(false);
-      if (!files(event) || event.target.closest("#request .file")) return;
-      event.preventDefault();
-      byId("file").scrollIntoView({ block: "nearest" });
-      this.take(event.dataTransfer.files[0]);
-    });
   }
 
-  /** Rows are for this model from now on; `details` is what the page has open. */
-  open(details) {
-    if (!api.takesFiles) return;
+  /** End what is under way, and show nothing of it. */
+  close() {
     this.#run?.abort.abort();
     this.#run = null;
-    this.#opened = details;
-    byId("file").hidden = false;
     byId("file-run").hidden = true;
   }
 
-  /** Send a file's rows and show what comes back; while one is under way no other is taken. */
-  async take(file) {
+  /** Send a file's rows to the model that is `opened` and show what comes back; while one is under way no other is taken. */
+  async take(file, { model, version, versions, contract, about }) {
     if (this.#run && !this.#run.done) return;
-    const { model, version, versions, contract, about } = this.#opened;
     const abort = new AbortController();
     const run = { abort, file, contract, answers: new Answers(), rows: 0, refusedRows: 0, read: 0, done: false, ignored: [], first: [], refused: [] };
     this.#run = run;

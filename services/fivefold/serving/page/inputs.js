@@ -1,7 +1,7 @@
 // What came in, as the server counts it: a table of the fields, with the distribution of each, and what was refused.
 
 import * as api from "./api.js";
-import { brief, byId, el, svg } from "./dom.js";
+import { brief, el, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT, GAP] = [120, 22, 2];
 const SHOWN = 3; // values of an enumeration
@@ -42,47 +42,24 @@ function table(title, heads, rows) {
 
 const edge = (value) => (value === null || value === undefined ? "" : brief(value));
 
-/** The card; it asks when it is told to, and never by itself. */
-export class InputsCard {
-  #opened = null;
+function drawn({ replica, since, rows, looked_at: looked, fields, refusals }) {
+  const part = looked < rows ? `, ${amount(looked)} of them looked at` : "";
+  const words = `${amount(rows)} answered ${rows === 1 ? "row" : "rows"}${part}, since ${new Date(since * 1000).toLocaleString("en-GB")}, in ${replica} alone. A field that was left out counts as its default.`;
+  const list = fields.map((each) => [each.name, amount(each.values), each.nulls ? amount(each.nulls) : "", edge(each.minimum), edge(each.maximum), spread(each)]);
+  const refused = refusals.map(({ field, code, requests }) => [field || "the request", el("code", {}, code), amount(requests)]);
+  return [
+    el("p", { class: "aside" }, words),
+    refused.length && table("Refused requests", ["Field", "Code", "Requests"], refused),
+    table("Fields", ["Field", "Values", "Null", "Least", "Greatest", "Spread"], list),
+  ].filter(Boolean);
+}
 
-  constructor() {
-    byId("inputs-show")?.addEventListener("click", () => this.#show());
-  }
-
-  /** What is counted is of this model from now on. */
-  async open(details) {
-    this.#opened = details;
-    const counted = await api.countsInputs();
-    if (details !== this.#opened || !counted) return;
-    byId("inputs").hidden = false;
-    byId("inputs-show").textContent = "Show";
-    byId("inputs-body").replaceChildren();
-  }
-
-  async #show() {
-    const opened = this.#opened;
-    let drawn;
-    try {
-      drawn = this.#drawn(await api.inputs(opened.model, opened.version));
-    } catch (error) {
-      if (!(error instanceof api.Refused)) throw error;
-      drawn = [el("p", { class: "refused" }, error.message, " ", error.code && el("code", {}, error.code))];
-    }
-    if (opened !== this.#opened) return;
-    byId("inputs-show").textContent = "Refresh";
-    byId("inputs-body").replaceChildren(...drawn);
-  }
-
-  #drawn({ replica, since, rows, looked_at: looked, fields, refusals }) {
-    const part = looked < rows ? `, ${amount(looked)} of them looked at` : "";
-    const words = `${amount(rows)} answered ${rows === 1 ? "row" : "rows"}${part}, since ${new Date(since * 1000).toLocaleString("en-GB")}, in ${replica} alone. A field that was left out counts as its default.`;
-    const list = fields.map((each) => [each.name, amount(each.values), each.nulls ? amount(each.nulls) : "", edge(each.minimum), edge(each.maximum), spread(each)]);
-    const refused = refusals.map(({ field, code, requests }) => [field || "the request", el("code", {}, code), amount(requests)]);
-    return [
-      el("p", { class: "aside" }, words),
-      refused.length && table("Refused requests", ["Field", "Code", "Requests"], refused),
-      table("Fields", ["Field", "Values", "Null", "Least", "Greatest", "Spread"], list),
-    ].filter(Boolean);
+/** What came in for the model that is `opened`, or why it is not known, as elements. */
+export async function inputs({ model, version }) {
+  try {
+    return drawn(await api.inputs(model, version));
+  } catch (error) {
+    if (!(error instanceof api.Refused)) throw error;
+    return [el("p", { class: "refused" }, error.message, " ", error.code && el("code", {}, error.code))];
   }
 }

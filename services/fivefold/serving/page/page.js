@@ -4,10 +4,9 @@ import * as api from "./api.js";
 import { draw, headline, refusal, same } from "./answer.js";
 import { origin, table } from "./contract.js";
 import { byId, el } from "./dom.js";
-import { FileCard } from "./file.js";
 import { Form } from "./form.js";
-import { InputsCard } from "./inputs.js";
 import { Latency } from "./latency.js";
+import { OnDemand } from "./on-demand.js";
 import { PageModel } from "./page-model.js";
 import * as signIn from "./sign-in.js";
 import { body, coloured, LANGUAGES } from "./snippets.js";
@@ -19,8 +18,7 @@ const SLACK = 1e-6; // a golden answer may be written with fewer digits than the
 
 const latency = new Latency(byId("latency"));
 const here = new PageModel();
-const file = new FileCard((error) => notice(error));
-const inputs = new InputsCard();
+const onDemand = new OnDemand((error) => notice(error), (error) => notice(error));
 let models = [];
 let grpc = `${location.hostname}:9000`;
 let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
@@ -314,8 +312,7 @@ async function open(model, version, contract) {
   drawContract(now);
   fill(0);
   here.open(now);
-  file.open(now);
-  inputs.open(now);
+  onDemand.open(now);
   await predict({ focus: false });
 }
 
