@@ -343,3 +343,35 @@ def test_records_are_cut_as_in_batch_runs(visit: Open, quotes: bool) -> None:
             lines += block.newlines
 
         assert page.evaluate(CUT, given) == expected, data
+
+
+def test_what_is_too_long_breaks_its_own_line(visit: Open) -> None:
+    """A line beyond 16 MiB, and a quote that does not close within 1 MiB; what follows is read on."""
+    page = visit("parcels").page
+    told = page.evaluate(
+        """async () => {
+          const { records } = await import("./page/records.js");
+          const cut = async (parts, quotes) => {
+            const out = [];
+            for await (const { line, bytes, broken } of records(new Blob(parts), quotes)) {
+              out.push([line, bytes.length, broken]);
+            }
+            return out.length < 5 ? out : [...out.slice(0, 3), out.length, out.at(-1)];
+          };
+          const lines = "a,b\\n".repeat(300_000);
+          return [
+            await cut(["x\\n", "y".repeat(17 * 2 ** 20), "\\nz\\n"], false),
+            await cut(["x\\n", "y".repeat(15 * 2 ** 20), "\\nz"], false),
+            await cut(['"open\\n', lines, "z"], true),
+            await cut(['"', "y".repeat(2 * 2 ** 20), '"\\nz'], true),
+          ];
+        }"""
+    )
+
+    (first, (number, _, why), last), short, opened, quoted = told
+    assert (first, number, last) == ([1, 1, ""], 2, [3, 1, ""])
+    assert "at most 16777216 bytes" in why
+    assert short == [[1, 1, ""], [2, 15 * 2**20, ""], [3, 1, ""]]
+    unclosed = "expected a line of CSV, got a quote that is not closed where its cell ends"
+    assert opened == [[1, 5, unclosed], [2, 3, ""], [3, 3, ""], 300_002, [300_002, 1, ""]]
+    assert quoted == [[1, 2 * 2**20 + 2, ""], [2, 1, ""]]
