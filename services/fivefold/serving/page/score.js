@@ -22,7 +22,7 @@ function named(error, rows) {
 
 /** What one row was refused with, without the number that it had in its request: `{code, path, error, help}` of each violation. */
 function violations(error, contract) {
-  const all = error.details.length ? error.details : [{ ...error.body, code: error.code || "internal", path: error.path, error: error.message }];
+  const all = error.details.length ? error.details : [{ ...error.body, code: error.code || "too_large", path: error.path, error: error.message }];
   const bare = (path) => {
     const name = contract.inputs.map((field) => `inputs.${field.name}`).find((each) => path.startsWith(`${each}[0]`));
     return path === "inputs[0]" ? "inputs" : name ? name + path.slice(name.length + 3) : path;
