@@ -105,7 +105,7 @@ check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, imp
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 docs: $(ENVS)/docs/.done ## Build README.md and docs/ as a site in dist/docs, and refuse dead links
-	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file mkdocs.yaml
+	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yaml
 
 fmt: $(VENV)/.dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -154,7 +154,7 @@ gate: $(VENV)/.dev ## Compare the hot path with BASE=REF, or the commit before; 
 	$(BIN)/python -m loadtest.gate --base "$(BASE)" $(if $(FULL),--full) $(ARGS)
 
 clean: ## Remove what the targets above have made
-	rm -rf $(VENV) bundles dist .cache services/browser/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bundles dist .cache services/browser/node_modules services/jvm/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11" >&2; \
@@ -222,6 +222,21 @@ APICURIO := apicurio-registry-app-2.6.13.Final
 	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a Java of 17 or newer" >&2; exit 1; }
 	@echo "Copying the jars of Kafka $* with Maven, a minute …"; rm -rf $@ $@.unfinished; mvn -B -q -f $< -Dkafka=$* \
 	  dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $@.unfinished) && mv $@.unfinished $@ && touch $@
+
+# Contracts and bundles on a JVM: the jar, and ONNX Runtime beside it, which is known by its digest.
+JVM_RUNTIME := onnxruntime-1.29.0.jar
+JVM_RUNTIME_SHA256 := 5933bbc0c6c4d89afc04bf7c11011de23a947509c1352e5bf5936e62a84e4d10
+.cache/jvm/fivefold.jar: services/jvm/pom.xml $(shell find services/jvm/src -name '*.java' 2>/dev/null) | .cache/jvm/$(JVM_RUNTIME)
+	@command -v javac >/dev/null || { echo "error: no javac on PATH" >&2; echo "help: install a JDK of 11 or newer" >&2; exit 1; }
+	@rm -rf $(@D)/classes $(@D)/fetched; javac --release 8 -Xlint:all,-options -cp $(@D)/$(JVM_RUNTIME) -d $(@D)/classes $(filter %.java,$^)
+	@printf 'Main-Class: io.fivefold.command.Main\nClass-Path: $(JVM_RUNTIME)\n' > $(@D)/manifest
+	@jar cfm $@.unfinished $(@D)/manifest -C $(@D)/classes . && mv $@.unfinished $@
+
+.cache/jvm/$(JVM_RUNTIME): services/jvm/pom.xml
+	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a JDK of 11 or newer" >&2; exit 1; }
+	@echo "Fetching ONNX Runtime for Java with Maven, a minute …"; rm -rf $(@D)/fetched; \
+	  mvn -B -q -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $(@D))/fetched && \
+	  echo "$(JVM_RUNTIME_SHA256)  $(@D)/fetched/$(@F)" | sha256sum --check --quiet && mv $(@D)/fetched/$(@F) $@ && touch $@
 
 .cache/bin/ghz:
 	@mkdir -p $(@D); if found=$$(command -v ghz); then ln -sf "$$found" $@; else \

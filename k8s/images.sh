@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make images: the image that runs on Ray, the stream's and the hub's, each named after its content, with its size, its base
-# and what is in it.
+# make images: the image that runs on Ray, the stream's, the hub's and the gateway's, each named after its content, with its
+# size, its base and what is in it.
 #
 #     BASE_IMAGE   what they are built on, NAME@sha256:DIGEST; empty: the tag that services/Dockerfile names
 . "$(dirname "$0")/words.sh"
@@ -28,6 +28,7 @@ build() { # build TARGET FILE: the image of a target of the Dockerfile; its name
 }
 build stream .cache/kind/stream-tag
 build hub .cache/kind/hub-tag
+build gateway .cache/kind/gateway-tag
 build ray .cache/kind/tag
 # What the base was: as it was asked for, and by the digests that its registry knows it by. A builder may keep the base to
 # itself, and a registry is not asked here; then there are none.

@@ -226,6 +226,7 @@ def test_the_class_of_ones_own(tmp_path: Path) -> None:
     assert fivefold.open(bundle.path).predict([{"amount": 2000}]) == [{"risk": True}]
 
 
+@pytest.mark.full
 def test_scoring_whole_files(tmp_path: Path, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The score command is one, and publishes; here without Ray, in this process."""
     (words,) = [shlex.split(line)[1:] for line in block("sh", "fivefold score").splitlines() if line]
@@ -263,6 +264,7 @@ def test_the_contract_is_one() -> None:
     assert fivefold.Contract.from_json(json.loads(block("json", '"inputs"'))).name == "churn"
 
 
+@pytest.mark.full
 def test_the_commands_about_keys(tmp_path: Path) -> None:
     """The first makes a key and a file, the second is a command line that takes both."""
     create, serve = (shlex.split(line, comments=True)[1:] for line in block("sh", "keys create").splitlines())

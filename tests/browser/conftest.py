@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.exports.web_runtime import WebRuntime, web_runtime
 from tests.support import browser_bundles, programs
 from tests.support.browser_server import Served, served
 from tests.support.opened import Opened
@@ -45,6 +46,31 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"])
         yield running
         running.close()
+
+
+@pytest.fixture(scope="module")
+def runtime() -> WebRuntime:
+    """ONNX Runtime Web, as an exported page takes it along."""
+    assert RUNTIME is not None
+    return web_runtime(RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def bundle(demo_bundle: Path) -> Bundle:
+    """The demo model."""
+    return Bundle.open(demo_bundle)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in a profile of its own; it throws nothing."""
+    context = browser.new_context()
+    made = context.new_page()
+    thrown: list[str] = []
+    made.on("pageerror", lambda error: thrown.append(str(error)))
+    yield made
+    context.close()
+    assert thrown == []
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ def spoil(opened: Opened) -> None:
     opened.ask()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", ["breast-cancer", "parcels"])
 def test_a_phone_scrolls_one_way_only(visit: Open, model: str) -> None:
     """Nothing is wider than the screen: not the answer, not the errors, not the table, in no language of the code."""
@@ -78,6 +79,7 @@ def test_a_phone_scrolls_one_way_only(visit: Open, model: str) -> None:
         assert wide() == [0, 0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", ["breast-cancer", "parcels"])
 def test_a_finger_hits_what_it_means(visit: Open, model: str) -> None:
     """Every control is at least 40 pixels high and wide, and no field makes the phone zoom in."""
@@ -103,6 +105,7 @@ def test_on_a_phone_the_form_stands_first(visit: Open) -> None:
     expect(opened.page.locator("#brief")).to_contain_text("benign")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desk", "phone"])
 def test_every_text_stands_out_from_its_ground(visit: Open, size: dict[str, Any]) -> None:
     """WCAG AA in both colour schemes, with an answer and with errors; the scheme is the reader's."""
@@ -145,6 +148,7 @@ def test_the_keyboard_is_enough(visit: Open) -> None:
     expect(opened.answer.locator(".lead .figure")).to_have_text("benign")
 
 
+@pytest.mark.full
 def test_tab_reaches_everything_in_the_order_it_is_read(visit: Open) -> None:
     """Every control once, in the document's order, each time with a visible mark."""
     opened = visit("parcels")

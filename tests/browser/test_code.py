@@ -87,6 +87,7 @@ def flat(value: Any) -> Any:
     return value
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("at", [0, 1], ids=["numbers", "every-kind"])
 def test_what_is_copied_runs(visit: Open, server: Served, at: int) -> None:
     """Thirty numbers; and text with quotes, a null, a 64-bit integer, an array and bytes; in every language."""

@@ -100,6 +100,7 @@ def test_a_refusal_stands_at_the_versions_own_field(visit: Open, triage: Served)
     expect(opened.wrong("mass")).to_contain_text("at least 0")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("language", COPIED)
 @pytest.mark.parametrize(("version", "answer"), [("1.0.0", {"level": "high"}), ("2.0.0", {"level": "low", "value": 0})])
 def test_code_names_the_version(

@@ -149,6 +149,7 @@ def test_each_refused_row_is_told_with_its_line(visit: Open) -> None:
     expect(card.rows("Answers")).to_have_count(2)
 
 
+@pytest.mark.full
 def test_json_lines_go_to_the_server_as_they_stand(visit: Open) -> None:
     """By the letter; what is no JSON, or no record, is refused with its line."""
     opened = visit("parcels")
@@ -209,6 +210,7 @@ def test_answers_as_csv_are_exact(visit: Open) -> None:
     assert bad[-3:] == ["out_of_range", "inputs.weight", "expected a number of at most 70 kg, got 99.0"]
 
 
+@pytest.mark.full
 def test_a_dropped_file_is_sent_in_batches_and_can_be_cancelled(visit: Open) -> None:
     """Its progress is told; what came by then can be saved, and a next file is taken."""
     opened = visit("parcels")
@@ -241,6 +243,7 @@ def test_a_dropped_file_is_sent_in_batches_and_can_be_cancelled(visit: Open) -> 
     expect(card.state).to_contain_text("few.csv: 1 row, 1 answered")
 
 
+@pytest.mark.full
 def test_a_server_that_is_gone_refuses_no_row(visit: Open) -> None:
     """Sending stops, says why, and goes on when it is told to."""
     opened = visit("parcels")
@@ -259,6 +262,7 @@ def test_a_server_that_is_gone_refuses_no_row(visit: Open) -> None:
     opened.complaints[:] = [line for line in opened.complaints if "status of 404" not in line]
 
 
+@pytest.mark.full
 def test_answers_of_another_bundle_are_not_mixed_in(visit: Open) -> None:
     """A model that is replaced meanwhile ends the run; what its forerunner has answered is there."""
     opened = visit("parcels")
@@ -280,6 +284,7 @@ def test_answers_of_another_bundle_are_not_mixed_in(visit: Open) -> None:
     assert len(card.lines()) == 500
 
 
+@pytest.mark.full
 def test_a_file_of_bad_rows_is_told_row_by_row(visit: Open) -> None:
     """More than one answer can name: each row has the refusal that it has alone."""
     card = Card(visit("parcels").page)
@@ -292,6 +297,7 @@ def test_a_file_of_bad_rows_is_told_row_by_row(visit: Open) -> None:
     assert ["code" in each for each in lines] == [float(each) > 70 for each in weights]
 
 
+@pytest.mark.full
 def test_with_a_key(server: Served, tmp_path: Path, browser: Browser) -> None:
     """The rows are asked for with the key of the page."""
     key, entry = keys.make("asks")
@@ -310,6 +316,7 @@ def test_with_a_key(server: Served, tmp_path: Path, browser: Browser) -> None:
         context.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_the_tables_fit_a_phone_and_stand_out(visit: Open, scheme: Any) -> None:
     """Nothing is wider than the screen, and every text is readable."""
@@ -345,6 +352,7 @@ def test_records_are_cut_as_in_batch_runs(visit: Open, quotes: bool) -> None:
         assert page.evaluate(CUT, given) == expected, data
 
 
+@pytest.mark.full
 def test_what_is_too_long_breaks_its_own_line(visit: Open) -> None:
     """A line beyond 16 MiB, and a quote that does not close within 1 MiB; what follows is read on."""
     page = visit("parcels").page

@@ -95,6 +95,7 @@ def test_what_a_person_types_is_what_is_sent(visit: Open, tmp_path: Path) -> Non
     expect(opened.answer).to_contain_text("[[1,2,3],[4,5,6]]")
 
 
+@pytest.mark.full
 def test_a_value_out_of_range_is_told_at_its_field(visit: Open) -> None:
     """The field is marked, says what the server said, and has the focus; another value clears it."""
     opened = visit()
@@ -189,6 +190,7 @@ def test_an_edited_row_says_so_and_can_be_reset(visit: Open) -> None:
     expect(reset).to_be_hidden()
 
 
+@pytest.mark.full
 def test_twenty_requests_are_timed(visit: Open) -> None:
     """Each is a bar of the chart, beside the one that opened the page."""
     opened = visit()

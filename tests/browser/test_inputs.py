@@ -41,6 +41,7 @@ def test_what_came_in_is_shown_when_it_is_asked_for(server: Served, visit: Open)
         expect(weight.locator("td").nth(3)).to_have_text("69")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desk", "phone"])
 def test_it_fits_and_stands_out(visit: Open, size: dict[str, Any]) -> None:
     """On a phone and in the dark."""

@@ -30,6 +30,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.full
 def test_the_page_asks_for_a_key_and_uses_it(guarded: tuple[Served, str], page: Page) -> None:
     """A wrong one is told in place and asked for again; with the right one everything is as on an open server."""
     server, key = guarded
@@ -59,6 +60,7 @@ def test_the_page_asks_for_a_key_and_uses_it(guarded: tuple[Served, str], page: 
     assert [line for line in opened.complaints if "status of 401" not in line] == []
 
 
+@pytest.mark.full
 def test_a_key_is_kept_in_its_tab_until_it_signs_out(guarded: tuple[Served, str], page: Page) -> None:
     """A reload asks for nothing; another tab does, and so does this one when it has signed out."""
     server, key = guarded
@@ -83,6 +85,7 @@ def test_a_key_is_kept_in_its_tab_until_it_signs_out(guarded: tuple[Served, str]
     assert page.evaluate(STORED) == [0, 0, ""]
 
 
+@pytest.mark.full
 def test_a_page_without_golden_rows_asks_with_an_example(server: Served, tmp_path: Path, page: Page) -> None:
     """A key that may ask and not read the bundles, and a server that gives them to nobody: the model is still tried."""
     key, entry = keys.make("asks")

@@ -62,6 +62,7 @@ def test_the_reference_leads_to_where_a_model_is_tried(visit: Open, server: Serv
     opened.settled()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("model", "version", "shown"), [("parcels", "99", "2"), ("nobody", "1", "1")])
 def test_what_is_not_served_opens_a_default(visit: Open, model: str, version: str, shown: str) -> None:
     """An old address opens the model's default version, or the first model."""

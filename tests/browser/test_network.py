@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import expect
 
 from fivefold.serving.page import CONTENT_SECURITY_POLICY
@@ -16,6 +17,7 @@ LOST = "Failed to load resource: net::ERR_"
 """How Chromium's own line about a server that is gone begins."""
 
 
+@pytest.mark.full
 def test_everything_comes_from_the_server_itself(visit: Open, server: Served) -> None:
     """No request leaves the origin, whatever is looked at; the first visit is a few small files."""
     opened = visit()
@@ -50,6 +52,7 @@ def test_the_policy_is_kept_and_enforced(visit: Open, server: Served) -> None:
     assert "Content Security Policy" in opened.complaints.pop()
 
 
+@pytest.mark.full
 def test_the_page_outlives_its_server(visit: Open, tmp_path: Path) -> None:
     """It says that nobody answers, keeps what was typed, and goes on when the server is back."""
     bundles = [browser_bundles.bundle(tmp_path, each) for each in ("1", "2")]

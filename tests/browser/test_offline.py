@@ -13,45 +13,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from fivefold.core.bundle.bundle import Bundle, sign
-from fivefold.exports.web_runtime import WebRuntime, web_runtime
-from tests.browser.conftest import CHROMIUM, RUNTIME
+from fivefold.exports.web_runtime import WebRuntime
+from tests.browser.conftest import CHROMIUM
 from tests.support import exported_pages
+from tests.support.exported_pages import look, settled
 from tests.support.static_site import StaticSite, static_site
 
 KEY = "device-key"
-
-
-@pytest.fixture(scope="module")
-def runtime() -> WebRuntime:
-    assert RUNTIME is not None
-    return web_runtime(RUNTIME)
-
-
-@pytest.fixture(scope="module")
-def bundle(demo_bundle: Path) -> Bundle:
-    return Bundle.open(demo_bundle)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in a profile of its own; it throws nothing."""
-    context = browser.new_context()
-    made = context.new_page()
-    thrown: list[str] = []
-    made.on("pageerror", lambda error: thrown.append(str(error)))
-    yield made
-    context.close()
-    assert thrown == []
-
-
-def settled(page: Page) -> None:
-    """Wait for the first answer."""
-    expect(page.locator("#answer:not([aria-busy]) > *").first).to_be_visible(timeout=60_000)
-
-
-def look(page: Page) -> None:
-    """Have the page look for a newer model now, as it does whenever somebody comes back to it."""
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_page_predicts_without_a_network(page: Page, bundle: Bundle, runtime: WebRuntime, tmp_path: Path) -> None:
@@ -299,7 +267,10 @@ def test_no_saved_answer_is_lost_when_the_browser_is_killed(
 def test_a_hub_that_says_what_cannot_be_stops_the_lane(
     page: Page, bundle: Bundle, runtime: WebRuntime, tmp_path: Path
 ) -> None:
-    """An unknown key, a busy hub, one that lost its state: nothing is deleted; a gap record tells the loss."""
+    """An unknown key, a busy hub, one that lost its state: nothing is deleted; a gap record tells the loss.
+
+    One that has others' events under the outbox' numbers: what waits goes on from an outbox of its own.
+    """
     port_holder = StaticSite(tmp_path)
     port_holder.start()
     port_holder.stop()
@@ -335,5 +306,18 @@ def test_a_hub_that_says_what_cannot_be_stops_the_lane(
 
         assert (last[0]["kind"], last[0]["from_seq"], last[0]["to_seq"], last[0]["reason"]) == ("gap", 2, 3, "hub_lost")
         assert last[1]["seq"] == 4
+        site.answers = [(409, {"code": "outbox_copied", "error": "a copy", "acked_through": 9, "id": "other"}, {})]
+        predict.click()
+        expect(page.locator("#stopped")).to_contain_text("outbox_copied", timeout=30_000)
+        expect(page.locator("#waiting")).to_have_text("1")
+        assert site.paths[-1].endswith(f"?after={last[1]['id']}")
+        page.get_by_role("button", name="Go on under a name of its own").click()
+        expect(page.locator("#waiting")).to_have_text("0", timeout=30_000)
+        _, anew = site.applied.values()
+
+        assert [(line["kind"], line["seq"], line.get("count")) for line in anew] == [
+            ("gap", 4, 0),
+            ("prediction", 5, None),
+        ]
     finally:
         site.stop()

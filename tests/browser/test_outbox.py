@@ -16,9 +16,9 @@ from fivefold.core.bundle.bundle import Bundle
 from fivefold.edge.hub.device_register import add_device, list_devices
 from fivefold.edge.hub.event_ledger import events_after
 from fivefold.edge.hub.store_opening import open_database
-from fivefold.exports.web_runtime import WebRuntime, web_runtime
-from tests.browser.conftest import RUNTIME
+from fivefold.exports.web_runtime import WebRuntime
 from tests.support import exported_pages
+from tests.support.exported_pages import look
 from tests.support.hubs import RunningHub, running_hub
 from tests.support.static_site import StaticSite
 
@@ -27,17 +27,6 @@ FULL = 9_000
 """Bytes of a quota that a handful of the demo model's events fill."""
 
 pytestmark = pytest.mark.full
-
-
-@pytest.fixture(scope="module")
-def runtime() -> WebRuntime:
-    assert RUNTIME is not None
-    return web_runtime(RUNTIME)
-
-
-@pytest.fixture
-def bundle(demo_bundle: Path) -> Bundle:
-    return Bundle.open(demo_bundle)
 
 
 @pytest.fixture
@@ -112,10 +101,6 @@ class Tablet:
             assert time.monotonic() < until, device.report
             # Also turns the page's own events over.
             self.page.wait_for_timeout(50)
-
-
-def look(page: Page) -> None:
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_full_outbox_refuses_and_loses_nothing(

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.contract.contract import Contract
 from fivefold.edge.export import browser as exporting
 from fivefold.edge.export.browser_page import asset_files
-from fivefold.exports.web_runtime import WebRuntime, web_runtime
-from tests.browser.conftest import RUNTIME
+from fivefold.exports.web_runtime import WebRuntime
 from tests.support import exported_pages
+from tests.support.exported_pages import settled
 from tests.support.static_site import StaticSite, static_site
 
 COMMENT = b"\n// another build\n"
@@ -27,29 +27,6 @@ DOC_STRING = b"\x32\x07another"
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope="module")
-def runtime() -> WebRuntime:
-    assert RUNTIME is not None
-    return web_runtime(RUNTIME)
-
-
-@pytest.fixture
-def bundle(demo_bundle: Path) -> Bundle:
-    return Bundle.open(demo_bundle)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that throws nothing."""
-    context = browser.new_context()
-    made = context.new_page()
-    thrown: list[str] = []
-    made.on("pageerror", lambda error: thrown.append(str(error)))
-    yield made
-    context.close()
-    assert thrown == []
-
-
 @pytest.fixture
 def site(tmp_path: Path, page: Page, bundle: Bundle, runtime: WebRuntime) -> Iterator[StaticSite]:
     """A page that is open, behind its server."""
@@ -57,10 +34,6 @@ def site(tmp_path: Path, page: Page, bundle: Bundle, runtime: WebRuntime) -> Ite
         page.goto(out.url)
         settled(page)
         yield out
-
-
-def settled(page: Page) -> None:
-    expect(page.locator("#answer:not([aria-busy]) > *").first).to_be_visible(timeout=60_000)
 
 
 def answers(page: Page, version: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from kubernetes import client
 
 from fivefold.cli import _parser
 from fivefold.core.settings import read
+from fivefold.edge.hub import hub_metrics
 from fivefold.edge.hub.hub_limits import HubSettings
+from tests.chart.flows import Pod, allowed, pods
 from tests.chart.rendering import Release, template
 
 NAME = "fivefold-hub"
@@ -72,6 +77,41 @@ def test_a_password_is_a_secret() -> None:
     assert "hub.database.url" in refused.stderr or "/hub/database/url" in refused.stderr
     alone = template(MODEL + "hub: {enabled: true, database: {password: {secret: one}}}\n")
     assert "hub.database.url: expected the Postgres" in alone.stderr
+
+
+def test_what_is_watched_is_what_a_hub_tells() -> None:
+    """Every figure of the dashboard and of the alerts is one that a hub exports, on the port that is scraped."""
+    told = set(re.findall(r"fivefold_hub_\w+", hub_metrics.__doc__ or ""))
+    release = Release("hub")
+    dashboard = json.loads(release.one("ConfigMap", "fivefold-dashboard")["data"]["fivefold-hub.json"])
+    shown = set(re.findall(r"fivefold_hub_\w+", json.dumps(dashboard["panels"])))
+    asked = set(re.findall(r"fivefold_hub_\w+", json.dumps(release.one("PrometheusRule", NAME)["spec"])))
+    monitor = release.one("PodMonitor", NAME)["spec"]
+    ports = {port.name: port.container_port for port in pod(release).containers[0].ports}
+
+    assert asked <= told
+    assert shown == told
+    assert [each["port"] for each in monitor["podMetricsEndpoints"]] == ["metrics"]
+    assert f"--metrics=0.0.0.0:{ports['metrics']}" in pod(release).containers[0].args
+    assert monitor["selector"]["matchLabels"] == release.one("StatefulSet")["spec"]["selector"]["matchLabels"]
+    assert len({panel["title"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "expected"),
+    [
+        (Pod("monitoring"), 8701, True),
+        (Pod("monitoring"), 8700, False),
+        (Pod("traefik", {"app.kubernetes.io/name": "traefik"}), 8700, True),
+        (Pod("traefik", {"app.kubernetes.io/name": "traefik"}), 8701, False),
+        (Pod("events", {"app": "shop"}), 8701, False),
+    ],
+)
+def test_devices_reach_the_hub_and_monitoring_its_metrics(source: Pod, port: int, expected: bool) -> None:
+    """Each its own port: metrics are answered without a key."""
+    release = Release("hub")
+
+    assert allowed(release.of("NetworkPolicy"), source, pods(release)[NAME], port) is expected
 
 
 def test_devices_come_through_the_gateway_and_operators_do_not() -> None:

@@ -148,6 +148,7 @@ def test_a_base_by_tag_is_said_and_written_down(tmp_path: Path, known: str) -> N
     assert done.returncode == 0, done.stderr
 
     assert "--build-arg BASE_IMAGE=python:3.11-slim " in asked
+    assert re.findall(r"--target (\S+)", asked) == ["stream", "hub", "gateway", "ray"]
     assert "their base is a tag, which moves" in done.stdout
     assert (known or "not known here") in done.stdout
     assert json.loads((tmp_path / "dist" / "base.json").read_text()) == {

@@ -23,6 +23,19 @@ STREAMS = {
 }
 """The labels of the stream's alerts."""
 
+HUB = 'namespace="scores",job="scores/fivefold-hub",pod="fivefold-hub-0"'
+HUBS = {
+    "FivefoldHubHasNoPod": {"severity": "critical", "namespace": "scores", "job": "scores/fivefold-hub"},
+    "FivefoldHubStoreFails": {"severity": "critical", "namespace": "scores"},
+    "FivefoldHubDiskIsNearlyFull": {"severity": "warning", "namespace": "scores"},
+    "FivefoldHubForwardsNothing": {"severity": "critical", "namespace": "scores"},
+    "FivefoldHubDevicesAreSilent": {"severity": "warning", "namespace": "scores"},
+    "FivefoldHubBacklogGrows": {"severity": "warning", "namespace": "scores", "lane": "bulk"},
+    "FivefoldHubReleaseGoesBack": {"severity": "warning", "namespace": "scores", "model": "demo", "release": "2"},
+    "FivefoldHubOutboxIsCopied": {"severity": "warning", "namespace": "scores"},
+}
+"""The labels of the hub's alerts."""
+
 
 def checked(
     directory: Path,
@@ -66,8 +79,8 @@ def checked(
 def _labels(name: str, window: str) -> dict[str, str]:
     if name == "FivefoldHasNoReplica":
         return {"severity": "critical", "namespace": "scores", "job": "scores/fivefold"}
-    if name in STREAMS:
-        return STREAMS[name]
+    if name in STREAMS | HUBS:
+        return (STREAMS | HUBS)[name]
     severity = "warning" if window == "3d" else "critical"
     return {"severity": severity, "window": window, "namespace": "scores", "model": "demo"}
 
@@ -95,6 +108,7 @@ def test_an_outage_wakes_somebody_within_minutes_and_ends_when_it_ends(tmp_path:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 def test_a_steady_trickle_is_a_matter_for_the_day(tmp_path: Path) -> None:
     """0.3 % of failures for days burns three times the budget: a warning, and nobody is woken."""
     series = requests("0+997x4500", "0+3x4500")
@@ -187,3 +201,56 @@ def test_dead_letters_are_noticed_where_they_are_many(tmp_path: Path, dead: str,
 def test_a_stream_without_workers_is_noticed(tmp_path: Path) -> None:
     """Nothing counts events where nothing runs."""
     fires(tmp_path, {f'fivefold_bundle_info{{{WORKER},bundle="a"}}': "1x10 stale"}, "20m", "FivefoldStreamHasNoWorker")
+
+
+HEALTHY = {
+    "devices": "3x300",
+    "silent_devices": "0x300",
+    "copied_devices": "0x300",
+    "failed_transactions_total": "0x300",
+    "disk_bytes": "100x300",
+    "disk_free_bytes": "50x300",
+    "head": "0+60x300",
+    "forwarded_position": "0+60x300",
+    "forwarding_trouble": "0x300",
+    'backlog{lane="bulk"}': "20000-60x300",
+    'release_halted{model="demo",release="2"}': "0x300",
+    'release_devices{model="demo",release="2",state="active"}': "3x300",
+}
+"""A hub whose devices catch up, by minute."""
+
+
+def hub_fires(directory: Path, changes: dict[str, str], *alerts: str) -> None:
+    """Of the hub's alerts, these and no others fire after four and a half hours."""
+    series = {}
+    for name, values in (HEALTHY | changes).items():
+        metric, _, labels = name.partition("{")
+        series[f"fivefold_hub_{metric}{{{HUB}{',' + labels if labels else '}'}"] = values
+    expected = [(name, [""] if name in alerts else []) for name in HUBS]
+    checked(directory, series, {"4h30m": expected}, scenario="hub", name="fivefold-hub")
+
+
+@pytest.mark.parametrize(
+    ("changes", "alert"),
+    [
+        ({}, ""),
+        ({"failed_transactions_total": "0+1x300"}, "FivefoldHubStoreFails"),
+        ({"disk_free_bytes": "9x300"}, "FivefoldHubDiskIsNearlyFull"),
+        ({"forwarding_trouble": "0x200 1x100", "forwarded_position": "0+60x200"}, "FivefoldHubForwardsNothing"),
+        ({"forwarded_position": "0+60x200 12000x100"}, "FivefoldHubForwardsNothing"),
+        ({"head": "600x300", "forwarded_position": "600x300"}, ""),
+        ({"silent_devices": "0x250 2x50"}, "FivefoldHubDevicesAreSilent"),
+        ({'backlog{lane="bulk"}': "2000+60x300"}, "FivefoldHubBacklogGrows"),
+        ({'backlog{lane="bulk"}': "0+1x300"}, ""),
+        (
+            {'release_devices{model="demo",release="2",state="rolled_back"}': "0x200 1x100"},
+            "FivefoldHubReleaseGoesBack",
+        ),
+        ({'release_halted{model="demo",release="2"}': "0x200 1x100"}, "FivefoldHubReleaseGoesBack"),
+        ({"copied_devices": "0x200 1x100"}, "FivefoldHubOutboxIsCopied"),
+        ({"devices": "3x200 stale"}, "FivefoldHubHasNoPod"),
+    ],
+)
+def test_the_hubs_troubles_are_noticed_each_by_its_alert(tmp_path: Path, changes: dict[str, str], alert: str) -> None:
+    """And a hub without any is silent, also where nothing comes, and where little waits."""
+    hub_fires(tmp_path, changes, alert)

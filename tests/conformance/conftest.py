@@ -11,15 +11,18 @@ import pytest
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.runtime.scorer import Scorer
 from tests.conformance import bento, cases, models
-from tests.conformance.browser import Browser
+from tests.conformance.contract_readers import JAR, ContractReader, browser_reader, jvm_reader
 from tests.conformance.serving import InProcess
 from tests.support import programs
 
 NODE = programs.node("the contract as browsers read it")
+JAVA = programs.jar(JAR, "the contract as apps on a JVM read it")
+READERS = [name for name, program in (("browser", NODE), ("jvm", JAVA)) if program]
+"""The readers of contracts in other languages that this machine can start."""
 
 collect_ignore = [] if bento.BIN else ["test_bentoml.py"]
-if NODE is None:
-    collect_ignore += ["test_browser.py", "test_browser_agrees.py"]
+if not READERS:
+    collect_ignore += ["test_contract_readers.py", "test_contract_readers_agree.py"]
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +55,10 @@ def in_process(bundles: dict[str, Bundle]) -> Iterator[InProcess]:
     servers.close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The contract as browsers read it, in one process."""
-    assert NODE is not None
-    with Browser(NODE) as running:
+@pytest.fixture(scope="session", params=READERS)
+def reader(request: pytest.FixtureRequest) -> Iterator[ContractReader]:
+    """The contract as another language reads it, in one process."""
+    program = NODE if request.param == "browser" else JAVA
+    assert program is not None
+    with (browser_reader if request.param == "browser" else jvm_reader)(program) as running:
         yield running

@@ -25,6 +25,7 @@ GROWTH = 16 * 1024 * 1024
 """Bytes a replica may grow by while it does what it has done before: allocators, not a leak for each request."""
 
 
+@pytest.mark.full
 def test_no_answer_is_wrong_and_none_is_lost(host: Host, served: Sequence[Bundle]) -> None:
     """Each client asks a fixed number of times, on connections of its own and a stream that stays open."""
     asked = questions(served, random.Random(SEED))
@@ -41,6 +42,7 @@ def test_no_answer_is_wrong_and_none_is_lost(host: Host, served: Sequence[Bundle
 
 
 @pytest.mark.full
+@pytest.mark.rare
 def test_a_minute_of_it_neither_errs_nor_leaks(host: Host, served: Sequence[Bundle]) -> None:
     """The same for a minute; from its first third on, the replicas stay the size they have."""
     asked = questions(served, random.Random(SEED + 1))

@@ -28,6 +28,7 @@ def made(place: Path, **rest: Any) -> str:
     return key
 
 
+@pytest.mark.full
 def test_keys_at_a_running_server(tmp_path: Path) -> None:
     """Both transports ask; a new key is known and a revoked one is not, in every replica, without a restart."""
     bundle, place = slow_model.bundle(tmp_path / "slow"), tmp_path / "keys.json"

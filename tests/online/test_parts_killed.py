@@ -63,6 +63,7 @@ def until_restored(host: Host, before: dict[str, int], dead: list[int]) -> float
     return took
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("parts", "signum"),
     [
@@ -92,20 +93,10 @@ def test_what_is_restored_answers_again(parts: tuple[str, ...], signum: int, hos
     assert host.process.poll() is None
 
 
-@pytest.mark.parametrize(
-    ("part", "signum"),
-    [
-        pytest.param("raylet", signal.SIGKILL, marks=pytest.mark.full),
-        *(
-            pytest.param(part, signum, marks=RARE)
-            for part, signum in (
-                ("gcs_server", signal.SIGKILL),
-                ("raylet", signal.SIGSTOP),
-                ("gcs_server", signal.SIGSTOP),
-            )
-        ),
-    ],
-)
+@pytest.mark.full
+@pytest.mark.rare
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
 def test_what_nobody_restores_ends_the_run(part: str, signum: int, tmp_path: Path) -> None:
     """With a status and a sentence, within seconds; nothing is left: no process, port or directory."""
     run = until_ready(launch([slow_model.bundle(tmp_path)], tmp_path / "host", **SETTINGS))

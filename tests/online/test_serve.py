@@ -174,6 +174,7 @@ def loopback(words: str) -> bool:
     return raw[0] == 127 if len(raw) == 4 else raw == bytes(15) + b"\1"
 
 
+@pytest.mark.full
 def test_more_than_it_can_do_is_shed_with_retry_after(host: Host) -> None:
     """Nobody gets Ray's or HAProxy's own plain text."""
     with ThreadPoolExecutor(60) as pool:
@@ -186,6 +187,8 @@ def test_more_than_it_can_do_is_shed_with_retry_after(host: Host) -> None:
     assert all("retry-after" in headers for headers, _ in shed)
 
 
+@pytest.mark.full
+@pytest.mark.rare
 def test_ongoing_requests_add_a_replica_and_their_end_removes_it(host: Host) -> None:
     """Although none of the requests passes through Ray's own count; and who asks meanwhile, and asks once, loses
     nothing by either."""
@@ -291,6 +294,7 @@ class Steady(threading.Thread):
                     return
 
 
+@pytest.mark.full
 def test_idle_streams_are_no_load(host: Host) -> None:
     """Fifty watchers neither add a replica nor count against the limit."""
     until_calm(host)
@@ -308,6 +312,7 @@ def test_idle_streams_are_no_load(host: Host) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.full
 def test_a_replica_that_dies_is_replaced_and_no_answer_is_wrong(host: Host) -> None:
     """A request is asked again of a replica that lives; an answer of which the half was out is the one that is lost."""
     victim = answered_by(host)
@@ -406,6 +411,8 @@ def refused(host: Host) -> bool:
     return False
 
 
+@pytest.mark.full
+@pytest.mark.rare
 def test_the_only_replica_is_replaced_behind_a_port_that_stays(drained: Drained) -> None:
     """Nobody is refused meanwhile: who connects while it is away waits and is answered by the next one."""
     victim = answered_by(drained.again)
@@ -443,6 +450,7 @@ def test_nothing_outlives_a_killed_run(victim: str, bundle: Path, tmp_path: Path
 
 
 @pytest.mark.full
+@pytest.mark.rare
 def test_a_replica_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -> None:
     """What is well here and fails there cannot be seen before; Serve itself only says that it has failed."""
     written = Bundle.write(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Page, expect
+
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.edge.export.browser import BrowserOptions, write
 from fivefold.exports.web_runtime import WebRuntime
@@ -42,3 +44,13 @@ def export(bundle: Bundle, directory: Path, runtime: WebRuntime, **options: Any)
     """Export a page; the directory is where an older one may stand."""
     write(bundle, directory, runtime, BrowserOptions(**options))
     return directory
+
+
+def settled(page: Page) -> None:
+    """Wait for the first answer."""
+    expect(page.locator("#answer:not([aria-busy]) > *").first).to_be_visible(timeout=60_000)
+
+
+def look(page: Page) -> None:
+    """Have the page look for a newer model now, as it does whenever somebody comes back to it."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

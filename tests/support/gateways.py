@@ -17,6 +17,7 @@ import httpx
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.edge.gateway.gateway_process import OUTBOX, Gateway, Updater
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
+from fivefold.edge.gateway.gateway_updates import GatewayUpdates
 from fivefold.edge.outbox import inspection
 from fivefold.local.signals import StopSignals
 from tests.support.score_commands import environment
@@ -51,10 +52,18 @@ def settings(directory: Path, **given: Any) -> GatewaySettings:
 
 @contextmanager
 def running(
-    directory: Path, bundles: Sequence[Path], *, updater: Updater | None = None, **given: Any
+    directory: Path,
+    bundles: Sequence[Path],
+    *,
+    updater: Updater | None = None,
+    updates: GatewayUpdates | None = None,
+    **given: Any,
 ) -> Iterator[Running]:
-    """A gateway of bundles, with its data below the directory."""
-    gateway = Gateway([str(bundle) for bundle in bundles], settings(directory, **given), DeliverySettings())
+    """A gateway of bundles, with its data below the directory; `updates` names them itself, and keeps them new."""
+    names, status = [str(bundle) for bundle in bundles], None
+    if updates is not None:
+        names, status, updater = updates.models(), updates.status, updates.run
+    gateway = Gateway(names, settings(directory, **given), DeliverySettings(), updates=status)
     stop, ready = StopSignals(), threading.Event()
     failed: list[BaseException] = []
 

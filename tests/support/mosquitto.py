@@ -44,11 +44,12 @@ class Broker:
             *(lines or ("allow_anonymous true",)),
         ]
         self._configuration.write_text("\n".join(text) + "\n")
+        self._scheme = "mqtts" if any(line.startswith("certfile") for line in lines) else "mqtt"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         assert PROGRAM is not None
@@ -83,12 +84,17 @@ def broker(directory: Path, *lines: str) -> Iterator[Broker]:
 class Device:
     """A client that publishes requests and hears results; it knows nothing of how a gateway works."""
 
-    def __init__(self, broker: Broker, topic: str = "fivefold/+/result", **login: Any) -> None:
+    def __init__(
+        self, broker: Broker, topic: str = "fivefold/+/result", tls: dict[str, str] | None = None, **login: Any
+    ) -> None:
+        """`tls` is what paho's `tls_set` takes."""
         self.results: queue.Queue[paho.MQTTMessage] = queue.Queue()
         subscribed = threading.Event()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         if login:
             self.client.username_pw_set(**login)
+        if tls:
+            self.client.tls_set(**tls)
         self.client.on_message = lambda _client, _data, message: self.results.put(message)
         self.client.on_subscribe = lambda *_: subscribed.set()
         self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)

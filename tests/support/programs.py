@@ -64,6 +64,25 @@ def jars(name: str, what: str) -> Path | None:
     return None
 
 
+def jar(path: Path, what: str) -> str | None:
+    """The path of a java that runs the jar of `services/jvm`, or None after noting that `what` is left out of this run.
+
+    `make .cache/jvm/fivefold.jar` builds the jar; one that is older than its source would prove nothing about it.
+    """
+    java = shutil.which("java")
+    source = Path(__file__).resolve().parents[2] / "services" / "jvm" / "src"
+    if java is None:
+        missing = "no java on this machine"
+    elif not path.is_file():
+        missing = "`make .cache/jvm/fivefold.jar` has not been run"
+    elif max(each.stat().st_mtime for each in source.rglob("*.java")) > path.stat().st_mtime:
+        missing = "the jar is older than its source: `make .cache/jvm/fivefold.jar`"
+    else:
+        return java
+    LEFT_OUT.append(f"{what}: {missing}")
+    return None
+
+
 def web_runtime(what: str) -> Path | None:
     """The directory of ONNX Runtime for browsers, or None after noting that `what` is left out of this run.
 

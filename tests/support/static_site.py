@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         site = self.serving
         body = self.rfile.read(int(self.headers["content-length"]))
-        match = _EVENTS.fullmatch(self.path)
+        match = _EVENTS.fullmatch(self.path.partition("?")[0])
         if match is None:
             self._reply(404, b"{}", {})
             return

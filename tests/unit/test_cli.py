@@ -436,6 +436,7 @@ def test_a_broken_bundle_names_the_file(bundle: Path, capsys: pytest.CaptureFixt
     assert "model.onnx" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_interrupting_ends_cleanly(folder: Path) -> None:
     """Ctrl-C in the middle of packing is exit 130 and no traceback; what the model was doing ends with it."""
     (folder / "slow_x.py").write_text(

@@ -14,6 +14,11 @@ app.kubernetes.io/component: hub
 8700
 {{- end }}
 
+{{/* Where it answers metrics and nothing else, without asking who it is. */}}
+{{- define "fivefold.hubMetricsPort" -}}
+8701
+{{- end }}
+
 {{/* What values say one by one and cannot mean together. */}}
 {{- define "fivefold.hubChecked" -}}
 {{- with .Values.hub.database }}

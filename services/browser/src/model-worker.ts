@@ -6,7 +6,8 @@
  * Messages are those of `worker`: `{id, call, argument}` in, `{id, result}` or `{id, error}` out.
  */
 
-import { FivefoldError, ProtocolError } from "./contract/index.js";
+import { ProtocolError } from "./contract/index.js";
+import { answerCalls } from "./call-answers.js";
 import { runtimeWasm } from "./runtime/runtime-wasm.js";
 import { type Files, verified } from "./runtime/manifest.js";
 import { prepare, type Runtime, Scorer } from "./runtime/scorer.js";
@@ -60,14 +61,4 @@ const calls: { [Name in keyof ModelCalls]: (argument: ModelCalls[Name]["argument
   },
 };
 
-self.addEventListener("message", (event: MessageEvent<{ id: number; call: keyof ModelCalls; argument: never }>) => {
-  const { id, call, argument } = event.data;
-  void (async () => {
-    try {
-      postMessage({ id, result: await calls[call](argument) });
-    } catch (error) {
-      const body = error instanceof FivefoldError ? error.toJSON() : { code: "internal", error: error instanceof Error ? error.message : String(error), path: "" };
-      postMessage({ id, error: body });
-    }
-  })();
-});
+answerCalls(calls);

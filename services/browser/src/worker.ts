@@ -6,6 +6,7 @@
  */
 
 import { FivefoldError, ProtocolError, type View } from "./contract/index.js";
+import { answerCalls } from "./call-answers.js";
 import { ModelStore, type Published } from "./models/model-store.js";
 import { type Flushed, flush, type HubSettings } from "./outbox/flush.js";
 import { Outbox } from "./outbox/outbox.js";
@@ -225,14 +226,4 @@ function started(): Promise<Engine> {
   return engine;
 }
 
-self.addEventListener("message", (event: MessageEvent<{ id: number; call: keyof Calls; argument: never }>) => {
-  const { id, call, argument } = event.data;
-  void (async () => {
-    try {
-      postMessage({ id, result: await calls[call](argument) });
-    } catch (error) {
-      const body = error instanceof FivefoldError ? error.toJSON() : { code: "internal", error: error instanceof Error ? error.message : String(error), path: "" };
-      postMessage({ id, error: body });
-    }
-  })();
-});
+answerCalls(calls);

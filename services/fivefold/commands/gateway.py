@@ -145,6 +145,13 @@ def _status(arguments: argparse.Namespace) -> int | None:
     for model in found.get("models", ()):
         print(f"  {model['name']}  {model['version']}  {model['bundle']}")
     _print_outbox(found["outbox"])
+    for model in (found.get("updates") or {}).get("models", ()):
+        reason = f": {model['reason']}" if model.get("reason") else ""
+        print(
+            f"release {model['name']} {model.get('release', 0)}, version {model['version']}: {model['state']}{reason}"
+        )
+    if (found.get("updates") or {}).get("problem"):
+        print(f"        {found['updates']['problem']['error']}")
     hub = found.get("hub")
     if hub:
         print(f"hub     {hub['events']:,} events taken in {hub['batches']:,} batches, {hub['failures']:,} failures")
@@ -247,8 +254,12 @@ def _line(stored: Stored) -> bytes:
 
 def _outbox_resume(arguments: argparse.Namespace) -> None:
     from fivefold.edge.outbox import inspection
+    from fivefold.edge.outbox.stored import OUTBOX_COPIED
 
     lanes = inspection.resume(_outbox_of(arguments), lane=arguments.lane, accept_loss=arguments.accept_loss)
+    if any(lane.stop is not None and lane.stop.code == OUTBOX_COPIED for lane in lanes):
+        print("the outbox goes on under an id of its own when the gateway reaches the hub; nothing is lost")
+        return
     for lane in lanes:
         print(f"lane {lane.lane} goes on when the gateway reaches the hub; what is lost becomes a gap record")
     if not lanes:
@@ -318,8 +329,9 @@ def add_gateway(commands: Any) -> None:
         outbox,
         "resume",
         _outbox_resume,
-        "let a lane go on that was stopped because the hub has lost what it had",
-        "fivefold gateway outbox resume --data data --accept-loss",
+        "let lanes go on that were stopped: the hub has lost what it had, or this outbox is a copy of another",
+        "fivefold gateway outbox resume --data data      a copy goes on under an id of its own",
+        "fivefold gateway outbox resume --data data --accept-loss      what the hub has lost becomes a gap record",
     )
     _add_data(resume)
     resume.add_argument("--lane", metavar="LANE", choices=("alerts", "bulk"), help="alerts or bulk; default both")

@@ -33,11 +33,11 @@ def opened(
     if updates is None:
         return Gateway(references, settings, delivery, defaults=defaults)
     try:
-        return Gateway(updates.models(), settings, delivery, reports=updates.reports)
+        return Gateway(updates.models(), settings, delivery, updates=updates.status)
     except FivefoldError as err:
         if not updates.gone_back(err):
             raise
-    return Gateway(updates.models(), settings, delivery, reports=updates.reports)
+    return Gateway(updates.models(), settings, delivery, updates=updates.status)
 
 
 def _update(arguments: argparse.Namespace) -> None:

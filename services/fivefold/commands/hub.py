@@ -30,13 +30,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.edge.hub.hub_limits import HubSettings
     from fivefold.edge.hub.hub_process import serve_hub
 
-    names = ("http", "keys", "certificate", "private_key", "allow_http", "oidc_issuer", "oidc_audience")
+    names = ("http", "metrics", "keys", "certificate", "private_key", "allow_http", "oidc_issuer", "oidc_audience")
     given = {name: getattr(arguments, name) or None for name in names}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
     try:
         settings = read(HubSettings, **given)
-        target, forwarder = _forwarder(arguments.forward) if arguments.forward else ("", None)
+        target, forwarder = forwarder_of(arguments.forward) if arguments.forward else ("", None)
     except SettingsError as error:
         complain(str(error), "fivefold hub serve --help")
         return USAGE
@@ -44,7 +44,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return serve_hub(database, settings, forwarder, target)
 
 
-def _forwarder(text: str) -> tuple[str, OpenForwarder]:
+def forwarder_of(text: str) -> tuple[str, OpenForwarder]:
     """The address, and how its log is opened for a hub. Raises `SettingsError`."""
     from fivefold.core.settings import SettingsError
     from fivefold.stream.addresses import TopicAddress
@@ -145,6 +145,8 @@ def _device_list(arguments: argparse.Namespace) -> None:
         waiting = sum(each.report.get("backlog", {}).values())
         words = [each.id, f"seen {_time(each.seen)}", f"{delivered:,} delivered", f"{waiting:,} waiting"]
         words += [f"{each.quarantined:,} in quarantine"] if each.quarantined else []
+        words += [f"{lane} stopped: {code}" for lane, code in each.report.get("stopped", {}).items()]
+        words += [f"copied outbox {_time(each.copied)}"] if each.copied else []
         words += [f"{one['name']} {one['version']} {one['state']}" for one in each.report.get("models", [])]
         words += [] if each.keys else ["no key"]
         print("  ".join(words))
@@ -204,6 +206,19 @@ def _quarantine(arguments: argparse.Namespace) -> None:
     sys.stdout.buffer.flush()
 
 
+def _prune(arguments: argparse.Namespace) -> None:
+    """Delete delivered events that are old enough."""
+    from fivefold.edge.hub.device_register import milliseconds
+    from fivefold.edge.hub.pruning import prune
+
+    with hub_store(arguments) as database:
+        count = prune(database, before=milliseconds() - arguments.older_than, through=arguments.through)
+    if arguments.json:
+        print_json({"deleted": count})
+    else:
+        print(f"{count:,} event{'' if count == 1 else 's'} deleted; the file keeps its size, and new ones use the room")
+
+
 def _span(text: str) -> int:
     """Milliseconds of `90d`, `12h`, `30m` or `45s`."""
     unit = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}.get(text[-1:], 0)
@@ -240,6 +255,25 @@ def add_hub(commands: Any) -> None:
     parser.add_argument("--follow", action="store_true", help="go on with what comes")
     parser = add(
         group,
+        "prune",
+        _prune,
+        "delete old events that were forwarded; devices and what they are told stay as they are",
+        "fivefold hub prune --data hub --older-than 30d",
+        "fivefold hub prune --data hub --older-than 0s --through 120000      of a hub that forwards nothing",
+    )
+    add_store(parser)
+    parser.add_argument(
+        "--older-than", metavar="SPAN", type=_span, required=True, help="received so long ago: 30d, 12h, 0s for all"
+    )
+    parser.add_argument(
+        "--through",
+        metavar="POSITION",
+        type=from_zero,
+        help="where the hub forwards nothing: its events were taken elsewhere up to there",
+    )
+    add_json(parser)
+    parser = add(
+        group,
         "quarantine",
         _quarantine,
         "print the lines that were no events, as JSON lines",
@@ -263,6 +297,9 @@ def _add_serve(group: Any) -> None:
     )
     add_store(parser)
     parser.add_argument("--http", metavar="HOST:PORT", help="where to listen (default 127.0.0.1:8700)")
+    parser.add_argument(
+        "--metrics", metavar="HOST:PORT", help="answer /metrics there to whoever reaches it, without a key"
+    )
     parser.add_argument(
         "--forward",
         metavar="ADDRESS",

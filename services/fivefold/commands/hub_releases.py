@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fivefold.commands.hub_store import add_store, from_zero, hub_store
 from fivefold.commands.words import add, add_json, print_json
+
+if TYPE_CHECKING:
+    from fivefold.edge.updates.descriptor import SignedRelease
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -20,6 +23,9 @@ def _publish(arguments: argparse.Namespace) -> None:
     from fivefold.edge.updates.descriptor import make_release, sign_release
 
     bundle = bundle_of(arguments.bundle)
+    if arguments.hub:
+        _publish_to(arguments, bundle.name)
+        return
     with hub_store(arguments, create=True) as database:
         with database.reading() as connection:
             release = arguments.release or next_number(connection, bundle.name)
@@ -27,10 +33,37 @@ def _publish(arguments: argparse.Namespace) -> None:
         signed = sign_release(descriptor, Path(arguments.key))
         with database.transaction() as connection:
             put_release(connection, signed, archive, arguments.channel, arguments.share)
+    _say(arguments, signed)
+
+
+def _publish_to(arguments: argparse.Namespace, model: str) -> None:
+    """The same at a hub that answers."""
+    from pathlib import Path
+
+    from fivefold.edge.gateway.gateway_settings import read_secret
+    from fivefold.edge.updates.descriptor import make_release, sign_release
+    from fivefold.edge.updates.hub_publishing import HubPublisher
+
+    key = read_secret(arguments.admin_key_file, "admin_key_file") if arguments.admin_key_file else ""
+    with HubPublisher(arguments.hub, key, ca=arguments.hub_ca) as hub:
+        release = arguments.release or hub.next_number(model)
+        descriptor, archive = make_release(arguments.bundle, release=release, rollback=arguments.rollback)
+        signed = sign_release(descriptor, Path(arguments.key))
+        hub.publish(signed, archive, arguments.channel, arguments.share)
+    _say(arguments, signed)
+
+
+def _say(arguments: argparse.Namespace, signed: SignedRelease) -> None:
+    descriptor = signed.descriptor
     whom = "every device" if arguments.channel == "stable" else f"{arguments.share} % of the devices"
     if arguments.json:
         print_json(
-            {"model": descriptor.model, "release": release, "digest": descriptor.digest, "signer": signed.signer}
+            {
+                "model": descriptor.model,
+                "release": descriptor.release,
+                "digest": descriptor.digest,
+                "signer": signed.signer,
+            }
         )
         return
     print(f"{descriptor}, version {descriptor.version}, for {whom}; signed by {signed.signer}")
@@ -82,10 +115,13 @@ def add_releases(group: Any) -> None:
         "sign a bundle as its model's next release, and offer it to devices",
         "fivefold hub publish bundles/demo --key publisher.pem --data hub",
         "fivefold hub publish bundles/demo --key publisher.pem --data hub --channel canary --share 10",
+        "fivefold hub publish bundles/demo --key publisher.pem --hub https://hub.example --admin-key-file admin",
         "fivefold hub publish bundles/before --key publisher.pem --data hub --rollback      back to an older bundle",
     )
     parser.add_argument("bundle", metavar="BUNDLE")
-    add_store(parser)
+    add_store(parser, running=True)
+    parser.add_argument("--admin-key-file", metavar="FILE", help="with --hub: a file with an operator's key")
+    parser.add_argument("--hub-ca", metavar="FILE", help="with --hub: certificates that prove it")
     parser.add_argument(
         "--key", metavar="PEM", required=True, help="the publisher's Ed25519 private key; it stays here"
     )

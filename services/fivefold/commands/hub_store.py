@@ -25,11 +25,13 @@ def hub_store(arguments: argparse.Namespace, *, create: bool = False) -> Iterato
         database.close()
 
 
-def add_store(parser: Parser) -> None:
-    """Add the arguments that name it."""
+def add_store(parser: Parser, *, running: bool = False) -> None:
+    """Add the arguments that name it; `running`: a hub that answers may be named instead."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--data", metavar="DIR", help="the hub's directory, on a disk of this machine")
     place.add_argument("--database", metavar="URL", help="or a Postgres: postgres://USER@HOST/NAME")
+    if running:
+        place.add_argument("--hub", metavar="URL", help="or a hub that answers there")
 
 
 def from_zero(text: str) -> int:

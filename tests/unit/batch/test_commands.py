@@ -105,6 +105,7 @@ def test_a_finished_run_is_told_again(folder: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["scored_now"] == 0
 
 
+@pytest.mark.full
 def test_diff_of_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 0 where they are the same."""
     run("model", "data", folder / "one")

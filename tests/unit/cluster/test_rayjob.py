@@ -167,6 +167,7 @@ def test_a_run_that_is_deleted_is_not_done(world: tuple[Cluster, Api]) -> None:
         next(course)
 
 
+@pytest.mark.full
 def test_an_api_that_is_away_for_a_while_is_asked_again(world: tuple[Cluster, Api]) -> None:
     """Control planes are upgraded while runs go on; one that stays away ends the pod."""
     cluster, api = world

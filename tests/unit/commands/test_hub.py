@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.support.bundles import write_sum
+from tests.support.authority import Authority
+from tests.support.bundles import SUM_MODEL, write_sum
 from tests.support.hubs import HubClient, event, running_hub
 
 from fivefold.cli import main
+from fivefold.edge.hub.release_shelf import archive_bytes, list_releases
 from fivefold.edge.hub.store_opening import open_database
 
 
@@ -51,6 +55,22 @@ def test_a_device_and_its_events(data, tmp_path, capsys) -> None:
     assert "3 delivered" in said(capsys)
     assert main(["hub", "device", "list", *data, "--json"]) == 0
     assert json.loads(said(capsys))[0]["quarantined"] == 1
+
+
+def test_old_events_are_pruned(data, tmp_path, capsys) -> None:
+    """Of a hub that forwards nothing only as far as somebody says that its events were taken."""
+    with contextlib.closing(open_database(str(tmp_path / "hub"), None)) as database, running_hub(database) as hub:
+        hub.device("a").send([event(1), event(2), event(3)])
+    capsys.readouterr()
+
+    assert main(["hub", "prune", *data, "--older-than", "0s"]) == 3
+    assert "--through" in capsys.readouterr().err
+    assert main(["hub", "prune", *data, "--older-than", "1d", "--through", "2"]) == 0
+    assert said(capsys).startswith("0 events deleted")
+    assert main(["hub", "prune", *data, "--older-than", "0s", "--through", "2", "--json"]) == 0
+    assert json.loads(said(capsys)) == {"deleted": 2}
+    assert main(["hub", "events", *data]) == 0
+    assert json.loads(said(capsys))["position"] == 3
 
 
 def test_keys_of_a_device(data, capsys) -> None:
@@ -96,6 +116,55 @@ def test_what_cannot_be_done(words, status, tmp_path, monkeypatch, capsys) -> No
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert "secret" not in told
+
+
+def test_a_release_goes_to_a_hub_that_runs(tmp_path, capsys) -> None:
+    """By an operator's key over HTTPS, in chunks, and signed here; nobody else may."""
+    secret = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(secret)
+    model = onnx.load_from_string(SUM_MODEL)
+    model.doc_string = "x" * (5 << 19)
+    bundle = write_sum(tmp_path / "sum", model={"model.onnx": model.SerializeToString()})
+    authority = Authority(tmp_path / "authority")
+    certificate, private = authority.issue("hub")
+    keyring = str(tmp_path / "keys.json")
+    for name, scope in (("ops", "admin"), ("eve", "infer")):
+        assert main(["keys", "create", "--file", keyring, "--name", name, "--scope", scope]) == 0
+        (tmp_path / name).write_text(next(word for word in said(capsys).split() if word.startswith("ff_")))
+        (tmp_path / name).chmod(0o600)
+    given = {"keys": keyring, "certificate": str(certificate), "private_key": str(private)}
+    with (
+        contextlib.closing(open_database(str(tmp_path / "hub"), None)) as database,
+        running_hub(database, **given) as hub,
+    ):
+        words = ["hub", "publish", str(bundle.path), "--key", str(tmp_path / "key.pem"), "--hub", hub.url]
+        trusted = [*words, "--hub-ca", str(authority.file)]
+        as_ops = [*trusted, "--admin-key-file", str(tmp_path / "ops")]
+        refused = [
+            main(trusted),
+            main([*trusted, "--admin-key-file", str(tmp_path / "eve")]),
+            main([*words, *as_ops[-2:]]),
+        ]
+        capsys.readouterr()
+        assert main([*as_ops, "--json"]) == 0
+        first = json.loads(said(capsys))
+        assert main([*as_ops, "--channel", "canary", "--share", "25"]) == 0
+        again = main([*as_ops, "--release", "2"])
+        told = capsys.readouterr()
+        with database.reading() as connection:
+            shelf = list_releases(connection)
+            left = connection.execute("SELECT count(*) FROM hub_uploads")[0][0]
+            stored = archive_bytes(connection, shelf[0].archive, 0, shelf[0].size)
+
+    assert refused == [4, 4, 5]
+    assert first["release"] == 1
+    assert again != 0
+    assert "does not rise above release 2" in told.err
+    assert [(each.release, each.channel, each.share) for each in shelf] == [(2, "canary", 25), (1, "stable", 10)]
+    assert hashlib.sha256(stored).hexdigest() == shelf[0].archive
+    assert shelf[0].size > 2 << 20
+    # The chunks of the release that was refused wait for a day.
+    assert left == 3
 
 
 def test_releases(data, tmp_path, capsys) -> None:

@@ -300,6 +300,7 @@ def _fetch(reference: str, cache: str, out: Any) -> None:
     out.put(fetch(reference, DeliverySettings(bundle_cache=cache, bundle_timeout=60)).digest)
 
 
+@pytest.mark.full
 def test_processes_that_fetch_at_once_download_once(server: Shelf, reference: str, packed: Packed, cache: Path) -> None:
     """The others wait for the first, as the replicas of one machine do."""
     server.troubles[:] = ["stall"]

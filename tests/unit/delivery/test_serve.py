@@ -12,6 +12,7 @@ from tests.support.serve_process import launch, running
 from tests.unit.delivery.conftest import Packed
 
 
+@pytest.mark.full
 @pytest.mark.host
 def test_a_model_by_url_is_downloaded_once_and_served(
     server: Shelf, reference: str, packed: Packed, tmp_path: Path
@@ -26,6 +27,7 @@ def test_a_model_by_url_is_downloaded_once_and_served(
     assert [path.name for path in (tmp_path / "cache" / "fivefold" / "bundles").iterdir()] == [f"{packed.digest}.tar"]
 
 
+@pytest.mark.full
 def test_a_wrong_digest_is_refused_before_ray_starts(server: Shelf, packed: Packed, tmp_path: Path) -> None:
     """With the place and both digests."""
     reference = server.put("/sum.tar", packed.tar, "0" * 64)
@@ -36,6 +38,7 @@ def test_a_wrong_digest_is_refused_before_ray_starts(server: Shelf, packed: Pack
     assert "starting" not in host.printed()
 
 
+@pytest.mark.full
 def test_ctrl_c_ends_a_download(server: Shelf, reference: str, tmp_path: Path) -> None:
     """The user need not wait for a server that sends."""
     server.troubles[:] = ["stall"]

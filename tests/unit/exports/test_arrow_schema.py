@@ -35,6 +35,7 @@ def test_the_schema_comes_back_with_the_law(contract: Contract) -> None:
         assert json.loads(schema.metadata[b"fivefold"]) == {"contract": f"{contract.name}@{contract.version}"}
 
 
+@pytest.mark.full
 @given(st.data())
 def test_rows_survive_the_table(data: st.DataObject) -> None:
     """A legal row fits the schema, and the contract's Arrow reader gives the row that its record reader gave."""

@@ -35,6 +35,7 @@ def test_every_schema_parses(contract: Contract, kind: str) -> None:
     assert [member["fivefold"] for member in schema["fields"]] == [field.to_json() for field in fields]
 
 
+@pytest.mark.full
 @given(st.data())
 def test_rows_survive_the_wire(data: st.DataObject) -> None:
     """A legal row validates, and comes back from Avro's bytes as it was."""

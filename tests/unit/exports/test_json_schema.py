@@ -46,6 +46,7 @@ def test_every_schema_is_one(contract: Contract, kind: str) -> None:
     jsonschema_rs.meta.validate(schema)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("examples", [100, pytest.param(400, marks=pytest.mark.full)])
 def test_a_record_is_judged_alike(examples: int) -> None:
     """Two JSON Schema readers give the verdict of the record reader, whatever the contract and the row."""
@@ -65,6 +66,7 @@ def test_a_record_is_judged_alike(examples: int) -> None:
     judged()
 
 
+@pytest.mark.full
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_request_takes_every_spelling(data: st.DataObject) -> None:

@@ -60,6 +60,7 @@ def test_presence_tells_absent_from_zero(tmp_path: Path) -> None:
     assert json_format.MessageToDict(message) == {"mean-radius": 0.0, "flag": False, "wide": [1.0] * 12}
 
 
+@pytest.mark.full
 @settings(max_examples=40)
 @given(data=st.data())
 def test_records_survive_the_wire(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -57,6 +57,7 @@ def batch(path: Path, contract: Contract) -> dict[str, list[int]]:
     }
 
 
+@pytest.mark.full
 @settings(max_examples=60)
 @given(
     st.lists(

@@ -54,6 +54,7 @@ def test_the_same_model_and_contract_give_the_same_bytes(tree: Any, contract_of:
     assert first.digest == second.digest
 
 
+@pytest.mark.full
 def test_float64_is_taken_only_where_it_agrees_better(
     logistic: Any, tree: Any, contract_of: Any, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_tolerance_is_printed_and_recorded(logistic: Any, contract_of: Any, tm
     assert fivefold.Bundle.open(tmp_path / "b").manifest.tolerance == 1e-3
 
 
+@pytest.mark.full
 def test_columns_of_text_and_numbers_get_an_input_each(tmp_path: Path) -> None:
     """A pipeline over a data frame takes strings, integers and floats; a text outside the enum never reaches it."""
     from sklearn.compose import make_column_transformer
@@ -186,6 +188,7 @@ def test_onnx_with_one_row_only_is_refused_with_the_way_out(contract_of: Any, tm
     assert caught.value.help == "export it with a dynamic first axis"
 
 
+@pytest.mark.full
 def test_xgboost_packs_from_objects_boosters_and_files(iris: Any, contract_of: Any, tmp_path: Path) -> None:
     """One model, four ways to hold it, one bundle's worth of answers; names of columns are no obstacle."""
     import xgboost
@@ -202,6 +205,7 @@ def test_xgboost_packs_from_objects_boosters_and_files(iris: Any, contract_of: A
     assert model.get_booster().feature_names == list("abcd")
 
 
+@pytest.mark.full
 def test_lightgbm_packs_from_boosters_and_files(iris: Any, contract_of: Any, tmp_path: Path) -> None:
     """The text file of a booster knows its classes by number."""
     import lightgbm

@@ -68,6 +68,7 @@ def test_the_second_time_nothing_is_trained(made: tuple[Path, list[str]]) -> Non
     assert (made[0] / "bundle.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.full
 def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
     """Only a bundle is ever replaced."""
     (tmp_path / "mine.txt").write_text("mine")

@@ -42,6 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.full
 def test_the_commands_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
     """Every one makes a bundle that is served."""
     commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]

@@ -51,6 +51,7 @@ def alone(asked: Probe, sort: str) -> Columns:
     return asked.columns.take(np.array(asked.span(sort), np.int64))
 
 
+@pytest.mark.full
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(contracts(most=4))
 def test_every_row_is_legal_and_every_rare_value_is_there(contract: Contract) -> None:
@@ -350,6 +351,7 @@ def test_a_large_array_field_gives_few_rows_made_as_arrays() -> None:
     assert any("bytes: asked about" in text for text in asked.unreached)
 
 
+@pytest.mark.full
 def test_the_largest_array_that_a_contract_allows_is_asked() -> None:
     """16,777,216 elements: a handful of rows."""
     asked = probe(contract_of(field("volume", "uint8", shape=[2**24])), None, "seed")

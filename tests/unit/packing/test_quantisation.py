@@ -60,6 +60,7 @@ def test_it_answers_nearly_as_the_original(gemm: bool, recipe: QuantisationRecip
     assert len(kernels(quantised)) == 2
 
 
+@pytest.mark.full
 def test_a_row_is_answered_alone_as_it_is_among_others() -> None:
     rows = some_rows(200)
     quantised = quantised_model(net(), DEFAULT)

@@ -104,6 +104,7 @@ def test_a_loop_in_native_code_is_ended_too(box: Sandbox) -> None:
         box.call("run", "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); sum(iter(int, 1))")
 
 
+@pytest.mark.full
 def test_memory_is_limited(tmp_path: Path, box: Sandbox) -> None:
     """A child that takes more than it may is ended before the machine suffers."""
     box.memory = sandbox.resident(os.getpid()) + (600 << 20)
@@ -145,6 +146,7 @@ def test_a_child_ends_with_its_sandbox(box: Sandbox) -> None:
     assert _gone(pid)
 
 
+@pytest.mark.full
 def test_a_forking_process_that_was_killed_is_started_again(box: Sandbox) -> None:
     """It is nobody's last hope."""
     box.call("echo")
@@ -172,6 +174,7 @@ def test_printing_does_not_reach_the_parent(box: Sandbox, capfd: pytest.CaptureF
     assert "loud" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("body", "words"),
     [

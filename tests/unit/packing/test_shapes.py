@@ -130,6 +130,7 @@ def test_a_regressor_of_any_width_answers_as_it_did(model: Any, target: Any, tmp
     assert got == pytest.approx(own.reshape(got.shape), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.full
 def test_clusters_mixtures_outliers_and_transformers_have_their_own_outputs(tmp_path: Path) -> None:
     """label and distances, label and probability, label and score, values; a vote and a margin have a label alone."""
     cases: list[tuple[Any, Any, dict[str, str]]] = [

@@ -125,6 +125,7 @@ def test_a_classifier_of_one_class_is_sure_of_it(classes: list[Any], tmp_path: P
         assert got["probability"].ravel().tolist() == [1.0] * 32
 
 
+@pytest.mark.full
 def test_splits_by_categories_are_their_codes(tmp_path: Path) -> None:
     """A histogram forest that was fitted on pandas categories takes the texts, and null, as it did."""
     random = np.random.default_rng(4)

@@ -166,6 +166,7 @@ def test_null_is_what_training_held(gaps: tuple[pd.DataFrame, Any]) -> None:
     assert np.array_equal(answers["probability"], model.predict_proba(data))
 
 
+@pytest.mark.full
 def test_an_integer_with_missing_values_reaches_an_imputer(gaps: tuple[pd.DataFrame, Any]) -> None:
     """Neither the null_value nor zero: the model says the same for null as for pd.NA, also with no data at hand."""
     data = gaps[0][["count"]]
@@ -182,6 +183,7 @@ def test_an_integer_with_missing_values_reaches_an_imputer(gaps: tuple[pd.DataFr
         assert answer["prediction"].tolist() == [want]
 
 
+@pytest.mark.full
 def test_arrays_with_nan_stay_arrays(iris: tuple[Any, Any]) -> None:
     """A model that was fitted without names is asked without."""
     rows = iris[0].copy()
@@ -196,6 +198,7 @@ def test_arrays_with_nan_stay_arrays(iris: tuple[Any, Any]) -> None:
     assert scorer.score(rows_of(scorer, data))["prediction"] == pytest.approx(model.predict(rows), rel=1e-12)
 
 
+@pytest.mark.full
 def test_an_output_that_may_be_nan_is_drafted_nullable(gaps: tuple[pd.DataFrame, Any]) -> None:
     """What the model answers to a null it may answer to any null."""
     data = gaps[0][["text", "kind"]]
@@ -207,6 +210,7 @@ def test_an_output_that_may_be_nan_is_drafted_nullable(gaps: tuple[pd.DataFrame,
     assert np.array_equal(scorer.score(rows_of(scorer, data))["transformed"], model.transform(data), equal_nan=True)
 
 
+@pytest.mark.full
 def test_categories_are_those_of_training(gaps: tuple[pd.DataFrame, Any]) -> None:
     """A booster on pandas categories is asked with categories, whether they come from data or from the enum."""
     data, target = gaps[0][["number", "kind"]], gaps[1]
@@ -224,6 +228,7 @@ def test_categories_are_those_of_training(gaps: tuple[pd.DataFrame, Any]) -> Non
 # Kinds of models and their answers
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("model", "methods"),
     [
@@ -249,6 +254,7 @@ def test_outputs_are_what_the_model_answers(
         assert np.allclose(answers[field], getattr(model, method)(data), rtol=1e-12)
 
 
+@pytest.mark.full
 def test_neighbours_and_several_targets(flowers: tuple[pd.DataFrame, Any]) -> None:
     """Methods that give several arrays have a field for each."""
     data, target = flowers
@@ -266,6 +272,7 @@ def test_neighbours_and_several_targets(flowers: tuple[pd.DataFrame, Any]) -> No
     assert scorer.contract.outputs[1].labels == ("0", "1", "2")
 
 
+@pytest.mark.full
 def test_texts_reach_a_vectoriser_as_they_are() -> None:
     """Runs of blanks and upper case are part of the text."""
     data = pd.DataFrame({"text": ["good  day", "Bad Day", "nice", "awful thing"] * 6})
@@ -278,6 +285,7 @@ def test_texts_reach_a_vectoriser_as_they_are() -> None:
     assert np.array_equal(answer["probability"], model.predict_proba(["good  day", "Bad Day"]))
 
 
+@pytest.mark.full
 def test_any_object_with_predict_will_do(contract_of: Any) -> None:
     """A class of a notebook, asked with an image a row."""
 
@@ -299,6 +307,7 @@ def test_any_object_with_predict_will_do(contract_of: Any) -> None:
 # Boosters
 
 
+@pytest.mark.full
 def test_files_of_xgboost_are_what_wrote_them(flowers: tuple[pd.DataFrame, Any]) -> None:
     """An estimator's file answers as the estimator, with its choice of trees; a booster's file with all of them."""
     data, target = flowers
@@ -318,6 +327,7 @@ def test_files_of_xgboost_are_what_wrote_them(flowers: tuple[pd.DataFrame, Any])
         assert np.array_equal(scorer.score(rows_of(scorer, data))["prediction"], want), file
 
 
+@pytest.mark.full
 def test_a_booster_of_classes_says_label_and_probabilities(iris: tuple[Any, Any]) -> None:
     """From LightGBM's text, and from a booster in memory; the contract is one that a conversion would have had."""
     rows, target = iris
@@ -359,6 +369,7 @@ class CatBoostClassifier(CatBoost):
 """
 
 
+@pytest.mark.full
 def test_catboost_is_loaded_by_its_own_library(
     folder: Path, flowers: tuple[pd.DataFrame, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +394,7 @@ def test_catboost_is_loaded_by_its_own_library(
 # Contracts and bindings
 
 
+@pytest.mark.full
 def test_a_given_contract_is_answered_by_name_and_shape(flowers: tuple[pd.DataFrame, Any], contract_of: Any) -> None:
     """A label, all probabilities, or one of them by --bind, under the contract's own names and types."""
     data, target = flowers
@@ -484,6 +496,7 @@ def two(contract_of: Any) -> Any:
     return contract_of(inputs=inputs, outputs=[{"name": "prediction", "dtype": "float64"}])
 
 
+@pytest.mark.full
 def test_modules_of_the_author_come_along(folder: Path, two: Any) -> None:
     """The bundle is whole without them, and leaves no trace of their names in the process."""
     source = own_pipeline(folder)
@@ -500,6 +513,7 @@ def test_modules_of_the_author_come_along(folder: Path, two: Any) -> None:
     assert "steps_own" not in sys.modules
 
 
+@pytest.mark.full
 def test_a_module_that_would_be_missed_on_a_server_is_missed_here(folder: Path, two: Any) -> None:
     """What is imported only when rows come cannot be found there, although it can where the model was trained."""
     (folder / "late_own.py").write_text("")

@@ -9,10 +9,16 @@ import pytest
 from tests.support import programs
 
 from fivefold.exports.web_runtime import DIGESTS, cache_directory
+from fivefold.parity.runtimes import jvm_rows
 
 RUNTIME = programs.web_runtime("parity on WebAssembly")
 
-collect_ignore = [] if RUNTIME else ["test_web_rows.py"]
+JAVA = programs.jar(jvm_rows.jar(), "parity on a JVM")
+
+collect_ignore = [
+    *([] if RUNTIME else ["test_web_rows.py"]),
+    *([] if JAVA else ["test_jvm_rows.py"]),
+]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.unit.parity.conftest import RUNTIME
+from tests.unit.parity.conftest import JAVA, RUNTIME
 
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.packing.demo import demo
@@ -28,3 +28,4 @@ def test_every_runtime_answers_the_demo_alike(tmp_path: Path) -> None:
     assert here >= {"core", "http-v1", "http-v2", "grpc", "batch-jsonl", "batch-parquet", "stream", "gateway"}
     assert ("wasm-node" in here) == bool(RUNTIME and shutil.which("node"))
     assert ("wasm-chromium" in here) == bool(RUNTIME and any(map(shutil.which, NAMES)))
+    assert ("jvm" in here) == bool(JAVA)

@@ -15,6 +15,7 @@ from fivefold.parity.runtimes import AskedBundle
 from fivefold.parity.runtimes.wasm_node import WasmNode
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("web_cache")
 @pytest.mark.parametrize("name", ["needed", "null-or-value", pytest.param("patient", marks=pytest.mark.full)])
 def test_webassembly_answers_as_the_core(name: str, tmp_path: Path) -> None:

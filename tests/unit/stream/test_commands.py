@@ -236,6 +236,7 @@ class Sum:
 '''
 
 
+@pytest.mark.full
 def test_a_worker_that_is_ended_before_it_has_begun_ends_well(home: Path, bundle: Bundle) -> None:
     """Its broker is not there yet, as for a pod that comes first; nothing was in its hands."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:

@@ -22,6 +22,7 @@ def registry() -> Iterator[Registry]:
         yield found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("most", [5000, 1])
 def test_on_the_local_log(bundle: Bundle, tmp_path: Path, registry: Registry, most: int) -> None:
     """Together, and one by one."""

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from loadtest.stream.kafka_broker import KafkaBroker, free_ports, make_topics
-from tests.support.kafka_security import LISTENERS, USER, Authority, TokenIssuer, broker_options, issuing, make_user
+from tests.support.authority import Authority
+from tests.support.kafka_security import LISTENERS, USER, TokenIssuer, broker_options, issuing, make_user
 from tests.support.score_commands import environment
 from tests.support.stream_processes import line
 

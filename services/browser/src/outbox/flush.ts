@@ -57,7 +57,7 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
     if (!batch.length) return { outcome: "done" };
     const last = batch.at(-1)!.seq;
     await outbox.sending(lane, last);
-    const reply = await send(hub, lane, await outbox.id(), batch);
+    const reply = await send(hub, lane, await outbox.id(), batch, state.ackedId ?? "");
     if (!reply) return { outcome: "later", message: "the hub cannot be reached" };
     const { status, body } = reply;
     const has = body["acked_through"];
@@ -66,7 +66,15 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
       return { outcome: "later", message: `the hub answered ${status} without a number` };
     }
     const through = has as number;
-    if (status === 200 || (status === 409 && body["code"] === "sequence_gap")) {
+    const id = typeof body["id"] === "string" && body["id"] ? body["id"] : undefined;
+    if (status === 200 || (status === 409 && (body["code"] === "sequence_gap" || body["code"] === "outbox_copied"))) {
+      const mine = id === undefined ? undefined : await outbox.eventId(lane, through);
+      const other = id !== undefined && (through > Math.max(state.sent, last) || (mine !== undefined && mine !== id));
+      if (body["code"] === "outbox_copied" || other) {
+        const message = "another device has sent other events under this one's name and numbers";
+        await outbox.stop(lane, { code: "outbox_copied", message, has: through });
+        return { outcome: "done" };
+      }
       if (through > Math.max(state.sent, last)) {
         await outbox.stop(lane, { code: "hub_invalid", message: `the hub says that it has ${through}, and ${Math.max(state.sent, last)} is the last that was sent`, has: through });
         return { outcome: "done" };
@@ -76,7 +84,7 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
         return { outcome: "done" };
       }
       const rejected = Array.isArray(body["rejected"]) ? body["rejected"].length : 0;
-      await outbox.ack(lane, through, rejected);
+      await outbox.ack(lane, through, rejected, id);
       // A hub that takes nothing of what it asked for would be asked for ever.
       holes = status === 409 || through < batch[0]!.seq ? holes + 1 : 0;
       if (holes > 1) return { outcome: "later", message: "the hub takes nothing" };
@@ -92,11 +100,14 @@ async function flushLane(outbox: Outbox, hub: HubSettings, lane: LaneName): Prom
   }
 }
 
-/** One batch; undefined where no answer came. */
-async function send(hub: HubSettings, lane: string, outbox: string, batch: readonly Stored[]): Promise<Reply | undefined> {
+/** One batch, and the id of the line before it; undefined where no answer came. */
+async function send(hub: HubSettings, lane: string, outbox: string, batch: readonly Stored[], after: string): Promise<Reply | undefined> {
+  const address = hubAddress(hub, `lanes/${lane}/events`);
+  // The line that this batch goes on from: a hub that has another one there knows that this outbox is a copy.
+  address.searchParams.set("after", after);
   const text = batch.map((stored) => `${lineOf(stored)}\n`).join("");
   try {
-    const response = await fetch(hubAddress(hub, `lanes/${lane}/events`), {
+    const response = await fetch(address, {
       method: "POST",
       headers: {
         authorization: `Bearer ${hub.key}`,

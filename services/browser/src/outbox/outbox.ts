@@ -35,6 +35,11 @@ export function uuid7(now = Date.now()): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
+const outboxId = (): string => uuid7().replaceAll("-", "").slice(0, 16) + crypto.randomUUID().replaceAll("-", "").slice(16);
+
+/** The id in front of a line. */
+const idOf = (stored: Stored | undefined): string | undefined => /^\s*"id":"([^"\\]+)"/.exec(stored?.line ?? "")?.[1];
+
 export class Outbox {
   constructor(
     private readonly database: Database,
@@ -48,7 +53,7 @@ export class Outbox {
     const state = transaction.objectStore("state");
     let id = (await state.get("outbox")) as string | undefined;
     if (id === undefined) {
-      id = uuid7().replaceAll("-", "").slice(0, 16) + crypto.randomUUID().replaceAll("-", "").slice(16);
+      id = outboxId();
       await state.put(id, "outbox");
     }
     await transaction.done;
@@ -144,8 +149,17 @@ export class Outbox {
     await this.change(name, (lane) => ({ ...lane, sent: Math.max(lane.sent, through) }));
   }
 
-  /** The hub has everything up to `through`: those rows, and only those, are deleted. */
-  async ack(name: LaneName, through: number, rejected = 0): Promise<void> {
+  /** The id of the event that waits at a number; undefined where none does. A gap record's says nothing of what was sent. */
+  async eventId(lane: LaneName, seq: number): Promise<string | undefined> {
+    const stored = await this.database.get("events", [lane, seq]);
+    return stored?.gap ? undefined : idOf(stored);
+  }
+
+  /**
+   * The hub has everything up to `through`: those rows, and only those, are deleted. `id` is that of the hub's last line,
+   * where the hub has said it.
+   */
+  async ack(name: LaneName, through: number, rejected = 0, id?: string): Promise<void> {
     const transaction = writing(this.database, BOTH);
     const [lanes, events] = [transaction.objectStore("lanes"), transaction.objectStore("events")];
     const lane = (await lanes.get(name)) ?? empty(name);
@@ -153,9 +167,10 @@ export class Outbox {
     const bytes = gone.reduce((sum, stored) => sum + stored.bytes, 0);
     const waiting = gone.filter((stored) => !stored.gap).length;
     await events.delete(IDBKeyRange.bound([name, 0], [name, through]));
-    const { stop: _, ...rest } = lane;
+    const { stop: _, ackedId: before, ...rest } = lane;
     const acked = Math.max(lane.acked, through);
-    await lanes.put({ ...rest, acked, bytes: lane.bytes - bytes, waiting: lane.waiting - waiting, rejected: lane.rejected + rejected });
+    const ackedId = through > lane.acked ? (id ?? idOf(gone.find((stored) => stored.seq === through))) : before;
+    await lanes.put({ ...rest, ...(ackedId === undefined ? {} : { ackedId }), acked, bytes: lane.bytes - bytes, waiting: lane.waiting - waiting, rejected: lane.rejected + rejected });
     await transaction.done;
   }
 
@@ -164,12 +179,24 @@ export class Outbox {
     await this.change(name, (lane) => ({ ...lane, stop }));
   }
 
-  /** Let stopped lanes go on. What a hub has lost is covered by a gap record, which is sent as events are. */
+  /**
+   * Let stopped lanes go on. What a hub has lost is covered by a gap record, which is sent as events are. An outbox that is
+   * a copy goes on under an id of its own: what waits keeps its numbers, behind a gap record of no events for those before.
+   */
   async resume(now = Date.now()): Promise<void> {
-    const transaction = writing(this.database, BOTH);
+    const transaction = writing(this.database, ["state", ...BOTH]);
     const [lanes, events] = [transaction.objectStore("lanes"), transaction.objectStore("events")];
-    for (const lane of await lanes.getAll()) {
-      const { stop, ...rest } = lane;
+    const all = await lanes.getAll();
+    const copied = all.some((lane) => lane.stop?.code === "outbox_copied");
+    if (copied) await transaction.objectStore("state").put(outboxId(), "outbox");
+    for (const lane of all) {
+      const { stop, ackedId: _, ...rest } = lane;
+      if (copied) {
+        const gap = gapRecord(lane.lane, 1, lane.acked, "hub_lost", now, 0);
+        if (lane.acked) await events.put(gap);
+        await lanes.put({ ...rest, acked: 0, sent: 0, bytes: lane.bytes + (lane.acked ? gap.bytes : 0) });
+        continue;
+      }
       if (!stop) continue;
       let { bytes } = lane;
       if (stop.code === "hub_behind" && stop.has < lane.acked) {
@@ -207,8 +234,8 @@ const GAP_BYTES = 256;
 
 const range = (lane: string): IDBKeyRange => IDBKeyRange.bound([lane, 0], [lane, Number.MAX_SAFE_INTEGER]);
 
-function gapRecord(lane: string, from: number, to: number, reason: "quota" | "hub_lost", now: number): Stored {
-  const record = { kind: "gap", from_seq: from, to_seq: to, count: to - from + 1, reason, at: new Date(now).toISOString() };
+function gapRecord(lane: string, from: number, to: number, reason: "quota" | "hub_lost", now: number, count = to - from + 1): Stored {
+  const record = { id: uuid7(now), kind: "gap", from_seq: from, to_seq: to, count, reason, at: new Date(now).toISOString() };
   return { lane, seq: to, from, gap: true, at: now, line: JSON.stringify(record).slice(1), bytes: GAP_BYTES };
 }
 

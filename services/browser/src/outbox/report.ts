@@ -30,7 +30,8 @@ export function reportOf({ outbox, software, serves, refused, lanes, oldest }: S
     ...(refused ? [{ ...model(refused), state: refused.code === "rolled_back" ? "rolled_back" : "refused", reason: refused.message.slice(0, MOST_REASON) }] : []),
   ];
   const backlog = Object.fromEntries(lanes.map(({ lane, waiting }) => [lane, waiting]));
-  const body = { models, outbox, backlog, oldest: oldest === undefined ? null : new Date(oldest).toISOString(), software };
+  const stopped = Object.fromEntries(lanes.flatMap(({ lane, stop }) => (stop ? [[lane, stop.code]] : [])));
+  const body = { models, outbox, backlog, stopped, oldest: oldest === undefined ? null : new Date(oldest).toISOString(), software };
   return { models: JSON.stringify(models), body: JSON.stringify(body) };
 }
 

@@ -53,7 +53,7 @@ function draw(status: Status): void {
     if (outbox.oldest !== undefined) rows.push(row("Since", new Date(outbox.oldest).toLocaleString()));
     rows.push(row("Sent", String(outbox.lanes.reduce((sum, lane) => sum + lane.acked, 0))));
     for (const lane of outbox.lanes) {
-      if (lane.stop) said.push(note("stopped", `Nothing is sent (${lane.stop.code}): ${lane.stop.message}.`, button("Go on, and record the loss", () => void call("resume", undefined))));
+      if (lane.stop) said.push(note("stopped", `Nothing is sent (${lane.stop.code}): ${lane.stop.message}.`, button(lane.stop.code === "outbox_copied" ? "Go on under a name of its own" : "Go on, and record the loss", () => void call("resume", undefined))));
       if (lane.rejected) said.push(note("rejected", `The hub took ${lane.rejected} events aside as none that it can read.`));
       if (lane.dropped) said.push(note("dropped", `${lane.dropped} events were given up for newer ones; the hub is told.`));
     }

@@ -23,7 +23,7 @@ export interface Stored {
 
 /** Why a lane is not sent any more, until a person decides. */
 export interface Stop {
-  readonly code: "hub_behind" | "hub_invalid";
+  readonly code: "hub_behind" | "hub_invalid" | "outbox_copied";
   readonly message: string;
   /** What the hub says that it has. */
   readonly has: number;
@@ -34,6 +34,8 @@ export interface Lane {
   readonly lane: string;
   readonly last: number;
   readonly acked: number;
+  /** The id of the last line that the hub has; missing where it is not known. */
+  readonly ackedId?: string;
   /** The highest number that was ever sent. */
   readonly sent: number;
   readonly waiting: number;

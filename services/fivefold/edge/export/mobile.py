@@ -5,8 +5,8 @@
     required_operators.config      the operators of a reduced build of ONNX Runtime
     README.md                      the packages, the model's tensors and where they come from, a proof on the device
 
-Reading values under the contract is left to the app: its rules are in contract.json, and what they mean in the cases
-that Fivefold's readers pass.
+Reading values under the contract is left to the library of `services/jvm` on Android, and to the app on iOS: the rules
+are in contract.json, and what they mean in the cases that Fivefold's readers pass.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from fivefold.core.runtime.scorer import Scorer
 ORT_MODEL: Final = "model.ort"
 OPERATORS: Final = "required_operators.config"
 README: Final = "README.md"
+
+_UNSIGNED: Final = ("uint16", "uint32", "uint64")
+"""What ONNX Runtime for Java has no values of."""
 
 _CONVERT_SECONDS = 900
 
@@ -63,7 +66,18 @@ def write(bundle: Bundle, directory: Path, *, ort: bool = False) -> list[str]:
     atomic.replace_directory(directory.resolve(), files)
     rows = bundle.golden()[0].rows
     said.append(f"{rows} golden rows answered within {bundle.manifest.tolerance:g} on this machine")
+    said.append(_android(bundle))
     return said
+
+
+def _android(bundle: Bundle) -> str:
+    """What an app on Android needs beside the directory, or what keeps the model from it."""
+    binding = bundle.manifest.binding
+    assert binding is not None
+    lacking = [f"{each.model_input} ({each.dtype})" for each in binding.inputs if each.dtype in _UNSIGNED]
+    if lacking:
+        return f"not on Android: ONNX Runtime for Java has no values for the model's input {', '.join(lacking)}"
+    return f"an app on Android needs fivefold.jar (services/jvm) and onnxruntime-android: {README} shows how"
 
 
 def _prove(bundle: Bundle) -> None:
@@ -144,6 +158,23 @@ def _readme(bundle: Bundle, ort: bool) -> str:
 
 `model.onnx` runs in the full packages: `com.microsoft.onnxruntime:onnxruntime-android` on Android, `onnxruntime-c` or
 `onnxruntime-objc` on iOS. `onnxruntime-mobile` ended with 1.18 and lacks operators; do not use it.
+
+## On Android, and on any JVM
+
+Fivefold's library for Java 8 and newer holds each row to `contract.json`, makes the tensors, proves the model and
+writes the answer as the server does. It is `fivefold.jar` (`make .cache/jvm/fivefold.jar` in Fivefold's repository, or
+its source, `services/jvm/src/main/java`) and needs nothing but ONNX Runtime:
+
+```java
+Bundle bundle = Bundle.open(name -> Bundle.readAll(assets.open("{bundle.name}/" + name)), Trust.digest(DIGEST));
+try (Scorer scorer = Scorer.open(bundle)) {{
+  String answer = scorer.predict("{{\\"instances\\": [" + record + "]}}");
+}}
+```
+
+`DIGEST` is `"{bundle.digest}"`, and a file that is another is refused.
+
+## Elsewhere
 
 Each row is held to `contract.json` first, by the app: the model itself refuses nothing. Then the fields become tensors:
 

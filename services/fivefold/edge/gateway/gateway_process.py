@@ -32,6 +32,7 @@ from fivefold.edge.gateway.gateway_status import PATH, GatewayCollector, Gateway
 from fivefold.edge.gateway.outbox_writer import OutboxWriter
 from fivefold.edge.gateway.served_models import ServedModels, check_target
 from fivefold.edge.gateway.storing import ASKING, TELLING, StoringScheduler
+from fivefold.edge.gateway.update_status import UpdateStatus
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.lane_protocol import ModelReport
 from fivefold.edge.sync.sender import Sender
@@ -66,11 +67,11 @@ class Gateway:
         delivery: DeliverySettings,
         *,
         defaults: Mapping[str, str] | None = None,
-        reports: Callable[[], Sequence[ModelReport]] | None = None,
+        updates: Callable[[], UpdateStatus] | None = None,
     ) -> None:
         """Lock the data directory, take the port, open and self-test the models.
 
-        `reports` says to the hub how the models stand; None: all of them are active. Raises `RunFailed` for a directory
+        `updates` says how the models' releases stand; None: all of them are active. Raises `RunFailed` for a directory
         that is in use, `OSError` for a port that is, `SettingsError`, and as `open_models` does.
         """
         self._defaults = dict(defaults or {})
@@ -107,6 +108,7 @@ class Gateway:
                 partial(StoringScheduler, self.writer, settings.store_refusals, settings.allow_unstored),
             )
             self.status = GatewayStatus(self.outbox, lambda: self.dataplane.models)
+            self.status.updates = updates
             self.telemetry.registry.register(GatewayCollector(self.status))
             self.sender: Sender | None = None
             if settings.hub:
@@ -118,7 +120,7 @@ class Gateway:
                     bandwidth=settings.hub_bandwidth or None,
                     allow_http=settings.hub_http,
                     ca=settings.hub_ca or None,
-                    models=reports or self._active,
+                    models=self._active if updates is None else lambda: updates().models,
                     log=lambda text: telemetry.log(logging.WARNING, {"event": "sync", "error": text}),
                 )
                 undo.callback(self.sender.close)

@@ -21,6 +21,7 @@ from fivefold.serving.http.http_errors import JSON, HttpReply, identity, to_byte
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from fivefold.edge.gateway.update_status import UpdateStatus
     from fivefold.edge.outbox import Outbox
     from fivefold.edge.outbox.stored import LaneStatus, OutboxStatus
     from fivefold.edge.sync.sender import SenderStatus
@@ -65,6 +66,8 @@ class GatewayStatus:
         """What the sender has done; None: there is no hub."""
         self.mqtt: Callable[[], dict[str, Any]] | None = None
         """How the intake stands; None: there is no broker."""
+        self.updates: Callable[[], UpdateStatus] | None = None
+        """How the models' releases stand; None: the gateway takes none."""
 
     def outbox(self) -> OutboxStatus:
         """How the outbox stands."""
@@ -84,6 +87,7 @@ class GatewayStatus:
             "outbox": outbox,
             "hub": asdict(self.sender()) if self.sender is not None else None,
             "mqtt": self.mqtt() if self.mqtt is not None else None,
+            "updates": self.updates().to_json() if self.updates is not None else None,
         }
 
     async def answer(self, _request: Request, call: Call) -> HttpReply:
@@ -122,6 +126,8 @@ class GatewayCollector(Collector):
             yield from _of_sender(self._status.sender())
         if self._status.mqtt is not None:
             yield from _of_mqtt(self._status.mqtt())
+        if self._status.updates is not None:
+            yield from self._status.updates().metrics()
 
 
 def _of_sender(sender: SenderStatus) -> Iterable[Metric]:

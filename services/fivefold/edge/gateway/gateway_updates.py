@@ -25,7 +25,7 @@ from fivefold.core.settings import SettingsError
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.edge.gateway.gateway_settings import GatewaySettings, read_secret
-from fivefold.edge.sync.lane_protocol import ModelReport
+from fivefold.edge.gateway.update_status import UpdateStatus
 from fivefold.edge.updates.device_models import DeviceModels
 from fivefold.edge.updates.examiner import ChildExaminer
 from fivefold.edge.updates.release_source import HubSource
@@ -101,9 +101,9 @@ class GatewayUpdates:
             self.updater.failed(name, f"the gateway cannot open it: {err}")
         return bool(trials)
 
-    def reports(self) -> list[ModelReport]:
-        """For the hub: how the models stand."""
-        return self.updater.reports()
+    def status(self) -> UpdateStatus:
+        """How the updates stand, for the status and the metrics."""
+        return UpdateStatus(self.updater.reports(), dict(self.updater.models.counts), self.updater.problem)
 
     def run(self, served: ServedModels, stop: threading.Event) -> None:
         """Look for releases and swap what is served, until `stop` is set; the gateway is ready by now."""

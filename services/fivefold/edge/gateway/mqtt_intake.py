@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +32,7 @@ from fivefold.core.outcome import RAW_BYTES
 from fivefold.edge.gateway import answer_events
 from fivefold.edge.gateway.gateway_settings import mqtt_address, read_secret
 from fivefold.edge.gateway.mqtt_order import Arrival, ArrivalOrder
-from fivefold.edge.gateway.storing import DEFAULT_LANE, LANE, SEQUENCE, stored_marks
+from fivefold.edge.gateway.storing import APPEND_KEY, DEFAULT_LANE, LANE, SEQUENCE, append_key, stored_marks
 from fivefold.serving.http.http_errors import to_bytes
 from fivefold.serving.http.request_body import Body, too_large
 from fivefold.serving.http.v1 import V1
@@ -56,6 +58,8 @@ SESSION_SECONDS: Final = 0xFFFFFFFF
 """How long the broker keeps what comes while the gateway is away: for ever, or as long as the broker's own limit."""
 
 CONTRACT: Final = "x-contract-version"
+KEY: Final = "x-fivefold-key"
+"""The publisher's own name for a message: one that comes again under it is no second event."""
 
 _PASSED_ON: Final = frozenset((LANE.decode(), CONTRACT))
 
@@ -156,6 +160,7 @@ class MqttIntake:
             )
         client.reconnect_delay_set(1, 60)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -174,6 +179,10 @@ class MqttIntake:
         client.subscribe(f"{self._topic}/+", options=options)
         self._loop.call_soon_threadsafe(self._begin)
 
+    def _on_connect_fail(self, _client: paho.Client, _data: Any) -> None:
+        # paho does not say why, and calls this while it handles the reason.
+        self._say(logging.WARNING, f"the broker cannot be reached: {sys.exc_info()[1] or 'no reason is known'}")
+
     def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
@@ -185,6 +194,8 @@ class MqttIntake:
         was, self.connected, self._open = self.connected, False, False
         if was and not self._stopping:
             self._say(logging.WARNING, f"the broker has gone: {reason}")
+        elif self.error is None and not self._stopping:
+            self._say(logging.WARNING, f"the broker ends the connection before it has let us in: {reason}")
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._begin)
 
@@ -295,13 +306,18 @@ class MqttIntake:
             events = answer_events.refused(
                 error, raw, model=model[:128], transport=call.transport, request_id=call.request_id
             )
-            numbers = await self._writer.append(DEFAULT_LANE, events)
+            numbers = await self._writer.append(DEFAULT_LANE, events, append_key(call))
             call.marks += stored_marks(DEFAULT_LANE, self._writer.outbox.id, numbers)
         return Outcome(to_bytes(error.to_json(call.request_id)), call, "refused")
 
     def _call(self, message: paho.MQTTMessage) -> Call:
         given = dict(getattr(message.properties, "UserProperty", ()) or ())
         headers = {name.encode(): value.encode() for name, value in given.items() if name in _PASSED_ON}
+        if given.get(KEY):
+            # Another message under the same key is another one.
+            lane = given.get(LANE.decode(), "")
+            said = "\0".join((message.topic, lane, given.get(CONTRACT, ""), given[KEY])).encode()
+            headers[APPEND_KEY] = hashlib.sha256(hashlib.sha256(said).digest() + message.payload).digest()
         call = Call(
             "mqtt",
             self._dataplane.request_id(given.get("x-request-id")),

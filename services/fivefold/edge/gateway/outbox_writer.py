@@ -25,10 +25,11 @@ MOST_EVENTS: Final = 512
 """Events that are written at once, but for one request that has more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     lane: str
     events: Sequence[IdentifiedEvent]
+    key: bytes
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[list[int]]
     numbers: list[int] | None = None
@@ -45,15 +46,16 @@ class OutboxWriter:
         self._thread = threading.Thread(target=self._run, name="fivefold-outbox", daemon=True)
         self._thread.start()
 
-    async def append(self, lane: str, events: Sequence[IdentifiedEvent]) -> list[int]:
-        """Store events, all or none; their numbers, once they are on the disk. Raises as `Outbox.append` does, and
-        `Unavailable` after `close`."""
+    async def append(self, lane: str, events: Sequence[IdentifiedEvent], key: bytes = b"") -> list[int]:
+        """Store events, all or none; their numbers, once they are on the disk. A `key` that was stored before gives the
+        numbers of then (`fivefold.edge.outbox.append_keys`). Raises as `Outbox.append` does, and `Unavailable` after
+        `close`."""
         if not events:
             return []
         if self._closed:
             raise Unavailable("not_ready", "the gateway is stopping", retry_after=1)
         loop = asyncio.get_running_loop()
-        job = _Job(lane, events, loop, loop.create_future())
+        job = _Job(lane, events, key, loop, loop.create_future())
         self._jobs.put(job)
         return await job.future
 
@@ -82,7 +84,15 @@ class OutboxWriter:
 
     def _store(self, group: list[_Job]) -> None:
         for lane in dict.fromkeys(job.lane for job in group):
-            self._store_lane(lane, [job for job in group if job.lane == lane])
+            left = [job for job in group if job.lane == lane]
+            while left:
+                # The second of a key comes after the first one, and gets its numbers.
+                together, later, keys = list[_Job](), list[_Job](), set[bytes]()
+                for job in left:
+                    (later if job.key and job.key in keys else together).append(job)
+                    keys.add(job.key)
+                self._store_lane(lane, together)
+                left = later
         for loop in dict.fromkeys(job.loop for job in group):
             done = [job for job in group if job.loop is loop]
             # A loop that has ended has nobody left who waits.
@@ -91,7 +101,8 @@ class OutboxWriter:
 
     def _store_lane(self, lane: str, jobs: list[_Job]) -> None:
         try:
-            numbers = self.outbox.append(lane, [event for job in jobs for event in job.events])
+            parts = [(job.key, len(job.events)) for job in jobs] if any(job.key for job in jobs) else []
+            numbers = self.outbox.append(lane, [event for job in jobs for event in job.events], parts)
         except FivefoldError as error:
             if len(jobs) == 1:
                 jobs[0].error = error

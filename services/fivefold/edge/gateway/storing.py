@@ -32,6 +32,9 @@ ASKING: Final = (LANE, STORE)
 TELLING: Final = (LANE, OUTBOX, SEQUENCE)
 """The headers of requests, and of answers: what a page of another origin may send and read."""
 
+APPEND_KEY: Final = b":append-key"
+"""Not a header that a caller of HTTP can send: its name is none there."""
+
 DEFAULT_LANE: Final = "bulk"
 
 INLINE_ROWS: Final = 64
@@ -69,11 +72,16 @@ class StoringScheduler(Scheduler):
         self.inflight += 1
         try:
             events = make() if inference.rows <= INLINE_ROWS else await asyncio.to_thread(make)
-            numbers = await self._writer.append(lane, events)
+            numbers = await self._writer.append(lane, events, append_key(inference.call))
         finally:
             self.inflight -= 1
         if numbers:
             inference.call.marks += stored_marks(lane, self._writer.outbox.id, numbers)
+
+
+def append_key(call: Call) -> bytes:
+    """The key under which a call's events are stored once; empty: each call is another."""
+    return (call.headers or {}).get(APPEND_KEY, b"")
 
 
 def stored_marks(lane: str, outbox: str, numbers: list[int]) -> tuple[tuple[bytes, bytes], ...]:

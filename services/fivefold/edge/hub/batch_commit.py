@@ -33,7 +33,7 @@ class BatchCommit:
     def __init__(self, database: HubDatabase, *, most: int = WAITING) -> None:
         self._database = database
         self._waiting: queue.Queue[tuple[DeviceBatch, Future[Applied]] | None] = queue.Queue(most)
-        self.transactions = self.stored = self.known = self.rejected = 0
+        self.transactions = self.failures = self.stored = self.known = self.rejected = 0
         self.stored_event = threading.Event()
         """Set whenever events were stored; whoever forwards them clears it."""
         self._closing = False
@@ -94,6 +94,7 @@ class BatchCommit:
             with self._database.transaction() as connection:
                 out = apply_batches(connection, [batch for batch, _ in together], time.time_ns() // 1_000_000)
         except FivefoldError as err:
+            self.failures += 1
             _log.error("batches of %d devices were not stored: %s", len(together), err)
             for _, done in together:
                 done.set_exception(err)
@@ -103,6 +104,7 @@ class BatchCommit:
                 for each in together:
                     self._commit([each])
                 return
+            self.failures += 1
             _log.exception("a batch of %s was not stored", together[0][0].device)
             defect = InternalError("internal", "the hub could not store this batch; its log says why")
             defect.__cause__ = err

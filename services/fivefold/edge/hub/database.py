@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 Row = tuple[Any, ...]
@@ -34,6 +35,9 @@ class HubDatabase(Protocol):
 
     where: str
     """Its place as people may see it: without a password."""
+
+    directory: Path | None
+    """Where its files lie on this machine; None where they are another's."""
 
     hub: str
     """The hub's own id, of 32 hexadecimal digits: as long as the store lives."""

@@ -41,6 +41,8 @@ class DeviceRow:
     through: dict[str, int]
     """Events and gaps of all its outboxes, by lane."""
     quarantined: int
+    copied: int | None
+    """When an outbox of this device was last told to be a copy; None where none was."""
 
 
 def milliseconds() -> int:
@@ -152,6 +154,9 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
             "SELECT device, count(*) FROM hub_quarantine WHERE device BETWEEN ? AND ? GROUP BY device", span
         )
     )
+    copied: dict[str, int] = dict(
+        connection.execute("SELECT device, max(at) FROM hub_copies WHERE device BETWEEN ? AND ? GROUP BY device", span)
+    )
     return [
         DeviceRow(
             id,
@@ -162,6 +167,7 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
             count.get(id, 0),
             through.get(id, {}),
             bad.get(id, 0),
+            copied.get(id),
         )
         for id, created, seen, reported, report in rows
     ]

@@ -12,17 +12,20 @@ from starlette.requests import Request
 
 from fivefold.core.errors import AccessError, ContractError, ProtocolError
 from fivefold.edge.hub.batch_commit import BatchCommit
+from fivefold.edge.hub.copied_outboxes import note_copy
 from fivefold.edge.hub.database import HubDatabase
-from fivefold.edge.hub.device_register import store_report
-from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, lane_watermarks
+from fivefold.edge.hub.device_register import milliseconds, store_report
+from fivefold.edge.hub.event_ledger import Applied, DeviceBatch, lane_ids, lane_watermarks
 from fivefold.edge.hub.hub_app import Route
 from fivefold.edge.hub.release_shelf import record_trials
 from fivefold.edge.hub.request_access import RequestAccess
 from fivefold.edge.sync.lane_batches import decode_batch
 from fivefold.edge.sync.lane_protocol import (
+    AFTER,
     LANE_NAME,
     MAX_BATCH_BYTES,
     MEDIA_TYPE,
+    OUTBOX_COPIED,
     OUTBOX_HEADER,
     OUTBOX_ID,
     SEQUENCE_GAP,
@@ -40,6 +43,13 @@ T = TypeVar("T")
 
 MAX_REPORT_BYTES: Final = 64 << 10
 THREADS: Final = 8
+MAX_ID: Final = 64
+"""Characters of an event's id."""
+
+COPIED_HELP: Final = (
+    "two outboxes have one id: a disk's image on two devices, or a backup; let this one go on under an id of its own: "
+    "fivefold gateway outbox resume"
+)
 
 
 class DeviceRoutes:
@@ -82,21 +92,24 @@ class DeviceRoutes:
             raise ProtocolError(
                 "unsupported_media_type", f"expected content-type {MEDIA_TYPE}, got {media_type[:64] or 'none'!r}"
             )
-        applied = await self._apply(request, call, device, outbox, lane)
+        after = request.query_params.get(AFTER)
+        if after is not None and len(after) > MAX_ID:
+            raise ContractError("malformed", f"expected an id of at most {MAX_ID} characters", path=AFTER)
+        applied = await self._apply(request, call, device, outbox, lane, after)
+        if applied.copied:
+            return _conflict(call, applied, OUTBOX_COPIED, applied.copied, COPIED_HELP)
         if applied.hole:
-            # Not an error of this product's requests, but a word of the protocol: the device begins there.
-            about = {
-                "error": f"seq: the lane is here up to {applied.acked_through}, and the first line lies behind a hole",
-                "code": SEQUENCE_GAP,
-                "path": "seq",
-                "help": f"send on from {applied.acked_through + 1}",
-                "acked_through": applied.acked_through,
-                "request_id": call.request_id,
-            }
-            return HttpReply(409, [JSON, *identity(call)], to_bytes(about))
-        return _json(call, BatchReply(acked_through=applied.acked_through, rejected=applied.rejected))
+            what = f"the lane is here up to {applied.acked_through}, and the first line lies behind a hole"
+            return _conflict(call, applied, SEQUENCE_GAP, what, f"send on from {applied.acked_through + 1}")
+        reply = BatchReply(acked_through=applied.acked_through, rejected=applied.rejected, id=applied.id)
+        members = msgspec.to_builtins(reply)
+        if not reply.id:
+            del members["id"]
+        return _json(call, members)
 
-    async def _apply(self, request: Request, call: Call, device: str, outbox: str, lane: str) -> Applied:
+    async def _apply(
+        self, request: Request, call: Call, device: str, outbox: str, lane: str, after: str | None
+    ) -> Applied:
         headers = dict(request.scope["headers"])
         inflate = inflater(headers.get(b"content-encoding"), MAX_BATCH_BYTES)
         room = self._plane.room
@@ -109,7 +122,7 @@ class DeviceRoutes:
                 held += MAX_BATCH_BYTES
             lines = await self.in_thread(lambda: decode_batch(raw if inflate is None else inflate(raw)))
             call.size = len(raw)
-            return await asyncio.wrap_future(self._commit.submit(DeviceBatch(device, outbox, lane, lines)))
+            return await asyncio.wrap_future(self._commit.submit(DeviceBatch(device, outbox, lane, lines, after)))
         finally:
             room.give(held)
 
@@ -117,11 +130,12 @@ class DeviceRoutes:
         device = await self.admitted(request)
         outbox = _outbox(request.query_params.get("outbox", ""), "outbox")
 
-        def look() -> dict[str, int]:
+        def look() -> Watermarks:
             with self._database.reading() as connection:
-                return lane_watermarks(connection, device, outbox)
+                lanes = lane_watermarks(connection, device, outbox)
+                return Watermarks(outbox=outbox, lanes=lanes, ids=lane_ids(connection, device, outbox, lanes))
 
-        return _json(call, Watermarks(outbox=outbox, lanes=await self.in_thread(look)))
+        return _json(call, await self.in_thread(look))
 
     async def _report(self, request: Request, call: Call) -> HttpReply:
         device = await self.admitted(request)
@@ -134,8 +148,13 @@ class DeviceRoutes:
 
         def store() -> None:
             with self._database.transaction() as connection:
+                marks = lane_watermarks(connection, device, report.outbox)
                 store_report(connection, device, msgspec.to_builtins(report))
                 record_trials(connection, device, report)
+                for lane, code in report.stopped.items():
+                    # Of an outbox that nothing has come of there is no copy.
+                    if code == OUTBOX_COPIED and marks.get(lane):
+                        note_copy(connection, (device, report.outbox, lane), marks[lane], milliseconds())
 
         await self.in_thread(store)
         return HttpReply(204, [*identity(call)], b"")
@@ -153,6 +172,20 @@ def _outbox(text: str, name: str) -> str:
     if not OUTBOX_ID.match(text):
         raise ContractError("malformed", f"expected an outbox' id, 32 hexadecimal digits, got {text[:64]!r}", path=name)
     return text
+
+
+def _conflict(call: Call, applied: Applied, code: str, what: str, help: str) -> HttpReply:
+    """A 409: not an error of this product's requests, but a word of the protocol that says where the hub is."""
+    about = {
+        "error": f"seq: {what}",
+        "code": code,
+        "path": "seq",
+        "help": help,
+        "acked_through": applied.acked_through,
+        "id": applied.id,
+        "request_id": call.request_id,
+    }
+    return HttpReply(409, [JSON, *identity(call)], to_bytes(about))
 
 
 def _json(call: Call, value: Any) -> HttpReply:

@@ -4,6 +4,7 @@ For every (device, outbox, lane) the store has the watermark: the place up to wh
 hole. A line at or below it is known and is not applied again; the next one is applied; one behind a hole is not looked
 at, so that nothing is ever acknowledged that is not here. A poison line is kept in quarantine and moves the watermark
 like an event, and so is a known line whose content is another than what is stored: nothing that came is thrown away.
+A batch of an outbox that is a copy (`copied_outboxes`) is refused as a whole instead.
 
 Reading lines is `fivefold.edge.sync`'s, who may send them the application's.
 """
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from fivefold.edge.hub.copied_outboxes import line_id, note_copy, note_given_up
 from fivefold.edge.hub.database import HubConnection, Row
 from fivefold.edge.outbox.stored import LANES
 from fivefold.edge.sync.event_bodies import GAP
@@ -34,6 +36,9 @@ class DeviceBatch:
     outbox: str
     lane: str
     lines: Sequence[LaneLine]
+    after: str | None = None
+    """The id of the line before the first one, by the device's word; empty where it does not know. None: a device that
+    never says, whose copies are not told apart."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,10 @@ class Applied:
     known: int = 0
     hole: bool = False
     """Its first line lies behind a hole, and nothing was done."""
+    copied: str = ""
+    """Why its outbox is a copy of the one that this lane came from; nothing was done."""
+    id: str = ""
+    """The id of the line at the watermark, where that is not the batch's own last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,10 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
     through, pruned = _mark(connection, where)
     applied = Applied(through)
     known = _StoredLines(connection, where, batch.lines, through, pruned)
+    if batch.after is not None and (found := _copy(connection, where, batch, known, through)):
+        applied.copied, applied.id = found, line_id(connection, where, through)
+        note_copy(connection, where, through, now)
+        return applied, head
     events: list[Row] = []
     kept: list[Row] = []
     for line in batch.lines:
@@ -127,7 +140,37 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
             "ON CONFLICT (device, outbox, lane) DO UPDATE SET through = excluded.through, advanced = excluded.advanced",
             (*where, applied.acked_through, now),
         )
+    last = batch.lines[-1]
+    if last.kind == GAP and last.seq == through:
+        # The device knows the record alone, from now on.
+        note_given_up(connection, where, last.seq, last.id)
+    if batch.after is not None and applied.acked_through != last.seq:
+        applied.id = line_id(connection, where, applied.acked_through)
     return applied, head
+
+
+def _copy(
+    connection: HubConnection, where: tuple[str, str, str], batch: DeviceBatch, known: _StoredLines, through: int
+) -> str:
+    """How a batch contradicts what this lane has from the same outbox; empty where it does not.
+
+    Two devices never give two events the same id. So a batch goes on where the lane ends only if it knows the lane's
+    last line by its id, and if it repeats known lines, they are the same.
+    """
+    first = batch.lines[0].first
+    if first == through + 1:
+        here = line_id(connection, where, through)
+        if here and batch.after and here != batch.after:
+            return f"{through} is stored as {here}, and not as {batch.after[:64]}"
+        return ""
+    for line in batch.lines:
+        if line.seq <= through and known.contradicts(line):
+            return f"{line.seq} is stored with other content"
+        if line.seq == through and line.kind != GAP and line.id:
+            here = line_id(connection, where, through)
+            if here and here != line.id and not known.has(through):
+                return f"{through} is stored as {here}, and not as {line.id}"
+    return ""
 
 
 def _mark(connection: HubConnection, where: tuple[str, str, str]) -> tuple[int, int]:
@@ -170,6 +213,19 @@ class _StoredLines:
         self._bodies = {seq: (kind, bytes(body)) for seq, kind, body in found}
         for seq, digest, code, message in bad:
             self._faults.setdefault(seq, {})[digest] = Poison(code, message)
+
+    def has(self, seq: int) -> bool:
+        """Whether what came at a number is here."""
+        return seq in self._bodies or seq in self._faults
+
+    def contradicts(self, line: LaneLine) -> bool:
+        """Whether two events have come under one number. A gap record may stand for an event, in both directions."""
+        stored = self._bodies.get(line.seq)
+        if line.kind == GAP or (stored is not None and stored[0] == GAP):
+            return False
+        if stored is not None:
+            return not _same(stored[1], line.raw)
+        return line.seq in self._faults and digest_of(line.raw) not in self._faults[line.seq]
 
     def compare(self, line: LaneLine) -> Poison | None:
         """What to tell of a line that is known: nothing where it is the same, and again what was told of it before."""
@@ -215,6 +271,12 @@ def lane_watermarks(connection: HubConnection, device: str, outbox: str) -> dict
         "SELECT lane, through FROM hub_watermarks WHERE device = ? AND outbox = ?", (device, outbox)
     )
     return dict.fromkeys(LANES, 0) | {str(lane): int(through) for lane, through in rows}
+
+
+def lane_ids(connection: HubConnection, device: str, outbox: str, through: dict[str, int]) -> dict[str, str]:
+    """The ids of the lines at the watermarks, of the lanes where they are known."""
+    found = {lane: line_id(connection, (device, outbox, lane), seq) for lane, seq in through.items()}
+    return {lane: id for lane, id in found.items() if id}
 
 
 def head_position(connection: HubConnection) -> int:

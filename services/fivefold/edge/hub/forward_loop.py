@@ -7,21 +7,27 @@ for it to end. Which log it is, and how its transactions work, is left to whoeve
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.event_ledger import StoredEvent, events_after, head_position
+from fivefold.edge.hub.pruning import forwarded_position, note_forwarded, pruned_position
 
 TOGETHER: Final = 500
 """Events in one transaction of the log."""
 
 LOOK_SECONDS: Final = 1.0
 """How often the store is looked at where nothing is heard of this process's own writing: another hub may have."""
+
+NOTE_SECONDS: Final = 10.0
+"""How often the store is told what the log has, for pruning."""
 
 LONGEST_WAIT: Final = 30.0
 
@@ -59,6 +65,7 @@ class ForwardLoop:
         self.leading = False
         self.trouble: FivefoldError | None = None
         """What is wrong now."""
+        self._note_at = 0.0
         self._thread = threading.Thread(target=self._run, name="fivefold-hub-forward", daemon=True)
         self._thread.start()
 
@@ -71,6 +78,9 @@ class ForwardLoop:
     def _run(self) -> None:
         try:
             self._forward()
+            if self.position is not None:
+                with contextlib.suppress(FivefoldError):
+                    self._note(self.position)
         finally:
             # Here and not where it is asked for: a log is one thread's.
             self._forwarder.close()
@@ -107,6 +117,8 @@ class ForwardLoop:
             self.position = self._begin()
         with self._database.reading() as connection:
             events = events_after(connection, self.position, TOGETHER)
+        if time.monotonic() >= self._note_at:
+            self._note(self.position)
         if not events:
             return True
         last = events[-1].position
@@ -115,11 +127,29 @@ class ForwardLoop:
         self.forwarded += len(events)
         return len(events) < TOGETHER
 
+    def _note(self, position: int) -> None:
+        self._note_at = time.monotonic() + NOTE_SECONDS
+        with self._database.reading() as connection:
+            known = forwarded_position(connection)
+        # Another log than the one before may have less.
+        if position != known:
+            with self._database.transaction() as connection:
+                note_forwarded(connection, position)
+
     def _begin(self) -> int:
-        """Where the log says that it is; raises `RunFailed` where that is further than this store has come."""
+        """Where the log says that it is; raises `RunFailed` where that is further than this store has come, and where
+        what comes next was pruned."""
         reached = self._forwarder.position()
         with self._database.reading() as connection:
-            head = head_position(connection)
+            head, pruned = head_position(connection), pruned_position(connection)
+        if reached < pruned:
+            raise RunFailed(
+                "run_conflict",
+                f"the log has this hub's events up to {reached}, and those up to {pruned} were pruned here: it has "
+                f"lost some, or it is another log",
+                help="forward to the log that had them; nothing is forwarded past a hole",
+            )
+        self._note_at = 0.0
         if reached > head:
             raise RunFailed(
                 "run_conflict",

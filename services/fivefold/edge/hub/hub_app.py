@@ -6,6 +6,7 @@
     GET  /v1/edge/{device}/models                 the releases that it is to run
     GET  /v1/edge/{device}/archives/{sha256}      their bytes, in ranges
     GET  /v1/hub/overview, /v1/hub/quarantine     for operators; / is the page that shows them
+    POST /v1/hub/releases                         a release, whose archive came before (`publish_routes`)
     GET  /livez, /readyz, /metrics
 
 Who may ask is `request_access`', what happens to a batch `event_ledger`'s; `device_routes` and `operator_routes` are

@@ -23,6 +23,10 @@ class HubSettings(GuardSettings):
     http: str = "127.0.0.1:8700"
     """HOST:PORT of everything."""
 
+    metrics: str = ""
+    """HOST:PORT that answers `/metrics` to anybody who reaches it, in clear text, beside `/livez` and `/readyz`; empty:
+    operators alone are answered, at `http`."""
+
     certificate: str = ""
     """PEM of the server's certificate, and the chain behind it: HTTPS."""
 
@@ -41,6 +45,8 @@ class HubSettings(GuardSettings):
     def __post_init__(self) -> None:
         GuardSettings.__post_init__(self)
         host, _ = address(self.http, "http")
+        if self.metrics:
+            address(self.metrics, "metrics")
         if bool(self.certificate) != bool(self.private_key):
             raise SettingsError("certificate and private_key: expected both or none")
         for name in ("certificate", "private_key"):

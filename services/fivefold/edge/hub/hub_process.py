@@ -25,9 +25,11 @@ from fivefold.edge.hub.hub_app import build_app
 from fivefold.edge.hub.hub_limits import HubSettings
 from fivefold.edge.hub.hub_metrics import HubMetrics
 from fivefold.edge.hub.operator_routes import OperatorRoutes
+from fivefold.edge.hub.publish_routes import PublishRoutes
 from fivefold.edge.hub.release_routes import ReleaseRoutes
 from fivefold.edge.hub.request_access import RequestAccess
 from fivefold.guard.callers import Guard
+from fivefold.local.health_server import HealthServer
 from fivefold.local.signals import StopSignals, stopping
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http.framing import Framed
@@ -92,7 +94,15 @@ async def answer_until(
     devices = DeviceRoutes(plane, database, commit, access)
     operators = OperatorRoutes(plane, database, access, devices, forwarding, target)
     config = uvicorn.Config(
-        build_app(plane, [*devices.routes(), *ReleaseRoutes(database, devices).routes(), *operators.routes()]),
+        build_app(
+            plane,
+            [
+                *devices.routes(),
+                *ReleaseRoutes(database, devices).routes(),
+                *operators.routes(),
+                *PublishRoutes(plane, database, access, devices).routes(),
+            ],
+        ),
         # One for each server: a connection refuses what is no HTTP in the words of this plane.
         http=type("HubConnectionProtocol", (Framed,), {"dataplane": plane}),
         ws="none",
@@ -112,18 +122,32 @@ async def answer_until(
     loop = asyncio.get_running_loop()
     loop.add_reader(stop.fileno, lambda: setattr(server, "should_exit", True))
     try:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0)
-        # A signal may have come before the start was over: then the socket is closed already.
-        if server.started and not server.should_exit:
-            _say(host, port, database, settings, target)
-        await serving
+        with _metrics_server(settings, plane):
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not serving.done():
+                await asyncio.sleep(0)
+            # A signal may have come before the start was over: then the socket is closed already.
+            if server.started and not server.should_exit:
+                _say(host, port, database, settings, target)
+            await serving
     finally:
         loop.remove_reader(stop.fileno)
         plane.drain()
         await asyncio.to_thread(_close, commit, forwarding, devices, plane, guard)
     return 0
+
+
+def _metrics_server(settings: HubSettings, plane: Dataplane) -> contextlib.AbstractContextManager[object]:
+    """What answers metrics at an address of their own, where the settings name one; raises `RunFailed`."""
+    if not settings.metrics:
+        return contextlib.nullcontext()
+    host, port = address(settings.metrics, "metrics")
+    try:
+        return HealthServer(host, port, ready=lambda: plane.ready, registry=plane.telemetry.registry)
+    except OSError as err:
+        raise RunFailed(
+            "storage_failed", f"cannot listen at {settings.metrics}: {err.strerror or err}", path="metrics"
+        ) from err
 
 
 def _close(
@@ -146,6 +170,8 @@ def _say(host: str, port: int, database: HubDatabase, settings: HubSettings, tar
     if target:
         lines.append(f"forward   {target}")
     who = "operators' keys" if settings.guarded else "this machine alone"
+    if settings.metrics:
+        lines.append(f"metrics   http://{settings.metrics}/metrics for whoever reaches it")
     lines.append(f"page      {scheme}://{where}/ for {who}")
     if not is_loopback(host) and not settings.certificate:
         lines.append("warning   devices' keys travel unencrypted up to the proxy in front")

@@ -41,6 +41,14 @@ CREATE TABLE IF NOT EXISTS hub_quarantine (
     code TEXT NOT NULL, message TEXT NOT NULL, received {integer} NOT NULL, raw {bytes} NOT NULL,
     PRIMARY KEY (device, outbox, lane, seq, digest)
 ){strict};
+CREATE TABLE IF NOT EXISTS hub_line_ids (
+    device TEXT NOT NULL, outbox TEXT NOT NULL, lane TEXT NOT NULL, seq {integer} NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (device, outbox, lane)
+){strict};
+CREATE TABLE IF NOT EXISTS hub_copies (
+    device TEXT NOT NULL, outbox TEXT NOT NULL, lane TEXT NOT NULL, through {integer} NOT NULL, at {integer} NOT NULL,
+    PRIMARY KEY (device, outbox, lane)
+){strict};
 CREATE TABLE IF NOT EXISTS hub_releases (
     model TEXT NOT NULL, release {integer} NOT NULL, version TEXT NOT NULL, descriptor {bytes} NOT NULL,
     signature {bytes} NOT NULL, archive TEXT NOT NULL, size {integer} NOT NULL, channel TEXT NOT NULL,
@@ -49,6 +57,10 @@ CREATE TABLE IF NOT EXISTS hub_releases (
 ){strict};
 CREATE TABLE IF NOT EXISTS hub_archives (
     sha256 TEXT NOT NULL, chunk {integer} NOT NULL, body {bytes} NOT NULL,
+    PRIMARY KEY (sha256, chunk)
+){strict};
+CREATE TABLE IF NOT EXISTS hub_uploads (
+    sha256 TEXT NOT NULL, chunk {integer} NOT NULL, body {bytes} NOT NULL, at {integer} NOT NULL,
     PRIMARY KEY (sha256, chunk)
 ){strict};
 CREATE TABLE IF NOT EXISTS hub_trials (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -45,6 +46,7 @@ class PostgresDatabase:
             raise SettingsError(f"--database: expected postgres://…, got {redact.address(url)!r}")
         self._url = url
         self.where = redact.address(url)
+        self.directory: Path | None = None
         self._writer = _Session(url)
         self._readers = [_Session(url) for _ in range(READERS)]
         self._turn = 0

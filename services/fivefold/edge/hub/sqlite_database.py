@@ -40,6 +40,7 @@ class SqliteDatabase:
         """
         self.path = Path(directory) / FILE
         self.where = str(self.path)
+        self.directory: Path | None = self.path.parent
         if not create and not self.path.exists():
             raise NotFound("not_found", f"no hub in {directory}", help=f"fivefold hub serve --data {directory}")
         self._lead: int | None = None

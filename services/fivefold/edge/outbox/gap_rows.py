@@ -22,8 +22,10 @@ _HIGHEST = 2**LANE_BITS - 2**40
 """From there on the numbers that are left are too few to go on with."""
 
 
-def forget(db: apsw.Connection, lane: LaneState, through: int) -> int:
-    """Delete what the hub has; how many events that were."""
+def forget(db: apsw.Connection, lane: LaneState, through: int, id: str) -> int:
+    """Delete what the hub has, whose last line has this id there, if that is known; how many events that were."""
+    ids = lane_rows.line_ids(db, lane, through)
+    lane_rows.keep_acked_id(db, lane, through, id or (ids.pop() if len(ids) == 1 else ""))
     events, gaps, size = lane_rows.totals(db, lane, 0, through)
     lane_rows.delete_rows(db, lane, 0, through)
     lane.events -= events
@@ -61,6 +63,8 @@ def drop_oldest(db: apsw.Connection, lane: LaneState, over: int, now_ms: int) ->
             else:
                 runs.append((seq, seq))
     for first, last in runs:
+        if first <= lane.sent:
+            lane_rows.keep_ids(db, lane, first, min(last, lane.sent))
         lane_rows.delete_rows(db, lane, first, last)
         lane.events -= last - first + 1
         lane.dropped += last - first + 1
@@ -95,8 +99,24 @@ def cover_corrupt(db: apsw.Connection, lane: LaneState, ranges: Sequence[tuple[i
     lane.events, lane.gaps, lane.bytes = lane_rows.totals(db, lane, 0, lane.next)
 
 
-def accept_loss(db: apsw.Connection, lane: LaneState, hub: int, now_ms: int, path: Path) -> Stored | None:
+def begin_anew(db: apsw.Connection, lane: LaneState, now_ms: int) -> None:
+    """Have nothing of a lane be at a hub: what waits keeps its numbers, behind a record of no events for those before.
+
+    For a hub that does not know the outbox by its new id.
+    """
+    lane_rows.keep_acked_id(db, lane, lane.next, "")
+    if lane.acked:
+        gap = Gap(1, 0, HUB_LOST)
+        lane_rows.insert_rows(db, [lane_rows.gap_row(lane.key(lane.acked), _new_id(), now_ms, gap)])
+        lane.gaps += 1
+    lane.acked = lane.sent = 0
+    lane.stop = None
+
+
+def accept_loss(db: apsw.Connection, lane: LaneState, hub: int, hub_id: str, now_ms: int, path: Path) -> Stored | None:
     """Go on from what a hub says that it has; the gap record for what that costs, None where it costs nothing.
+
+    `hub_id` is that of the hub's last line, where it is known.
 
     A hub that has less than it had: the numbers between are covered. A hub that has more than was ever sent: what
     waits gets numbers above that, behind a record of no events, so that the hub does not take it for what it has.
@@ -120,6 +140,7 @@ def accept_loss(db: apsw.Connection, lane: LaneState, hub: int, now_ms: int, pat
         last, gap = hub + 1, Gap(hub + 1, 0, HUB_LOST)
         lane.acked = lane.sent = hub
     id = _new_id()
+    lane_rows.keep_acked_id(db, lane, hub, hub_id)
     lane_rows.insert_rows(db, [lane_rows.gap_row(lane.key(last), id, now_ms, gap)])
     lane.gaps += 1
     return Stored(lane.name, last, id, b"", now_ms, gap)

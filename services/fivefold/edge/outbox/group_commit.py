@@ -23,6 +23,8 @@ class Append:
 
     lane: str
     events: Sequence[tuple[str, bytes]]
+    parts: Sequence[tuple[bytes, int]] = ()
+    """A key, or none, and how many of the events are its: all of them, in order. Empty: no keys."""
     seqs: list[int] = field(default_factory=list)
     error: BaseException | None = None
     done: bool = False

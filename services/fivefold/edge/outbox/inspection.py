@@ -14,7 +14,7 @@ from fivefold.core.errors import RunFailed
 from fivefold.edge.outbox import lane_rows
 from fivefold.edge.outbox.lane_rows import LaneState
 from fivefold.edge.outbox.queue_file import QueueFile
-from fivefold.edge.outbox.stored import LaneStatus, OutboxStatus, Stored
+from fivefold.edge.outbox.stored import OUTBOX_COPIED, LaneStatus, OutboxStatus, Stored
 
 _ROWS: Final = 200
 
@@ -68,15 +68,15 @@ def resume(path: str | Path, *, lane: str | None = None, accept_loss: bool = Fal
     """Consent that stopped lanes (or the one named) go on: those lanes, empty where none is stopped.
 
     A running sender asks the hub again within seconds, one that is started later when it starts; what is lost then
-    becomes a gap record. Raises `RunFailed(run_conflict)` without `accept_loss` where a lane is stopped, `ValueError`
-    for an unknown lane, and as `status`.
+    becomes a gap record. An outbox that is a copy goes on under an id of its own, all lanes of it, which loses nothing.
+    Raises `RunFailed(run_conflict)` without `accept_loss` where a lane is stopped and something would be lost,
+    `ValueError` for an unknown lane, and as `status`.
     """
     with _opened(path) as file:
         stopped = [state for state in _chosen(file, lane) if state.stop is not None]
-        if stopped and not accept_loss:
-            raise RunFailed(
-                "run_conflict", "; ".join(map(_cost, stopped)), path=str(path), help="--accept-loss goes on"
-            )
+        losing = [state for state in stopped if state.stop is not None and state.stop.code != OUTBOX_COPIED]
+        if losing and not accept_loss:
+            raise RunFailed("run_conflict", "; ".join(map(_cost, losing)), path=str(path), help="--accept-loss goes on")
         with file.failing(), file.transaction():
             for state in stopped:
                 file.db.execute("INSERT OR IGNORE INTO consents VALUES (?)", (state.index,))

@@ -15,7 +15,7 @@ from typing import Any, Final
 import apsw
 
 from fivefold.core.errors import RunFailed
-from fivefold.edge.outbox.stored import Gap, LaneStatus, LaneStop, Stored
+from fivefold.edge.outbox.stored import CORRUPT, Gap, LaneStatus, LaneStop, Stored
 
 LANE_BITS: Final = 53
 """A row's key is its lane's number and its seq, so that lanes are ranges of one table."""
@@ -192,6 +192,35 @@ def totals(db: apsw.Connection, lane: LaneState, first: int, last: int) -> tuple
 
 def delete_rows(db: apsw.Connection, lane: LaneState, first: int, last: int) -> None:
     db.execute("DELETE FROM events WHERE key BETWEEN ? AND ?", lane.range(first, last))
+
+
+def line_ids(db: apsw.Connection, lane: LaneState, seq: int) -> set[str]:
+    """The ids under which a hub may have a number: of what stands there, and of what was given up or acknowledged.
+
+    None where what once stood there could not be read.
+    """
+    rows: Any = db.execute("SELECT id FROM gone_ids WHERE key = ?", (lane.key(seq),)).fetchall()
+    found = {str(id) for (id,) in rows}
+    stored = select_row(db, lane, seq)
+    if stored is None:
+        return found
+    return set() if stored.gap is not None and stored.gap.reason == CORRUPT else found | {stored.id}
+
+
+def keep_ids(db: apsw.Connection, lane: LaneState, first: int, last: int) -> None:
+    """Keep the ids of events that are about to be deleted and that a hub may have."""
+    db.execute(
+        "INSERT OR IGNORE INTO gone_ids SELECT key, CAST(id AS TEXT) FROM events "
+        "WHERE key BETWEEN ? AND ? AND first IS NULL",
+        lane.range(first, last),
+    )
+
+
+def keep_acked_id(db: apsw.Connection, lane: LaneState, through: int, id: str) -> None:
+    """Keep the id of the last line that the hub has, where it is known, in place of all before it."""
+    db.execute("DELETE FROM gone_ids WHERE key BETWEEN ? AND ?", lane.range(0, through))
+    if id:
+        db.execute("INSERT INTO gone_ids VALUES (?, ?)", (lane.key(through), id))
 
 
 def _values(lane: LaneState) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import apsw
 
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed
-from fivefold.edge.outbox import gap_rows, lane_rows
+from fivefold.edge.outbox import append_keys, gap_rows, lane_rows
 from fivefold.edge.outbox.group_commit import Append, GroupCommit
 from fivefold.edge.outbox.lane_rows import EventRow, LaneState
 from fivefold.edge.outbox.queue_file import QueueFile, as_run_failed, is_full
@@ -60,7 +60,7 @@ class Outbox:
         self._commit = GroupCommit(self._store)
         self._file = QueueFile(self.path, writer=True, max_bytes=2 * quota_bytes + _FILE_SLACK)
         self.id = self._file.id
-        """32 hex digits, made with the file."""
+        """32 hex digits, made with the file; `renew` alone gives it another."""
         try:
             self._order: list[str] = []
             self._lanes: dict[str, LaneState] = {}
@@ -79,13 +79,18 @@ class Outbox:
         """The lanes' names, most urgent first."""
         return tuple(self._order)
 
-    def append(self, lane: str, events: Sequence[tuple[str, bytes]]) -> list[int]:
+    def append(
+        self, lane: str, events: Sequence[tuple[str, bytes]], parts: Sequence[tuple[bytes, int]] = ()
+    ) -> list[int]:
         """Store events `(id, body)`, all or none; their numbers, once they are on the disk.
 
         A body is a JSON object in UTF-8 on one line without the members `seq` and `id`, as `fivefold.edge.sync`'s
-        `event_bodies` makes it. Raises `RunFailed(storage_failed)` (HTTP 507) where the quota or the disk is full:
-        nothing of them is kept; `ContractError(too_large)` for a body of more than `MAX_BODY_BYTES`; `ValueError` for
-        an unknown lane and for a body that is no object on one line.
+        `event_bodies` makes it. `parts` are keys (`append_keys`), each with how many of the events are its; a key that
+        was here before, for as many, gives the numbers of then and stores nothing. No key stands there twice.
+
+        Raises `RunFailed(storage_failed)` (HTTP 507) where the quota or the disk is full: nothing of them is kept;
+        `ContractError(too_large)` for a body of more than `MAX_BODY_BYTES`; `ValueError` for an unknown lane and for a
+        body that is no object on one line.
         """
         self._lane(lane)
         for id, body in events:
@@ -99,7 +104,7 @@ class Outbox:
                 )
         if not events:
             return []
-        seqs = self._commit.submit(Append(lane, events))
+        seqs = self._commit.submit(Append(lane, events, parts))
         self._arrived.set()
         return seqs
 
@@ -129,10 +134,17 @@ class Outbox:
         if through > self._lanes[lane].sent:
             self._change(note, spare=True)
 
-    def ack(self, lane: str, through: int) -> int:
+    def ids(self, lane: str, seq: int) -> set[str]:
+        """The ids under which a hub may have a number: what stands there, or stood there when it was sent; empty where
+        that is not known any more."""
+        with self._reading():
+            return lane_rows.line_ids(self._file.db, self._lane(lane), seq)
+
+    def ack(self, lane: str, through: int, id: str = "") -> int:
         """Forget what the hub has, up to `through`; how many events that were.
 
-        Raises `ValueError` for more than was marked as sent: nobody can have that.
+        `id` is that of the hub's line there, where the hub has said it and it is one of `ids`. Raises `ValueError` for
+        more than was marked as sent: nobody can have that.
         """
         self._lane(lane)
 
@@ -140,14 +152,14 @@ class Outbox:
             state = states[lane]
             if through > state.sent:
                 raise ValueError(f"{through} of {lane} was never sent")
-            return gap_rows.forget(self._file.db, state, through)
+            return gap_rows.forget(self._file.db, state, through, id)
 
         # A power cut may take this back: the hub says it again when it is asked.
         return self._change(forget, spare=True, lazy=True) if through > self._lanes[lane].acked else 0
 
     def stop(self, lane: str, code: str, acked_through: int) -> None:
-        """Have nothing sent of a lane until somebody consents to the loss: `hub_behind` or `hub_invalid`, and what the
-        hub has said. Everything is kept."""
+        """Have nothing sent of a lane until somebody consents to go on: `hub_behind`, `hub_invalid` or `outbox_copied`,
+        and what the hub has said. Everything is kept."""
         self._lane(lane)
 
         def note(states: dict[str, LaneState]) -> None:
@@ -165,8 +177,28 @@ class Outbox:
             rows = self._file.db.execute("SELECT 1 FROM consents WHERE lane = ?", (self._lane(lane).index,)).fetchall()
         return bool(rows)
 
-    def resume(self, lane: str, acked_through: int) -> Stored | None:
+    def renew(self) -> None:
+        """Go on under another id, as an outbox that no hub has seen: for one that turned out to be a copy.
+
+        Everything that waits keeps its number; the numbers before it are covered by gap records of no events, for they
+        are at the hub under the id before. All lanes go on, and consents are used up.
+        """
+
+        def anew(states: dict[str, LaneState]) -> None:
+            self._file.db.execute("DELETE FROM consents")
+            self._file.renew()
+            for state in states.values():
+                gap_rows.begin_anew(self._file.db, state, _now_ms())
+
+        self._change(anew)
+        with self._reading():
+            self.id = self._file.id = self._file.read_id()
+        self._arrived.set()
+
+    def resume(self, lane: str, acked_through: int, id: str = "") -> Stored | None:
         """Let a stopped lane go on from what the hub says now that it has; the consent is used up.
+
+        `id` is that of the hub's last line, where it is known.
 
         What the hub had and has lost, and numbers that the hub has taken from somewhere else, become a gap record
         `hub_lost`, which is given back; None where the hub is right again, or the lane was not stopped.
@@ -180,7 +212,7 @@ class Outbox:
             if state.stop is None:
                 return None
             state.stop = None
-            return gap_rows.accept_loss(self._file.db, state, acked_through, _now_ms(), self.path)
+            return gap_rows.accept_loss(self._file.db, state, acked_through, id, _now_ms(), self.path)
 
         try:
             gap = self._change(go_on)
@@ -308,7 +340,8 @@ class Outbox:
             for each in group:
                 state = states[each.lane]
                 each.error, each.seqs = None, []
-                need = sum(lane_rows.row_bytes(id, body) for id, body in each.events)
+                known, fresh = self._known(state, each)
+                need = sum(lane_rows.row_bytes(id, body) for id, body in fresh)
                 over = sum(one.bytes for one in states.values()) + need - self.quota_bytes
                 if over > 0:
                     # What was stored just now may be what has to go.
@@ -317,17 +350,39 @@ class Outbox:
                     if (error := self._make_quota(states, each.lane, over)) is not None:
                         each.error = error
                         continue
-                each.seqs = list(range(state.next, state.next + len(each.events)))
-                rows += [
-                    lane_rows.event_row(state.key(seq), id, now, body)
-                    for seq, (id, body) in zip(each.seqs, each.events)
-                ]
-                state.next += len(each.events)
-                state.events += len(each.events)
+                seqs = range(state.next, state.next + len(fresh))
+                rows += [lane_rows.event_row(state.key(seq), id, now, body) for seq, (id, body) in zip(seqs, fresh)]
+                each.seqs = self._numbered(state, each, known, list(seqs))
+                state.next += len(fresh)
+                state.events += len(fresh)
                 state.bytes += need
             lane_rows.insert_rows(self._file.db, rows)
 
         self._change(insert)
+
+    def _known(self, lane: LaneState, append: Append) -> tuple[list[list[int]], list[tuple[str, bytes]]]:
+        """Part by part the numbers that its key has already, and the events that have none yet."""
+        if not append.parts:
+            return [], list(append.events)
+        known, fresh, at = [], list[tuple[str, bytes]](), 0
+        for key, count in append.parts:
+            seqs = append_keys.find_key(self._file.db, lane, key)
+            known.append(seqs if len(seqs) == count else [])
+            fresh += [] if known[-1] else append.events[at : at + count]
+            at += count
+        return known, fresh
+
+    def _numbered(self, lane: LaneState, append: Append, known: list[list[int]], fresh: list[int]) -> list[int]:
+        """The numbers of all of an append's events, of which `fresh` are new; their keys are kept."""
+        if not append.parts:
+            return fresh
+        out, at = list[int](), 0
+        for (key, count), seqs in zip(append.parts, known, strict=True):
+            if not seqs:
+                seqs, at = fresh[at : at + count], at + count
+                append_keys.keep_key(self._file.db, lane, key, seqs)
+            out += seqs
+        return out
 
     def _make_quota(self, states: dict[str, LaneState], lane: str, over: int) -> FivefoldError | None:
         """Drop the oldest of this lane and of less urgent ones, those first; the error where that is not allowed or

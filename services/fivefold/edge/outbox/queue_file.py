@@ -19,6 +19,7 @@ import apsw
 
 from fivefold.core.atomic import sync_directory
 from fivefold.core.errors import NotFound, RunFailed
+from fivefold.edge.outbox import append_keys
 from fivefold.stores.sqlite_transaction import write_transaction
 
 BUSY_MS: Final = 10_000
@@ -47,6 +48,10 @@ CREATE TABLE events (
 ) STRICT;
 CREATE TABLE consents (lane INTEGER PRIMARY KEY) STRICT;
 """
+
+# Ids of events that are gone from here and that a hub may name: the last that it has acknowledged, and sent ones that
+# were given up. Files that were made before lack the table.
+_GONE: Final = "CREATE TABLE IF NOT EXISTS gone_ids (key INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT"
 
 
 class QueueLock:
@@ -142,16 +147,26 @@ class QueueFile:
         if self.number("user_version") != _VERSION:
             raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
         if writer:
+            self.db.execute(_GONE).fetchall()
+            self.db.execute(append_keys.TABLE).fetchall()
             if self.path.stat().st_size <= CHECKED_BYTES:
                 found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
                 if found != "ok":
                     raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
             if max_bytes is not None:
                 self.db.execute(f"PRAGMA max_page_count={max(max_bytes // _PAGE, 64)}").fetchall()
+        self.id = self.read_id()
+
+    def renew(self) -> None:
+        """Give the outbox another id, within a transaction; `id` is to be read anew behind it."""
+        self.db.execute("UPDATE identity SET id = ?", (uuid.uuid4().hex,))
+
+    def read_id(self) -> str:
+        """The id that the file has."""
         rows = self.db.execute("SELECT id FROM identity").fetchall()
         if len(rows) != 1 or len(str(rows[0][0])) != 32:
             raise _broken("the outbox is corrupt: it has no id", self.path)
-        self.id = str(rows[0][0])
+        return str(rows[0][0])
 
     def number(self, pragma: str) -> int:
         """A pragma's number."""

@@ -22,6 +22,9 @@ HUB_BEHIND: Final = "hub_behind"
 HUB_INVALID: Final = "hub_invalid"
 """The hub has acknowledged what was never sent."""
 
+OUTBOX_COPIED: Final = "outbox_copied"
+"""The hub has other events under this outbox' numbers: one with the same id has sent them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -59,7 +62,7 @@ class LaneStop:
     """Why nothing more is sent from a lane until somebody decides."""
 
     code: str
-    """`hub_behind` or `hub_invalid`."""
+    """`hub_behind`, `hub_invalid` or `outbox_copied`."""
     acked_through: int
     """What the hub said."""
     at_ms: int

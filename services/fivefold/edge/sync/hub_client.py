@@ -20,13 +20,15 @@ from fivefold.core import redact
 from fivefold.core.settings import SettingsError, is_loopback
 from fivefold.edge.sync.lane_batches import LaneBatch
 from fivefold.edge.sync.lane_protocol import (
+    AFTER,
     DEVICE_ID,
     MEDIA_TYPE,
+    OUTBOX_COPIED,
     OUTBOX_HEADER,
     SEQUENCE_GAP,
     BatchReply,
+    Conflict,
     DeviceReport,
-    SequenceGap,
     Watermarks,
     events_path,
     report_path,
@@ -80,40 +82,42 @@ class HubClient:
             raise SettingsError(f"hub: expected https://HOST, got {shown!r}")
         if parts.scheme == "http" and not is_loopback(host) and not allow_http:
             raise SettingsError(f"hub: plain http would send the device's key in the open to {shown!r}")
-        self._device, self._outbox = device, outbox
+        self._device = device
+        self.outbox = outbox
+        """The id that the requests name."""
         self._client = httpx.Client(
             base_url=hub_url.rstrip("/"),
             headers={
                 "authorization": f"Bearer {key}",
-                OUTBOX_HEADER: outbox,
                 "user-agent": "fivefold-edge",
                 "accept": "application/json",
                 "accept-encoding": "identity",
             },
             timeout=httpx.Timeout(STEP_SECONDS),
-            verify=_trust(ca) if parts.scheme == "https" else False,
+            verify=trust(ca) if parts.scheme == "https" else False,
             follow_redirects=False,
             # A proxy that is set for the machine is not asked for the machine itself.
             trust_env=not is_loopback(host),
         )
 
-    def watermarks(self) -> dict[str, int]:
+    def watermarks(self) -> Watermarks:
         """What the hub has of this outbox, lane by lane."""
-        body = self._exchange("GET", watermark_path(self._device), params={"outbox": self._outbox})
+        body = self._exchange("GET", watermark_path(self._device), params={"outbox": self.outbox})
         reply = _shaped(body, Watermarks)
-        if reply.outbox != self._outbox:
+        if reply.outbox != self.outbox:
             raise HubFailure("internal", "the hub answers for another outbox", status=200)
         if any(through < 0 for through in reply.lanes.values()):
             raise HubFailure("internal", "the hub has a watermark below zero", status=200)
-        return reply.lanes
+        return reply
 
-    def send(self, lane: str, batch: LaneBatch) -> BatchReply | SequenceGap:
-        """Send a batch."""
-        headers = {"content-type": MEDIA_TYPE, "content-encoding": "gzip"}
+    def send(self, lane: str, batch: LaneBatch, after: str) -> BatchReply | Conflict:
+        """Send a batch; `after` is the id of the line in front of it, empty where it is not known."""
+        headers = {"content-type": MEDIA_TYPE, "content-encoding": "gzip", OUTBOX_HEADER: self.outbox}
+        path = events_path(self._device, lane)
         try:
-            body = self._exchange("POST", events_path(self._device, lane), content=batch.body, headers=headers)
-        except _Conflict as conflict:
-            return _shaped(conflict.body, SequenceGap)
+            body = self._exchange("POST", path, params={AFTER: after}, content=batch.body, headers=headers)
+        except _ConflictReply as conflict:
+            return _shaped(conflict.body, Conflict)
         return _shaped(body, BatchReply)
 
     def report(self, report: DeviceReport) -> None:
@@ -141,7 +145,7 @@ class HubClient:
             raise HubFailure("not_ready", f"the hub cannot be reached: {_reason(err)}") from None
 
 
-class _Conflict(Exception):
+class _ConflictReply(Exception):
     """A 409 that says where the hub is."""
 
     def __init__(self, body: bytes) -> None:
@@ -158,8 +162,8 @@ def _body(response: httpx.Response, body: bytes) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = {}
     said = said if isinstance(said, dict) else {}
-    if status == HTTPStatus.CONFLICT and said.get("code") == SEQUENCE_GAP:
-        raise _Conflict(body)
+    if status == HTTPStatus.CONFLICT and said.get("code") in (SEQUENCE_GAP, OUTBOX_COPIED):
+        raise _ConflictReply(body)
     code = _CODES.get(status, "not_ready" if status >= 500 else "internal")
     reason = said.get("error") or said.get("message")
     sentence = f"the hub answers {status}" + (f": {str(reason)[:300]}" if reason else "")
@@ -182,7 +186,8 @@ def _reason(err: Exception) -> str:
     return str(err).strip()[:200] or type(err).__name__
 
 
-def _trust(ca: str | None) -> ssl.SSLContext:
+def trust(ca: str | None) -> ssl.SSLContext:
+    """Who is believed to be a hub: by a file of certificates, or by the system's. Raises `SettingsError`."""
     context = ssl.create_default_context()
     if ca is not None:
         if not Path(ca).is_file():

@@ -16,11 +16,11 @@ from typing import Final
 from fivefold.core.errors import FivefoldError, RunFailed
 from fivefold.core.settings import SettingsError
 from fivefold.edge.outbox.queue import Outbox
-from fivefold.edge.outbox.stored import HUB_BEHIND, HUB_INVALID
+from fivefold.edge.outbox.stored import HUB_BEHIND, HUB_INVALID, OUTBOX_COPIED
 from fivefold.edge.sync.event_bodies import timestamp
 from fivefold.edge.sync.hub_client import HubClient, HubFailure
 from fivefold.edge.sync.lane_batches import encode_batch
-from fivefold.edge.sync.lane_protocol import MAX_BATCH_BYTES, MAX_LINES, DeviceReport, ModelReport, SequenceGap
+from fivefold.edge.sync.lane_protocol import MAX_BATCH_BYTES, MAX_LINES, Conflict, DeviceReport, ModelReport
 from fivefold.edge.sync.pacing import HubBackOff, TokenBucket
 
 IDLE_SECONDS: Final = 1.0
@@ -56,7 +56,7 @@ class SenderStatus:
     """How long it waits before the next attempt."""
     last_success_ms: int | None = None
     stopped: dict[str, str] = field(default_factory=dict)
-    """Lanes that are stopped, with the reason's code: `hub_behind` or `hub_invalid`."""
+    """Lanes that are stopped, with the reason's code: `hub_behind`, `hub_invalid` or `outbox_copied`."""
 
 
 class Sender:
@@ -132,7 +132,7 @@ class Sender:
             marks = self._client.watermarks()
             for lane in self._outbox.lanes:
                 if self._sends(lane):
-                    self._settle(lane, marks.get(lane, 0))
+                    self._settle(lane, marks.lanes.get(lane, 0), marks.ids.get(lane, ""))
             self._succeeded()
             return True
         for lane in self._outbox.lanes:
@@ -164,40 +164,59 @@ class Sender:
         self._status.batches += 1
         self._status.bytes += len(batch.body)
         try:
-            reply = self._client.send(lane, batch)
+            reply = self._client.send(lane, batch, self._before(lane, batch.first))
         except HubFailure as failure:
             if failure.status == 413 and batch.lines > 1:
                 self._most[lane] = max(batch.lines // 2, 1)
                 return True
             raise
-        if isinstance(reply, SequenceGap):
-            if self._settle(lane, reply.acked_through):
+        if isinstance(reply, Conflict):
+            if reply.code == OUTBOX_COPIED:
+                self._stop(lane, OUTBOX_COPIED, reply.acked_through, reply.error[:200])
+            elif self._settle(lane, reply.acked_through, reply.id):
                 raise HubFailure("internal", f"the hub refuses number {batch.first} of {lane}, which is the next one")
             return True
         self._status.rejected += len(reply.rejected)
         for each in reply.rejected[:3]:
             self._log(f"the hub has put {each.seq} of {lane} into quarantine: {each.code}: {each.message[:200]}")
-        if self._settle(lane, reply.acked_through):
+        if self._settle(lane, reply.acked_through, stored[-1].id if reply.acked_through == batch.last else reply.id):
             if reply.acked_through < batch.first:
                 raise HubFailure("internal", f"the hub takes nothing of a batch of {lane}, without saying why")
             self._most[lane] = min(2 * self._most[lane], MAX_LINES)
             self._succeeded()
         return True
 
-    def _settle(self, lane: str, through: int) -> bool:
-        """Forget what the hub has; False where it says what cannot be, and the lane is stopped."""
-        known = self._outbox.status()[lane]
-        if known.acked_through <= through <= known.sent_through:
-            self._status.events += self._outbox.ack(lane, through)
+    def _before(self, lane: str, first: int) -> str:
+        """The id of the acknowledged line in front of a batch; empty where it is not known, or there is none."""
+        return next(iter(self._outbox.ids(lane, first - 1)), "") if first > 1 else ""
+
+    def _settle(self, lane: str, through: int, id: str) -> bool:
+        """Forget what the hub has, whose last line has this id; False where that cannot be, and the lane is stopped."""
+        mine = self._outbox.status()[lane]
+        acked, sent = mine.acked_through, mine.sent_through
+        if acked <= through <= sent:
+            ids = self._outbox.ids(lane, through) if id and through else set()
+            if ids and id not in ids:
+                self._stop(lane, OUTBOX_COPIED, through, f"the hub has {through} as {id[:64]}, and here it is another")
+                return False
+            self._status.events += self._outbox.ack(lane, through, id)
             return True
-        code = HUB_BEHIND if through < known.acked_through else HUB_INVALID
-        self._outbox.stop(lane, code, through)
-        self._log(
-            f"lane {lane} is stopped, {code}: the hub says that it has everything up to {through}, of which "
-            f"{known.acked_through} were acknowledged and {known.sent_through} sent; nothing is deleted; "
-            "help: fivefold gateway outbox resume --accept-loss"
+        says = (
+            f"the hub says that it has everything up to {through}, of which {acked} were acknowledged and {sent} sent"
         )
+        if through < acked:
+            self._stop(lane, HUB_BEHIND, through, says)
+        else:
+            # A hub that names the line has one: somebody else has sent it.
+            self._stop(lane, OUTBOX_COPIED if id else HUB_INVALID, through, says)
         return False
+
+    def _stop(self, lane: str, code: str, through: int, why: str) -> None:
+        self._outbox.stop(lane, code, through)
+        way_on = "fivefold gateway outbox resume" + ("" if code == OUTBOX_COPIED else " --accept-loss")
+        self._log(f"lane {lane} is stopped, {code}: {why}; nothing is deleted; help: {way_on}")
+        # The hub is to hear of it soon.
+        self._report_at = time.monotonic()
 
     def _look_for_consents(self) -> None:
         """Let stopped lanes go on whose loss somebody has accepted, by what the hub says now."""
@@ -207,10 +226,15 @@ class Sender:
         waiting = [lane for lane in self._outbox.lanes if not self._sends(lane) and self._outbox.consented(lane)]
         if not waiting:
             return
+        if any(stop is not None and stop.code == OUTBOX_COPIED for stop in map(self._outbox.stopped, waiting)):
+            self._outbox.renew()
+            self._client.outbox, self._in_step = self._outbox.id, False
+            self._log(f"the outbox was a copy and goes on as {self._outbox.id}; what waits is sent from there")
+            return
         marks = self._client.watermarks()
         for lane in waiting:
             try:
-                gap = self._outbox.resume(lane, marks.get(lane, 0))
+                gap = self._outbox.resume(lane, marks.lanes.get(lane, 0), marks.ids.get(lane, ""))
             except RunFailed as err:
                 if err.code != "run_conflict":
                     raise
@@ -231,6 +255,7 @@ class Sender:
             oldest=None if oldest is None else timestamp(oldest),
             software=f"fivefold {metadata.version('fivefold')}",
             models=list(self._models()),
+            stopped={each.lane: each.stop.code for each in status.lanes if each.stop is not None},
         )
         try:
             self._client.report(report)

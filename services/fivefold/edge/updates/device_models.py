@@ -20,6 +20,7 @@ import hashlib
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,8 @@ class DeviceModels:
         self._unwritten: dict[str, ActivationState] = {}
         """States that the disk did not take: they hold for this process, and the next write tries again."""
         self._mutex = threading.RLock()
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """What this process has done: by model, and `taken`, `rolled_back` or `refused`."""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -151,6 +154,7 @@ class DeviceModels:
             except OSError as err:
                 raise storage_failed(place, err) from err
             self._unwritten.pop(model, None)
+            self.counts[model, "taken"] += 1
         self.tidy(model)
         return state
 
@@ -171,6 +175,8 @@ class DeviceModels:
                 self._unwritten[model] = after
             else:
                 self._unwritten.pop(model, None)
+            if after.ended is not None and after.ended != before.ended:
+                self.counts[model, after.ended.state] += 1
             return after
 
     def tidy(self, model: str, keep: str | None = None) -> None:

@@ -6,6 +6,7 @@ The rest of a report (backlog, outbox), and sending it, is left to `fivefold.edg
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection
 
 from fivefold.core.bundle.bundle import Bundle
@@ -18,12 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class ModelReports:
-    """The reports on the models of these names; not for several threads at a time."""
+    """The reports on the models of these names, for any number of threads."""
 
     def __init__(self, models: DeviceModels, names: Collection[str]) -> None:
         self._models = models
         self._names = names
         self._initial: dict[str, tuple[str, str]] = {}
+        self._mutex = threading.Lock()
 
     def reports(self) -> list[ModelReport]:
         """One for what each model serves, `active` or `testing`, and one for its last release that was `rolled_back` or
@@ -58,8 +60,9 @@ class ModelReports:
         if one is not None:
             told = "testing" if state.testing else "active"
             return ModelReport(name=model, version=one.version, digest=one.digest, release=one.release, state=told)
-        if model not in self._initial:
-            bundle = Bundle.open(self._models.active(model))
-            self._initial[model] = (bundle.version, f"sha256:{bundle.digest}")
-        version, digest = self._initial[model]
+        with self._mutex:
+            if model not in self._initial:
+                bundle = Bundle.open(self._models.active(model))
+                self._initial[model] = (bundle.version, f"sha256:{bundle.digest}")
+            version, digest = self._initial[model]
         return ModelReport(name=model, version=version, digest=digest, release=0, state="active")

@@ -293,9 +293,12 @@ class Updater:
                         f"the gateway cannot serve it: {err if isinstance(err, FivefoldError) else first_line(err)}"
                     )
                     log.error("the active release of %s goes back: %s", model, reason)
-                    self.models.change(model, partial(ActivationState.back, reason=reason))
+                    now = self.models.change(model, partial(ActivationState.back, reason=reason)).active
                     self._tidy(model)
-                    self._seen[model] = self.models.changed_at(model)
+                    # It goes back to what was confirmed last, and what is served may be another one on trial: then the
+                    # next look swaps. Where there was nothing to go back to, another try would fail again.
+                    if active is None or self._served[model] == (None if now is None else now.archive):
+                        self._seen[model] = self.models.changed_at(model)
                     continue
                 if self._ready_at is not None:
                     self._ready_at = time.monotonic()

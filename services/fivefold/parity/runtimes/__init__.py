@@ -23,6 +23,7 @@ REGISTERED: Final[dict[str, tuple[str, str]]] = {
     "gateway": ("gateway_rows:GatewayRows", "edge"),
     "wasm-node": ("wasm_node:WasmNode", "edge"),
     "wasm-chromium": ("chromium_page:ChromiumPage", "edge"),
+    "jvm": ("jvm_rows:JvmRows", "edge"),
 }
 """Name -> `module:Class` below this package, and the extra that it needs."""
 

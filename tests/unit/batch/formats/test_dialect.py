@@ -28,6 +28,7 @@ cell = st.sampled_from(
 quoting = st.sampled_from(["{}", '"{}"'])
 
 
+@pytest.mark.full
 @cases(max_examples=60)
 @given(st.lists(st.lists(st.tuples(cell, quoting), min_size=5, max_size=6), min_size=1, max_size=8))
 def test_a_dialect_is_what_its_words_mean(

@@ -89,6 +89,7 @@ print("alive")
 """
 
 
+@pytest.mark.full
 def test_no_flipped_bit_ends_the_process(tmp_path: Path) -> None:
     """Nor is one an error that nobody foresaw: a file is read, or refused."""
     seed = random.Random(15)

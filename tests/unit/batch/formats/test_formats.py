@@ -69,6 +69,7 @@ cell = st.one_of(numbers, words)
 quoting = st.sampled_from(["{}", '"{}"'])
 
 
+@pytest.mark.full
 @settings(max_examples=60)
 @given(st.lists(st.lists(st.tuples(cell, quoting), min_size=5, max_size=6), min_size=1, max_size=8), st.integers(1, 9))
 def test_csv_is_what_the_reader_of_cells_says(
@@ -101,6 +102,7 @@ values = st.one_of(
 names = st.sampled_from(["f", "d", "i", "t", "s", "more"])
 
 
+@pytest.mark.full
 @settings(max_examples=60)
 @given(st.lists(st.dictionaries(names, values, max_size=6), min_size=1, max_size=8), st.integers(1, 9))
 def test_json_lines_are_what_the_reader_of_records_says(

@@ -120,6 +120,7 @@ def test_the_quarantine_has_what_the_path_says(tmp_path: Path, noted: Path) -> N
     }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("format", ["parquet", "csv", "jsonl"])
 def test_packed_is_what_it_was(
     tmp_path: Path, noted: Path, data: Path, monkeypatch: pytest.MonkeyPatch, format: str

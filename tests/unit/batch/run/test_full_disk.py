@@ -25,6 +25,7 @@ except RunFailed as error:
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "format", ["parquet", *(pytest.param(format, marks=pytest.mark.full) for format in ("csv", "jsonl"))]
 )

@@ -43,6 +43,7 @@ def whole(work: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return files(output)
 
 
+@pytest.mark.full
 def test_a_killed_worker_and_then_a_killed_driver(
     work: tuple[Path, Path], whole: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -211,6 +211,7 @@ def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
 NUMBERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(2**53 - 2, 2**53 + 2))
 
 
+@pytest.mark.full
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20))
 def test_integers_are_compared_as_integers(pairs: list[tuple[int, int]]) -> None:
     """Whatever their size, against doubles too."""

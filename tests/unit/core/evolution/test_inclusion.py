@@ -63,6 +63,7 @@ def holds_nan(value: Any) -> bool:
 
 
 @pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.timeout(900)
 @settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())

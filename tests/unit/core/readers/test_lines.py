@@ -198,6 +198,7 @@ def test_values_are_judged_as_lines_are_alone(each: list[bytes], fields: tuple[F
     assert found.rows.dtype == np.int64
 
 
+@pytest.mark.full
 @given(st.lists(values().filter(lambda value: b"\n" not in value and value.strip()), max_size=6))
 def test_values_without_newlines_are_the_lines_of_a_file(each: list[bytes]) -> None:
     """As `read` has them together; only where a sentence says that a text ends, it counts the newline."""

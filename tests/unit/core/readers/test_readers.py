@@ -64,6 +64,7 @@ _good = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.full
 @given(st.lists(st.one_of(_good, _records), max_size=6))
 @settings(max_examples=300)
 def test_typed_and_exact_reading_agree(instances):
@@ -105,6 +106,7 @@ _edge = st.one_of(
 )
 
 
+@pytest.mark.full
 @given(
     st.fixed_dictionaries(
         {"x": _edge, "y": _edge, "n": _edge, "u": _edge, "v": st.lists(_edge, min_size=2, max_size=2)}

@@ -237,6 +237,7 @@ class Sum:
         assert (first["total"][0], second["total"][0]) == (1.0, -2.0)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "source",
     [b"import time\ntime.sleep(600)\n", b"while True:\n    pass\n", model().replace(b"!= 13", b"== 600 or time()")],

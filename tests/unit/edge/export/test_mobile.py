@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnxruntime.tools.reduced_build_config_parser import parse_config
+from tests.conformance import models
 from tests.support.bundles import SUM_GOLDEN, write_python, write_sum
 
 from fivefold.cli import main
@@ -67,6 +68,19 @@ def test_the_readme_names_the_tensors(tmp_path: Path) -> None:
     assert "| `X` | float32 | `a`, `b` | [rows, 2], fields in this order |" in text
     assert "| `total` | `total` |" in text
     assert bundle.digest in text
+
+
+def test_what_android_needs_is_said(tmp_path: Path) -> None:
+    """Or what keeps the model from it."""
+    bundle = write_sum(tmp_path / "sum")
+    said = write(bundle, tmp_path / "out")
+    text = (tmp_path / "out" / README).read_text()
+
+    assert said[-1].startswith("an app on Android needs fivefold.jar (services/jvm) and onnxruntime-android")
+    assert f'`DIGEST` is `"{bundle.digest}"`' in text
+    assert 'scorer.predict("{\\"instances\\": [" + record + "]}")' in text
+    unsigned = models.bundle("integers", tmp_path)
+    assert write(unsigned, tmp_path / "unsigned")[-1].startswith("not on Android: ONNX Runtime for Java has no values")
 
 
 def test_what_phones_cannot_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

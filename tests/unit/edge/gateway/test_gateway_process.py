@@ -49,6 +49,7 @@ gateway.close()
 """
 
 
+@pytest.mark.full
 def test_it_is_small(tmp_path: Path, bundle: Path) -> None:
     """With a hub and a broker it has loaded nothing that trains or clusters, and takes at most 120 MB at its peak."""
     key = tmp_path / "key"
@@ -64,6 +65,7 @@ def test_it_is_small(tmp_path: Path, bundle: Path) -> None:
     assert int(peak) <= 120 * 1024, f"{int(peak) / 1024:.1f} MB"
 
 
+@pytest.mark.full
 def test_one_gateway_a_directory(tmp_path: Path, bundle: Path) -> None:
     """The second one says who has it."""
     with running(tmp_path, [bundle]):

@@ -61,7 +61,8 @@ def test_a_release_that_the_gateway_cannot_open_goes_back_before_the_next_try(tm
     assert updates.gone_back(BundleInvalid("no such operator"))
     assert versions(updates) == ["0"]
     assert not updates.gone_back(BundleInvalid("nor this"))
-    assert [(each.release, each.state) for each in updates.reports()] == [(0, "active"), (1, "rolled_back")]
+    assert [(each.release, each.state) for each in updates.status().models] == [(0, "active"), (1, "rolled_back")]
+    assert updates.status().counts == {("demo", "rolled_back"): 1}
 
 
 def test_a_release_serves_without_the_bundle_that_it_replaced(tmp_path: Path, key: str) -> None:

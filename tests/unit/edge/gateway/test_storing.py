@@ -7,6 +7,7 @@ import re
 import uuid
 from pathlib import Path
 
+import pytest
 from tests.support import gateways
 from tests.support.gateways import events, running
 
@@ -95,6 +96,7 @@ def test_lanes_count_for_themselves(tmp_path: Path, bundle: Path) -> None:
     assert kept == {"alerts": 1, "bulk": 1}
 
 
+@pytest.mark.full
 def test_an_answer_without_an_event_needs_leave(tmp_path: Path, bundle: Path) -> None:
     """Where the gateway gives it, `x-fivefold-store: none` keeps nothing; otherwise it is not answered."""
     with running(tmp_path, [bundle]) as gateway:

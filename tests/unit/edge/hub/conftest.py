@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from loadtest.stream import kafka_broker
 from tests.support import programs
 from tests.support.hubs import RunningHub, running_hub
 from tests.support.postgres_server import PostgresServer, postgres_server
@@ -14,6 +15,9 @@ from tests.support.postgres_server import PostgresServer, postgres_server
 from fivefold.edge.hub.database import HubDatabase
 from fivefold.edge.hub.store_opening import open_database
 
+KFAKE = programs.needed("kfake", "the hub and a Kafka")
+KAFKA = programs.jars(f"kafka-{kafka_broker.VERSION}", "the hub and the real Kafka")
+collect_ignore = [] if KFAKE or KAFKA else ["test_forwarding_to_kafka.py"]
 POSTGRES = programs.needed("postgres", "the hub on Postgres")
 
 

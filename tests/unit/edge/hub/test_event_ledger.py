@@ -147,6 +147,7 @@ def test_a_gap_over_events_that_are_here(database: HubDatabase) -> None:
     assert seqs(database) == [1, 2, 3, 6, 7]
 
 
+@pytest.mark.full
 def test_a_broken_gap_record_blocks_nothing(database: HubDatabase) -> None:
     """What it covers is passed, and it is kept in quarantine."""
     applied = apply(database, event(1), gap(2, 9, reason="whim"), event(10))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from fivefold.edge.hub.hub_limits import HubSettings
 from fivefold.guard import keys
 
 
+@pytest.mark.full
 def test_the_page_and_its_figures(hub: RunningHub) -> None:
     """The page comes from this server alone, and shows what devices did."""
     device = hub.device("pump-7")
@@ -35,6 +38,7 @@ def test_the_page_and_its_figures(hub: RunningHub) -> None:
     assert httpx.get(f"{hub.url}/readyz").json() == {"ready": True}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "headers",
     [
@@ -94,3 +98,52 @@ def test_settings_that_are_refused(given: dict[str, str], words: str) -> None:
     """With the reason."""
     with pytest.raises(SettingsError, match=words):
         HubSettings(**given)  # type: ignore[arg-type]
+
+
+def test_metrics_have_an_address_of_their_own(local: HubDatabase) -> None:
+    """There everybody is answered, metrics and health alone; elsewhere whoever is no operator still is not."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running_hub(local, metrics=f"127.0.0.1:{port}") as hub:
+        hub.device("pump-7").send([event(1)])
+        forwarded = {"x-forwarded-for": "10.1.2.3"}
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=forwarded)
+        others = [httpx.get(f"http://127.0.0.1:{port}{path}").status_code for path in ("/readyz", "/v1/hub/devices")]
+        refused = httpx.get(f"{hub.url}/metrics", headers=forwarded).status_code
+
+    assert metrics.status_code == 200
+    for line in (
+        "fivefold_hub_events_total 1.0",
+        "fivefold_hub_silent_devices 0.0",
+        "fivefold_hub_failed_transactions_total 0.0",
+        "fivefold_hub_disk_free_bytes ",
+    ):
+        assert line in metrics.text
+    assert others == [200, 404]
+    assert refused == 403
+
+
+def test_no_page_publishes_and_what_is_no_release_changes_nothing(local: HubDatabase) -> None:
+    """Not even one of an origin that devices come from."""
+    release = {"descriptor": "e30=", "signature": "AA=="}
+    with running_hub(local, cors_origins=("https://ward.example",)) as hub:
+        url = f"{hub.url}/v1/hub"
+        chunk = f"{url}/archives/{'a' * 64}/chunks"
+        for origin in ("https://ward.example", "https://other.example"):
+            assert httpx.post(f"{url}/releases", json=release, headers={"origin": origin}).status_code == 403
+            assert httpx.put(f"{chunk}/0", content=b"x", headers={"origin": origin}).status_code == 403
+        refused = [
+            httpx.post(f"{url}/releases", json=release),
+            httpx.post(f"{url}/releases", json={**release, "more": 1}),
+            httpx.post(
+                f"{url}/releases", json={"descriptor": "e30=", "signature": base64.b64encode(bytes(64)).decode()}
+            ),
+            httpx.put(f"{chunk}/1024", content=b"x"),
+            httpx.put(f"{url}/archives/A/chunks/0", content=b"x"),
+            httpx.put(f"{chunk}/0", content=bytes((1 << 20) + 1)),
+        ]
+        with local.reading() as connection:
+            left = connection.execute("SELECT count(*) FROM hub_uploads")
+
+    assert [answer.status_code for answer in refused] == [400, 400, 422, 400, 400, 413]
+    assert left == [(0,)]

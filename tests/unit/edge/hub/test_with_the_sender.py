@@ -7,11 +7,16 @@ import json
 import threading
 from pathlib import Path
 
-from tests.support.hubs import RunningHub
+import pytest
+from tests.support.authority import Authority
+from tests.support.hubs import RunningHub, running_hub
 
+from fivefold.edge.hub.database import HubDatabase
+from fivefold.edge.hub.device_register import add_device
 from fivefold.edge.hub.event_ledger import events_after, lane_watermarks
 from fivefold.edge.outbox import Outbox
 from fivefold.edge.sync.event_bodies import prediction_body
+from fivefold.edge.sync.hub_client import HubFailure
 from fivefold.edge.sync.sender import Sender
 
 
@@ -47,3 +52,29 @@ def test_an_outbox_empties_into_the_hub(hub: RunningHub, tmp_path: Path) -> None
     for lane in ("alerts", "bulk"):
         numbers = [json.loads(each.body)["input"]["x"] for each in events if each.lane == lane]
         assert numbers == [each for each in range(480) if (each % 4 == 0) == (lane == "alerts")]
+
+
+def test_a_hub_behind_an_authority_of_its_own(local: HubDatabase, tmp_path: Path) -> None:
+    """Over HTTPS: with the authority's file events arrive; without it, or with another's, nothing is sent."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = ours.issue("hub")
+    with local.transaction() as connection:
+        token = add_device(connection, "pump-7")
+    given = {"certificate": str(certificate), "private_key": str(key)}
+    with (
+        running_hub(local, **given) as hub,
+        contextlib.closing(Outbox(tmp_path / "outbox.sqlite", quota_bytes=10 << 20)) as outbox,
+    ):
+        assert hub.url.startswith("https://")
+        outbox.append("bulk", [("e-1", b'{"at":"","kind":"prediction"}')])
+        for ca in (None, str(theirs.file)):
+            with contextlib.closing(Sender(outbox, hub.url, "pump-7", token, ca=ca)) as sender:
+                with pytest.raises(HubFailure, match="certificate verify failed") as failed:
+                    sender.step()
+                assert failed.value.code == "not_ready"
+        with contextlib.closing(Sender(outbox, hub.url, "pump-7", token, ca=str(ours.file))) as sender:
+            while sender.step():
+                pass
+        assert outbox.status().events == 0
+    with local.reading() as connection:
+        assert [each.id for each in events_after(connection, 0, 10)] == ["e-1"]

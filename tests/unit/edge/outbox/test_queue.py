@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from fivefold.core.errors import ContractError, RunFailed
-from fivefold.edge.outbox import Gap, Outbox, Stored
+from fivefold.edge.outbox import Gap, Outbox, Stored, append_keys
 from fivefold.edge.outbox.lane_rows import ROW_BYTES
 from fivefold.edge.outbox.stored import MAX_BODY_BYTES
 
@@ -334,3 +334,23 @@ def test_an_append_ends_a_wait(tmp_path: Path) -> None:
         assert not outbox.wait(0.0)
         threading.Thread(target=outbox.append, args=("bulk", events(1))).start()
         assert outbox.wait(30.0)
+
+
+def test_a_key_that_comes_again_gets_the_numbers_of_before(tmp_path: Path) -> None:
+    """Also after the events have left and the file was opened anew, as long as it is among the newest keys."""
+    path = tmp_path / "outbox.sqlite"
+    pair = [("a", b"{}"), ("b", b"{}")]
+    with Outbox(path, quota_bytes=10**6) as outbox:
+        assert outbox.append("bulk", [*pair, ("c", b"{}")], [(b"one", 2), (b"", 1)]) == [1, 2, 3]
+        assert outbox.append("bulk", [("d", b"{}"), *pair], [(b"two", 1), (b"one", 2)]) == [4, 1, 2]
+        assert outbox.append("alerts", pair, [(b"one", 2)]) == [1, 2]
+        assert outbox.append("bulk", pair, [(b"one", 2)]) == [1, 2]
+        # Another number of events is another answer.
+        assert outbox.append("bulk", [("e", b"{}")], [(b"one", 1)]) == [5]
+        outbox.mark_sent("bulk", 5)
+        outbox.ack("bulk", 5)
+    with Outbox(path, quota_bytes=10**6) as outbox:
+        assert outbox.append("bulk", [("f", b"{}")], [(b"two", 1)]) == [4]
+        assert outbox.status()["bulk"].events == 0
+        outbox.append("bulk", [("g", b"{}")] * append_keys.MOST, [(b"%d" % at, 1) for at in range(append_keys.MOST)])
+        assert outbox.append("bulk", [("h", b"{}")], [(b"two", 1)]) == [append_keys.MOST + 6]

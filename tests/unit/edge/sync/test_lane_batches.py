@@ -51,6 +51,7 @@ def runs(draw: st.DrawFn) -> list[Stored]:
     return out
 
 
+@pytest.mark.full
 @given(runs())
 def test_a_hub_reads_what_a_device_has_written(stored: list[Stored]) -> None:
     """Numbers, kinds and gaps, and each line is the event's JSON with its number in front."""
@@ -70,6 +71,7 @@ def test_a_hub_reads_what_a_device_has_written(stored: list[Stored]) -> None:
             assert read == json.loads(each.body)
 
 
+@pytest.mark.full
 @given(runs(), st.integers(0, 2**51))
 def test_what_is_beyond_a_watermark_joins_on_to_it(stored: list[Stored], watermark: int) -> None:
     """Nothing that a hub has already, and no number twice."""

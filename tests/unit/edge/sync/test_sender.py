@@ -64,7 +64,9 @@ def test_alerts_go_first_and_everything_goes_once(sender: Sender, outbox: Outbox
     assert [line["seq"] for line in hub.lines["bulk"]] == list(range(1, 1201))
     assert outbox.status().events == 0
     first = hub.posts()[0]
-    assert first.path == "/v1/edge/device-1/lanes/alerts/events"
+    assert first.path == "/v1/edge/device-1/lanes/alerts/events?after="
+    # Each batch names the acknowledged line that it goes on from.
+    assert [post.path.partition("?")[2] for post in hub.posts()[2:]] == ["after=bulk-499", "after=bulk-999"]
     assert first.headers["authorization"] == "Bearer a-key"
     assert first.headers["x-fivefold-outbox"] == outbox.id
     assert (first.headers["content-type"], first.headers["content-encoding"]) == ("application/x-ndjson", "gzip")

@@ -108,6 +108,7 @@ def test_a_share_is_in_percent(share: int) -> None:
         canary(share=share)
 
 
+@pytest.mark.full
 @given(st.text(min_size=1, max_size=63), st.integers(1, 2**53 - 1), st.integers(0, 100), st.integers(0, 100))
 def test_a_larger_share_keeps_the_devices_of_a_smaller_one(device: str, release: int, one: int, two: int) -> None:
     less, more = sorted((one, two))

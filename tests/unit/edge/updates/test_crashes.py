@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[4]
 PARTS = ["first", "next", "refused", "damaged", "again", "back"]
 
 
-@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.full), 13], ids=["each", "some"])
+@pytest.mark.parametrize(
+    "every", [pytest.param(1, marks=[pytest.mark.full, pytest.mark.rare]), 13], ids=["each", "some"]
+)
 def test_a_device_that_is_killed_in_an_update_serves_a_verified_model(tmp_path: Path, every: int) -> None:
     """Before each operation on a file, through a whole life: a first release, a second, one that is refused, an archive
     that wears out and is fetched again, one that goes back after three starts."""

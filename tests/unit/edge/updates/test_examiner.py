@@ -46,6 +46,7 @@ def test_a_model_that_answers_differently_is_refused(tmp_path: Path) -> None:
     assert caught.value.path == "golden.jsonl"
 
 
+@pytest.mark.full
 def test_a_model_that_hangs_is_ended(tmp_path: Path) -> None:
     started = time.monotonic()
 

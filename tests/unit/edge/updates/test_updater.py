@@ -389,6 +389,31 @@ def test_a_swap_that_fails_goes_back(tmp_path: Path, hub: ReleaseHub, device: On
     assert "no memory for two models" in str(device.updater.reports()[1].reason)
 
 
+def test_a_swap_that_fails_goes_back_to_what_was_confirmed(tmp_path: Path, hub: ReleaseHub, device: OneDevice) -> None:
+    """A release before it that is still on trial is not served on: what the device says is what it serves."""
+    device.started(rules=UpdateRules(interval=0.01, probation=60))
+    stop = threading.Event()
+    served: list[str] = []
+
+    def swap(model: str, path: Path) -> None:
+        version = Bundle.open(path).version
+        if version == "1":
+            hub.publish_stick(released(tmp_path / "2", 2))
+        if version == "2":
+            raise BundleInvalid("too much for this device")
+        served.append(version)
+        if version == "0":
+            stop.set()
+
+    device.updater.active("demo")
+    device.updater.ready()
+    hub.publish_stick(released(tmp_path / "1", 1))
+    device.updater.run(stop, swap)
+
+    assert served == ["1", "0"]
+    assert [(each.release, each.state) for each in device.updater.reports()] == [(0, "active"), (2, "rolled_back")]
+
+
 def test_a_release_that_another_process_brought_in_is_swapped(tmp_path: Path) -> None:
     device = OneDevice(tmp_path)
     swapped: list[str] = []

@@ -184,6 +184,7 @@ def test_a_command_that_never_ends_is_given_up(tmp_path: Path) -> None:
         sleeping.kill()
 
 
+@pytest.mark.full
 def test_the_bare_loop_gives_the_packed_models_answers(tmp_path: Path) -> None:
     """The one that everybody else is measured by, with two processes, in its own words about where and what."""
     bundle, rows, output = (

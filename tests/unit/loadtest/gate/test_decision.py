@@ -133,6 +133,7 @@ def verdicts(slowdown: float, trials: int, pairs: int = 32, noise: float = 0.05)
     return [judge(estimate(sample.tolist()), LIMITS["cpu"], pairs) for sample in samples]
 
 
+@pytest.mark.full
 def test_no_slowdown_is_never_called_slower_in_a_hundred_trials() -> None:
     assert GateVerdict.SLOWER not in verdicts(0.0, 100)
 

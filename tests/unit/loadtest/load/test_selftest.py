@@ -8,6 +8,7 @@ from loadtest.load.selftest import CONTRACT, FREEZE, ROWS, answers, described, f
 from loadtest.load.verdict import judge
 
 
+@pytest.mark.full
 def test_a_frozen_server_shows_in_p99_and_the_longest() -> None:
     """Half a second in which nothing is answered, at a rate that does not wait for answers."""
     scenario = described(100.0, 3.0)
@@ -17,6 +18,7 @@ def test_a_frozen_server_shows_in_p99_and_the_longest() -> None:
     assert outcome.latency.p(99) > FREEZE * 1000 * 0.5
 
 
+@pytest.mark.full
 def test_dropped_slots_void_the_run() -> None:
     """With too few virtual users the requests due during the freeze are never sent."""
     scenario = described(100.0, 3.0, in_flight=3)

@@ -126,6 +126,7 @@ def actor(tmp_path: Path) -> Iterator[Actor]:
         server.stop(None).wait()
 
 
+@pytest.mark.full
 def test_a_channel_does_not_notice_a_reload(actor: Actor) -> None:
     """Nothing tells it to open another connection, and every call is answered."""
     states = []

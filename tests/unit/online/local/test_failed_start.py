@@ -63,6 +63,7 @@ def quick(cases: dict[str, Any], *names: str) -> list[Any]:
     return [pytest.param(case, marks=() if case in names else RARE) for case in cases]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", quick(HANGS, "holds the lock"))
 def test_a_model_that_hangs_is_refused_by_name(case: str, tmp_path: Path) -> None:
     """Before Ray starts, whatever it hangs in; the setting that gives it longer is told."""
@@ -77,6 +78,7 @@ def test_a_model_that_hangs_is_refused_by_name(case: str, tmp_path: Path) -> Non
     assert not [pid for pid in set(below) if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", quick(ENDS, "crashes"))
 def test_a_model_that_ends_the_process_is_refused_by_name(case: str, tmp_path: Path) -> None:
     """It cannot be caught there, so it is caught from outside."""
@@ -174,6 +176,7 @@ def taken() -> Iterator[str]:
         yield f"127.0.0.1:{other.getsockname()[1]}"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", quick(FAILS, "a model that raises", "no HAProxy", "few descriptors", "the http port"))
 def test_a_start_that_fails_leaves_nothing_in_the_process(case: str, tmp_path: Path) -> None:
     """The launcher is a function, too: who calls it again and again runs out of nothing."""

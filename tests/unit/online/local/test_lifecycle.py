@@ -45,6 +45,7 @@ def test_the_two_endpoints_cannot_be_one(tmp_path: Path) -> None:
     assert "cannot be both --http and --grpc" in host.printed()
 
 
+@pytest.mark.full
 def test_a_bad_bundle_is_refused_before_ray_starts(tmp_path: Path) -> None:
     """With the error's code and the file that is wrong."""
     bundle = tmp_path / "bundle"

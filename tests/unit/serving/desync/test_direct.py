@@ -63,6 +63,7 @@ def test_every_request_gets_its_own_answer_or_none(out: World, connect: Callable
     out.run(converse())
 
 
+@pytest.mark.full
 def test_the_corpus_beside_others(out: World) -> None:
     """Over the network, where a close has to let the answer through; strangers on the same server get their own."""
 

@@ -55,6 +55,7 @@ def behind(out: World, tmp_path: Path) -> Callable[[Callable[[dict[int, int]], A
     return run
 
 
+@pytest.mark.full
 def test_the_corpus_beside_others(behind: Any) -> None:
     async def conversation(ports: dict[int, int]) -> int:
         port = ports[8000]

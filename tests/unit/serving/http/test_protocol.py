@@ -321,6 +321,7 @@ def test_a_body_in_two_pieces_goes_uvicorns_way(tmp_path: Path, path: str) -> No
         out.run(converse())
 
 
+@pytest.mark.full
 def test_a_large_body_is_answered_as_a_small_one(tmp_path: Path) -> None:
     """It is read in many pieces, more than uvicorn lets pile up."""
     xs = [float(100 + x % 900) for x in range(50_000)]

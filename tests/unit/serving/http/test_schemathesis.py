@@ -27,6 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield out
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_the_document_holds(served: World, mode: GenerationMode) -> None:
     """Statuses, media types and bodies are as described; valid requests are accepted and invalid ones refused."""

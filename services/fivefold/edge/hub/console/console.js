@@ -71,6 +71,12 @@ function model(each) {
   return `${each.name} ${each.version}${release}${state}${each.reason ? `: ${each.reason}` : ""}`;
 }
 
+// What keeps a device's events from coming.
+function trouble(each) {
+  const stopped = Object.entries(each.report.stopped ?? {}).map(([lane, code]) => `${lane} stopped: ${code}`);
+  return [...stopped, ...(each.copied === null ? [] : [`copied outbox, ${ago(each.copied)}`])].join(", ");
+}
+
 /** One line a model, so that one that failed stands out from the one that is served. */
 function modelLines(models) {
   const out = document.createElement("ul");
@@ -103,7 +109,7 @@ function showDevices() {
   const rows = [];
   for (const each of devices) {
     const models = each.report.models ?? [];
-    if (wanted && !`${each.id} ${models.map(model).join(" ")} ${each.report.software ?? ""}`.toLowerCase().includes(wanted)) {
+    if (wanted && !`${each.id} ${models.map(model).join(" ")} ${each.report.software ?? ""} ${trouble(each)}`.toLowerCase().includes(wanted)) {
       continue;
     }
     const backlog = each.report.backlog;
@@ -116,6 +122,7 @@ function showDevices() {
       cell(modelLines(models)),
       cell(each.report.software ?? "", "short soft"),
       cell(each.quarantined ? count(each.quarantined) : "", "number bad"),
+      cell(trouble(each), "bad"),
       cell(each.keys ? String(each.keys) : "revoked", each.keys ? "soft" : "bad"),
     ));
   }

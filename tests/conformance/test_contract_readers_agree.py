@@ -1,4 +1,4 @@
-"""The browser's contract beside the core's, on drawn contracts and bodies: the same values, codes, paths, sentences."""
+"""Other languages beside the core, on drawn contracts and bodies: the same values, codes, paths, sentences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,17 @@ from fivefold.core.readers.records import Records
 from fivefold.core.readers.tensors import Tensor, Tensors
 from fivefold.serving.oip.metadata import DATATYPES, NAMES
 from tests.conformance.bad_contracts import CONTRACTS
-from tests.conformance.browser import Browser, columns_of, contract_bytes, hexadecimal, number, packed, tensors_of
+from tests.conformance.conftest import READERS
+from tests.conformance.contract_readers import (
+    SPELLINGS,
+    ContractReader,
+    columns_of,
+    contract_bytes,
+    hexadecimal,
+    number,
+    packed,
+    tensors_of,
+)
 from tests.support.contract_values import contracts, good_rows, records, scalars, values
 from tests.support.evolving_contracts import evolving
 
@@ -31,13 +42,13 @@ T = TypeVar("T")
 EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
-def _same(browser: dict[str, Any], fields: tuple[Field, ...], ours: Columns | FivefoldError) -> None:
+def _same(reply: dict[str, Any], fields: tuple[Field, ...], ours: Columns | FivefoldError) -> None:
     """Fail where the process' answer is another one than ours."""
     if isinstance(ours, FivefoldError):
-        assert browser.get("error") == ours.to_json()
+        assert reply.get("error") == ours.to_json()
     else:
-        assert "error" not in browser
-        assert columns_of(fields, browser["answer"]).equals(ours)
+        assert "error" not in reply
+        assert columns_of(fields, reply["answer"]).equals(ours)
 
 
 def _tried(step: Callable[..., T], *given: Any, **more: Any) -> T | Any:
@@ -78,7 +89,7 @@ def _spelt(source: Any, value: Any) -> str:
 
 @EXAMPLES
 @given(st.data())
-def test_records(browser: Browser, data: st.DataObject) -> None:
+def test_records(reader: ContractReader, data: st.DataObject) -> None:
     """V1 bodies, by row, by column and as rows alone: columns bit by bit, or the whole error with help and details."""
     contract = data.draw(contracts())
     rows = data.draw(st.lists(records(contract), max_size=4))
@@ -91,14 +102,15 @@ def test_records(browser: Browser, data: st.DataObject) -> None:
     if rows and not data.draw(st.integers(0, 4)):
         given_ = data.draw(st.sampled_from([rows, {**rows[0], "more": 1}, {**rows[0], "inputs": None}]))
     body = _spelt(data.draw, given_).encode()
-    reply = browser.ask("records", contract=contract_bytes(contract), body=packed(body))
+    reply = reader.ask("records", contract=contract_bytes(contract), body=packed(body))
 
     _same(reply, contract.inputs, _read(contract.inputs, body))
 
 
+@pytest.mark.parametrize("reader", [name for name in READERS if "tensors" in SPELLINGS[name]], indirect=True)
 @EXAMPLES
 @given(st.data())
-def test_tensors(browser: Browser, data: st.DataObject) -> None:
+def test_tensors(reader: ContractReader, data: st.DataObject) -> None:
     """V2 bodies: any datatype, shapes that fit and do not, names that are unknown, doubled or missing."""
     contract = data.draw(contracts())
     rows = data.draw(st.integers(0, 3))
@@ -126,7 +138,7 @@ def test_tensors(browser: Browser, data: st.DataObject) -> None:
         for item in inputs
     ]
     body = ('{"inputs": [' + ", ".join(f"{{{text}}}" for text in texts) + "]}").encode()
-    reply = browser.ask("tensors", contract=contract_bytes(contract), body=packed(body))
+    reply = reader.ask("tensors", contract=contract_bytes(contract), body=packed(body))
 
     try:
         ours: Columns | FivefoldError = (
@@ -150,7 +162,7 @@ PIECES = st.sampled_from(WORDS.split(" ")) | st.sampled_from(" \n\t\x01\x00")
 
 @settings(EXAMPLES, max_examples=100)
 @given(st.lists(PIECES, max_size=12).map("".join).map(str.encode) | st.binary(max_size=12))
-def test_bodies_that_are_no_json(browser: Browser, body: bytes) -> None:
+def test_bodies_that_are_no_json(reader: ContractReader, body: bytes) -> None:
     """The same sentence, line and column."""
     contract = Contract.from_json(
         {
@@ -162,14 +174,14 @@ def test_bodies_that_are_no_json(browser: Browser, body: bytes) -> None:
         }
     )
     for text in (body, b'{"instances": [{"a": ' + body + b"}]}"):
-        reply = browser.ask("records", contract=contract_bytes(contract), body=packed(text))
+        reply = reader.ask("records", contract=contract_bytes(contract), body=packed(text))
 
         _same(reply, contract.inputs, _read(contract.inputs, text))
 
 
 @EXAMPLES
 @given(st.data())
-def test_answers_of_a_model(browser: Browser, data: st.DataObject) -> None:
+def test_answers_of_a_model(reader: ContractReader, data: st.DataObject) -> None:
     """What a model gives is accepted or refused alike, and is the same JSON, byte for byte."""
     drawn = data.draw(contracts())
     raw = drawn.to_json()
@@ -180,7 +192,7 @@ def test_answers_of_a_model(browser: Browser, data: st.DataObject) -> None:
     for field in contract.outputs:
         arrays[field.name] = data.draw(_arrays(field, (rows, *field.shape)))
     asked = {"answer": tensors_of(arrays), "rows": rows, "metadata": {"model": 'm"é'}}
-    reply = browser.ask("outputs", contract=contract_bytes(contract), **asked)
+    reply = reader.ask("outputs", contract=contract_bytes(contract), **asked)
 
     ours = _tried(check_outputs, contract.outputs, arrays, rows)
     if isinstance(ours, FivefoldError):
@@ -226,7 +238,7 @@ def _objects(found: list[Any], shape: tuple[int, ...]) -> Array:
 
 @EXAMPLES
 @given(st.data())
-def test_adapters(browser: Browser, data: st.DataObject) -> None:
+def test_adapters(reader: ContractReader, data: st.DataObject) -> None:
     """There is an adapter or there is none, for the same reasons; it takes rows to the same values."""
     old, new = data.draw(evolving())
     caller, own = (old, new) if data.draw(st.booleans()) else (new, old)
@@ -236,7 +248,7 @@ def test_adapters(browser: Browser, data: st.DataObject) -> None:
     columns = _read(caller.inputs, sent)
     if isinstance(columns, Columns):
         question["given"] = packed(sent)
-    asked = browser.ask("adapter", caller=contract_bytes(caller), own=contract_bytes(own), **question)
+    asked = reader.ask("adapter", caller=contract_bytes(caller), own=contract_bytes(own), **question)
 
     adapter = _tried(Adapter.between, caller, own, newer=question["newer"])
     if isinstance(adapter, NotAdaptable):
@@ -250,7 +262,7 @@ def test_adapters(browser: Browser, data: st.DataObject) -> None:
 
 @settings(EXAMPLES, max_examples=80)
 @given(st.data())
-def test_contracts(browser: Browser, data: st.DataObject) -> None:
+def test_contracts(reader: ContractReader, data: st.DataObject) -> None:
     """A contract is one, or is refused with the same path and sentence."""
     raw = data.draw(contracts()).to_json()
     field = data.draw(st.sampled_from(raw["inputs"] + raw["outputs"]))
@@ -288,7 +300,7 @@ def test_contracts(browser: Browser, data: st.DataObject) -> None:
             )
         )
     text = json.dumps(raw).encode()
-    reply = browser.ask("parse", contract=packed(text))
+    reply = reader.ask("parse", contract=packed(text))
 
     ours = _tried(Contract.from_json, text)
     if isinstance(ours, FivefoldError):
@@ -297,20 +309,20 @@ def test_contracts(browser: Browser, data: st.DataObject) -> None:
         assert reply.get("answer", {}).get("inputs") == [each.name for each in ours.inputs], reply
 
 
-def test_contracts_that_are_wrong_in_one_thing(browser: Browser) -> None:
+def test_contracts_that_are_wrong_in_one_thing(reader: ContractReader) -> None:
     """Each is refused at the path of that thing."""
     for name, (wrong, path) in CONTRACTS.items():
         text = wrong if isinstance(wrong, bytes) else (wrong if isinstance(wrong, str) else json.dumps(wrong)).encode()
-        reply = browser.ask("parse", contract=packed(text))
+        reply = reader.ask("parse", contract=packed(text))
 
         assert (reply.get("error", {}).get("code"), reply["error"]["path"]) == ("contract_invalid", path), name
 
 
 @settings(EXAMPLES, max_examples=80)
 @given(st.lists(st.floats() | st.floats(width=16) | st.floats(-7e4, 7e4), min_size=1, max_size=20))
-def test_halves(browser: Browser, numbers: list[float]) -> None:
+def test_halves(reader: ContractReader, numbers: list[float]) -> None:
     """Binary16 is rounded once, ties to even, and read back."""
-    reply = browser.ask("halves", values=[hexadecimal(value) for value in numbers])["answer"]
+    reply = reader.ask("halves", values=[hexadecimal(value) for value in numbers])["answer"]
     with np.errstate(over="ignore"):
         halves = np.array(numbers).astype(np.float16)
 
@@ -323,7 +335,7 @@ def test_halves(browser: Browser, numbers: list[float]) -> None:
 
 @settings(EXAMPLES, max_examples=80)
 @given(st.text("ab|(){},^$.?0123[]-\\d", max_size=14), st.lists(st.text("ab1-\n😀", max_size=6), max_size=6))
-def test_patterns(browser: Browser, pattern: str, texts: list[str]) -> None:
+def test_patterns(reader: ContractReader, pattern: str, texts: list[str]) -> None:
     """The subset is the same, and so is what a pattern finds."""
     raw = {
         "format": 1,
@@ -336,20 +348,20 @@ def test_patterns(browser: Browser, pattern: str, texts: list[str]) -> None:
     body = json.dumps({"instances": [{"a": each} for each in texts]}).encode()
     contract = _tried(Contract.from_json, text)
     if isinstance(contract, FivefoldError):
-        assert browser.ask("parse", contract=packed(text)).get("error") == contract.to_json()
+        assert reader.ask("parse", contract=packed(text)).get("error") == contract.to_json()
         return
-    reply = browser.ask("records", contract=packed(text), body=packed(body))
+    reply = reader.ask("records", contract=packed(text), body=packed(body))
 
     _same(reply, contract.inputs, _read(contract.inputs, body))
 
 
-def test_a_pattern_that_a_backtracking_engine_would_never_finish(browser: Browser) -> None:
+def test_a_pattern_that_a_backtracking_engine_would_never_finish(reader: ContractReader) -> None:
     """What a value is decides nothing about how long its check takes."""
     inputs = [{"name": "a", "dtype": "string", "pattern": "^(?:(?:a?){30}a{30}|(?:(?:a{0,9}){0,9}){0,9}b)$"}]
     raw = {"format": 1, "name": "n", "version": "1", "inputs": inputs, "outputs": [{"name": "o", "dtype": "bool"}]}
     contract = Contract.from_json(raw)
     body = json.dumps({"instances": [{"a": "a" * 200 + "c"}]}).encode()
-    reply = browser.ask("records", contract=contract_bytes(contract), body=packed(body))
+    reply = reader.ask("records", contract=contract_bytes(contract), body=packed(body))
 
     ours = _read(contract.inputs, body)
     assert isinstance(ours, ContractError)

@@ -1,7 +1,8 @@
-"""The contract as browsers read it: one node process with the very file that they load, and the driver that asks it.
+"""The contract as other languages read it: one process a language, and the driver that asks it.
 
-The process reads a question a line and answers a line (`browser_reader.mjs`). A model is not run there: the driver
-gives what was read to the runner of the case's bundle, and the raw answer back to the browser's check.
+`browser` is node with the very file that browsers load (`browser_reader.mjs`), `jvm` the jar of `services/jvm`. A
+process reads a question a line and answers a line. A model is not run there: the driver gives what was read to the
+runner of the case's bundle, and the raw answer back to the reader's check.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from tests.conformance.drivers import Outcome, Refusal, lists, refusal_of_body
 
 READER = Path(__file__).with_name("browser_reader.mjs")
 SITE = Path(__file__).parents[2] / "services" / "fivefold" / "edge" / "export" / "site"
+JAR = Path(__file__).parents[2] / ".cache" / "jvm" / "fivefold.jar"
+
+SPELLINGS = {"browser": ("records", "tensors"), "jvm": ("records",)}
+"""Reader -> the spellings of a case that it reads."""
 
 
-class Browser:
+class ContractReader:
     """The process; asked from one thread. It ends with `close`."""
 
-    def __init__(self, node: str) -> None:
-        self._process = subprocess.Popen(
-            [node, str(READER), str(SITE / "contract.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+    def __init__(self, name: str, command: Sequence[str], spellings: Sequence[str]) -> None:
+        self.name, self.spellings = name, spellings
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, question: str, **parts: Any) -> dict[str, Any]:
         """What the process answers: `answer`, or `error` with the body of its error."""
@@ -58,7 +62,7 @@ class Browser:
             self._process.kill()
             self._process.wait()
 
-    def __enter__(self) -> Browser:
+    def __enter__(self) -> ContractReader:
         return self
 
     def __exit__(
@@ -67,29 +71,39 @@ class Browser:
         self.close()
 
 
+def browser_reader(node: str) -> ContractReader:
+    """The contract as browsers read it, by this node."""
+    return ContractReader("browser", [node, str(READER), str(SITE / "contract.js")], SPELLINGS["browser"])
+
+
+def jvm_reader(java: str) -> ContractReader:
+    """The contract as apps on a JVM read it, by this java; a heap that a small machine has."""
+    command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(JAR), "questions"]
+    return ContractReader("jvm", command, SPELLINGS["jvm"])
+
+
 def packed(data: bytes) -> str:
     """Bytes as a question holds them."""
     return base64.b64encode(data).decode()
 
 
-class BrowserDriver:
-    """Asks the browser's readers, and its check of what the bundle's own model answers."""
+class ContractReaderDriver:
+    """Asks a reader, and its check of what the bundle's own model answers."""
 
-    transport = "browser"
-
-    def __init__(self, browser: Browser, scorers: Callable[[str], Scorer]) -> None:
-        self.browser = browser
+    def __init__(self, reader: ContractReader, scorers: Callable[[str], Scorer]) -> None:
+        self.transport = reader.name
+        self.reader = reader
         self.scorers = scorers
 
     def asks(self, case: Case) -> Iterator[str]:
-        return (spelling for spelling in case.spellings() if spelling != "binary")
+        return (spelling for spelling in case.spellings() if spelling in self.reader.spellings)
 
     def ask(self, case: Case, spelling: str) -> Outcome | Refusal:
         body = case.records if spelling == "records" else case.tensors
         assert body is not None
         limits = {"maxRows": case.limits.max_rows, "maxDepth": case.limits.max_depth}
         contract = packed((ROOT / "contracts" / f"{case.contract}.json").read_bytes())
-        reply = self.browser.ask(
+        reply = self.reader.ask(
             spelling,
             contract=contract,
             body=packed(body),
@@ -100,7 +114,7 @@ class BrowserDriver:
         own = load_contract(case.contract)
         columns = columns_of(own.inputs, reply["answer"])
         raw = raw_answer(self.scorers(case.contract), columns)
-        checked = self.browser.ask("outputs", contract=contract, answer=tensors_of(raw), rows=columns.rows)
+        checked = self.reader.ask("outputs", contract=contract, answer=tensors_of(raw), rows=columns.rows)
         if "error" in checked:
             return refusal_of_body(checked["error"])
         return Outcome(canonical(own.outputs, checked["answer"]), lists(own.inputs, columns))

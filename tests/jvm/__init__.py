@@ -1,0 +1,1 @@
+"""Bundles on a JVM, by the jar of services/jvm."""
