@@ -91,15 +91,15 @@ def test_a_finger_hits_what_it_means(visit: Open, model: str) -> None:
     assert min(typed.evaluate_all("all => all.map(each => parseFloat(getComputedStyle(each).fontSize))")) >= 16
 
 
-def test_on_a_phone_the_answer_stands_above_the_form(visit: Open) -> None:
-    """And its headline beside the button, which never leaves the screen while the form is there."""
+def test_on_a_phone_the_form_stands_first(visit: Open) -> None:
+    """The answer's headline stands beside the button, which never leaves the screen while the form is there."""
     opened = visit(**PHONE)
-    above, below = opened.answer.bounding_box(), opened.fields.bounding_box()
+    answer, form = opened.answer.bounding_box(), opened.fields.bounding_box()
     opened.field("mean_area").scroll_into_view_if_needed()
 
-    assert above is not None
-    assert below is not None
-    assert above["y"] < below["y"]
+    assert answer is not None
+    assert form is not None
+    assert form["y"] < answer["y"]
     expect(opened.predict).to_be_in_viewport()
     expect(opened.page.locator("#brief")).to_be_in_viewport()
     expect(opened.page.locator("#brief")).to_contain_text("benign")

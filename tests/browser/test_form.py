@@ -200,6 +200,35 @@ def test_twenty_requests_are_timed(visit: Open) -> None:
     expect(opened.page.locator("#latency rect")).to_have_count(21)
 
 
+def test_the_median_of_an_even_number_lies_halfway(visit: Open) -> None:
+    """Between the two in the middle; of an odd number it is the one in the middle."""
+    opened = visit()
+    medians = opened.page.evaluate(
+        """async () => {
+          const { Latency } = await import("./page/latency.js");
+          const root = document.createElement("div");
+          const latency = new Latency(root);
+          return [10, 40, 20, 30].map((ms) => {
+            latency.add(ms, true);
+            return root.querySelectorAll("dd")[1].textContent;
+          });
+        }"""
+    )
+
+    assert medians == [f"{ms}\u00a0ms" for ms in ("10.0", "25.0", "20.0", "25.0")]
+
+
+def test_what_a_value_may_be_stands_apart_from_what_it_means(visit: Open) -> None:
+    """Two paragraphs, and both are read out with the field."""
+    opened = visit("parcels")
+    temperature = opened.field("temperature")
+    named = (temperature.get_attribute("aria-describedby") or "").split()
+    said = [opened.page.locator(f"#{each}").text_content() for each in named]
+
+    assert said[:2] == ["-60 – 60 degree Celsius, may be null", "lowest on the way, where it was measured"]
+    expect(opened.page.locator(f"#{named[0]}")).to_be_visible()
+
+
 def test_an_older_answer_never_replaces_a_newer_one(visit: Open) -> None:
     """Whichever comes last over the network, what stands there belongs to the last request."""
     opened = visit()

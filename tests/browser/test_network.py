@@ -31,7 +31,7 @@ def test_everything_comes_from_the_server_itself(visit: Open, server: Served) ->
 
     assert origins == {urlsplit(server.url)[:2]}
     assert all(answer is not None and answer.ok for answer in files)
-    assert sum(len(answer.body()) for answer in files if answer) < 100_000
+    assert sum(len(answer.body()) for answer in files if answer) < 105_000
 
 
 def test_the_policy_is_kept_and_enforced(visit: Open, server: Served) -> None:

@@ -127,7 +127,7 @@ def test_the_models_files_need_the_models_key(page: Page, running: Served, tmp_p
             opened = Opened(page)
             page.goto("about:blank")
             page.goto(out.url)
-            page.get_by_label("key", exact=False).fill(key)
+            page.get_by_role("textbox", name="API key").fill(key)
             page.get_by_role("button", name="Use this key").click()
             if may:
                 agreement(page, "equal")
@@ -139,6 +139,7 @@ def test_the_models_files_need_the_models_key(page: Page, running: Served, tmp_p
             assert answers == ({200} if may else {403})
             assert not [each for each in opened.requests if "/runtime/" in each.url and "authorization" in each.headers]
             opened.leave()
+            page.get_by_role("button", name="Sign out").click()
 
 
 @pytest.mark.full

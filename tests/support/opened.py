@@ -53,7 +53,7 @@ class Opened:
     def wrong(self, name: str) -> Locator:
         """The place of the field's error."""
         described = (self.field(name).get_attribute("aria-describedby") or "").split()
-        return self.page.locator(f"#{described[1]}")
+        return self.page.locator(f"#{described[-1]}")
 
     def settled(self) -> None:
         """Wait until an answer, or a refusal, stands there and nothing is under way."""

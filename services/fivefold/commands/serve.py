@@ -37,6 +37,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         given["cors_origins"] = tuple(arguments.cors)
     if arguments.no_page:
         given["page"] = False
+    if arguments.no_input_statistics:
+        given["input_statistics"] = False
     defaults = dict(text.split("=", 1) for text in arguments.default)
     try:
         settings = read(OnlineSettings, **given)
@@ -165,6 +167,9 @@ def add_serve(commands: Any) -> None:
         "user's cache, or npm. With keys it asks for the scope bundles",
     )
     serve.add_argument("--no-page", action="store_true", help="no page for people at /")
+    serve.add_argument(
+        "--no-input-statistics", action="store_true", help="do not count what comes in for each input field"
+    )
 
 
 def _replace(arguments: argparse.Namespace) -> None:

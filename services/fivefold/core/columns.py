@@ -146,8 +146,8 @@ class Columns(Mapping[str, Array]):
         blocks = {names: np.concatenate([part._blocks[names] for part in parts]) for names in shared}
         in_blocks = {name for names in shared for name in names}
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in first if name not in in_blocks}
-        masked = [name for name in first if any(name in part._nulls for part in parts)]
-        nulls = {name: np.concatenate([part.nulls(name) for part in parts]) for name in masked}
+        masked = set().union(*(part._nulls for part in parts))
+        nulls = {name: np.concatenate([part.nulls(name) for part in parts]) for name in first if name in masked}
         return cls(first.fields, arrays, sum(part.rows for part in parts), blocks, nulls)
 
     def to_lists(self) -> dict[str, list[Any]]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fivefold.core import telemetry as vocabulary
 from fivefold.core.errors import ContractError, FivefoldError, InternalError
 from fivefold.serving.admission import Room
+from fivefold.serving.input_statistics import InputStatistics
 from fivefold.serving.messages import Call, Codec
 from fivefold.serving.recording import Recorder, RecordingScheduler
 from fivefold.serving.repository import Model, Repository, Statistics
@@ -90,6 +91,9 @@ class Dataplane:
         self._schedulers = {model: self._scheduler(model) for model in models}
         self._ids = itertools.count()
         self._prefix = os.urandom(8).hex()
+        self.inputs = InputStatistics(telemetry.pattern, models) if settings.input_statistics else None
+        if self.inputs is not None:
+            telemetry.registry.register(self.inputs)
         telemetry.inflight(lambda: self.inflight)
         if guard is not None and guard.has_keys:
             telemetry.keys_age(guard.keys_age)
@@ -126,6 +130,8 @@ class Dataplane:
         kept = {model: scheduler for model, scheduler in self._schedulers.items() if model not in gone}
         self._schedulers = {model: kept.get(model) or self._scheduler(model) for model in models}
         self.models = models
+        if self.inputs is not None:
+            self.inputs.follow(models)
         for model in gone:
             self.telemetry.bundle_gone(**_described(model))
         for model in models:
@@ -157,6 +163,9 @@ class Dataplane:
         for scheduler in (*self._schedulers.values(), *self._retired):
             scheduler.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
+        if self.inputs is not None:
+            with contextlib.suppress(KeyError):
+                self.telemetry.registry.unregister(self.inputs)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -230,6 +239,8 @@ class Dataplane:
             if rows:
                 counters.rows["scored" if error is None and code == vocabulary.HEALTHY else _outcome(error)] += rows
             _count(model.statistics, inference, code, call.started)
+            if self.inputs is not None and inference is not None:
+                self.inputs.note(model, inference.columns if code == vocabulary.HEALTHY else None, error)
             if inference is not None and model.marks:
                 unsupported = code == "contract_unsupported"
                 self.telemetry.under(

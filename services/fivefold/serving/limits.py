@@ -100,6 +100,10 @@ class ServingLimits(GuardSettings):
     record_redact: tuple[str, ...] = ()
     """Inputs whose values are not recorded: left out where they are optional, otherwise a constant."""
 
+    input_statistics: bool = True
+    """Count what comes in for each input field: values, nulls, a histogram of numbers, enumerated values, refusals. The
+    metrics have the counts of values, nulls and refusals, `/v1/models/NAME/input-statistics` and the page all of it."""
+
     serve_bundles: bool = False
     """Give out the files of the bundles (the model and its golden rows among them) to everybody who may ask, where
     nobody is asked for a key. Where keys are asked for, the scope `bundles` decides, and this says nothing."""

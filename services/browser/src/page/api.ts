@@ -47,6 +47,14 @@ export const versionPath = (model: string, version: string): string => `${model}
 export const filePath = (_model: string, _version: string, name: string): string => `models/${digest}/${name}`;
 export const show = (_key: string): void => undefined;
 export const shown = (): boolean => false;
+/** A file of rows would fill the store of events that wait for the hub. */
+export const takesFiles = false;
+/** Nothing is counted here. */
+export const countsInputs = async (): Promise<boolean> => false;
+export const inputs = async (): Promise<Record<string, never>> => ({});
+export const score = async (): Promise<{ predictions: string[]; bundle: string }> => ({ predictions: [], bundle: "" });
+export const keep = (): void => undefined;
+export const forget = (): void => undefined;
 export const grpc = async (): Promise<string> => "";
 /** All answers are this page's own already: there is none to hold beside them. */
 export const runtime = async (): Promise<null> => null;

@@ -21,6 +21,8 @@ from fivefold.serving import page
 _HERE = Path(__file__).parent
 _SCRIPTS = ("page.js", "worker.js", "service-worker.js")
 _STYLES = ("page.css", "form.css", "answer.css", "contract.css")
+_SERVER_STYLES = ("file.css",)
+"""Of parts that an export does not have."""
 _ICONS = ("icon-192.png", "icon-512.png")
 
 
@@ -63,11 +65,14 @@ def index_html(
 ) -> bytes:
     """index.html: `named` are the addresses of the assets, `integrity` their digests, `hub` who may be sent to."""
     text = resources.files(page).joinpath("index.html").read_text(encoding="utf-8")
-    text = _replaced(text, r' *<link rel="stylesheet" href="page/[a-z]+\.css">\n', "", count=len(_STYLES))
+    text = _replaced(
+        text, r' *<link rel="stylesheet" href="page/[a-z]+\.css">\n', "", count=len(_STYLES) + len(_SERVER_STYLES)
+    )
     text = _replaced(
         text, r' *<script type="module" src="page/page\.js"></script>\n', _head(site, named, integrity, hub)
     )
     text = _replaced(text, r'(?s) *<nav aria-label="Server">.*?</nav>\n', "")
+    text = _replaced(text, r'(?s) *<section id="(?:file|inputs)".*?</section>\n\n', "", count=2)
     text = _replaced(text, r" The same is served as <a [^>]*>[^<]*</a>\.", "")
     text = _replaced(text, r"page/icon\.svg", named["icon.svg"], count=2)
     if '"page/' in text:

@@ -130,7 +130,10 @@ def _page(settings: ServingLimits, *, bundles: bool, runtime: PageRuntime | None
     return {
         path: (body, [(b"content-type", media_type.encode()), policy, (b"cache-control", b"no-cache")])
         for path, (body, media_type) in page.files(
-            settings.grpc, bundles=bundles, runtime=runtime.told if runtime else None
+            settings.grpc,
+            bundles=bundles,
+            runtime=runtime.told if runtime else None,
+            input_statistics=settings.input_statistics,
         ).items()
     }
 

@@ -156,6 +156,9 @@ def _model(model: Model, prefix: str, below: str, suffix: str) -> dict[str, Any]
         f"{v1}:predict": {"post": _predict(model, model.view, prefix, suffix)},
         v1: {"get": _get(f"status_{suffix}", "Name, versions and readiness", tag)},
         f"{v1}/contract": {"get": _get(f"contract_{suffix}", "The contract", tag)},
+        f"{v1}/input-statistics": {
+            "get": _get(f"input_statistics_{suffix}", "What came in, counted in the process that answers", tag)
+        },
         f"{v1}/bundle": {"get": _get(f"bundle_{suffix}", "The bundle's manifest", tag)},
         f"{v1}/bundle/{{file}}": {
             "get": _get(

@@ -53,6 +53,7 @@ class Interface:
                 ("POST", f"{v1}:{{verb}}", self.endpoint(self._verb)),
                 ("POST", f"{v2}/infer", self.inference(self.v2)),
                 ("GET", f"{v1}/contract", self.endpoint(self._contract)),
+                ("GET", f"{v1}/input-statistics", self.endpoint(self._input_statistics)),
                 ("GET", f"{v1}/bundle", self.endpoint(self._bundle, scope="bundles")),
                 ("GET", f"{v1}/bundle/{{file:path}}", self.endpoint(self._bundle, _ANY, scope=_of_file)),
                 ("GET", v1, self.endpoint(self._status)),
@@ -239,6 +240,15 @@ class Interface:
             models = [model for model in models if model is asked or (every and model.name == asked.name)]
         stats = [metadata.model_statistics(model) for model in models]
         return _json(call, {"model_stats": stats, "parameters": {"replica": self.dataplane.replica}})
+
+    async def _input_statistics(self, request: Request, call: Call) -> HttpReply:
+        model = self._find(request)
+        inputs = self.dataplane.inputs
+        if inputs is None:
+            help = "FIVEFOLD_INPUT_STATISTICS=true turns them on"
+            raise NotFound("not_found", "what comes in is not counted here", help=help)
+        about = {"model": model.name, "version": model.version, "replica": self.dataplane.replica}
+        return _json(call, about | inputs.of(model).to_json())
 
     async def _index(self, _request: Request, call: Call) -> HttpReply:
         return _json(call, metadata.repository_index(self.dataplane))

@@ -27,15 +27,20 @@ MEDIA_TYPES: Final = {
 
 
 def files(
-    grpc: str = "", *, bundles: bool = True, runtime: Mapping[str, str] | None = None
+    grpc: str = "",
+    *,
+    bundles: bool = True,
+    runtime: Mapping[str, str] | None = None,
+    input_statistics: bool = False,
 ) -> dict[str, tuple[bytes, str]]:
     """URL path -> (body, media type) of the whole page: `/` is index.html, everything else lies below `/page/`.
 
     `grpc` is the server's gRPC address (HOST:PORT), for the commands that the page offers to copy; `bundles` is whether
     the bundles' files are given out to anybody, so that the page does not ask for nothing. `runtime` is what the page
-    is told of the runtime that it may load to answer beside the server; None: it does not.
+    is told of the runtime that it may load to answer beside the server; None: it does not. `input_statistics` is
+    whether the server counts what comes in.
     """
-    settings = {"grpc": grpc, "bundles": bundles, "runtime": runtime}
+    settings = {"grpc": grpc, "bundles": bundles, "runtime": runtime, "inputStatistics": input_statistics}
     out = {"/page/server.json": (json.dumps(settings).encode(), "application/json")}
     for item in resources.files(__name__).iterdir():
         media_type = MEDIA_TYPES.get(item.name[item.name.rfind(".") :])

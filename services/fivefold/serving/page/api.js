@@ -11,7 +11,7 @@ const segment = encodeURIComponent;
 export class Refused extends Error {
   constructor(status, body) {
     super(body.error ?? `The server answered with status ${status}.`);
-    Object.assign(this, { status, body, code: body.code ?? "", path: body.path ?? "", details: body.details ?? [] });
+    Object.assign(this, { status, body, retryAfter: 0, code: body.code ?? "", path: body.path ?? "", details: body.details ?? [] });
   }
 }
 
@@ -24,11 +24,32 @@ export const versionPath = (model, version) => `v1/models/${segment(model)}/vers
 /** The path of a bundle's file. */
 export const filePath = (model, version, name) => `${versionPath(model, version)}/bundle/${name}`;
 
-let key = "";
+/** Where this tab keeps the key: by the page's address, because servers below other prefixes have keys of their own. */
+const KEPT = `fivefold-key ${base.pathname}`;
 
-/** Show this key to the server from now on. It stays in this page alone, and is gone with it. */
+/** The tab's store, or null in a browser that lets pages keep nothing. */
+function session() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+let key = session()?.getItem(KEPT) ?? "";
+
+/** Show this key to the server from now on. */
 export const show = (text) => {
   key = text;
+};
+
+/** Keep the key that the server has taken: for this tab alone, until it is closed. */
+export const keep = () => session()?.setItem(KEPT, key);
+
+/** Show no key any more, and keep none. */
+export const forget = () => {
+  key = "";
+  session()?.removeItem(KEPT);
 };
 
 /** Whether the server is shown a key. */
@@ -59,7 +80,9 @@ async function exchange(path, { headers, ...options } = {}, read) {
   } catch {
     // A proxy in front answered in its own words; the status says enough.
   }
-  throw new Refused(response.status, body !== null && typeof body === "object" ? body : {});
+  const refused = new Refused(response.status, body !== null && typeof body === "object" ? body : {});
+  refused.retryAfter = Number(response.headers.get("retry-after")) || 0;
+  throw refused;
 }
 
 /** What is served: `[{name, versions, default_version, …}]`. */
@@ -125,6 +148,23 @@ export const server = () => ask("v2").then(parse, () => null);
 
 /** What the server says of itself: `ready`, `not ready`, or nothing at all. */
 export const ready = () => ask("readyz").then(() => "ready", ({ status }) => (status ? "not ready" : "unreachable"));
+
+/** Whether the server counts what comes in. */
+export const countsInputs = () => settings().then((told) => told.inputStatistics === true);
+
+/** What came in for one version of a model: `{replica, since, rows, looked_at, fields, refusals}`. */
+export const inputs = (model, version) => ask(`${versionPath(model, version)}/input-statistics`).then(parse);
+
+/** Whether a file of rows may be sent: a server takes one. */
+export const takesFiles = true;
+
+/** Send one body under a contract version; gives the texts of its predictions, as they came, and the digest of the bundle. */
+export async function score(model, version, contract, body, signal) {
+  const options = { method: "POST", headers: { "content-type": "application/json", ...asking(contract) }, body, signal };
+  const { elements, members } = await import("./exact-slices.js");
+  const answer = members(await ask(`${versionPath(model, version)}:predict`, options));
+  return { predictions: elements(answer.get("predictions")), bundle: JSON.parse(answer.get("metadata")).bundle };
+}
 
 /** Send one body under a contract version; gives `{text, answer, headers, ms}`, and an error carries the milliseconds too. */
 export async function predict(model, version, contract, body) {

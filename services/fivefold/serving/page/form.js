@@ -31,13 +31,14 @@ class Control {
     this.shaped = Boolean(field.shape?.length);
     const id = `field-${index}`;
     this.input = this.#input(field);
-    this.hint = el("p", { class: "hint", id: `${id}-hint` });
+    this.rules = el("p", { class: "rules", id: `${id}-rules` });
+    this.hint = el("p", { class: "hint", id: `${id}-hint`, title: field.description }, field.description);
     this.wrong = el("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
     this.meter = el("span", { class: "meter", "aria-hidden": "true" }, el("i"));
     this.mode = this.#mode(field, id);
     for (const [name, value] of Object.entries({
       id,
-      "aria-describedby": `${id}-hint ${id}-wrong`,
+      "aria-describedby": `${id}-rules ${id}-hint ${id}-wrong`,
       "aria-required": optional(field) ? null : "true",
     })) {
       if (value !== null) this.input.setAttribute(name, value);
@@ -45,9 +46,10 @@ class Control {
     const unit = field.unit && field.unit !== "1" ? field.unit : "";
     const short = unit.length <= SHORT_UNIT;
     const words = [this.shaped ? type(field) : "", ...limits(field, short ? "" : unit)].filter(Boolean);
-    if (words.length) this.hint.append(el("b", {}, words.join(", ")), " ");
-    this.hint.append(field.description ?? "");
-    this.hint.title = this.hint.textContent;
+    this.rules.append(words.join(", "));
+    this.rules.title = this.rules.textContent;
+    this.rules.hidden = !words.length;
+    this.hint.hidden = !field.description;
     const bounded = !this.shaped && !field.enum && field.minimum !== undefined && field.maximum !== undefined;
     this.node = el(
       "div",
@@ -55,6 +57,7 @@ class Control {
       el("div", { class: "top" }, el("label", { for: id }, field.name), this.mode),
       el("div", { class: `box ${this.input.type}` }, this.input, unit && short && el("span", { class: "unit" }, unit), this.#file(field)),
       bounded && this.meter,
+      this.rules,
       this.hint,
       this.wrong,
     );

@@ -6,6 +6,13 @@ const LAST = 48;
 const HEIGHT = 64;
 const STEP = 6.25;
 
+/** The middle one, or what lies halfway between the two in the middle. */
+function median(sorted) {
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** The smallest time that at least this share does not exceed. */
 function quantile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
 }
@@ -37,7 +44,7 @@ export class Latency {
     }
     const top = times.at(-1);
     const height = (ms) => Math.max(2, (ms / top) * (HEIGHT - 4));
-    const middle = quantile(times, 0.5);
+    const middle = median(times);
     const left = (LAST - this.requests.length) * STEP;
     const drawn = this.requests.map(({ ms, good }, index) =>
       svg(

@@ -6,7 +6,9 @@ import { origin, table } from "./contract.js";
 import { byId, el } from "./dom.js";
 import { Form } from "./form.js";
 import { Latency } from "./latency.js";
+import { OnDemand } from "./on-demand.js";
 import { PageModel } from "./page-model.js";
+import * as signIn from "./sign-in.js";
 import { body, coloured, LANGUAGES } from "./snippets.js";
 import { chooser, remarks } from "./versions.js";
 
@@ -16,6 +18,7 @@ const SLACK = 1e-6; // a golden answer may be written with fewer digits than the
 
 const latency = new Latency(byId("latency"));
 const here = new PageModel();
+const onDemand = new OnDemand((error) => notice(error), (error) => notice(error));
 let models = [];
 let grpc = `${location.hostname}:9000`;
 let now = null; // what is open: {model, version, versions, contract, manifest, golden, form, row, edited}
@@ -28,28 +31,12 @@ const route = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 /** Say above everything what went wrong, with a button that tries `again`; null takes it away. */
 function notice(error, again = load) {
   const box = byId("notice");
-  box.hidden = !error;
-  if (!error) return;
+  const key = error && (error.status === 401 || error.status === 403 || (error.status === 429 && signIn.open()));
+  box.hidden = !error || key;
+  if (key) signIn.ask(error, again);
+  if (box.hidden) return;
   const help = error.body?.help ? ` help: ${error.body.help}` : "";
-  if (error.status === 401 || error.status === 403) {
-    askForKey(box, error, again);
-    return;
-  }
   box.replaceChildren(el("span", {}, error.message, help), el("button", { type: "button", class: "quiet", onclick: again }, "Try again"));
-}
-
-/** A guarded server wants a key: ask for it, and try `again` with it. */
-function askForKey(box, error, again) {
-  const input = el("input", { type: "password", id: "key", required: true, pattern: "[!-~]+", autocomplete: "off", spellcheck: "false" });
-  const submit = (event) => {
-    event.preventDefault();
-    api.show(input.value.trim());
-    again();
-  };
-  const said = api.shown() ? `${error.message}.` : "This server asks for an API key.";
-  const label = el("label", { for: "key" }, said);
-  box.replaceChildren(el("form", { onsubmit: submit }, label, " ", input, " ", el("button", { class: "quiet" }, "Use this key")));
-  if (api.shown()) input.focus();
 }
 
 // Models and versions
@@ -92,9 +79,9 @@ function drawContract({ model, version, contract, manifest, files }) {
   const tables = [table("Inputs", contract.inputs, false), table("Outputs", contract.outputs, true)];
   if (Object.keys(manifest.created_from ?? {}).length) tables.push(origin(manifest.created_from));
   byId("tables").replaceChildren(...tables);
-  const file = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
+  const link = (name) => el("a", { href: api.address(api.filePath(model, version, name)) }, name);
   byId("files").hidden = api.shown() || !files; // a browser that follows a link shows no key
-  byId("files").replaceChildren(file("contract.json"), file("golden.jsonl"), file("bundle.json"));
+  byId("files").replaceChildren(link("contract.json"), link("golden.jsonl"), link("bundle.json"));
 }
 
 // Golden rows
@@ -217,6 +204,7 @@ async function predict({ focus = true } = {}) {
     if (focus) control?.focus();
   }
   if (!good && (result.status === 0 || result.status >= 500)) checkReady();
+  if (!good && result.status === 401) notice(result);
   return good;
 }
 
@@ -324,6 +312,7 @@ async function open(model, version, contract) {
   drawContract(now);
   fill(0);
   here.open(now);
+  onDemand.open(now);
   await predict({ focus: false });
 }
 
@@ -361,12 +350,15 @@ async function load() {
     return;
   }
   notice(null);
+  const asked = signIn.done();
   if (about) byId("server").textContent = `${about.name} ${about.version}`;
   await openRoute();
+  if (asked) byId("name").focus();
 }
 
 async function start() {
   drawTabs();
+  signIn.start();
   byId("request").addEventListener("submit", (event) => {
     event.preventDefault();
     predict();
