@@ -170,7 +170,7 @@ def _key(field: Field, value: Any) -> Any:
     return np.dtype(field.dtype).type(value).item() if field.kind == "float" else value
 
 
-class ModelInputs:
+class ReceivedInputs:
     """What came in for one model, under its own contract version."""
 
     def __init__(self, model: Model) -> None:
@@ -276,12 +276,12 @@ class InputStatistics(Collector):
 
     def __init__(self, pattern: str, models: Iterable[Model]) -> None:
         self._pattern = pattern
-        self._models: dict[Model, ModelInputs] = {}
+        self._models: dict[Model, ReceivedInputs] = {}
         self.follow(models)
 
     def follow(self, models: Iterable[Model]) -> None:
         """Count for these models; those that stay keep their numbers."""
-        self._models = {model: self._models.get(model) or ModelInputs(model) for model in models}
+        self._models = {model: self._models.get(model) or ReceivedInputs(model) for model in models}
 
     def note(self, model: Model, columns: Columns | None, error: BaseException | None) -> None:
         """One request that has ended: with the columns that were answered, or with an error."""
@@ -293,7 +293,7 @@ class InputStatistics(Collector):
         elif isinstance(error, ContractError):
             inputs.refused(error)
 
-    def of(self, model: Model) -> ModelInputs:
+    def of(self, model: Model) -> ReceivedInputs:
         """One model's; raises `KeyError` where it has been replaced."""
         return self._models[model]
 

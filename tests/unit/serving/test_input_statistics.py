@@ -20,7 +20,7 @@ from fivefold.core.errors import ContractError
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.guard import keys
 from fivefold.serving import input_statistics
-from fivefold.serving.input_statistics import EDGES, LOOKED_AT, InputStatistics, ModelInputs
+from fivefold.serving.input_statistics import EDGES, LOOKED_AT, InputStatistics, ReceivedInputs
 from fivefold.serving.repository import Model, Repository
 
 PATH = "/v1/models/parcels/input-statistics"
@@ -57,7 +57,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 def counted(model: Model, *parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What is told of requests with these rows."""
-    inputs = ModelInputs(model)
+    inputs = ReceivedInputs(model)
     for part in parts:
         text = json.dumps({"instances": part}).encode()
         inputs.answered(model.view.records.read_json(text, max_rows=10**6, max_depth=16).accept())
@@ -144,7 +144,7 @@ def test_what_is_not_finite_is_in_no_bucket(bundle: Bundle) -> None:
     law = contract([field("x", "float64", allow_nan=True), field("y", "float64")], [field("z", "float32")])
     model = Model(bundle, Scorer.open(bundle))
     model.contract = law
-    inputs = ModelInputs(model)
+    inputs = ReceivedInputs(model)
     x = np.array([np.nan, np.inf, -np.inf, 3.0, -3.0])
     inputs.answered(Columns(law.inputs, {"x": x, "y": np.arange(5.0)}, 5))
     first, second = inputs.to_json()["fields"]
