@@ -205,16 +205,16 @@ def test_it_can_be_turned_off(bundle: Bundle) -> None:
         assert out.get("/page/server.json").json["inputStatistics"] is False
 
 
-def test_it_asks_for_the_key_that_the_model_asks_for(bundle: Bundle, tmp_path: Path) -> None:
-    """Without the scope `infer` nothing is told."""
+def test_it_asks_for_an_operators_key(bundle: Bundle, tmp_path: Path) -> None:
+    """The least and the greatest number are what some other caller has sent: they are told with the scope `admin`."""
     shown = {}
-    for scope in ("infer", "bundles"):
+    for scope in ("infer", "admin"):
         shown[scope], entry = keys.make(scope, [scope])
         keys.add(tmp_path / "keys.json", entry)
     with world([bundle], keys=str(tmp_path / "keys.json")) as out:
         statuses = [
             out.get(PATH, **({"authorization": f"Bearer {key}"} if key else {})).status
-            for key in ("", shown["bundles"], shown["infer"])
+            for key in ("", shown["infer"], shown["admin"])
         ]
 
     assert statuses == [401, 403, 200]

@@ -53,7 +53,7 @@ class Interface:
                 ("POST", f"{v1}:{{verb}}", self.endpoint(self._verb)),
                 ("POST", f"{v2}/infer", self.inference(self.v2)),
                 ("GET", f"{v1}/contract", self.endpoint(self._contract)),
-                ("GET", f"{v1}/input-statistics", self.endpoint(self._input_statistics)),
+                ("GET", f"{v1}/input-statistics", self.endpoint(self._input_statistics, scope="admin")),
                 ("GET", f"{v1}/bundle", self.endpoint(self._bundle, scope="bundles")),
                 ("GET", f"{v1}/bundle/{{file:path}}", self.endpoint(self._bundle, _ANY, scope=_of_file)),
                 ("GET", v1, self.endpoint(self._status)),
