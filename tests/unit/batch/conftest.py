@@ -9,7 +9,7 @@ from tests.support import programs, s3_server
 from tests.support.batch_runs import write_noted
 
 STORES = [scheme for scheme, name in s3_server.PROGRAMS.items() if programs.needed(name, f"runs over {scheme}://")]
-collect_ignore_glob = [] if STORES else ["test_stores.py"]
+collect_ignore_glob = [] if STORES else ["storage/test_object_stores.py"]
 
 
 @pytest.fixture(scope="session")
