@@ -20,7 +20,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from fivefold.core import redact, telemetry
@@ -120,13 +119,7 @@ class DevServer:
         environment.check_descriptors()
         environment.raise_descriptors()
         references = [str(Reference.parse(os.fspath(model)).absolute()) for model in models]
-        self._settings = settings = replace(
-            settings,
-            http=ports.free_address(settings.http, "--http"),
-            grpc=ports.free_address(settings.grpc, "--grpc"),
-        )
-        if settings.http == settings.grpc:
-            raise ports.PortTaken(f"{settings.http} cannot be both --http and --grpc")
+        self._settings = settings = ports.free_addresses(settings)
         with contextlib.ExitStack() as undo:
             self._listener = undo.enter_context(ports.listener(settings.http))
             scratch = short()

@@ -123,15 +123,11 @@ class Run:
         )
         self._defaults, self._out, self._err, self._stop = defaults, out, err, stop
         self._settings = replace(
-            settings,
-            http=ports.free_address(settings.http, "--http"),
-            grpc=ports.free_address(settings.grpc, "--grpc"),
+            ports.free_addresses(settings),
             # The replicas work in another directory.
             keys=str(Path(settings.keys).resolve()) if settings.keys else "",
             record=str(Path(settings.record).absolute()) if settings.record else "",
         )
-        if self._settings.http == self._settings.grpc:
-            raise ports.PortTaken(f"{self._settings.http} cannot be both --http and --grpc")
         self._ready = Readiness(self._settings.http)
         self._begun = time.monotonic()
         self._models_seconds = models_seconds = settings.self_test_seconds * len(self._models)

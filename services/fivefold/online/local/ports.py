@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fivefold.core.settings import address
@@ -58,6 +59,14 @@ def _trouble(host: str, port: int) -> OSError | None:
         except OSError as error:
             return error
     return None
+
+
+def free_addresses(settings: OnlineSettings) -> OnlineSettings:
+    """The settings with two addresses that are free now, a port chosen where 0 was asked for; raises `PortTaken`."""
+    found = replace(settings, http=free_address(settings.http, "--http"), grpc=free_address(settings.grpc, "--grpc"))
+    if found.http == found.grpc:
+        raise PortTaken(f"{found.http} cannot be both --http and --grpc")
+    return found
 
 
 def port_block(wanted: set[int]) -> tuple[socket.socket, int]:
