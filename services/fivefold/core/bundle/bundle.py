@@ -19,10 +19,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fivefold.core import atomic, redact
 from fivefold.core.bundle import archive
@@ -53,6 +52,9 @@ from fivefold.core.errors import BundleInvalid, ContractError, ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
 from fivefold.core.view import Views
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = ["MAX_GOLDEN", "Binding", "Bundle", "InputBinding", "Manifest", "OutputBinding"]
 

@@ -2,6 +2,8 @@
 
 bundle.sig holds the 64 bytes of the signature (RFC 8032) and nothing else, so `openssl pkeyutl -verify -rawin` checks
 it too. Which keys are trusted, and that a signature is required at all, is left to whoever opens the bundle.
+
+What knows of curves is loaded where there is a key: it is 6 MB of a small device's memory, and most bundles need none.
 """
 
 from __future__ import annotations
@@ -9,28 +11,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING, TypeAlias
 
 from fivefold.core.bundle.binding import MANIFEST
 from fivefold.core.bundle.manifest import SIGNATURE
 from fivefold.core.errors import BundleInvalid
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 SIGNATURE_BYTES = 64
 
-PublicKey = Ed25519PublicKey | bytes | str | Path
+PublicKey: TypeAlias = "Ed25519PublicKey | bytes | str | Path"
 """A key, its PEM text, or the path of a PEM file."""
 
 
 def public_key(key: PublicKey) -> Ed25519PublicKey:
     """An Ed25519 public key from PEM; raises `BundleInvalid` for anything else (a private key included)."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     if isinstance(key, Ed25519PublicKey):
         return key
     try:
@@ -44,6 +45,10 @@ def public_key(key: PublicKey) -> Ed25519PublicKey:
 
 def private_key(key: Ed25519PrivateKey | bytes | str | Path) -> Ed25519PrivateKey:
     """An Ed25519 private key from unencrypted PEM; raises `BundleInvalid` for anything else."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     if isinstance(key, Ed25519PrivateKey):
         return key
     try:
@@ -61,6 +66,8 @@ def private_key(key: Ed25519PrivateKey | bytes | str | Path) -> Ed25519PrivateKe
 
 def fingerprint(key: Ed25519PublicKey) -> str:
     """sha256 of the key's SubjectPublicKeyInfo, as hexadecimal: how logs and people name a signer."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
@@ -70,6 +77,8 @@ def signer(manifest: bytes, signature: bytes | None, keys: Sequence[PublicKey]) 
         raise BundleInvalid(f"expected {SIGNATURE_BYTES} bytes, got {len(signature)}", path=SIGNATURE)
     if not keys:
         return None
+    from cryptography.exceptions import InvalidSignature
+
     trusted = [public_key(key) for key in keys]
     if signature is None:
         raise BundleInvalid("the bundle is not signed, and a public key is configured", path=SIGNATURE, help=_HELP_SIGN)
