@@ -35,8 +35,9 @@ export TRAEFIK_IMAGE     ?=
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The page begins with rows of the bundle: those of the demo are public, and this machine alone asks.
 run: setup demo ## Set up, train the demo model, serve it: REST on :8000, gRPC on :9000
-	@exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
+	@FIVEFOLD_SERVE_BUNDLES=true exec $(BIN)/fivefold serve --model $(BUNDLE) --http $(HTTP) --grpc $(GRPC)
 
 run-stream: setup demo ## Set up, and show a stream on this machine's log: patients in, results out, a dead letter and back
 	@BUNDLE=$(BUNDLE) BIN=$(BIN) services/run-stream.sh
@@ -176,7 +177,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); if found=$$(command -v k6); then ln -sf "$$found" $@; else \
 	  command -v go >/dev/null || { echo "error: neither k6 nor Go is on PATH" >&2; \
 	  echo "help: install k6 (https://grafana.com/docs/k6) or Go 1.25 or newer" >&2; exit 1; }; \
-	  echo "Building k6 with Go, a minute or two …"; GOBIN=$(abspath $(@D)) go install go.k6.io/k6@v1.8.1; fi
+	  echo "Building k6 with Go, two to ten minutes …"; GOBIN=$(abspath $(@D)) go install go.k6.io/k6@v1.8.1; fi
 
 # Prometheus' module cannot be installed by name, because its go.mod leaves versions out; it builds from its own folder.
 .cache/bin/promtool:
