@@ -58,27 +58,18 @@ def stream(arguments: argparse.Namespace) -> int | None:
     settings = read(StreamSettings, **{name: getattr(arguments, name) for name in names})
     registry = read(RegistrySettings, registry_url=arguments.registry)
     with stopping() as stop, ended_by_second(INTERRUPTED, CUT_SHORT):
-        try:
-            counts = run(
-                arguments.model,
-                source,
-                to,
-                dead,
-                settings,
-                registry,
-                directory=arguments.data,
-                once=arguments.once,
-                out=sys.stderr,
-                stopped=stop.wait,
-            )
-        except KeyboardInterrupt:
-            if arguments.once or not stop.asked:
-                raise
-            # Whoever ends a worker, a pod's too, need not know whether it had begun: nothing was in its hands.
-            from fivefold.stream.worker import Counts
-
-            print("ended before it had begun", file=sys.stderr)
-            counts = Counts()
+        counts = run(
+            arguments.model,
+            source,
+            to,
+            dead,
+            settings,
+            registry,
+            directory=arguments.data,
+            once=arguments.once,
+            out=sys.stderr,
+            stopped=stop.wait,
+        )
         interrupted = arguments.once and stop.asked
     if arguments.json:
         print_json(

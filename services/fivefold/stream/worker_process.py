@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
@@ -39,8 +40,50 @@ def run(
     out: IO[str],
     stopped: Callable[[float], bool],
 ) -> Counts:
-    """Score events until `stopped`, or until all are done that are there now; raises what its parts raise."""
+    """Score events until `stopped`, or until all are done that are there now; raises what its parts raise.
 
+    One that is stopped while it waits, for its broker or its bundle, ends as at any other moment: nothing of what was
+    in its hands is done. With `once` that is a `KeyboardInterrupt`, since not all is done.
+    """
+    done: deque[Counts] = deque(maxlen=1)
+    try:
+        return _work(
+            model,
+            source,
+            to,
+            dead_letter,
+            settings,
+            registry,
+            directory=directory,
+            once=once,
+            out=out,
+            stopped=stopped,
+            done=done.append,
+        )
+    except KeyboardInterrupt:
+        if once or not stopped(0):
+            raise
+        # It takes a second to import, and is not here yet where nothing was done.
+        from fivefold.stream.worker import Counts
+
+        out.write("ended while it waited\n" if done else "ended before it had begun\n")
+        return done[-1] if done else Counts()
+
+
+def _work(
+    model: str,
+    source: TopicAddress,
+    to: TopicAddress,
+    dead_letter: TopicAddress,
+    settings: StreamSettings,
+    registry: RegistrySettings,
+    *,
+    directory: str | Path,
+    once: bool,
+    out: IO[str],
+    stopped: Callable[[float], bool],
+    done: Callable[[Counts], object],
+) -> Counts:
     def check() -> None:
         if stopped(0):
             raise KeyboardInterrupt
@@ -100,6 +143,7 @@ def run(
 
         def seen(counts: Counts) -> None:
             nonlocal looked
+            done(counts)
             line(counts)
             if settings.health and time.monotonic() - looked >= LINE_SECONDS:
                 metrics.update(counts, log.lag())

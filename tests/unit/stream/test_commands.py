@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.bundles import SUM_CONTRACT, write_python, write_sum
@@ -21,6 +23,8 @@ from fivefold.cli import main
 from fivefold.core.bundle.answering import answering
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.carried import CarriedVersion
+from fivefold.stream.events import Outgoing
+from fivefold.stream.sqlite_log import SqliteLog
 
 LINES = '{"key": "k", "value": {"a": 1, "b": 2}, "headers": {"trace": "7"}}\n{"value": {"a": 1}}\n{"value": null}\n'
 
@@ -255,6 +259,34 @@ def test_a_worker_that_is_ended_before_it_has_begun_ends_well(home: Path, bundle
     assert "no answer from a broker" in waits
     assert said.endswith("ended before it had begun\n")
     assert process.returncode == 0
+
+
+def test_a_worker_that_is_ended_while_it_waits_tells_what_it_has_done(
+    home: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its log is away when the end is asked for, behind three events that count."""
+    real, real_commit = SqliteLog.poll, SqliteLog.commit
+    committed: list[int] = []
+
+    def commit(self: SqliteLog, outgoing: Sequence[Outgoing]) -> None:
+        real_commit(self, outgoing)
+        committed.append(len(outgoing))
+
+    def poll(self: SqliteLog, *arguments: Any) -> Any:
+        if sum(committed) == 3:
+            signal.raise_signal(signal.SIGTERM)
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(SqliteLog, "commit", commit)
+    monkeypatch.setattr(SqliteLog, "poll", poll)
+    capsys.readouterr()
+    words = ["--from", "local://events", "--to", "local://scores", "--max-bad-fraction", "1", "--json"]
+
+    assert main(["stream", "--model", str(bundle.path), *words]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["events"] == 3
+    assert said.err.endswith("ended while it waited\n")
 
 
 def test_the_second_ctrl_c_cuts_a_batch_short(
