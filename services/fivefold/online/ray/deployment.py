@@ -160,17 +160,21 @@ def middlewares() -> "list[Middleware]":
 
     listen_on_loopback_if_asked()
     if _endpoints is not None:
-        answer_early(_endpoints.app)
+        answer_early(_endpoints.app, _endpoints.servicer)
     return [Middleware(ReplicaMiddleware)]
 
 
-def answer_early(app: Any) -> None:
-    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's."""
+def answer_early(app: Any, servicer: Any) -> None:
+    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's.
+
+    HAProxy asks unary gRPC calls there too, on connections of their own.
+    """
     from uvicorn.protocols.http import auto
 
+    from fivefold.serving.grpc.http1.connection import Methods, taking_over
     from fivefold.serving.http.protocol import protocol_of
 
-    auto.AutoHTTPProtocol = protocol_of(app)
+    auto.AutoHTTPProtocol = protocol_of(app, taking_over(Methods(app.dataplane, servicer.unary())))
 
 
 def grpc_services(_: Any, server: Any) -> None:

@@ -10,8 +10,8 @@ code of ours. What a method means is left to `servicer`, `control`, `stream` and
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
@@ -70,7 +70,7 @@ class Reply(NamedTuple):
     error: FivefoldError | None = None
 
 
-Unary = Callable[[Asked, Message], Awaitable[Reply]]
+Unary = Callable[[Asked, Message], Coroutine[Any, Any, Reply]]
 """A method with one request and one answer. Raises `asyncio.CancelledError` alone."""
 
 
