@@ -225,6 +225,8 @@ def _unary_by_http1(config: str, limit: int) -> str:
     lines = [
         *timeouts,
         "http-reuse always",
+        # It would be metadata of an error, which is all head.
+        "http-response del-header content-length",
         # Whether a replica is there, its HTTP says.
         *(f"server {server} {address} track {rests[0]}/{server} maxconn {most}" for server, address in replicas),
     ]

@@ -12,13 +12,15 @@ ends with the connection. What is meant by a call is left to the methods (`call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
-from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
+from fivefold.core.errors import ContractError, FivefoldError, NotFound, ProtocolError
+from fivefold.serving.dataplane import defect
 from fivefold.serving.grpc.call import Asked, Message, Reply, Unary, begin
 from fivefold.serving.grpc.http1 import wire
 from fivefold.serving.grpc.http1.message import Incoming
@@ -64,7 +66,7 @@ class Methods:
 
     async def _unimplemented(self, said: Asked, message: Message) -> Reply:  # noqa: ARG002  # a method's signature
         call = begin(self.dataplane.request_id, said)
-        return Reply(call, error=self.dataplane.refuse(call, ProtocolError("not_found", "Method not found!")))
+        return Reply(call, error=self.dataplane.refuse(call, NotFound("not_found", "Method not found!")))
 
 
 class GrpcConnection(asyncio.Protocol):
@@ -122,7 +124,10 @@ class GrpcConnection(asyncio.Protocol):
         self._beside += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+                call = begin(self._dataplane.request_id, self._said)
+                self._dataplane.refuse(call, defect(error.__context__))
             self._hang_up()
             return
         if self._deaf or self._transport.is_closing():
@@ -316,7 +321,9 @@ class GrpcConnection(asyncio.Protocol):
         self._beside = 0
         self._leaving = self._loop.call_later(LEAVE_SECONDS, self._transport.close)
         self._transport.resume_reading()
-        self._transport.write_eof()
+        # It may have gone already.
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()
 
     def _drop(self, size: int) -> None:
         """Read what nobody will answer, up to the size of one message."""

@@ -57,7 +57,10 @@ class Incoming:
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts = []
         else:
-            body = await read_body({}, self._receive, settings, room, limit=limit + wire.PREFIX)
+            try:
+                body = await read_body({}, self._receive, settings, room, limit=limit + wire.PREFIX)
+            except ContractError:
+                raise ContractError("too_large", f"expected a message of at most {limit} bytes, got more") from None
             self._held = max(len(body) - FREE, 0)
         compressed, message = wire.unframe(body)
         if not compressed or self.window == 0:
