@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fivefold.serving.contract_version import ASKED, PREFIX, split
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.asgi import Application, Receive, Scope, Send
-from fivefold.serving.http.http_errors import HttpReply, identity, problem
+from fivefold.serving.http.http_errors import HttpReply, deliver, identity, problem
 from fivefold.serving.http.inference import HttpCodec, begin, infer
 
 Target = tuple[HttpCodec, str, str | None]
@@ -103,11 +103,3 @@ def route_path(scope: Scope) -> str:
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path
-
-
-async def deliver(reply: HttpReply, send: Send) -> None:
-    """Send a reply as ASGI messages."""
-    if reply.status != 204:
-        reply.headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-    await send({"type": "http.response.body", "body": reply.body})

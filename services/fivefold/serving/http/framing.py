@@ -1,31 +1,29 @@
 """A connection that stays in step: no answer of it ever meets another request than its own.
 
-What uvicorn's connection class leaves open is closed here:
 - What `request_head` refuses ends the connection, behind the answers to what came before it.
-- An offer to upgrade is ignored, and the request is read to its end: uvicorn drops what lies behind such a head.
+- An offer to upgrade is ignored, and the request is read to its end.
 - A trailer is never a header.
 - An answer that does not wait for the whole body closes the connection, and waits a little for the client to read it.
 
 It also holds for headers what `inference` holds for bodies: they have to arrive in time and within bounds. What is no
-HTTP at all is answered from the product's own table of errors. How a request is answered is left to `protocol`.
-
-It derives from a class that uvicorn does not document, which the exact pin and a test of the real thing guard.
+HTTP at all is answered from the product's own table of errors. How a request is answered is left to `exchange` and
+`protocol`, the connection itself to `connection`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError
-from fivefold.serving.dataplane import Dataplane
+from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError, Unavailable
 from fivefold.serving.http import request_head
-from fivefold.serving.http.cycle import Cycle
-from fivefold.serving.http.http_errors import HttpReply, problem
+from fivefold.serving.http.asgi import Application, Receive, Scope, Send
+from fivefold.serving.http.connection import Connection
+from fivefold.serving.http.exchange import HIGH_WATER, Exchange
+from fivefold.serving.http.http_errors import Header, deliver, problem
 from fivefold.serving.http.inference import begin
 
 _UNREAD: Final = 64 * 1024
@@ -35,50 +33,68 @@ is `inference` which refuses whatever has an end."""
 _FRAMING: Final = 16
 """Bytes around each byte of a chunked body, above which it is no body: the smallest chunks take 5."""
 
-LEAVE_SECONDS: Final = 5.0
-"""How long a connection that is to be closed stays readable. Were it closed with bytes unread, the network would throw
-away the answer that lies before the client (RFC 9112, section 9.6)."""
-
 _WATCHED: Final = frozenset((b"host", b"transfer-encoding", b"expect", b"upgrade"))
 
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
-class Framed(HttpToolsProtocol):
-    """One connection."""
 
-    dataplane: Dataplane
+class Framed(Connection):
+    """One connection, and what is read on it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _name_nobody(self.config, self.server_state)
-        self.answering: RequestResponseCycle | None = None
+        self.parser = _parser(self)
+        self.exchange: Exchange | None = None
+        """Of the request that is read, or was last."""
+        self.answering: Exchange | None = None
+        """Of the request that is answered, or was last."""
+        self.waiting: deque[tuple[Exchange, Application]] = deque()
+        """Requests behind that one, the next one at the right."""
         self.refused = False
         """Nothing more is read of what comes."""
-        self.idle_since: float | None = None
-        """When the last answer was complete, by the loop's clock; None while one is owed."""
         self._unread = 0
         self._late: asyncio.TimerHandle | None = None
-        self._leaving: asyncio.TimerHandle | None = None
         # Of the request whose head is being read:
+        self._url = b""
+        self._headers: list[Header] | None = []
+        """None behind the head."""
         self._hosts = 0
         self._host: bytes | None = None
         self._codings: list[bytes] = []
+        self._expects = False
         self._watched = False
         self._upgrading = False
         # Bytes of a chunked body that carry nothing, less what its content excuses.
         self._framing = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Wait for the first request."""
         super().connection_made(transport)
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or we have closed."""
-        self._headers_are_there()
-        self._unset_keepalive_if_required()
-        if self._leaving is not None:
-            self._leaving.cancel()
+        """Whoever answers, or waits for the rest of a request, is told."""
+        for each in (self.answering, self.exchange, *(exchange for exchange, _ in self.waiting)):
+            if each is not None:
+                each.hang_up()
         super().connection_lost(exc)
+        # They know this object, which knows them.
+        self.exchange = self.answering = None
+        self.waiting.clear()
+
+    def let_go(self) -> None:
+        """Read no more."""
+        super().let_go()
+        self._headers_are_there()
+        # It knows this object, which knows it.
+        self.parser = None
+
+    def shutdown(self) -> None:
+        """The server stops: answer what has been asked, and close."""
+        if self.exchange is None or self.exchange.complete:
+            self.transport.close()
+        else:
+            self.exchange.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
@@ -92,12 +108,12 @@ class Framed(HttpToolsProtocol):
             self._read_on(data, offer)
         except httptools.HttpParserError as error:
             self._refuse(request_head.refusal(error))
-        # A request's scope has a path as soon as all its headers are there.
-        if self.scope is None or "path" not in self.scope:
+        if self._headers is not None:
             self._more_headers(len(data))
-        elif self._late is not None:
+            return
+        if self._late is not None:
             self._headers_are_there()
-        if self.headers is None and self._codings and self.cycle.more_body:
+        if self._codings and self.exchange is not None and self.exchange.more_body:
             self._more_framing(len(data))
 
     def _read_on(self, data: bytes, offer: httptools.HttpParserUpgrade) -> None:
@@ -110,8 +126,7 @@ class Framed(HttpToolsProtocol):
             rest = rest[offer.args[0] :]
             self._upgrading = False
             head = self._head_without_upgrade()
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser = _parser(self)
             try:
                 self.parser.feed_data(head)
                 self.parser.feed_data(rest)
@@ -125,36 +140,29 @@ class Framed(HttpToolsProtocol):
 
     def _head_without_upgrade(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-        lines += [b"%b: %b" % each for each in self.headers if each[0] != b"upgrade"]
+        lines = [b"%b %b HTTP/%b" % (method, self._url, version)]
+        lines += [b"%b: %b" % each for each in self._headers or () if each[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
+
+    # -- what the parser says ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self.url = b""
-        self.expect_100_continue = False
-        self.headers = []
+        self._url = b""
+        self._headers = []
         self._hosts = 0
-        self._host = None
-        self._watched = False
+        self._expects = self._watched = False
         if self._codings:
             self._codings = []
-        self.scope = {  # type: ignore[typeddict-item]  # the rest of it comes with the end of the head
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,  # type: ignore[typeddict-item]  # it has one
-            "root_path": self.root_path,
-            "headers": self.headers,
-            "state": self.app_state.copy(),
-        }
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target."""
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer behind a body."""
         name = name.lower()
-        headers = self.headers
+        headers = self._headers
         if headers is None:
             if name in request_head.NOT_TRAILERS:
                 request_head.malformed(f"{name.decode('latin-1')}: expected before the body, got it as a trailer")
@@ -170,45 +178,45 @@ class Framed(HttpToolsProtocol):
             if name == b"transfer-encoding":
                 self._codings.append(value)
             elif name == b"expect" and value.strip().lower() == b"100-continue":
-                self.expect_100_continue = True
+                self._expects = True
 
     def on_headers_complete(self) -> None:
         """The head is there: refuse it, or begin the request."""
-        parser, scope = self.parser, self.scope
+        parser = self.parser
         version, method = parser.get_http_version(), parser.get_method()
         if self._watched or self._hosts != 1 or version != "1.1":
             self._check(version)
             if parser.should_upgrade() and method != b"CONNECT":
                 self._upgrading = True
                 return
-        path, raw, scope["query_string"] = request_head.target(method, self.url, self._host)
-        scope["method"] = method.decode("ascii")
-        scope["raw_path"] = self.root_path.encode("ascii") + raw if self.root_path else raw
-        scope["path"] = self.root_path + path
+        path, raw, query = request_head.target(method, self._url, self._host if self._hosts else None)
+        root = self.root_path
+        scope: Scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "path": root + path if root else path,
+            "raw_path": root.encode("ascii") + raw if root else raw,
+            "query_string": query,
+            "root_path": root,
+            "headers": self._headers,
+            "state": self.app_state.copy(),
+            **self.ends,
+        }
         # What comes behind the body is for nobody.
-        self.headers = None  # type: ignore[assignment]  # nothing is added
+        self._headers = None
         self._framing = 0
-        before = self.cycle
-        self.cycle = cycle = Cycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        cycle.connection = self
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+        before = self.exchange
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        self.exchange = exchange = Exchange(self, scope, keep_alive, self._expects)
+        application = self.app if self.limit is None else self._limited()
+        if before is None or before.complete:
+            self._begin(exchange, application)
         else:
             # One answer after the other.
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pause_reading()
+            self.waiting.appendleft((exchange, application))
 
     def _check(self, version: str) -> None:
         if version not in request_head.VERSIONS:
@@ -217,73 +225,60 @@ class Framed(HttpToolsProtocol):
         if self._codings:
             request_head.check_lengths(version, self._codings)
         if version == "1.0":
-            self.scope["http_version"] = version
-            self.expect_100_continue = False
+            self._expects = False
+
+    def _limited(self) -> Application:
+        """The application, or what says that there are too many connections or requests for one more."""
+        limit = self.limit or 0
+        return self.app if len(self.connections) < limit and len(self.tasks) < limit else self._overloaded
+
+    async def _overloaded(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
+        call = begin(self.dataplane, dict(scope["headers"]))
+        why = f"expected fewer than {self.limit} connections and requests at once"
+        error = Unavailable("overloaded", why, retry_after=self.dataplane.settings.retry_after)
+        reply = problem(self.dataplane.refuse(call, error), call)
+        reply.headers.append((b"connection", b"close"))
+        await deliver(reply, send)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
-        cycle = self.cycle
+        exchange = self.exchange
         if self._codings:
             self._framing -= _FRAMING * len(body)
-        if cycle.response_complete:
+        if exchange is None or exchange.complete:
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        cycle.message_event.set()
+        exchange.more(body)
+        if len(exchange.body) > HIGH_WATER:
+            self.pause_reading()
 
     def on_message_complete(self) -> None:
         """The body is there."""
-        cycle = self.cycle
-        if self._upgrading or cycle.response_complete:
-            return
-        cycle.more_body = False
-        cycle.message_event.set()
+        exchange = self.exchange
+        if exchange is not None and not self._upgrading and not exchange.complete:
+            exchange.whole()
 
-    def on_response_complete(self) -> None:
-        """Begin the next request that is there, or wait for one.
+    # -- one request after the other --------------------------------------------------------------------------------
 
-        One timer waits for all of a connection's idle times: to set up one for each costs more than the rest here.
-        """
-        self.server_state.total_requests += 1
+    def on_complete(self) -> None:
+        """An answer is complete: begin the next request that is there, or wait for one."""
+        self.answered()
         if self.gone():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-            return
-        self.idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._look_when_idle(self.timeout_keep_alive)
+        self.resume_reading()
+        if self.waiting:
+            self._begin(*self.waiting.pop())
+        else:
+            self.wait_for_more()
 
-    def _look_when_idle(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle for long enough."""
-        self.timeout_keep_alive_task = None
-        if self.idle_since is None:
-            return
-        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._look_when_idle(left)
-        elif not self.transport.is_closing():
-            self.transport.close()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.answering = cycle
+    def _begin(self, exchange: Exchange, application: Application) -> None:
+        """Let a request be answered."""
+        self.answering = exchange
         self.idle_since = None
         # Behind an answer that closes the connection nothing is processed (RFC 9112, section 9.6).
         if not self.gone():
-            super()._start_asgi_task(cycle, app)
+            self.start(exchange.run(application))
 
-    def gone(self) -> bool:
-        """Whether no more requests are answered here."""
-        return self._leaving is not None or self.transport.is_closing()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are not ours
-        """What uvicorn calls for bytes that are no HTTP."""
-        self._refuse(ContractError("malformed", "this is not an HTTP request"))
+    # -- what is no request, or none in time ------------------------------------------------------------------------
 
     def _await_headers(self) -> None:
         self._late = self.loop.call_later(self.dataplane.settings.body_timeout, self._headers_are_late)
@@ -325,31 +320,30 @@ class Framed(HttpToolsProtocol):
     def _refuse(self, error: FivefoldError) -> None:
         """Answer what cannot become a request, behind the answers to those before it, and close."""
         self.refused = True
-        last, waiting = self.answering, self.pipeline
-        if self.cycle is not None and self.cycle.more_body:
+        last, waiting, exchange = self.answering, self.waiting, self.exchange
+        if exchange is not None and exchange.more_body:
             # It had begun as one.
             if waiting:
                 waiting.popleft()
-            elif self.cycle.response_started:
+            elif exchange.started:
                 self.transport.close()
                 return
             else:
                 last = None
                 # Whoever waits for the rest of it has nothing more to say.
-                self.cycle.disconnected = True
-                self.cycle.message_event.set()
+                exchange.hang_up()
         if waiting:
             last = waiting[0][0]
-        if last is None or last.response_complete:
+        if last is None or last.complete:
             self._answer(error)
             return
-        answered = last.on_response
+        answered = last.then
 
         def then() -> None:
             answered()
             self._answer(error)
 
-        last.on_response = then
+        last.then = then
 
     def _answer(self, error: FivefoldError) -> None:
         if self.transport.is_closing():
@@ -362,37 +356,21 @@ class Framed(HttpToolsProtocol):
         self.leave()
 
     def leave(self) -> None:
-        """Close, but leave the client the time to read what has been written."""
-        if self._leaving is not None or self.transport.is_closing():
-            return
-        self.refused = True
-        self._unread = 0
-        self._leaving = self.loop.call_later(LEAVE_SECONDS, self.transport.close)
-        self._unset_keepalive_if_required()
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        """Close, but leave the client the time to read what has been written; what comes meanwhile is for nobody."""
+        if not self.gone():
+            self.refused = True
+            self._unread = 0
+            super().leave()
 
     def _drop(self, size: int) -> None:
         """Read what nobody will answer, up to the size of one body."""
         self._unread += size
-        if self._leaving is not None and self._unread > self.dataplane.settings.max_body_bytes:
+        if self.leaving is not None and self._unread > self.dataplane.settings.max_body_bytes:
             self.transport.close()
 
-    def message(self, reply: HttpReply, *, keep_alive: bool) -> bytes:
-        """A whole answer as it goes over the wire."""
-        content = [STATUS_LINE[reply.status]]
-        for name, value in (*self.server_state.default_headers, *reply.headers):
-            content += (name, b": ", value, b"\r\n")
-        if not keep_alive and (b"connection", b"close") not in reply.headers:
-            content.append(b"connection: close\r\n")
-        content.append(b"content-length: %d\r\n\r\n" % len(reply.body))
-        content.append(reply.body)
-        return b"".join(content)
 
-
-def _name_nobody(config: Any, state: Any) -> None:
-    """Take out the header that names the server's program, where whoever started the server has left it in."""
-    if any(name == b"server" for name, _ in (*config.encoded_headers, *state.default_headers)):
-        config.encoded_headers = [header for header in config.encoded_headers if header[0] != b"server"]
-        state.default_headers = [header for header in state.default_headers if header[0] != b"server"]
+def _parser(connection: Framed) -> Any:
+    parser = httptools.HttpRequestParser(connection)
+    # What lies behind a request that is the last one is not taken for one either (`gone`).
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser

@@ -15,6 +15,7 @@ import msgspec
 from fivefold.core.errors import VIOLATION_CODES, FivefoldError
 
 if TYPE_CHECKING:
+    from fivefold.serving.http.asgi import Send
     from fivefold.serving.messages import Call
 
 HTTP_STATUS: Final[dict[str, int]] = {
@@ -78,6 +79,14 @@ def problem(error: FivefoldError, call: Call) -> HttpReply:
         # The rest of the request was not read, so the connection cannot carry another one.
         reply.headers.append((b"connection", b"close"))
     return reply
+
+
+async def deliver(reply: HttpReply, send: Send) -> None:
+    """Send a reply as ASGI messages."""
+    if reply.status != 204:
+        reply.headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def identity(call: Call) -> list[Header]:
