@@ -28,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda deploy upgrade e2e kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -77,6 +77,9 @@ e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with fa
 
 kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="-f k8s/kind/stream.yaml"
 	@k8s/kafka.sh
+
+kind-keda: ## Bring KEDA into that cluster, for a stream that scales by its lag (needs Go): ARGS="… -f k8s/kind/stream-scaling.yaml"
+	@k8s/keda.sh
 
 status: ## What runs in the cluster, and what is wrong with it
 	@k8s/status.sh
