@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Final
 
@@ -30,6 +30,7 @@ def draw(title: str, x: str, y: str, lines: Mapping[str, Points]) -> str:
     xs = [point[0] for points in lines.values() for point in points]
     ys = [point[1] for points in lines.values() for point in points]
     x0, x1, y0, y1 = min(xs), max(xs), min(ys) / 1.5, max(ys) * 1.5
+    x1 = x1 if x1 > x0 else x0 * 10
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
 
     def px(value: float) -> float:
@@ -67,7 +68,13 @@ def draw(title: str, x: str, y: str, lines: Mapping[str, Points]) -> str:
     return "\n".join(out)
 
 
-def _linear(lines: Mapping[str, Points], across: tuple[float, float], top: float, px, py) -> list[str]:  # type: ignore[no-untyped-def]
+def _linear(
+    lines: Mapping[str, Points],
+    across: tuple[float, float],
+    top: float,
+    px: Callable[[float], float],
+    py: Callable[[float], float],
+) -> list[str]:
     """From the end of the last line backwards, or to the top: what it would be if it were linear all the way."""
     last = list(lines.values())[-1]
     x1, y1 = last[-1]

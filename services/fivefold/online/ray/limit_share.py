@@ -19,8 +19,8 @@ REST_SECONDS: Final = 5.0
 
 ANSWER_SECONDS: Final = 300e-6
 TOLD_SECONDS: Final = 21e-6
-"""Of the controller's time, what an answer takes, and each replica that it names: the one assumed, the other measured on a
-busy machine (docs/scale.md)."""
+"""Of the controller's time, what an answer takes (assumed), and each replica that it names (measured on a busy machine,
+docs/scale.md)."""
 
 SHARE: Final = 0.1
 """Of the controller's time that all replicas together take at most, while the replicas change all the time."""
