@@ -120,6 +120,7 @@ generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.exports.contract_page
 	$(BIN)/python -m fivefold.exports.contract_file_schema
 	$(BIN)/python -m fivefold.commands.settings_page
+	$(BIN)/python helm/readme.py
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew

@@ -203,7 +203,7 @@ class Online:
         from fivefold.core import telemetry as vocabulary
         from fivefold.core.settings import read
         from fivefold.guard import Guard
-        from fivefold.online.ray.limit_share import Replicas, running
+        from fivefold.online.ray.limit_share import Replicas, listen
         from fivefold.serving.dataplane import Dataplane
         from fivefold.serving.model_opening import open_models
         from fivefold.serving.origins import Origins
@@ -222,7 +222,7 @@ class Online:
             served = self._served.read()
             models, defaults, self._turn = served.models, served.defaults, served.turn
         opened = open_models(models, self._delivery, settings.self_test_seconds)
-        replicas = Replicas(running, settings.min_replicas)
+        replicas = Replicas(listen, settings.min_replicas)
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
         suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
