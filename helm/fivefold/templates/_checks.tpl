@@ -301,6 +301,9 @@ hub.database.url: expected no password in it; a Secret with it is hub.database.p
 hub.database.url: expected postgres://USER@HOST/NAME, got {{ . | toJson }}
 {{- end }}
 {{- end }}
+{{- if and $hub.keepDays (not $hub.forward) }}
+hub.keepDays: expected 0 where hub.forward names no topic, got {{ $hub.keepDays }}: a hub that forwards nothing has its events nowhere else
+{{- end }}
 {{- range $index, $origin := $hub.corsOrigins }}
 {{- if not (regexMatch "^https://[^/\\s]+$" $origin) }}
 hub.corsOrigins[{{ $index }}]: expected an origin, https://HOST[:PORT] and nothing behind it, got {{ $origin | toJson }}
