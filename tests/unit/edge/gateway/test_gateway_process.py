@@ -29,8 +29,8 @@ from fivefold.edge.gateway.gateway_process import Gateway
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
 from fivefold.local.signals import StopSignals
 
-settings = GatewaySettings(http="127.0.0.1:0", data=sys.argv[2], mqtt="mqtt://127.0.0.1:1",
-                           **(dict(hub="http://127.0.0.1:1", device="d", hub_key_file=sys.argv[3]) if sys.argv[3] else {}))
+hub = dict(hub="http://127.0.0.1:1", device="d", hub_key_file=sys.argv[3]) if sys.argv[3] else {}
+settings = GatewaySettings(http="127.0.0.1:0", data=sys.argv[2], mqtt="mqtt://127.0.0.1:1", **hub)
 gateway = Gateway([sys.argv[1]], settings, DeliverySettings())
 stop, ready = StopSignals(), threading.Event()
 thread = threading.Thread(target=lambda: gateway.run(stop, ready=ready.set), daemon=True)
