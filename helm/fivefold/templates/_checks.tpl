@@ -120,6 +120,13 @@ online.replicas.cpus: expected at most online.workers.cpus, {{ $workers.cpus }},
 online.replicas.max: expected at most {{ mul $each $pods }}, {{ $each }} in each of {{ $pods }} workers, got {{ $replicas.max }}: raise online.workers.{{ if gt (int $workers.maxCount) (int $workers.count) }}maxCount{{ else }}count or maxCount{{ end }}, or online.replicas.perWorker with online.workers.cpus
 {{- end }}
 {{- end }}
+{{- if $replicas.gpus }}
+{{- $gpus := "" }}
+{{- range $name, $_ := $workers.resources.limits }}{{ if contains "gpu" $name }}{{ $gpus = $name }}{{ end }}{{ end }}
+{{- if not $gpus }}
+online.workers.resources.limits: expected a GPU, such as nvidia.com/gpu: 1, where online.replicas.gpus is {{ $replicas.gpus }}, got none
+{{- end }}
+{{- end }}
 {{- if not (regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+$" $online.rayVersion) }}
 online.rayVersion: expected the version of Ray in the image, such as 2.60.0, got {{ $online.rayVersion | toJson }}
 {{- end }}
@@ -300,6 +307,9 @@ hub.database.url: expected no password in it; a Secret with it is hub.database.p
 {{- else if not (regexMatch "^postgres(ql)?://[^:/@\\s]+@[^@\\s]+/[^/@\\s]+$" .) }}
 hub.database.url: expected postgres://USER@HOST/NAME, got {{ . | toJson }}
 {{- end }}
+{{- end }}
+{{- if and $hub.keepDays (not $hub.forward) }}
+hub.keepDays: expected 0 where hub.forward names no topic, got {{ $hub.keepDays }}: a hub that forwards nothing has its events nowhere else
 {{- end }}
 {{- range $index, $origin := $hub.corsOrigins }}
 {{- if not (regexMatch "^https://[^/\\s]+$" $origin) }}

@@ -25,6 +25,7 @@
     "defaults" $online.defaults
     "settings" (merge $settings $online.settings)
     "num_cpus" $online.replicas.cpus }}
+{{- with $online.replicas.gpus }}{{- $_ := set $arguments "num_gpus" . }}{{- end }}
 {{- /* The gateway shall be the one that gives an idle connection up, or it may send a request on one that is being closed.
 Traefik does so after 90 s, Google's load balancer after 600 s. */}}
 {{- dict

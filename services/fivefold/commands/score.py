@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Parser, add, add_json, add_providers, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.batch.plan.settings import BatchSettings
@@ -183,6 +183,7 @@ def add_what(parser: Parser) -> None:
         metavar="TABLE",
         help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE (default: none)",
     )
+    add_providers(parser)
     parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default: ledger)")
     parser.add_argument(
         "--digest-inputs",

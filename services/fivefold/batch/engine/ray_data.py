@@ -36,6 +36,7 @@ from fivefold.core.columns import Columns
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
+from fivefold.core.runtime.devices import DeviceSettings
 
 FRAGMENT, ROW, HEAD = "_fragment", "_row", "_head"
 """A chunk is its rows behind one that has only a head, which holds what has no column."""
@@ -127,7 +128,12 @@ class RayData:
         pool["ray_remote_args_fn"] = _mortal
         read = rows.map_batches(ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool)
         scored = read.map_batches(
-            ScoreStage, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
+            ScoreStage,
+            fn_constructor_args=(self._task,),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_gpus=read(DeviceSettings).gpus,
+            **pool,
         )
         yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
 

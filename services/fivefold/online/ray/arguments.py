@@ -36,6 +36,9 @@ class Arguments(BaseModel):
     num_cpus: float = 1.0
     """Cores that Ray reserves for a replica."""
 
+    num_gpus: float = 0.0
+    """GPUs that Ray reserves for a replica; 0: as many as `FIVEFOLD_GPUS` says, or none."""
+
     grpc_listen: str = ""
     """HOST:PORT on which each replica answers gRPC by itself, beside what reaches it through the proxy; empty: none.
 

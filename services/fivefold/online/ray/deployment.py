@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fivefold.core.runtime.devices import DeviceSettings
+from fivefold.core.settings import read
 from fivefold.delivery.settings import DeliverySettings
 from fivefold.online.haproxy.haproxy_settings import HAPROXY
 from fivefold.online.ray.arguments import Arguments
@@ -201,7 +203,6 @@ class Online:
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
-        from fivefold.core.settings import read
         from fivefold.guard import Guard
         from fivefold.online.ray.limit_share import Replicas, listen
         from fivefold.serving.dataplane import Dataplane
@@ -344,7 +345,10 @@ def build(arguments: Arguments) -> "Application":
         max_surge_percent=100,
         # A replica that has died is noticed by this.
         health_check_period_s=HEALTH_SECONDS,
-        ray_actor_options={"num_cpus": arguments.num_cpus},
+        ray_actor_options={
+            "num_cpus": arguments.num_cpus,
+            "num_gpus": arguments.num_gpus or read(DeviceSettings).gpus,
+        },
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
         autoscaling_config=autoscaling_config,
         user_config={TURN: arguments.turn} if arguments.served_file else None,
