@@ -183,7 +183,11 @@ def add_what(parser: Parser) -> None:
         metavar="TABLE",
         help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE (default: none)",
     )
-    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default: ledger)")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "local", "ray", "ray-data"),
+        help="who does the work: one process, Ray with a worker for each core, or what is done first (default: auto)",
+    )
     parser.add_argument(
         "--digest-inputs",
         action="store_true",
