@@ -1,7 +1,7 @@
 """One worker in a process of its own on this machine, without Ray: it is there within a second.
 
-It is apart from the run, so that a model that ends its process, or takes all memory, is met as in a worker of Ray's, and
-Ctrl-C need not wait for it. It is started anew where it has died. What it does is `local_worker`'s matter.
+It is apart from the run, so that a model that ends its process, or takes all memory, is met as in a worker of Ray's,
+and Ctrl-C need not wait for it. It is started anew where it has died. What it does is `local_worker`'s matter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a worker is given once: the model, the plan's facts and the output; and the worker itself.
 
-A worker is a plain class, which every engine works with: `actors` makes Ray actors of it, `local_process` starts one in a
-process, tests call it as it is. It opens the model by itself, and dies with the process that started it.
+A worker is a plain class, and every engine's: `actors` makes Ray actors of it, `local_process` starts one in a process,
+tests call it as it is. It opens the model by itself, and dies with the process that started it.
 """
 
 from __future__ import annotations
