@@ -90,9 +90,11 @@ class LocalFirst:
     def _is_worth_ray(self) -> bool:
         if not self._local.busy:
             return False
-        spent, planned = self._spent + self._local.seconds, self._planned + self._cost.of(self._local.busy)
-        late = max(1.0, spent / planned) if planned else 1.0
-        return ray_pays(self._cost.of(self._left.values()) * late - self._local.seconds, self._workers)
+        before = self._spent / self._planned if self._planned else 1.0
+        # What is in work is known to take as long as it has taken already.
+        planned, spent = self._planned + self._cost.of(self._local.busy), self._spent + self._local.seconds
+        factor = max(before, spent / planned) if planned else before
+        return ray_pays(self._cost.of(self._left.values()) * factor - self._local.seconds, self._workers)
 
     def _add_ray(self) -> None:
         more = self._workers - 1

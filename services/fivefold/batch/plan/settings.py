@@ -99,9 +99,7 @@ class BatchSettings:
         if self.engine not in ENGINES:
             raise SettingsError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.engine == "local" and self.workers > 1:
-            raise SettingsError(
-                f"workers: the engine local is one process, got {self.workers}; ray has as many as that"
-            )
+            raise SettingsError(f"workers: the engine local is one process, got {self.workers}")
         if not isfinite(self.max_bad_fraction) or not 0 <= self.max_bad_fraction <= 1:
             raise SettingsError(f"max_bad_fraction: expected 0 to 1, got {self.max_bad_fraction}")
         if self.iceberg and self.iceberg.count(".") < 2:
