@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ray.serve._private import constants
 
-from fivefold.online.ray import deployment
+from fivefold.online.ray import cluster_variables
 from tests.chart.rendering import SCENARIOS, SERVING, Release, containers, typed
 
 
@@ -75,7 +75,7 @@ def test_every_ray_process_has_the_environment_of_the_host(scenario: str) -> Non
         ray = typed(group["template"]["spec"], "V1PodSpec").containers[0]
         variables = {item.name: item.value for item in ray.env}
 
-        assert deployment.ENVIRONMENT.items() <= variables.items(), name
+        assert cluster_variables.ENVIRONMENT.items() <= variables.items(), name
         assert variables["RAY_AUTH_MODE"] == "token", name
 
 

@@ -26,7 +26,7 @@ app.kubernetes.io/component: online
 {{- $models | toJson }}
 {{- end }}
 
-{{/* Environment of every Ray process that serves; host.ENVIRONMENT comes first. */}}
+{{/* Environment of every Ray process that serves; cluster_variables.ENVIRONMENT comes first. */}}
 {{- define "fivefold.serveEnvironment" -}}
 - {name: RAY_SERVE_ENABLE_HA_PROXY, value: "1"}
 - {name: RAY_SERVE_THROUGHPUT_OPTIMIZED, value: "1"}

@@ -184,7 +184,11 @@ def add_what(parser: Parser) -> None:
         help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE (default: none)",
     )
     add_providers(parser)
-    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default: ledger)")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "local", "ray", "ray-data"),
+        help="who does the work: one process, Ray with a worker for each core, or what is done first (default: auto)",
+    )
     parser.add_argument(
         "--digest-inputs",
         action="store_true",

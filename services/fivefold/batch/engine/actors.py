@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fivefold.batch.engine.ray_cluster import RayCluster
+from fivefold.batch.engine.workers import Finished
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.work.task import FragmentOutcome, RunTask, TiedWorker
 from fivefold.core.errors import RunFailed
@@ -71,7 +72,7 @@ class Actors:
         actor = self._idle.pop()
         self._working[actor.score.remote(fragment, attempt, most_bad)] = (actor, fragment)
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:
+    def wait(self, seconds: float) -> Iterator[Finished]:
         """What was finished within some seconds: a fragment and what became of it, None where its worker has died.
 
         A worker that has opened its model, or failed to, comes without a fragment.

@@ -9,8 +9,8 @@ Ray's server passes through; the wrapper would halve the requests a second. What
     draining     the server's stop waits for what is being answered; `watch_drain` hears of it from Ray's health route
     metrics      `/metrics` of each replica, and a copy in Ray's own metrics
 
-Which variables every process of the cluster needs is `ENVIRONMENT`; starting a cluster on one machine is left to
-`ray_process`, its life to `lifecycle`; what `build` takes is `arguments`' matter, what a replica answers with
+Which variables every process of the cluster needs is `cluster_variables`'s matter; starting a cluster on one machine is
+left to `ray_process`, its life to `lifecycle`; what `build` takes is `arguments`', what a replica answers with
 `endpoints`'s. This module must not postpone its annotations: Ray reads `build`'s as a class.
 """
 
@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 from fivefold.core.runtime.devices import DeviceSettings
 from fivefold.core.settings import read
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online.haproxy.haproxy_settings import HAPROXY
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
 from fivefold.online.ray.served_file import TURN, ServedBundles, ServedFile
@@ -52,17 +51,6 @@ VERSION = "1"
 
 GRPC_SERVICES = "fivefold.online.ray.deployment.grpc_services"
 """The import path for Ray Serve's `grpc_servicer_functions`."""
-
-ENVIRONMENT = {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "fivefold.online.ray.deployment.middlewares",
-    **HAPROXY,
-    # Ray gives its workers, replicas among them, the lowest priority but four: every other process of a busy machine
-    # then goes before an answer.
-    "RAY_worker_niceness": "0",
-}
-"""What every process of the cluster must find in its environment, the head's and the workers' alike."""
 
 DRAIN_POLL_SECONDS = 0.25
 EXPORT_SECONDS = 5.0
