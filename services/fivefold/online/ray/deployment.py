@@ -196,7 +196,6 @@ class Online:
         defaults: dict[str, str],
         settings: OnlineSettings,
         delivery: DeliverySettings | None,
-        grpc_listen: str,
         http_socket: str,
         log: str,
         served_file: str = "",
@@ -245,8 +244,6 @@ class Online:
         # with one bundle), in which nobody is answered; so the last one is before the endpoints listen.
         gc.collect()
         gc.freeze()
-        if grpc_listen:
-            _endpoints.listen_grpc(grpc_listen)
         if http_socket:
             _endpoints.listen_http(http_socket)
         if self._served is not None:
@@ -362,7 +359,6 @@ def build(arguments: Arguments) -> "Application":
         dict(arguments.defaults),
         settings,
         arguments.delivery,
-        arguments.grpc_listen,
         arguments.http_socket,
         arguments.log,
         arguments.served_file,

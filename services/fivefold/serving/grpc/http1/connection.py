@@ -198,7 +198,8 @@ class GrpcConnection(asyncio.Protocol):
         self._head = False
         parser = self._parser
         method = self._methods.find(self._url)
-        if method is None or parser.get_http_version() != "1.1" or parser.get_method() != b"POST":
+        other = parser.get_http_version() != "1.1" or parser.get_method() != b"POST" or parser.should_upgrade()
+        if method is None or other:
             self._hang_up()
             return
         if not parser.should_keep_alive():
