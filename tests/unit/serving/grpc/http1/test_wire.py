@@ -1,4 +1,4 @@
-"""The form of a unary call over HTTP/1.1: what is read is what gRPC's documentation allows, what is written HTTP reads."""
+"""The form of a unary call over HTTP/1.1: what is read is what gRPC documents, what is written an HTTP parser reads."""
 
 from __future__ import annotations
 
