@@ -95,6 +95,8 @@ class GrpcConnection(asyncio.Protocol):
         self._deaf = False
         """Whether nothing more is read of what comes."""
         self._blocked = False
+        self._read = 0
+        """Bytes that are being read."""
         self._leaving: asyncio.TimerHandle | None = None
         self._wait: dict[bool, float] = {True: idle_seconds, False: self._dataplane.settings.body_timeout}
         self._since = self._loop.time()
@@ -121,7 +123,8 @@ class GrpcConnection(asyncio.Protocol):
             if self._leaving is not None:
                 self._drop(len(data))
             return
-        self._beside += len(data)
+        self._read = len(data)
+        self._beside += self._read
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -239,10 +242,8 @@ class GrpcConnection(asyncio.Protocol):
     def _read_head(self) -> Asked:
         metadata: list[tuple[str, str | bytes]] = []
         deadline: float | None = None
-        size = 0
         kind = te = b""
         for name, value in self._headers:
-            size += len(name) + len(value)
             known = wire.METADATA.get(name)
             if known is not None:
                 metadata.append((known, value))
@@ -267,8 +268,11 @@ class GrpcConnection(asyncio.Protocol):
         if b"trailers" not in te:
             raise ContractError("malformed", "te: expected trailers, which an answer ends with")
         limit = self._dataplane.settings.max_header_bytes
-        if size > limit:
-            raise ProtocolError("headers_too_large", f"expected at most {limit} bytes of metadata, got {size}")
+        # Most have come in fewer bytes than that, with their bodies.
+        if self._beside + self._read > limit:
+            size = sum(len(name) + len(value) for name, value in self._headers)
+            if size > limit:
+                raise ProtocolError("headers_too_large", f"expected at most {limit} bytes of metadata, got {size}")
         return Asked(metadata, self._peer, deadline)
 
     def _refusing(self, error: FivefoldError) -> Unary:

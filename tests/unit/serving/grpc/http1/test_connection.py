@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.http_calls import SECONDS, World, world
 from tests.unit.serving.grpc.http1.test_wire import Read
 from tests.unit.serving.http.test_servers import running
 
+from fivefold.guard import keys
 from fivefold.serving.grpc.grpc_errors import GRPC_STATUS
 from fivefold.serving.grpc.http1.connection import Methods, taking_over
 from fivefold.serving.grpc.proto import inference_pb2 as wire
@@ -382,6 +384,37 @@ def test_a_head_without_end_is_bounded(run: Run) -> None:
             return await talk.rest()
 
     assert run(conversation) == b""
+
+
+def test_nobody_unknown_makes_us_hold_a_message(tmp_path: Path) -> None:
+    """The answer comes before the message does; two credentials are none; what a proxy says of the address counts."""
+    key, entry = keys.make("test")
+    keys.add(tmp_path / "keys.json", entry)
+    with world([gate_bundle(tmp_path / "gate")], keys=str(tmp_path / "keys.json"), body_timeout=SECONDS) as guarded:
+
+        async def conversation() -> list[tuple[str, str]]:
+            connection: Any = protocol_of(
+                guarded.app, taking_over(Methods(guarded.serving, Servicer(guarded.serving).unary()))
+            )
+            bearer, other = f"authorization: Bearer {key}", f"x-api-key: {key}"
+            async with running(guarded.app, connection) as port:
+                found = [outcome(await asked(port, call(b"", length=1024 * 1024)))]
+                found.append(outcome(await asked(port, call(None, bearer, other))))
+                found.append(outcome(await asked(port, call(None, bearer, bearer))))
+                assert good(await asked(port, call(None, bearer)))
+                assert good(await asked(port, call(None, other)))
+                for _ in range(60):
+                    wrong = call(None, "authorization: Bearer ff_x", "x-forwarded-for: 198.51.100.7")
+                    last = outcome(await asked(port, wrong))
+                    if last[1] == "rate_limited":
+                        break
+                found.append(last)
+                wrong = call(None, "authorization: Bearer ff_x", "x-forwarded-for: 198.51.100.8")
+                found.append(outcome(await asked(port, wrong)))
+                return found
+
+        refused = ("UNAUTHENTICATED", "unauthenticated")
+        assert guarded.run(conversation()) == [refused] * 3 + [("RESOURCE_EXHAUSTED", "rate_limited"), refused]
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), database=None, deadline=None)
