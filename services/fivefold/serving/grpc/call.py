@@ -1,6 +1,6 @@
 """What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
 
-    a transport ── Asked, Message ──> Unary ── Reply ──> the same transport
+    a transport ── Asked, Payload ──> Unary ── Reply ──> the same transport
 
 A method with one request and one answer knows no transport: grpc.aio's (`over_aio`) and the one over HTTP/1.1 (`http1`)
 both call it so. Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     """On `time.monotonic`; None: the caller has named none."""
 
 
-class Message(Protocol):
+class Payload(Protocol):
     """The request's bytes, which may not all be there yet."""
 
     async def read(self) -> bytes:
@@ -70,7 +70,7 @@ class Reply(NamedTuple):
     error: FivefoldError | None = None
 
 
-Unary = Callable[[Asked, Message], Coroutine[Any, Any, Reply]]
+Unary = Callable[[Asked, Payload], Coroutine[Any, Any, Reply]]
 """A method with one request and one answer. Raises `asyncio.CancelledError` alone."""
 
 
@@ -83,7 +83,7 @@ class Whole:
         self._raw, self._room, self._held = raw, room, 0
 
     async def read(self) -> bytes:
-        """See `Message`."""
+        """See `Payload`."""
         size = len(self._raw) - FREE
         if size > 0:
             self._room.take(size)
@@ -91,7 +91,7 @@ class Whole:
         return self._raw
 
     def release(self) -> None:
-        """See `Message`."""
+        """See `Payload`."""
         if self._held:
             self._room.give(self._held)
             self._held = 0
@@ -238,12 +238,12 @@ def asking(
     `scope` is what a guard asks for; None: the method is open to everybody.
     """
 
-    async def handle(said: Asked, message: Message) -> Reply:
+    async def handle(said: Asked, payload: Payload) -> Reply:
         call = begin(dataplane.request_id, said)
         try:
             if dataplane.guard is not None and scope is not None:
                 admit(dataplane.guard, shown(said), scope).release()
-            raw = await message.read()
+            raw = await payload.read()
             call.size = len(raw)
             reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes), call)
             return Reply(call, reply.SerializeToString())
@@ -252,6 +252,6 @@ def asking(
         except Exception as cause:
             return Reply(call, error=dataplane.refuse(call, defect(cause)))
         finally:
-            message.release()
+            payload.release()
 
     return handle

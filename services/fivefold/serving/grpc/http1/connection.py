@@ -21,7 +21,7 @@ import httptools
 
 from fivefold.core.errors import ContractError, FivefoldError, NotFound, ProtocolError
 from fivefold.serving.dataplane import defect
-from fivefold.serving.grpc.call import Asked, Message, Reply, Unary, begin
+from fivefold.serving.grpc.call import Asked, Payload, Reply, Unary, begin
 from fivefold.serving.grpc.http1 import wire
 from fivefold.serving.grpc.http1.message import Incoming
 from fivefold.serving.http.request_body import Begun
@@ -64,7 +64,7 @@ class Methods:
             return self._unimplemented
         return found
 
-    async def _unimplemented(self, said: Asked, message: Message) -> Reply:  # noqa: ARG002  # a method's signature
+    async def _unimplemented(self, said: Asked, payload: Payload) -> Reply:  # noqa: ARG002  # a method's signature
         call = begin(self.dataplane.request_id, said)
         return Reply(call, error=self.dataplane.refuse(call, NotFound("not_found", "Method not found!")))
 
@@ -278,7 +278,7 @@ class GrpcConnection(asyncio.Protocol):
     def _refusing(self, error: FivefoldError) -> Unary:
         """A method that answers every call with this error, counted and logged."""
 
-        async def refuse(said: Asked, message: Message) -> Reply:  # noqa: ARG001  # a method's signature
+        async def refuse(said: Asked, payload: Payload) -> Reply:  # noqa: ARG001  # a method's signature
             call = begin(self._dataplane.request_id, said)
             return Reply(call, error=self._dataplane.refuse(call, error))
 
