@@ -150,17 +150,21 @@ def middlewares() -> "list[Middleware]":
 
     listen_on_loopback_if_asked()
     if _endpoints is not None:
-        answer_early(_endpoints.app)
+        answer_early(_endpoints.app, _endpoints.servicer)
     return [Middleware(ReplicaMiddleware)]
 
 
-def answer_early(app: Any) -> None:
-    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's."""
+def answer_early(app: Any, servicer: Any) -> None:
+    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's.
+
+    HAProxy asks unary gRPC calls there too, on connections of their own.
+    """
     from uvicorn.protocols.http import auto
 
+    from fivefold.serving.grpc.http1.connection import Methods, taking_over
     from fivefold.serving.http.protocol import protocol_of
 
-    auto.AutoHTTPProtocol = protocol_of(app)
+    auto.AutoHTTPProtocol = protocol_of(app, taking_over(Methods(app.dataplane, servicer.unary())))
 
 
 def grpc_services(_: Any, server: Any) -> None:
@@ -182,7 +186,6 @@ class Online:
         defaults: dict[str, str],
         settings: OnlineSettings,
         delivery: DeliverySettings | None,
-        grpc_listen: str,
         http_socket: str,
         log: str,
         served_file: str = "",
@@ -230,8 +233,6 @@ class Online:
         # with one bundle), in which nobody is answered; so the last one is before the endpoints listen.
         gc.collect()
         gc.freeze()
-        if grpc_listen:
-            _endpoints.listen_grpc(grpc_listen)
         if http_socket:
             _endpoints.listen_http(http_socket)
         if self._served is not None:
@@ -350,7 +351,6 @@ def build(arguments: Arguments) -> "Application":
         dict(arguments.defaults),
         settings,
         arguments.delivery,
-        arguments.grpc_listen,
         arguments.http_socket,
         arguments.log,
         arguments.served_file,
