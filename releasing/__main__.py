@@ -51,6 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
     out.add_argument(
         "--images", default=" ".join(building.IMAGES), metavar="'NAME …'", help="empty: none (%(default)s)"
     )
+    out.add_argument("--skip-build", action="store_true", help="take the images that make images built last")
     out.add_argument("--signing-key", type=Path, metavar="PEM", help="a private Ed25519 key; without one: not signed")
     out.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="default: dist")
     seen = commands.add_parser("check", help="pull a release and hold everything against its digest")
@@ -78,7 +79,13 @@ def _publish(arguments: argparse.Namespace) -> None:
         )
     version = building.version_of(ROOT, arguments.version)
     plan = ReleasePlan(
-        ROOT, arguments.output, Registry(arguments.registry), version, images, arguments.signing_key or None
+        ROOT,
+        arguments.output,
+        Registry(arguments.registry),
+        version,
+        images,
+        arguments.signing_key,
+        build=not arguments.skip_build,
     )
     record = publish(plan, say)
     for each in record.artefacts:

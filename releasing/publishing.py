@@ -39,6 +39,8 @@ class ReleasePlan:
     version: str
     images: Sequence[str]
     key: Path | None
+    build: bool = True
+    """Whether images are built; otherwise those of the last `make images` are taken."""
 
 
 def publish(plan: ReleasePlan, say: Callable[[str], None]) -> ReleaseRecord:
@@ -48,7 +50,7 @@ def publish(plan: ReleasePlan, say: Callable[[str], None]) -> ReleaseRecord:
     plan.output.mkdir(parents=True, exist_ok=True)
     reference = plan.registry.reference(RELEASE, plan.version)
     there = plan.registry.manifest(reference)
-    if plan.images:
+    if plan.images and plan.build:
         building.images(plan.root)
     contents = {name: building.image_content(name) for name in plan.images}
     say("building the wheel, and listing what it stands on")
