@@ -1,4 +1,4 @@
-"""A release with its images goes into a registry of this machine, comes out by digest, and is what the cluster runs then."""
+"""A release with its images goes into a registry, comes out by digest, and is what the cluster runs then."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def artefacts() -> dict[str, dict[str, Any]]:
     return {f"{each['kind']} {each['name']}": each for each in record["artefacts"]}
 
 
+def identity(image: str) -> str:
+    """What Docker knows an image by."""
+    return cluster.command("docker", "image", "inspect", "--format", "{{.Id}}", image).strip()
+
+
 def test_images_come_out_by_the_digests_that_went_in(prefix: str, keys: Path) -> None:
     """Pushed, signed, checked, pulled by Docker; the second time nothing is pushed."""
     said = cluster.make("release", REGISTRY=prefix, SIGNING_KEY=str(keys / "release.pem"))
@@ -50,16 +55,14 @@ def test_images_come_out_by_the_digests_that_went_in(prefix: str, keys: Path) ->
         image = made[f"image {name}"]
         by_digest = f"{prefix}/{name}@{image['digest']}"
         cluster.command("docker", "pull", "--quiet", by_digest)
-        assert cluster.command("docker", "image", "inspect", "--format", "{{.Id}}", by_digest).strip() == cluster.command(
-            "docker", "image", "inspect", "--format", "{{.Id}}", f"fivefold/{name}:build"
-        ).strip()  # fmt: skip
+        assert identity(by_digest) == identity(f"fivefold/{name}:build")
         assert image["size"] > 10_000_000
 
 
 def test_another_image_under_the_same_version_is_refused(prefix: str, keys: Path, tmp_path: Path) -> None:
     """The registry keeps what it has."""
     (tmp_path / "Dockerfile").write_text("FROM fivefold/hub:build\nLABEL changed=yes\n")
-    kept = cluster.command("docker", "image", "inspect", "--format", "{{.Id}}", "fivefold/hub:build").strip()
+    kept = identity("fivefold/hub:build")
     cluster.command("docker", "build", "--quiet", "-t", "fivefold/hub:build", str(tmp_path))
     try:
         words = ("-m", "releasing", "publish", "--registry", prefix, "--images", "hub", "--skip-build")

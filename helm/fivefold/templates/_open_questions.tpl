@@ -22,7 +22,7 @@
 {{- define "fivefold.hasCredentials" -}}
 {{- $named := keys (.of.environment | default dict) }}
 {{- range .of.workers.pod.env }}{{ $named = append $named .name }}{{ end }}
-{{- if or .secret .of.workers.accountAnnotations (regexMatch "(^| )(AWS|GOOGLE)_" (join " " $named)) }}true{{ end }}
+{{- if or .secret .of.workers.accountAnnotations (regexMatch "(^| )(AWS_(ACCESS_KEY_ID|SKIP_SIGNATURE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_)|GOOGLE_(SERVICE_ACCOUNT|APPLICATION_CREDENTIALS|SKIP_SIGNATURE))" (join " " $named)) }}true{{ end }}
 {{- end }}
 
 {{- define "fivefold.openCredentials" -}}
