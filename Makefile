@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK_ALONE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 LOCK   := $(LOCK_ALONE) pyproject.toml
 ENVS   := .cache/envs
-FOREIGN := triton kserve bentoml torch
+FOREIGN := triton kserve bentoml torch sbom
 PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
 BROWSER := services/browser/node_modules/.done
@@ -111,7 +111,7 @@ check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, imp
 IMAGES ?= ray stream hub gateway
 release: $(VENV)/.run $(ENVS)/sbom/.done .cache/bin/oras ## Push wheel, images, chart and lists to REGISTRY=host[:port][/path], a version once [SIGNING_KEY= IMAGES= VERSION= BASE_IMAGE=]
 	@PATH="$(abspath .cache/bin):$$PATH" $(BIN)/python -m releasing publish --registry "$(REGISTRY)" --version "$(VERSION)" --images "$(IMAGES)" \
-	  $(if $(SIGNING_KEY),--signing-key "$(SIGNING_KEY)")
+	  $(if $(SIGNING_KEY),--signing-key "$(SIGNING_KEY)") $(ARGS)
 
 release-check: $(VENV)/.run .cache/bin/oras ## Hold what REGISTRY= has of a release against its digests [PUBLIC_KEY= VERSION=]
 	@PATH="$(abspath .cache/bin):$$PATH" $(BIN)/python -m releasing check --registry "$(REGISTRY)" --version "$(VERSION)" \

@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.support.programs import needed
 from tests.support.s3_server import free, until_open
 
-PROGRAM = needed("registry", "releases into a registry", str(Path(__file__).parents[2] / ".cache" / "bin" / "registry"))
+BUILT = Path(__file__).parents[2] / ".cache" / "bin" / "registry"
+"""Where `make .cache/bin/registry` puts it."""
 
 CONFIGURATION = """version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -23,14 +24,15 @@ http: {{addr: {address}}}
 @contextlib.contextmanager
 def registry(home: Path) -> Iterator[str]:
     """HOST:PORT of an empty registry while it runs; `home` is an empty directory for its files."""
-    assert PROGRAM is not None
+    program = needed("registry", "releases into a registry", str(BUILT))
+    assert program is not None
     address = free()
     (home / "config.yaml").write_text(CONFIGURATION.format(root=home / "files", address=address))
     # It would look for a collector of spans otherwise.
     environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [PROGRAM, "serve", str(home / "config.yaml")], stdout=log, stderr=log, env=environment
+            [program, "serve", str(home / "config.yaml")], stdout=log, stderr=log, env=environment
         )
     try:
         until_open(address, process)
