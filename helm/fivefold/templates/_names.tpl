@@ -19,7 +19,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
      given it is the chart's own release, by the digest that `make release` wrote into Chart.yaml, so that a mirror changes the
      repository alone. `of`: repository, tag and digest; `name`: ray, stream or hub. */}}
 {{- define "fivefold.imageOf" -}}
-{{- $released := get (.root.Chart.Annotations | default dict) (printf "fivefold.dev/image-%s" .name) }}
+{{- $released := index .root.Chart.Annotations (printf "fivefold.dev/image-%s" .name) }}
 {{- with .of.digest | default (ternary "" $released (ne .of.tag "")) }}
 {{- $.of.repository }}@{{ . }}
 {{- else }}
