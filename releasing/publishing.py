@@ -48,7 +48,7 @@ def publish(plan: ReleasePlan, say: Callable[[str], None]) -> ReleaseRecord:
     if plan.key is not None:
         signed(b"", plan.key)
     plan.output.mkdir(parents=True, exist_ok=True)
-    reference = plan.registry.reference(RELEASE, plan.version)
+    reference = plan.registry.reference(f"{RELEASE}:{plan.version}")
     there = plan.registry.manifest(reference)
     if plan.images and plan.build:
         building.images(plan.root)
@@ -77,23 +77,25 @@ def publish(plan: ReleasePlan, say: Callable[[str], None]) -> ReleaseRecord:
 def check(registry: Registry, version: str, output: Path, key: Path | None) -> tuple[ReleaseRecord, str]:
     """Take a release in and hold everything against its digest; the record, and who signed it ("" without a key)."""
     output.mkdir(parents=True, exist_ok=True)
-    reference = registry.reference(RELEASE, version)
+    reference = registry.reference(f"{RELEASE}:{version}")
     released = registry.required(reference)
     # What an earlier look has left would be taken for what is there now.
     for name in (RECORD, SIGNATURE):
         (output / name).unlink(missing_ok=True)
     registry.pull_files(released, output)
-    data = (output / RECORD).read_bytes()
+    data = _read(output, reference)
     signer = verified(data, _signature(output), key) if key is not None else ""
     record = ReleaseRecord.from_bytes(data)
     wrong = altered(output, record)
     if record.version != version:
         wrong.append(f"{RECORD}: expected version {version}, got {record.version}")
     for each in record.artefacts:
-        if each.reference and (found := registry.manifest(each.reference)) is None:
-            wrong.append(f"{each.reference}: is not there")
-        elif each.reference and found and found.digest != each.digest:
-            wrong.append(f"{each.reference}: expected {each.digest}, got {found.digest}")
+        if each.reference:
+            found = registry.manifest(registry.reference(each.reference))
+            if found is None:
+                wrong.append(f"{each.reference}: is not there")
+            elif found.digest != each.digest:
+                wrong.append(f"{each.reference}: expected {each.digest}, got {found.digest}")
     if wrong:
         raise ReleaseRefused(
             "\n".join([f"{reference} is not what was released", *wrong]),
@@ -109,7 +111,7 @@ def _same(
     with tempfile.TemporaryDirectory() as scratch:
         there = Path(scratch) / "there"
         plan.registry.pull_files(released, there)
-        data, signature = (there / RECORD).read_bytes(), _signature(there)
+        data, signature = _read(there, released.by_digest), _signature(there)
         record = ReleaseRecord.from_bytes(data)
         digests = {each.name: each.digest for each in record.artefacts if each.kind == "image"}
         package = building.chart(plan.root, Path(scratch), plan.version, plan.registry.prefix, digests)
@@ -141,7 +143,8 @@ def _signed_by(plan: ReleasePlan, data: bytes, signature: bytes | None) -> None:
 
 
 def _image(plan: ReleasePlan, name: str, content: str, say: Callable[[str], None]) -> Artefact:
-    reference = plan.registry.reference(name, plan.version)
+    tagged = f"{name}:{plan.version}"
+    reference = plan.registry.reference(tagged)
     found = plan.registry.manifest(reference)
     if found is None:
         say(f"pushing {reference}")
@@ -153,27 +156,28 @@ def _image(plan: ReleasePlan, name: str, content: str, say: Callable[[str], None
             f"{reference} is there already, and is not the image that was built: {content}",
             "raise the version in pyproject.toml and helm/fivefold/Chart.yaml",
         )
-    return Artefact("image", name, found.digest, found.size, content, reference)
+    return Artefact("image", name, found.digest, found.size, content, tagged)
 
 
 def _chart(plan: ReleasePlan, digests: dict[str, str], say: Callable[[str], None]) -> Artefact:
     package = building.chart(plan.root, plan.output, plan.version, plan.registry.prefix, digests)
     content = building.chart_content(package)
-    reference = plan.registry.reference("charts/fivefold", plan.version)
+    name = f"charts/fivefold:{plan.version}"
+    reference = plan.registry.reference(name)
     found = plan.registry.manifest(reference)
     if found is None:
         say(f"pushing oci://{reference}")
         plan.registry.push_chart(package)
         found = plan.registry.required(reference)
     with tempfile.TemporaryDirectory() as scratch:
-        plan.registry.pull_files(found, Path(scratch))
-        (pulled,) = Path(scratch).glob("*.tgz")
+        pulled = Path(scratch) / "there.tgz"
+        plan.registry.pull_chart(found, pulled)
         if building.chart_content(pulled) != content:
             raise ReleaseRefused(
                 f"oci://{reference} is there already, and is another chart",
                 "raise the version in pyproject.toml and helm/fivefold/Chart.yaml",
             )
-    return Artefact("chart", "fivefold", found.digest, found.size, content, reference)
+    return Artefact("chart", "fivefold", found.digest, found.size, content, name)
 
 
 def _write(plan: ReleasePlan, record: ReleaseRecord, say: Callable[[str], None]) -> None:
@@ -186,6 +190,13 @@ def _write(plan: ReleasePlan, record: ReleaseRecord, say: Callable[[str], None])
     signature, signer = signed(data, plan.key)
     (plan.output / SIGNATURE).write_bytes(signature)
     say(f"signed by {signer}")
+
+
+def _read(directory: Path, reference: str) -> bytes:
+    path = directory / RECORD
+    if not path.is_file():
+        raise ReleaseRefused(f"{reference} has no {RECORD}", "it is no release; take another version")
+    return path.read_bytes()
 
 
 def _signature(directory: Path) -> bytes | None:

@@ -15,6 +15,7 @@ from typing import Any
 from releasing.refusal import ReleaseRefused, run
 
 ARTIFACT_TYPE = "application/vnd.fivefold.release.v1+json"
+CHART_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 ACCEPTED = re.compile(
     r"(?P<host>\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(?P<port>:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
 )
@@ -56,9 +57,9 @@ class Registry:
         here = host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
         self._plain = ["--plain-http"] if here else []
 
-    def reference(self, name: str, version: str) -> str:
-        """Where something of that name is."""
-        return f"{self.prefix}/{name}:{version}"
+    def reference(self, tagged: str) -> str:
+        """Where something is that has a name and a tag below the registry's own."""
+        return f"{self.prefix}/{tagged}"
 
     def manifest(self, reference: str) -> RemoteManifest | None:
         """What a tag or a digest stands for; None where the registry has none of it."""
@@ -90,6 +91,16 @@ class Registry:
         """Take in the files of a manifest; oras holds it and each of them against its digest."""
         directory.mkdir(parents=True, exist_ok=True)
         run(["oras", "pull", *self._plain, "--output", directory, manifest.by_digest])
+
+    def pull_chart(self, manifest: RemoteManifest, path: Path) -> None:
+        """Take in a chart's package, which has no name in its manifest, and hold it against its digest."""
+        layers = [each for each in manifest.document.get("layers", []) if each.get("mediaType") == CHART_TYPE]
+        if len(layers) != 1:
+            raise ReleaseRefused(
+                f"{manifest.by_digest} is no chart of Helm's", "make release puts one there, under a new version"
+            )
+        blob = f"{manifest.by_digest.partition('@')[0]}@{layers[0]['digest']}"
+        run(["oras", "blob", "fetch", *self._plain, "--output", path, blob])
 
     def push_chart(self, package: Path) -> None:
         """Put a packaged chart below `charts`, under its own name and version."""

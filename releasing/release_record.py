@@ -30,7 +30,8 @@ class Artefact:
     `digest` is sha256 of a file's bytes, or of the manifest by which a registry knows an image or a chart; `size` the
     bytes of the file, or of everything that a client pulls. `content` tells whether a second build is the same:
     an image's configuration, a chart's files without their times, and otherwise the digest. `reference` is where a
-    registry has it; files lie beside the record, in the release's own artefact.
+    registry has it, NAME:TAG below REGISTRY, and so in a mirror too; files lie beside the record, in the release's own
+    artefact.
     """
 
     kind: str
@@ -64,11 +65,13 @@ class ReleaseRecord:
                 raise ReleaseRefused(
                     f"{RECORD}: expected format {FORMAT}, got {document['format']}", "take a newer tree"
                 )
-            return cls(
-                str(document["version"]),
-                str(document["commit"]),
-                tuple(Artefact(**each) for each in document["artefacts"]),
-            )
+            artefacts = tuple(Artefact(**each) for each in document["artefacts"])
+            texts = [text for each in artefacts for name, text in vars(each).items() if name != "size"]
+            if not all(isinstance(text, str) for text in [document["version"], document["commit"], *texts]):
+                raise TypeError("expected text")
+            if any(Path(each.name).name != each.name for each in artefacts):
+                raise ValueError("expected names without a folder")
+            return cls(document["version"], document["commit"], artefacts)
         except (ValueError, KeyError, TypeError) as err:
             raise ReleaseRefused(f"{RECORD} is no record of a release", "pull it anew") from err
 

@@ -105,11 +105,11 @@ def test_openssl_takes_the_signature_and_no_other_bytes(released: Released) -> N
 def test_a_chart_out_of_the_registry_renders_as_the_trees(released: Released, tmp_path: Path) -> None:
     """Pulled by helm by its version, and the one that the record's digest stands for."""
     (chart,) = [each for each in released.record.artefacts if each.kind == "chart"]
-    url = f"oci://{chart.reference.rpartition(':')[0]}"
+    url = f"oci://{released.plan.registry.prefix}/charts/fivefold"
     run(["helm", "pull", url, "--version", "0.1.0", "--plain-http", "--destination", tmp_path])
-    found = released.plan.registry.required(chart.reference)
-    released.plan.registry.pull_files(found, tmp_path / "by-digest")
-    packages = [tmp_path / "fivefold-0.1.0.tgz", tmp_path / "by-digest" / "fivefold-0.1.0.tgz"]
+    found = released.plan.registry.required(released.plan.registry.reference(chart.reference))
+    released.plan.registry.pull_chart(found, tmp_path / "by-digest.tgz")
+    packages = [tmp_path / "fivefold-0.1.0.tgz", tmp_path / "by-digest.tgz"]
     words = ["-f", CHART / "ci" / "batch.yaml", "--kube-version", KUBERNETES]
 
     assert found.digest == chart.digest
@@ -121,7 +121,7 @@ def test_a_chart_out_of_the_registry_renders_as_the_trees(released: Released, tm
 def test_a_second_time_changes_nothing(released: Released) -> None:
     """The same files at another time: the registry keeps its digest, and the record is the one that is there."""
     lines: list[str] = []
-    reference = released.plan.registry.reference(RELEASE, "0.1.0")
+    reference = released.plan.registry.reference(f"{RELEASE}:0.1.0")
     before = released.plan.registry.required(reference).digest
     (released.plan.output / RECORD).unlink()
 
@@ -146,7 +146,7 @@ def test_the_same_version_with_other_content_is_refused(
     root = tree(tmp_path)
     path = root / file
     path.write_text(path.read_text() + ("left-pad==1.0.0\n" if path.suffix == ".txt" else "# another\n"))
-    reference = released.plan.registry.reference(RELEASE, "0.1.0")
+    reference = released.plan.registry.reference(f"{RELEASE}:0.1.0")
     before = released.plan.registry.required(reference).digest
 
     with pytest.raises(ReleaseRefused, match=r"0\.1\.0 is released already, with other content") as refusal:
@@ -166,7 +166,7 @@ def test_an_interrupted_release_goes_on(released: Released, tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt):
         publish(plan, stop)
-    assert plan.registry.manifest(plan.registry.reference(RELEASE, "0.1.0")) is None
+    assert plan.registry.manifest(plan.registry.reference(f"{RELEASE}:0.1.0")) is None
 
     other = tree(tmp_path / "other")
     (other / "helm" / "fivefold" / "values.yaml").open("a").write("# another\n")
@@ -229,7 +229,7 @@ def test_an_image_that_is_there_is_kept_or_refused(released: Released, tmp_path:
     """By its configuration, which is what Docker names it by: the same one is not pushed again, another never."""
     (tmp_path / "config.json").write_text('{"architecture": "amd64", "os": "linux"}')
     (tmp_path / "layer").write_text("a layer")
-    reference = released.plan.registry.reference("hub", "0.1.0")
+    reference = released.plan.registry.reference("hub:0.1.0")
     kind = "application/vnd.oci.image.config.v1+json"
     run(["oras", "push", "--plain-http", "--config", f"config.json:{kind}", reference, "layer"], cwd=tmp_path)
     content = digest_of(tmp_path / "config.json")
@@ -237,7 +237,7 @@ def test_an_image_that_is_there_is_kept_or_refused(released: Released, tmp_path:
     kept = _image(released.plan, "hub", content, lambda _: None)
 
     assert kept == Artefact(
-        "image", "hub", released.plan.registry.required(reference).digest, kept.size, content, reference
+        "image", "hub", released.plan.registry.required(reference).digest, kept.size, content, "hub:0.1.0"
     )
     assert kept.size > len("a layer")
     with pytest.raises(ReleaseRefused, match="is not the image that was built"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from releasing.registry import Registry
 from releasing.release_record import Artefact, ReleaseRecord, altered, file_artefact, signed, verified
 
 A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
-CHART = Artefact("chart", "fivefold", A, 10, A, "localhost:5000/charts/fivefold:1.0.0")
-IMAGE = Artefact("image", "ray", A, 10, B, "localhost:5000/ray:1.0.0")
+CHART = Artefact("chart", "fivefold", A, 10, A, "charts/fivefold:1.0.0")
+IMAGE = Artefact("image", "ray", A, 10, B, "ray:1.0.0")
+
+
+WRONG = [
+    ReleaseRecord("1.0.0", "c", (replace(IMAGE, name="../ray"),)).to_bytes(),
+    ReleaseRecord("1.0.0", "c", (CHART,)).to_bytes().replace(b'"1.0.0"', b"1"),
+    ReleaseRecord("1.0.0", "c", (CHART,)).to_bytes().replace(b'"kind"', b'"sort"'),
+]
 
 
 def test_a_record_is_the_same_bytes_in_any_order_and_comes_back() -> None:
@@ -23,7 +31,9 @@ def test_a_record_is_the_same_bytes_in_any_order_and_comes_back() -> None:
     assert ReleaseRecord.from_bytes(one.to_bytes()) == one
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b'{"format": 2}', b'{"format": 1, "version": "1"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b"\xff", b'{"format": 2}', b'{"format": 1, "version": "1"}', *WRONG]
+)
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(ReleaseRefused, match=r"release\.json"):
         ReleaseRecord.from_bytes(data)
@@ -85,7 +95,7 @@ def test_where_a_release_goes_is_a_host_and_a_path(prefix: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["localhost:5000", "ghcr.io/owner/name", "127.0.0.1:1/a_b/c-d", "[::1]:5000/a"])
 def test_names_are_below_it(prefix: str) -> None:
-    assert Registry(prefix).reference("ray", "1.0.0") == f"{prefix}/ray:1.0.0"
+    assert Registry(prefix).reference("ray:1.0.0") == f"{prefix}/ray:1.0.0"
 
 
 def test_package_and_chart_have_one_version(tmp_path: Path) -> None:
