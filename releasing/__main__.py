@@ -89,9 +89,8 @@ def _publish(arguments: argparse.Namespace) -> None:
     )
     record = publish(plan, say)
     for each in record.artefacts:
-        print(
-            f"       {each.digest}  {each.size:>11,} bytes  {plan.registry.reference(each.reference) if each.reference else each.name}"
-        )
+        where = plan.registry.reference(each.reference) if each.reference else each.name
+        print(f"       {each.digest}  {each.size:>11,} bytes  {where}")
     say(f"{version} is in {plan.registry.prefix}; {plan.output / RECORD} says what belongs to it")
 
 
