@@ -16,11 +16,15 @@ class ReleaseRefused(Exception):
         self.help = help
 
 
+class ProgramMissing(ReleaseRefused):
+    """A program that a release needs is not on this machine."""
+
+
 def run(words: Sequence[str | Path], cwd: Path | None = None) -> str:
-    """What a program prints; raises `ReleaseRefused` with its last words where it fails or is not there."""
+    """What a program prints; raises `ReleaseRefused` with its last words where it fails."""
     program = str(words[0])
     if shutil.which(program) is None:
-        raise ReleaseRefused(f"{program} is not on PATH", f"install it, or take it in: make .cache/bin/{program}")
+        raise ProgramMissing(f"{program} is not on PATH", "make doctor says what is missing, and where to get it")
     done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603  # ours
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from releasing.refusal import ReleaseRefused, run
+from releasing.refusal import ProgramMissing, ReleaseRefused, run
 
 ARTIFACT_TYPE = "application/vnd.fivefold.release.v1+json"
 CHART_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
@@ -65,8 +65,10 @@ class Registry:
         """What a tag or a digest stands for; None where the registry has none of it."""
         try:
             described = json.loads(run(["oras", "manifest", "fetch", "--descriptor", *self._plain, reference]))
+        except ProgramMissing:
+            raise
         except ReleaseRefused as refusal:
-            if "not found" in str(refusal).lower():
+            if str(refusal).endswith(": not found"):
                 return None
             raise ReleaseRefused(
                 f"{self.prefix} does not say whether it has {reference}: {refusal}",
