@@ -191,7 +191,7 @@ def test_the_metadata_address_is_reached_by_nobody(scenario: str) -> None:
     [
         ("two-models", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
         ("two-models", {"worker"}, Pod("tracing"), 4318),
-        ("oidc", {"worker", "fivefold-secrets"}, STORE, 443),
+        ("oidc", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
         ("autoscale", {"head"}, Pod(NAMESPACE, {"app": "redis"}), 6379),
         ("autoscale", {"head", "fivefold-secrets"}, API, 6443),
         ("batch", EVERY_OPENER | {"head", "fivefold-secrets", "fivefold-batch"}, STORE, 443),
@@ -199,7 +199,8 @@ def test_the_metadata_address_is_reached_by_nobody(scenario: str) -> None:
         ("upstream-tls", set(), Host("10.20.0.3"), 6443),
         ("upstream-tls", set(), API, 443),
         ("default", set(), STORE, 80),
-        ("default", {"fivefold-secrets"}, STORE, 443),
+        ("default", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
+        ("hub", {"fivefold-secrets"}, STORE, 443),
     ],
 )  # fmt: skip
 def test_what_is_outside_is_reached_by_those_who_have_to(
@@ -320,8 +321,9 @@ def test_holes_are_inside_of_their_blocks(networks: list[Any]) -> None:
 )
 def test_peers_that_choose_nobody_are_refused(values: str, word: str) -> None:
     """An empty selector means every namespace, and an empty rule everything; a block is one that can be read."""
-    given = (CHART / "ci" / "default.yaml").read_text() + f"\nnetworkPolicy: {{{values}}}\n"
-    done = template(given)
+    base = yaml.safe_load((CHART / "ci" / "default.yaml").read_text())
+    base["networkPolicy"] = yaml.safe_load(f"{{{values}}}")
+    done = template(yaml.safe_dump(base))
 
     assert done.returncode != 0
     assert word in done.stderr

@@ -18,7 +18,7 @@ from tests.chart.rendering import Release, template
 NAME = "fivefold-hub"
 ENABLED = ("hub", "hub-postgres")
 DIGEST = "a" * 64
-MODEL = f'online: {{models: [{{url: "s3://models/demo.tar#sha256={DIGEST}"}}]}}\n'
+MODEL = f'online: {{models: [{{image: "models/demo@sha256:{DIGEST}"}}]}}\n'
 
 
 def pod(release: Release) -> client.V1PodSpec:

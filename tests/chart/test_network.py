@@ -16,6 +16,12 @@ ONLINE = {
     "app.kubernetes.io/instance": "fivefold",
     "app.kubernetes.io/component": "online",
 }
+STORES = {
+    *("autoscale", "cert-manager", "default", "existing-gateway", "gate", "monitoring", "no-gateway", "oidc"),
+    *("own-secrets", "stream-registry", "stream-scaled", "two-models"),
+}
+"""Scenarios in which replicas get their bundles over the network."""
+
 GUARDED = [name for name in SCENARIOS if name not in {"open", "stream-image"}]
 """Scenarios with policies."""
 BATCH = ONLINE | {"app.kubernetes.io/component": "batch"}
@@ -165,7 +171,7 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
 
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
     assert ("egress" in policies) == (scenario in {"batch", "batch-alone"})
-    assert ("stores" in policies) == (scenario in {"two-models", "stream-scaled", "stream-registry"})
+    assert ("stores" in policies) == (scenario in STORES)
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")

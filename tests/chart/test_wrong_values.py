@@ -13,6 +13,7 @@ from tests.chart.rendering import CHART, template
 
 DIGEST = "a" * 64
 URL = f"s3://models/a.tar#sha256={DIGEST}"
+NO_STORES = {"networkPolicy.stores": [], "online.models": [{"image": f"models/a@sha256:{DIGEST}"}]}
 RULE = {"ports": [{"protocol": "TCP", "port": 443}]}
 LIMITS = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 
@@ -319,10 +320,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     # The network.
     ("corporate", {"networkPolicy.proxy": []}, "networkPolicy.proxy: expected a rule"),
     ("stream", {"networkPolicy.brokers": []}, "networkPolicy.brokers: expected a rule that lets workers"),
-    ("stream-registry", {"networkPolicy.registry": [], "networkPolicy.stores": []}, "networkPolicy.registry: expected"),
+    ("stream-registry", {"networkPolicy.registry": [], **NO_STORES}, "networkPolicy.registry: expected"),
     ("hub-postgres", {"networkPolicy.database": []}, "networkPolicy.database: expected a rule"),
     ("hub-postgres", {"networkPolicy.brokers": []}, "networkPolicy.brokers: expected a rule that lets the hub"),
-    ("oidc", {"networkPolicy.issuer": []}, "networkPolicy.issuer: expected a rule"),
+    ("oidc", {"networkPolicy.issuer": [], **NO_STORES}, "networkPolicy.issuer: expected a rule"),
     ("autoscale", {"networkPolicy.redis": []}, "networkPolicy.redis: expected a rule"),
     ("default", {"networkPolicy.kubernetesApi": []}, "networkPolicy.kubernetesApi: expected a rule"),
     (

@@ -36,6 +36,7 @@ ORDER = (
     "test_faults",
     "test_scaling",
     "test_head",
+    "test_release",
 )
 """One cluster goes through all of it, so the order is no accident: what breaks most comes last."""
 
@@ -63,6 +64,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     # Maven has the jars of the broker.
     if wanted and collection_path.name == "test_stream.py":
         missing += ["mvn"] * (programs.needed("mvn", "the stream on the cluster") is None)
+    # Every test of it is rare.
+    if wanted and collection_path.name == "test_release.py" and "not rare" not in config.option.markexpr:
+        built = cluster.ROOT / ".cache" / "bin" / "registry"
+        missing += ["registry"] * (programs.needed("registry", "a release into a registry", str(built)) is None)
     return True if missing else None
 
 
