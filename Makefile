@@ -28,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda deploy upgrade e2e release release-check image-list kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda kind-redis deploy upgrade e2e e2e-full release release-check image-list kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -72,8 +72,11 @@ upgrade: export BUNDLES = $(BUNDLE)
 upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
 	@k8s/deploy.sh
 
-e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [RARE=1 ARGS="--report FILE --kind-down"]
-	$(BIN)/python -m pytest -m "e2e$(if $(RARE),, and not rare)" tests/e2e $(ARGS)
+e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
+	$(BIN)/python -m pytest -m "e2e and not rare" tests/e2e $(ARGS)
+
+e2e-full: $(VENV)/.dev $(ENVS)/triton/.done ## Test everything on it, what is rare too: an hour on two cores [ARGS=]
+	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 image-list: ## Print every image that VALUES= need, operators' too, for a mirror [CHART= ARGS= OPERATORS="kuberay traefik"]
 	@k8s/image-list.sh
@@ -83,6 +86,9 @@ kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="
 
 kind-keda: ## Bring KEDA into that cluster, for a stream that scales by its lag (needs Go): ARGS="… -f k8s/kind/stream-scaling.yaml"
 	@k8s/keda.sh
+
+kind-redis: ## Bring a Redis into it, for a head that keeps its state: make deploy ARGS="-f k8s/kind/kept-head.yaml"
+	@k8s/redis.sh
 
 status: ## What runs in the cluster, and what is wrong with it
 	@k8s/status.sh

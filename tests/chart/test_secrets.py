@@ -89,7 +89,7 @@ def test_hooks_come_in_the_order_in_which_they_need_each_other() -> None:
     assert all(
         weights[kind, "fivefold-secrets"] < job for kind in ("ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
     )
-    assert job < weights["Job", "fivefold-gate"]
+    assert job < weights["NetworkPolicy", "fivefold-gate"] < weights["Job", "fivefold-gate"]
 
 
 def test_everybody_may_ask_only_where_values_say_so() -> None:

@@ -97,6 +97,41 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("default", {"online.rayVersion": "2.60"}, "online.rayVersion: expected the version of Ray"),
     ("default", {"online.gcs.redis.passwordSecret": "redis"}, "online.gcs.redis.address: expected the Redis"),
     ("autoscale", {"online.gcs.redis.address": "redis"}, "online.gcs.redis.address: expected HOST:PORT"),
+    (
+        "default",
+        {"online.workers.count": 2},
+        "online.workers.count: expected room for one replica more than online.replicas.min, 2, got 2 workers of 1",
+    ),
+    (
+        "default",
+        {"online.replicas": {"min": 1, "max": 1}, "online.workers.count": 1},
+        "online.workers.count: expected room for one replica more than online.replicas.min, 1, got 1 worker of 1",
+    ),
+    # What answers are held against.
+    ("gate", {"gate.difference.old": ["s3://models/a.tar"]}, "gate.difference.old[0]: expected the bundle's digest"),
+    ("gate", {"gate.difference.old": [URL, URL]}, "gate.difference.old: expected each bundle once"),
+    ("gate", {"gate.difference.old": []}, "gate.difference.old: expected the bundle that is served now, got none"),
+    (
+        "default",
+        {"gate.difference.maxChange": 0},
+        "gate.difference.old: expected the bundle that is served now, got none",
+    ),
+    ("gate", {"gate.enabled": False}, "gate.enabled: expected true where gate.difference.old"),
+    (
+        "gate",
+        {"gate.pod.volumes": [], "gate.pod.volumeMounts": []},
+        "gate.difference.rows[0]: expected a file below bundles.claim (/bundles/claim/…) or a mount",
+    ),
+    (
+        "gate",
+        {"gate.difference.rows": ["rows.jsonl"]},
+        'gate.difference.rows[0]: expected a file below /recorded/, got "rows.jsonl"',
+    ),
+    (
+        "default",
+        {"gate.difference.old": [f"file:///bundles/claim/a.tar#sha256={DIGEST}"]},
+        "bundles.claim: expected the PersistentVolumeClaim with gate.difference.old[0]",
+    ),
     # Quantities.
     ("default", {"online.tmpSize": "4Gb"}, "online.tmpSize: expected a size in Mi, Gi or Ti"),
     ("default", {"online.sharedMemory": "80Mi"}, "online.sharedMemory: expected more than 80Mi"),

@@ -1,7 +1,7 @@
 """One cluster for the whole directory: brought up once, broken test by test, left running.
 
     make e2e                                       all but what is rare, in the order of `ORDER`
-    make e2e RARE=1                                everything: the second cluster and every conformance case, too
+    make e2e-full                                  everything: the second cluster, every conformance case, a lost head
     make e2e ARGS="-k access"                      a part; the cluster is brought up, or taken as it stands
     make e2e ARGS="--report figures.md"            write the figures as a table
     make e2e ARGS="--kind-down"                    delete the cluster at the end
@@ -77,6 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files in `ORDER`, each from top to bottom, whatever was shuffled; and time enough for a slow machine."""
     here = Path(__file__).parent
     ours = [item for item in items if item.path.parent == here]
+    if unknown := {item.path.stem for item in ours} - set(ORDER):
+        raise pytest.UsageError(f"tests/e2e: no place in ORDER for {', '.join(sorted(unknown))}")
     ours.sort(key=lambda item: (ORDER.index(item.path.stem), _line(item)))
     others = [item for item in items if item.path.parent != here]
     for item in ours:

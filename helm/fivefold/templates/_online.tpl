@@ -26,11 +26,43 @@ app.kubernetes.io/component: online
 {{- $models | toJson }}
 {{- end }}
 
+{{/* Annotations of the head's pod: the values' own, and those that keep an autoscaler of nodes away from it. */}}
+{{- define "fivefold.headAnnotations" -}}
+{{- $online := .root.Values.online }}
+{{- $own := fromYaml (include "fivefold.podAnnotations" .) }}
+{{- $safe := ternary ($online.gcs.redis.address | empty | not) (eq (toString $online.head.safeToEvict) "true") (eq (toString $online.head.safeToEvict) "auto") }}
+{{- if not $safe }}
+{{- $own = merge $own (dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true") }}
+{{- end }}
+{{- with $own }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* How many workers there are that are always ready. Where Ray takes idle ones away, those alone that hold the replicas which
+     there always are: a proxy would keep one from being idle, so a worker without a replica has none. */}}
+{{- define "fivefold.readyWorkers" -}}
+{{- if include "fivefold.workersScale" . }}
+{{- div (add .Values.online.replicas.min .Values.online.replicas.perWorker -1) .Values.online.replicas.perWorker }}
+{{- else }}{{ .Values.online.workers.count }}{{ end }}
+{{- end }}
+
+{{/* How many replicas fit into a worker, and all workers that there may be. A thousandth of a core is what Ray counts in; half of
+     one keeps a division of floats from losing a replica. */}}
+{{- define "fivefold.replicasInWorker" -}}
+{{- min (int .Values.online.replicas.perWorker) (floor (divf (addf .Values.online.workers.cpus 0.0005) .Values.online.replicas.cpus) | int) }}
+{{- end }}
+{{- define "fivefold.replicasInAll" -}}
+{{- mul (include "fivefold.replicasInWorker" . | int) (max (int .Values.online.workers.count) (int .Values.online.workers.maxCount)) }}
+{{- end }}
+
 {{/* Environment of every Ray process that serves; cluster_variables.ENVIRONMENT comes first. */}}
 {{- define "fivefold.serveEnvironment" -}}
 - {name: RAY_SERVE_ENABLE_HA_PROXY, value: "1"}
 - {name: RAY_SERVE_THROUGHPUT_OPTIMIZED, value: "1"}
 - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: fivefold.online.ray.deployment.middlewares}
+{{- if not (include "fivefold.workersScale" .) }}
+# A spare worker has a proxy too, is ready, and answers by the replicas of others.
+- {name: RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH, value: fivefold.online.ray.spare_proxies.proxy_on_every_worker}
+{{- end }}
 - {name: RAY_SERVE_HAPROXY_METRICS_ENABLED, value: "0"}
 - {name: RAY_SERVE_HAPROXY_TUNE_BUFSIZE, value: "65536"}
 - {name: RAY_SERVE_HAPROXY_RETRY_ON, value: "conn-failure empty-response"}

@@ -28,7 +28,7 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     rows = tuple(path for paths in arguments.rows for path in paths)
     try:
         bounds = BehaviourBounds(arguments.max_disagreement, arguments.max_change)
-        if arguments.old is None and (rows or bounds != BehaviourBounds()):
+        if not arguments.old and (rows or arguments.old_is_served or bounds != BehaviourBounds()):
             raise ValueError("answers are compared with those of another bundle: --old REFERENCE")
         is_grpc(arguments.against)
         delivery = read(DeliverySettings, trusted_keys=tuple(arguments.public_key) or None)
@@ -48,7 +48,9 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
         delivery=delivery,
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=arguments.timeout,
-        behaviour=None if arguments.old is None else BehaviourCheck(old=arguments.old, rows=rows, bounds=bounds),
+        behaviour=BehaviourCheck(old=tuple(arguments.old), served=arguments.old_is_served, rows=rows, bounds=bounds)
+        if arguments.old
+        else None,
     )
     if arguments.json:
         print_json(report.to_json())
@@ -115,7 +117,14 @@ def add_release(commands: Any) -> None:
         "--allow-unreachable", action="store_true", help="go ahead where the live service does not answer"
     )
     check.add_argument(
-        "--old", metavar="REFERENCE", help="compare the answers with this bundle's, as fivefold difference does"
+        "--old",
+        metavar="REFERENCE",
+        action="append",
+        default=[],
+        help="compare the answers with this bundle's, as fivefold difference does; repeatable, one a model",
+    )
+    check.add_argument(
+        "--old-is-served", action="store_true", help="refuse where another bundle than OLD answers there by default now"
     )
     check.add_argument(
         "--rows", metavar="FILE", action="append", nargs="+", default=[], help="recorded rows to compare on; repeatable"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -71,15 +72,17 @@ def check(
     """Hold the bundles of `references` against the service at the URL `against`.
 
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
-    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises
+    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of other bundles. Raises
     `ValueError` for a URL that no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []
     models = _open(references, delivery or DeliverySettings(), defaults or {}, findings)
     if models is not None and behaviour is not None:
-        subject, says, error = compare_behaviour(models, behaviour, delivery or DeliverySettings())
-        findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
+        served = partial(_digest, against, headers or {}, timeout, accepted)
+        for old in behaviour.old:
+            subject, says, error = compare_behaviour(models, old, behaviour, delivery or DeliverySettings(), served)
+            findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
     live = _ask(against, headers or {}, timeout, accepted, findings)
     if models is not None and live is not None:
         findings += judge_release(live, models, accepted)
@@ -140,6 +143,17 @@ def _ask(
     except FivefoldError as err:
         findings.append(refusal(against, err))
     return None
+
+
+def _digest(against: str, headers: Mapping[str, str], timeout: float, accepted: Accepted, name: str) -> str | None:
+    """The digest of what is served under a name; None where nobody answers and that is accepted."""
+    try:
+        with Client(against, headers=headers, timeout=timeout) as client:
+            return client.bundle(name)
+    except (Unavailable, Interrupted):
+        if accepted.unreachable:
+            return None
+        raise
 
 
 def _served(client: Client, name: str, version: str | None) -> ServedContracts:

@@ -330,6 +330,34 @@ def test_a_comparison_that_cannot_be_made_refuses(
     assert run(capsys, *line, "--old", str(judged / "old"))[0] == EXIT["model_not_found"]
     assert run(capsys, *line, "--old", str(home / "nowhere"))[0] == EXIT["bundle_invalid"]
     assert run(capsys, *line, "--old", str(home / "one"), "--rows", "none.jsonl")[0] == EXIT["not_found"]
-    status, _, err = run(capsys, *line, "--max-disagreement", "0.1")
-    assert status == 2
-    assert "--old REFERENCE" in err
+    for alone in (["--max-disagreement", "0.1"], ["--old-is-served"]):
+        status, _, err = run(capsys, *line, *alone)
+        assert status == 2
+        assert "--old REFERENCE" in err
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_comparison_with_what_is_not_served_proves_nothing(
+    home: Path, judged: Path, capsys: pytest.CaptureFixture[str], scheme: str
+) -> None:
+    """Each of two models against the bundle that answers now; of another one it is said which digest that has."""
+    served = [Bundle.open(judged / "old"), Bundle.open(home / "one")]
+    releases = ["--model", str(judged / "new"), "--model", str(home / "two")]
+    with serving(served) as http, grpc_calls.world(served) as grpc:
+        live = http if scheme == "http" else f"grpc://{grpc.server.address}"
+        line = [*releases, "--against", live, "--old-is-served"]
+        both = ["--old", str(judged / "old"), "--old", str(home / "one")]
+        status, out, err = run(capsys, *line, *both)
+        assert (status, err) == (0, "")
+        assert "against judge@old: verdict differs in 1 of 4 rows" in out
+        assert "against demo@1: " in out
+
+        status, out, _ = run(capsys, *line, "--old", str(judged / "new"))
+        assert status == EXIT["bundle_invalid"]
+        digest = served[0].digest[:16]
+        assert f"is not what is served: {digest}… answers as judge now" in out
+        assert "help: --old names the bundle that is served" in out
+        assert run(capsys, *line, "--old", str(home / "other"))[0] == EXIT["model_not_found"]
+    line = [*releases, "--against", "http://127.0.0.1:1", "--timeout", "1", "--old-is-served", *both]
+    assert run(capsys, *line)[0] == EXIT["not_ready"]
+    assert run(capsys, *line, "--allow-unreachable")[0] == 0
