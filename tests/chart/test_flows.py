@@ -403,11 +403,11 @@ def test_the_gate_runs_under_the_policies_that_come_with_it() -> None:
     own lets it to all that the new values say, and to the service."""
     release = Release("two-models")
     own = [item for item in release.of("NetworkPolicy") if item["metadata"]["name"] == "fivefold-gate"]
-    before = [*Release("default").of("NetworkPolicy"), *own]
+    before = [*Release("image-bundle").of("NetworkPolicy"), *own]
     gate, worker = pods(release)["fivefold-gate"], pods(release)["worker"]
 
     assert [item["metadata"]["annotations"]["helm.sh/hook"] for item in own] == ["pre-upgrade"]
-    assert not allowed(Release("default").of("NetworkPolicy"), gate, STORE, 443)
+    assert not allowed(Release("image-bundle").of("NetworkPolicy"), gate, STORE, 443)
     assert allowed(before, gate, STORE, 443)
     assert allowed(before, gate, Pod("kube-system", DNS), 53, "UDP")
     assert allowed(before, gate, worker, 8000)

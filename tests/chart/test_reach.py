@@ -89,23 +89,6 @@ def test_what_is_in_the_cluster_needs_no_way(model: dict[str, str]) -> None:
     assert said(online(model, bundles={"claim": "bundles"})) == ""
 
 
-def test_traefiks_pods_are_not_those_of_another_class() -> None:
-    """Where the chart makes the Gateway; whose an existing one is it cannot know."""
-    envoy = {"className": "envoy"}
-    callers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "envoy-gateway-system"}}}]
-    values = online({"image": IN_IMAGE}, gateway=envoy)
-
-    assert "networkPolicy.callers[0]: expected the pods of the proxies of gateway.className, envoy" in said(values)
-    assert said(values | {"networkPolicy": {"callers": callers}}) == ""
-    assert said(values | {"networkPolicy": {"enabled": False}}) == ""
-    for gateway in (
-        {"className": "traefik-internal"},
-        {**envoy, "enabled": False},
-        {**envoy, "existing": {"name": "a"}},
-    ):
-        assert said(online({"image": IN_IMAGE}, gateway=gateway)) == ""
-
-
 @pytest.fixture(scope="module")
 def noted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chart with its notes as an object: helm shows them to nobody who only renders."""
@@ -175,10 +158,17 @@ def test_a_runs_bucket_is_asked_about_on_its_own(noted: Path) -> None:
     assert OPEN not in notes(noted, values)
 
 
-def test_whose_an_existing_gateway_is_is_said(noted: Path) -> None:
-    values = online({"image": IN_IMAGE}, gateway={"existing": {"name": "shared", "namespace": "gateways"}}, **NAMED)
+def test_whose_pods_call_is_asked_where_that_may_not_be_traefik(noted: Path) -> None:
+    """An existing Gateway, or a class of another name, which may be Traefik's all the same."""
+    envoy = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "envoy-gateway-system"}}}]
+    for gateway in ({"existing": {"name": "shared", "namespace": "gateways"}}, {"className": "envoy"}):
+        values = online({"image": IN_IMAGE}, gateway=gateway, **NAMED)
 
-    assert "networkPolicy.callers: Traefik's pods in the namespace traefik are let in" in notes(noted, values)
+        assert "networkPolicy.callers: Traefik's pods in the namespace traefik are let in" in notes(noted, values)
+        assert OPEN not in notes(noted, values | {"networkPolicy": {"callers": envoy}})
+        assert OPEN not in notes(noted, values | {"networkPolicy": {"enabled": False}})
+    for named in ({"className": "traefik-internal"}, {"className": "envoy", "enabled": False}):
+        assert OPEN not in notes(noted, online({"image": IN_IMAGE}, gateway=named, **NAMED))
 
 
 def test_the_readmes_command_works(noted: Path) -> None:

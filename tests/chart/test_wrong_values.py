@@ -193,7 +193,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.model": "s3://models/a.tar"}, "batch.model: expected the bundle's digest"),
     (
         "batch-volume",
-        {"batch.claim": "", "batch.output": "s3://a/{date}"},
+        {"batch.claim": "", "batch.output": "s3://a/{date}", "networkPolicy.stores": [{"ports": [{"port": 443}]}]},
         "batch.claim: expected the PersistentVolumeClaim with",
     ),
     ("batch", {"batch.output": "/data/{date}"}, "batch.claim: expected the PersistentVolumeClaim for batch.output"),

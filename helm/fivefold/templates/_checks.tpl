@@ -117,7 +117,7 @@ online.replicas.cpus: expected at most online.workers.cpus, {{ $workers.cpus }},
 {{- $pods := max (int $workers.count) (int $workers.maxCount) }}
 {{- if gt (int $replicas.max) (int (mul $each $pods)) }}
 online.replicas.max: expected at most {{ mul $each $pods }}, {{ $each }} in each of {{ $pods }} workers, got {{ $replicas.max }}: raise online.workers.{{ if gt (int $workers.maxCount) (int $workers.count) }}maxCount{{ else }}count or maxCount{{ end }}, or online.replicas.perWorker with online.workers.cpus
-{{- else if eq (int $replicas.min) (int (mul $each $pods)) }}
+{{- else if and (le (int $replicas.min) (int $replicas.max)) (eq (int $replicas.min) (int (mul $each $pods))) }}
 online.workers.count: expected room for one replica more than online.replicas.min, {{ $replicas.min }}, got {{ $pods }} worker{{ if gt $pods 1 }}s{{ end }} of {{ $each }}: an upgrade in place would wait for ever for a place in which a replacement starts
 {{- end }}
 {{- end }}

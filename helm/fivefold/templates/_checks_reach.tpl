@@ -1,4 +1,4 @@
-{{/* What a policy would keep from working: bundles and files that pods have no way to, and a gateway that has none to the pods. */}}
+{{/* What a policy would keep from working: bundles and files that pods have no way to. */}}
 
 {{/* Where pods are sent over the network, by value: bundles of replicas and runs, files of runs. What lies in images and volumes is
      no such place. */}}
@@ -44,14 +44,6 @@ networkPolicy.stores: expected a rule that lets pods to {{ first . }}, {{ get $p
 {{- with include "fivefold.streamRemote" . }}
 {{- if not (or $policy.stores $proxy) }}
 networkPolicy.stores: expected a rule that lets workers of the stream to their bundle, {{ . }}, got none; [{ports: [{port: 443}]}] is port 443 anywhere
-{{- end }}
-{{- end }}
-{{- if and (include "fivefold.ownGateway" .) (not (contains "traefik" .Values.gateway.className)) }}
-{{- range $index, $peer := $policy.callers }}
-{{- $there := ($peer.namespaceSelector | default dict).matchLabels | default dict }}
-{{- if eq (get $there "kubernetes.io/metadata.name") "traefik" }}
-networkPolicy.callers[{{ $index }}]: expected the pods of the proxies of gateway.className, {{ $.Values.gateway.className }}, got Traefik's: no call would get through
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

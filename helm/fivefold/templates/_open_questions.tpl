@@ -43,11 +43,14 @@
 {{- end }}
 
 {{- define "fivefold.openCallers" -}}
-{{- if and .Values.networkPolicy.enabled .Values.gateway.enabled .Values.gateway.existing.name (include "fivefold.called" .) }}
+{{- $gateway := .Values.gateway }}
+{{- $asked := ternary "gateway.existing" (printf "gateway.className, %s," $gateway.className) (not (empty $gateway.existing.name)) }}
+{{- $another := or $gateway.existing.name (not (contains "traefik" $gateway.className)) }}
+{{- if and .Values.networkPolicy.enabled $gateway.enabled $another (include "fivefold.called" .) }}
 {{- range .Values.networkPolicy.callers }}
 {{- $there := (.namespaceSelector | default dict).matchLabels | default dict }}
 {{- if eq (get $there "kubernetes.io/metadata.name") "traefik" }}
-  networkPolicy.callers: Traefik's pods in the namespace traefik are let in, and no others; where gateway.existing is served by another, calls end in a timeout
+  networkPolicy.callers: Traefik's pods in the namespace traefik are let in, and no others; where {{ $asked }} is served by another, calls end in a timeout
 {{- end }}
 {{- end }}
 {{- end }}
