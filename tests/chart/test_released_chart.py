@@ -14,7 +14,7 @@ from releasing.refusal import ReleaseRefused
 from tests.chart.rendering import CHART, KUBERNETES, ROOT, SCENARIOS, helm
 from tests.chart.test_images import images
 
-DIGESTS = {name: f"sha256:{letter * 64}" for name, letter in zip(IN_CHART, "abc", strict=True)}
+DIGESTS = {name: f"sha256:{letter * 64}" for name, letter in zip(IN_CHART, "123", strict=True)}
 OURS = {f"registry.example/fivefold/{name}@{digest}" for name, digest in DIGESTS.items()}
 
 
@@ -38,7 +38,9 @@ def ours(text: str) -> set[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_pod_has_the_image_of_the_release(package: Path, scenario: str) -> None:
-    found = ours(rendered(package, scenario))
+    """But where the values name another one by its digest."""
+    given = (CHART / "ci" / f"{scenario}.yaml").read_text()
+    found = {image for image in ours(rendered(package, scenario)) if image.rpartition("@")[2] not in given}
 
     assert found <= OURS
     assert found or scenario == "stream-alone"
