@@ -74,8 +74,8 @@ def check(
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
     service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle.
     `ever_served` says of a service that cannot be asked whether anything has been served there at any time, or raises
-    a `FivefoldError`; where nothing has, there is nothing that callers could lose. Raises `ValueError` for a URL that no
-    client can use; everything else is in the report.
+    a `FivefoldError`; where nothing has, there is nothing that callers could lose. Raises `ValueError` for a URL that
+    no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []

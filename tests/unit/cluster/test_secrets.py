@@ -149,7 +149,7 @@ def test_our_own_jobs_get_a_key_beside_those_of_others(world: tuple[Cluster, Api
 
 
 def test_what_compares_with_git_leaves_them_alone(world: tuple[Cluster, Api]) -> None:
-    """They bear the application's label and are in no repository: a controller that prunes would take them for leftovers."""
+    """They bear the application's label and are in no repository: a controller that prunes would take them."""
     cluster, api = world
     ensure(api, WANTED)
 

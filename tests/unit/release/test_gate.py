@@ -251,7 +251,8 @@ def test_what_has_never_served_anything_is_a_first_release(home: Path) -> None:
     report = check([str(home / "one")], GONE, timeout=1, ever_served=lambda: False)
 
     assert report.error is None
-    assert ("ok", "has never served anything: a first release") in [(each.verdict, each.says) for each in report.findings]
+    says = "has never served anything: a first release"
+    assert ("ok", says) in [(each.verdict, each.says) for each in report.findings]
 
 
 def test_what_has_served_and_does_not_answer_is_refused(home: Path) -> None:
