@@ -125,7 +125,7 @@ network.bind: expected "::" where network.ipFamilyPolicy is RequireDualStack, go
 {{- define "fivefold.checkNetwork" -}}
 {{- $policy := .Values.networkPolicy }}
 {{- range $name, $rules := $policy }}
-{{- if and (kindIs "slice" $rules) (not (has $name (list "callers" "operator" "dns" "metrics"))) }}
+{{- if and (kindIs "slice" $rules) (not (has $name (list "callers" "operator" "dns" "dnsPorts" "metrics"))) }}
 {{- range $index, $rule := $rules }}
 {{- $path := printf "networkPolicy.%s[%d]" $name $index }}
 {{- range $at, $port := $rule.ports }}
