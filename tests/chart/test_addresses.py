@@ -71,7 +71,7 @@ def test_the_clusters_own_domain_needs_no_proxy() -> None:
     """Whatever it is called."""
     for scenario, domain in (("corporate", ".cluster.local"), ("dual-stack", ".cluster.example")):
         pods = dict(Release(scenario).pods())
-        hosts = {each.name: each.value for each in pods["worker"].containers[0].env}["NO_PROXY"].split(",")
+        hosts = {each.name: each.value for each in pods["fivefold-hub"].containers[0].env}["NO_PROXY"].split(",")
 
         assert domain in hosts
         assert len([each for each in hosts if each.startswith(".cluster.")]) == 1

@@ -27,7 +27,7 @@ APART: dict[str, dict[str, Any]] = {
     "a listener": {"existing": {"name": "g", "sectionName": "https"}, "grpc": {"sectionName": "grpc"}},
     "hosts of one listener": {
         "hostnames": ["a.example"],
-        "existing": {"name": "g", "namespace": "n", "sectionName": "https"},
+        "existing": {"name": "g", "namespace": "gateways", "sectionName": "https"},
         "grpc": {"hostnames": ["g.example"]},
     },
     "hosts of every listener": {
