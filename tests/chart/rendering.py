@@ -65,6 +65,15 @@ class Release:
     def __init__(self, scenario: str) -> None:
         self.objects = list(_rendered(scenario))
 
+    @classmethod
+    def of_values(cls, values: dict[str, Any]) -> Release:
+        """What these values render to, on a cluster without Prometheus' operator."""
+        done = template(yaml.safe_dump(values))
+        assert done.returncode == 0, done.stderr
+        made = cls.__new__(cls)
+        made.objects = objects(done.stdout)
+        return made
+
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Every object of a kind."""
         return [item for item in self.objects if item["kind"] == kind]

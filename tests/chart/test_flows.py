@@ -114,6 +114,7 @@ FLOWS = [
     ("fivefold-batch", "run-head", 8265, False),
     # The Kubernetes API: who has an account there.
     ("fivefold-secrets", "api", 6443, True),
+    ("fivefold-gate", "api", 6443, True),
     ("fivefold-batch", "api", 443, True),
     ("fivefold-batch", "api", 80, False),
     ("run-head", "api", 6443, False),

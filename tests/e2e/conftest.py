@@ -27,6 +27,8 @@ ORDER = (
     "test_access",
     "test_clients",
     "test_chart",
+    "test_routes",
+    "test_gitops",
     "test_examples",
     "test_batch",
     "test_stream",

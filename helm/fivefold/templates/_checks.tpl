@@ -360,12 +360,8 @@ gateway.existing.name: expected the Gateway whose {{ ternary "namespace" "sectio
 gateway.enabled: expected true where gateway.existing names a Gateway, got false: it would have no routes
 {{- end }}
 {{- end }}
-{{- include "fivefold.checkOnce" (dict "path" "gateway.hostnames" "what" "host" "value" $gateway.hostnames) }}
-{{- range $index, $host := $gateway.hostnames }}
-{{- if not (regexMatch "^(\\*\\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $host) }}
-gateway.hostnames[{{ $index }}]: expected a host's name in lower case without scheme, port and path, got {{ $host | toJson }}
-{{- end }}
-{{- end }}
+{{- include "fivefold.checkHosts" (dict "path" "gateway.hostnames" "value" $gateway.hostnames) }}
+{{- include "fivefold.checkGrpc" . }}
 {{- if and (eq $tls.source "secret") (not $tls.secret) }}
 tls.secret: expected the Secret with the certificate where tls.source is secret, got none
 {{- end }}

@@ -47,7 +47,7 @@ fivefold.dev/image-tag: {{ .tag | quote }}
 {{- end }}
 
 {{- define "fivefold.keySecret" -}}
-{{ .Values.keys.callerSecret | default (printf "%s-api-key" (include "fivefold.name" .)) }}
+{{ .Values.keys.callerSecret | default (printf "%s-%s-key" (include "fivefold.name" .) (ternary "api" "caller" (ne (include "fivefold.makesKeys" .) ""))) }}
 {{- end }}
 
 {{- define "fivefold.tokenSecret" -}}

@@ -126,7 +126,9 @@ class RayData:
         pool: dict[str, Any] = {"num_cpus": 0.5, "compute": data.ActorPoolStrategy(size=self._cluster.size)}
         # Left to itself it replaces workers without end, also for a row that kills every one of them.
         pool["ray_remote_args_fn"] = _mortal
-        blocks = rows.map_batches(ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool)
+        blocks = rows.map_batches(
+            ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool
+        )
         scored = blocks.map_batches(
             ScoreStage,
             fn_constructor_args=(self._task,),

@@ -224,3 +224,20 @@ def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
         r"timeout connect .*",
     ):
         assert found(pattern, proxy) == found(pattern, rays) != []
+
+
+@pytest.mark.parametrize(
+    ("host", "binds"),
+    [
+        ("127.0.0.1", ["*:{}", ":{}", "0.0.0.0:{}", "127.0.0.1:{}"]),
+        ("::1", [":::{}", "[::]:{}", "[::1]:{}", "::1:{}"]),
+    ],
+)
+def test_it_is_known_to_listen_however_its_address_is_written(host: str, binds: list[str]) -> None:
+    """Of both families, and where HAProxy is told every address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        port = listener.getsockname()[1]
+
+        assert [bind for bind in binds if not grpc_proxy._listens(bind.format(port))] == []
+    assert [bind for bind in binds if grpc_proxy._listens(bind.format(port))] == []
