@@ -37,6 +37,7 @@ from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
 from fivefold.core.runtime.devices import DeviceSettings
+from fivefold.core.settings import read
 
 FRAGMENT, ROW, HEAD = "_fragment", "_row", "_head"
 """A chunk is its rows behind one that has only a head, which holds what has no column."""
