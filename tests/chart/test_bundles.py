@@ -54,6 +54,7 @@ def test_the_gate_checks_what_the_replicas_will_open() -> None:
     assert gate["args"] == [
         f"--model=https://models.example/breast-cancer-1.tar#sha256={DIGEST}",
         "--against=http://fivefold:8000",
+        "--rayservice=fivefold",
         "--accept-contract-change=breast-cancer",
         "--accept-removal=churn",
         "--allow-unreachable",

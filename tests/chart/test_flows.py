@@ -194,14 +194,14 @@ def test_the_metadata_address_is_reached_by_nobody(scenario: str) -> None:
         ("two-models", {"worker"}, Pod("tracing"), 4318),
         ("oidc", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
         ("autoscale", {"head"}, Pod(NAMESPACE, {"app": "redis"}), 6379),
-        ("autoscale", {"head", "fivefold-secrets"}, API, 6443),
+        ("autoscale", {"head", "fivefold-gate", "fivefold-secrets"}, API, 6443),
         ("batch", EVERY_OPENER | {"head", "fivefold-secrets", "fivefold-batch"}, STORE, 443),
-        ("upstream-tls", {"fivefold-secrets"}, API, 6443),
+        ("upstream-tls", {"fivefold-gate", "fivefold-secrets"}, API, 6443),
         ("upstream-tls", set(), Host("10.20.0.3"), 6443),
         ("upstream-tls", set(), API, 443),
         ("default", set(), STORE, 80),
         ("default", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
-        ("hub", {"fivefold-secrets"}, STORE, 443),
+        ("hub", {"fivefold-gate", "fivefold-secrets"}, STORE, 443),
     ],
 )  # fmt: skip
 def test_what_is_outside_is_reached_by_those_who_have_to(

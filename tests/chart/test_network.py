@@ -175,17 +175,19 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
-    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume", "batch-alone", "corporate"})
+    assert ("batch-start" in policies) == (
+        scenario in {"batch", "batch-volume", "batch-alone", "corporate", "dual-stack"}
+    )
     assert ("api" in policies) == (scenario in {"autoscale", "openshift"})
-    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario == "corporate")
+    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario in {"corporate", "dual-stack"})
     assert ("metrics" in policies) == (scenario in GUARDED and scenario in SERVING)
-    streams = {"stream", "stream-alone", "stream-scaled", "stream-registry", "corporate"}
+    streams = {"stream", "stream-alone", "stream-scaled", "stream-registry", "corporate", "dual-stack"}
     assert ("stream-brokers" in policies) == (scenario in streams)
-    assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
+    assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry", "dual-stack"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
     assert ("stream-metrics" in policies) == (scenario in streams)
-    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate"})
+    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate", "grpc-host", "dual-stack"})
     assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 
 

@@ -44,11 +44,11 @@ def test_every_container_says_what_it_needs_and_gets(scenario: str) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_pod_has_an_account_that_it_does_not_need(scenario: str) -> None:
-    """A token is mounted where the Kubernetes API is called: to make Secrets or runs, and by a head that scales."""
+    """A token is mounted where the Kubernetes API is called: to make Secrets or runs, by the gate, and by a head that scales."""
     release = Release(scenario)
     scales = release.cluster().get("enableInTreeAutoscaling", False)
     for name, pod in release.pods():
-        allowed = name in ("fivefold-secrets", "fivefold-batch") or (name == "head" and scales)
+        allowed = name in ("fivefold-secrets", "fivefold-gate", "fivefold-batch") or (name == "head" and scales)
 
         assert pod.automount_service_account_token is allowed, name
         assert pod.enable_service_links is False, name

@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fivefold.doctor.finding import Finding
 
-if TYPE_CHECKING:
-    from fivefold.doctor.cluster_checks import ClusterReader
-
 NEED = "an upgrade that changes pods makes a second cluster beside the first, for minutes"
+
+
+class ClusterReader(Protocol):
+    """Who asks the cluster's API."""
+
+    def get(self, path: str, **query: str) -> Any:
+        """What the API says of a path."""
+
 
 Amounts = dict[str, float]
 """Resource to amount: cores, bytes, or pieces; `pods` is how many pods."""

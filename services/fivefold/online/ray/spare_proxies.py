@@ -17,7 +17,7 @@ def proxy_on_every_worker() -> None:
     """Have this process's controller of Ray Serve start a proxy on each node that may hold replicas, and on its own."""
     from ray.serve._private.controller import ServeController
 
-    ServeController._update_proxy_nodes = _update_proxy_nodes
+    ServeController._update_proxy_nodes = _update_proxy_nodes  # type: ignore[method-assign]  # see above: no public way
 
 
 def _update_proxy_nodes(controller: Any) -> None:
