@@ -402,14 +402,16 @@ def _is_policy(item: dict[str, Any]) -> bool:
 def test_the_gate_runs_under_the_policies_that_come_with_it() -> None:
     """It runs before the release's policies are changed: beside those of before, which know nothing of a new store, its
     own lets it to all that the new values say, and to the service."""
-    release = Release("two-models")
+    values = yaml.safe_load((CHART / "ci" / "two-models.yaml").read_text())
+    values["networkPolicy"]["stores"] = [{"ports": [{"protocol": "TCP", "port": 9443}]}]
+    release = Release.of_values(values)
     own = [item for item in release.of("NetworkPolicy") if item["metadata"]["name"] == "fivefold-gate"]
     before = [*Release("image-bundle").of("NetworkPolicy"), *own]
     gate, worker = pods(release)["fivefold-gate"], pods(release)["worker"]
 
     assert [item["metadata"]["annotations"]["helm.sh/hook"] for item in own] == ["pre-upgrade"]
-    assert not allowed(Release("image-bundle").of("NetworkPolicy"), gate, STORE, 443)
-    assert allowed(before, gate, STORE, 443)
+    assert not allowed(Release("image-bundle").of("NetworkPolicy"), gate, STORE, 9443)
+    assert allowed(before, gate, STORE, 9443)
     assert allowed(before, gate, Pod("kube-system", DNS), 53, "UDP")
     assert allowed(before, gate, worker, 8000)
     assert allowed(before, gate, worker, 9000)

@@ -95,7 +95,8 @@ def test_the_gates_account_has_the_identity_of_workers_unless_values_say_otherwi
         "online": {
             "models": [{"url": f"s3://m/a.tar#sha256={'a' * 64}"}],
             "workers": {"accountAnnotations": {"eks.amazonaws.com/role-arn": "arn:workers"}},
-        }
+        },
+        "networkPolicy": {"stores": [{"ports": [{"protocol": "TCP", "port": 443}]}]},
     }
     roles = []
     for gate in ({}, {"accountAnnotations": {"eks.amazonaws.com/role-arn": "arn:gate"}}):

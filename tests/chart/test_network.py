@@ -18,7 +18,16 @@ ONLINE = {
 }
 STORES = {
     *("autoscale", "cert-manager", "default", "existing-gateway", "gate", "monitoring", "no-gateway", "oidc"),
-    *("own-secrets", "stream-registry", "stream-scaled", "two-models"),
+    *(
+        "dual-stack",
+        "grpc-host",
+        "grpc-listener",
+        "own-keys",
+        "own-secrets",
+        "stream-registry",
+        "stream-scaled",
+        "two-models",
+    ),
 }
 """Scenarios in which replicas get their bundles over the network."""
 
