@@ -17,7 +17,7 @@ from fivefold.doctor.finding import Finding
 NEED = "an upgrade that changes pods makes a second cluster beside the first, for minutes"
 
 
-class ClusterReader(Protocol):
+class ApiReader(Protocol):
     """Who asks the cluster's API."""
 
     def get(self, path: str, **query: str) -> Any:
@@ -56,7 +56,7 @@ class NodeRoom:
         )
 
 
-def room_for_upgrade(cluster: ClusterReader, namespace: str) -> Iterator[Finding]:
+def room_for_upgrade(cluster: ApiReader, namespace: str) -> Iterator[Finding]:
     """A finding for each RayService of the namespace, with what its pods ask for and how many find no node."""
     services = (cluster.get(f"/apis/ray.io/v1/namespaces/{namespace}/rayservices") or {}).get("items", [])
     if not services:
@@ -123,7 +123,7 @@ def pod_requests(spec: Mapping[str, Any]) -> Amounts:
     return _sum(_most(staying, largest), {"pods": 1.0}, _amounts(spec.get("overhead")))
 
 
-def _nodes(cluster: ClusterReader) -> list[NodeRoom]:
+def _nodes(cluster: ApiReader) -> list[NodeRoom]:
     taken: dict[str, Amounts] = {}
     # As the API's own cache has them: a large cluster's pods are many, and a moment's difference is none here.
     for pod in (cluster.get("/api/v1/pods", resourceVersion="0") or {}).get("items", []):

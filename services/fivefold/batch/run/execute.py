@@ -7,7 +7,7 @@
     give fragments to workers ─> records ─> breaker ─> every row accounted for ─> run.json, _SUCCESS
 
 The only state is in the output, so a driver that dies loses nothing but the fragments in work, and two that do
-the same share it. What is done to a fragment is `fragment_scorer`'s matter, who does it `engine.choice`'s.
+the same share it. What is done to a fragment is `fragment_scorer`'s matter, who does it `engine.engine_choice`'s.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class _RunStart:
             self._stream(missing)
             return
         if actors is None:
-            from fivefold.batch.engine.choice import workers_of
+            from fivefold.batch.engine.engine_choice import workers_of
 
             chosen = workers_of(self._task, self._plan, missing)
         else:

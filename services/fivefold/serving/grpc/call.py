@@ -1,6 +1,6 @@
 """What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
 
-    a transport ── Asked, Payload ──> Unary ── Reply ──> the same transport
+    a transport ── AskedCall, Payload ──> Unary ── Reply ──> the same transport
 
 A method with one request and one answer knows no transport: grpc.aio's (`over_aio`) and the one over HTTP/1.1 (`http1`)
 both call it so. Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 
-class Asked(NamedTuple):
+class AskedCall(NamedTuple):
     """What a call says of itself before its message."""
 
     metadata: Sequence[tuple[str, str | bytes]]
@@ -70,7 +70,7 @@ class Reply(NamedTuple):
     error: FivefoldError | None = None
 
 
-Unary = Callable[[Asked, Payload], Coroutine[Any, Any, Reply]]
+Unary = Callable[[AskedCall, Payload], Coroutine[Any, Any, Reply]]
 """A method with one request and one answer. Raises `asyncio.CancelledError` alone."""
 
 
@@ -97,11 +97,11 @@ class Whole:
             self._held = 0
 
 
-def asked(context: Context) -> Asked:
+def asked(context: Context) -> AskedCall:
     """What grpc.aio knows of a call."""
     left = context.time_remaining()
     deadline = None if left is None else time.monotonic() + left
-    return Asked(context.invocation_metadata() or (), context.peer(), deadline)  # type: ignore[arg-type]  # pairs
+    return AskedCall(context.invocation_metadata() or (), context.peer(), deadline)  # type: ignore[arg-type]  # pairs
 
 
 def over_aio(method: Unary, room: Room) -> Callable[[bytes, Context], Awaitable[bytes]]:
@@ -117,7 +117,7 @@ def over_aio(method: Unary, room: Room) -> Callable[[bytes, Context], Awaitable[
     return handle
 
 
-def begin(request_id: Callable[[str | None], str], said: Asked) -> Call:
+def begin(request_id: Callable[[str | None], str], said: AskedCall) -> Call:
     """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
     given = timeout = traceparent = contract = None
     for key, value in said.metadata:
@@ -151,7 +151,7 @@ class Shown(NamedTuple):
     forwarded: tuple[str | bytes, ...]
 
 
-def shown(said: Asked) -> Shown:
+def shown(said: AskedCall) -> Shown:
     """The metadata `authorization`, `x-api-key` and `x-forwarded-for`, and the other end's address."""
     found: list[tuple[str, bytes]] = []
     forwarded: list[str | bytes] = []
@@ -238,7 +238,7 @@ def asking(
     `scope` is what a guard asks for; None: the method is open to everybody.
     """
 
-    async def handle(said: Asked, payload: Payload) -> Reply:
+    async def handle(said: AskedCall, payload: Payload) -> Reply:
         call = begin(dataplane.request_id, said)
         try:
             if dataplane.guard is not None and scope is not None:

@@ -19,7 +19,19 @@ from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.serving.dataplane import defect
 from fivefold.serving.grpc import grpc_errors, reflection, tensor_codec
 from fivefold.serving.grpc.bidi_stream import Streams
-from fivefold.serving.grpc.call import Asked, Payload, Reply, Unary, Whole, admit, asked, begin, over_aio, parse, shown
+from fivefold.serving.grpc.call import (
+    AskedCall,
+    Payload,
+    Reply,
+    Unary,
+    Whole,
+    admit,
+    asked,
+    begin,
+    over_aio,
+    parse,
+    shown,
+)
 from fivefold.serving.grpc.control import Control
 from fivefold.serving.grpc.health import SERVICE as HEALTH
 from fivefold.serving.grpc.health import Health, draining
@@ -93,7 +105,7 @@ class Servicer:
         found[f"/{HEALTH}/Check"] = self._health.check
         return found
 
-    async def infer(self, said: Asked, payload: Payload) -> Reply:
+    async def infer(self, said: AskedCall, payload: Payload) -> Reply:
         """One inference."""
         call = begin(self._dataplane.request_id, said)
         guard = self._dataplane.guard

@@ -67,7 +67,7 @@ def go(noted: Path, home: Path, output: Path, row_bytes_seconds: float) -> Resul
         return LocalFirst(task, 2, Thought(plan.fragments), found)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("fivefold.batch.engine.choice.workers_of", chosen)
+        patched.setattr("fivefold.batch.engine.engine_choice.workers_of", chosen)
         order = RunOrder(str(noted), (str(home / "a.jsonl"),), str(output))
         return score(order, BatchSettings(fragment_bytes=400), out=io.StringIO())
 

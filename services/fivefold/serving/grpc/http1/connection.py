@@ -21,7 +21,7 @@ import httptools
 
 from fivefold.core.errors import ContractError, FivefoldError, NotFound, ProtocolError
 from fivefold.serving.dataplane import defect
-from fivefold.serving.grpc.call import Asked, Payload, Reply, Unary, begin
+from fivefold.serving.grpc.call import AskedCall, Payload, Reply, Unary, begin
 from fivefold.serving.grpc.http1 import wire
 from fivefold.serving.grpc.http1.message import Incoming
 from fivefold.serving.http.request_body import Begun
@@ -64,7 +64,7 @@ class Methods:
             return self._unimplemented
         return found
 
-    async def _unimplemented(self, said: Asked, payload: Payload) -> Reply:  # noqa: ARG002  # a method's signature
+    async def _unimplemented(self, said: AskedCall, payload: Payload) -> Reply:  # noqa: ARG002  # a method's signature
         call = begin(self.dataplane.request_id, said)
         return Reply(call, error=self.dataplane.refuse(call, NotFound("not_found", "Method not found!")))
 
@@ -111,7 +111,7 @@ class GrpcConnection(asyncio.Protocol):
         self._message: Incoming | None = None
         self._method: Unary | None = None
         self._status = 200
-        self._said = Asked((), self._peer, None)
+        self._said = AskedCall((), self._peer, None)
         # Bytes that are not the body's content, less what its content excuses.
         self._beside = 0
 
@@ -239,7 +239,7 @@ class GrpcConnection(asyncio.Protocol):
 
     # What becomes of a request.
 
-    def _read_head(self) -> Asked:
+    def _read_head(self) -> AskedCall:
         metadata: list[tuple[str, str | bytes]] = []
         deadline: float | None = None
         kind = te = b""
@@ -273,12 +273,12 @@ class GrpcConnection(asyncio.Protocol):
             size = sum(len(name) + len(value) for name, value in self._headers)
             if size > limit:
                 raise ProtocolError("headers_too_large", f"expected at most {limit} bytes of metadata, got {size}")
-        return Asked(metadata, self._peer, deadline)
+        return AskedCall(metadata, self._peer, deadline)
 
     def _refusing(self, error: FivefoldError) -> Unary:
         """A method that answers every call with this error, counted and logged."""
 
-        async def refuse(said: Asked, payload: Payload) -> Reply:  # noqa: ARG001  # a method's signature
+        async def refuse(said: AskedCall, payload: Payload) -> Reply:  # noqa: ARG001  # a method's signature
             call = begin(self._dataplane.request_id, said)
             return Reply(call, error=self._dataplane.refuse(call, error))
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fivefold.batch.engine.actors import Actors
-from fivefold.batch.engine.choice import workers_of
 from fivefold.batch.engine.cost import Cost, ray_pays
+from fivefold.batch.engine.engine_choice import workers_of
 from fivefold.batch.engine.local_first import LocalFirst
 from fivefold.batch.engine.local_process import LocalProcess
 from fivefold.batch.engine.ray_cluster import ADDRESS
