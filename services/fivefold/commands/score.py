@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,11 @@ def settings_of(arguments: argparse.Namespace, help: str) -> tuple[BatchSettings
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
+    if getattr(arguments, "providers", None) and os.environ.get("RAY_ADDRESS"):
+        # Its workers have the variables of their own pods: they would score elsewhere without a word.
+        why = "--providers: expected FIVEFOLD_PROVIDERS where the workers of RAY_ADDRESS are made, which this does not reach"
+        complain(why, help)
+        return None
     given: dict[str, Any] = {name: getattr(arguments, name, None) for name in _SETTINGS}
     given |= {name: _words(getattr(arguments, name)) for name in ("columns", "na", "booleans")}
     try:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from fivefold.core.errors import BundleInvalid, NotFound
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.local.heap import give_back
 from fivefold.serving.repository import Model, Repository
 
 if TYPE_CHECKING:
     from fivefold.core.bundle.bundle import Bundle
-    from fivefold.local.heap import give_back
 from fivefold.serving.endpoints import Endpoints
 
 
