@@ -57,7 +57,7 @@ def settings_of(arguments: argparse.Namespace, help: str) -> tuple[BatchSettings
 
     if getattr(arguments, "providers", None) and os.environ.get("RAY_ADDRESS"):
         # Its workers have the variables of their own pods: they would score elsewhere without a word.
-        why = "--providers: expected FIVEFOLD_PROVIDERS where the workers of RAY_ADDRESS are made, which this does not reach"
+        why = "--providers: expected FIVEFOLD_PROVIDERS where the workers of RAY_ADDRESS are made"
         complain(why, help)
         return None
     given: dict[str, Any] = {name: getattr(arguments, name, None) for name in _SETTINGS}
