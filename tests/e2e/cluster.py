@@ -30,9 +30,6 @@ AUTHORITY = ROOT / ".cache" / "kind" / "ca.crt"
 SLOW = 900.0
 """Seconds that a command or a wait may take: machines that run clusters for tests are small and busy."""
 
-WORKERS = 3
-"""Of a cluster of the release, as its values say; one that scales has more at times."""
-
 _OURS = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS", "BUNDLE", "VERSION", "DELIVERY", "VALUES")
 """What `make e2e` itself was told, and would hand down to every target that a test types."""
 
@@ -176,16 +173,11 @@ def pod_of(replica: Replica) -> Pod:
 
 
 def settled(count: int) -> bool:
-    """Whether so many replicas run, and every worker's pod is ready, spares too; nothing is on its way or going."""
+    """Whether so many replicas run, each in a pod that is ready, and nothing is on its way or going."""
     workers = pods("worker")
     running = replicas()
     ready = {pod.address for pod in workers if pod.ready}
-    return (
-        len(running) == count
-        and {each.address for each in running} <= ready
-        and len(ready) == len(workers) >= WORKERS
-        and not any(pod.going for pod in workers)
-    )
+    return len(running) == count and {each.address for each in running} == ready and not any(p.going for p in workers)
 
 
 def until_settled(count: int = 2) -> None:

@@ -37,14 +37,6 @@ app.kubernetes.io/component: online
 {{- with $own }}{{ toYaml . }}{{ end }}
 {{- end }}
 
-{{/* How many workers there are that are always ready. Where Ray takes idle ones away, those alone that hold the replicas which
-     there always are: a proxy would keep one from being idle, so a worker without a replica has none. */}}
-{{- define "fivefold.readyWorkers" -}}
-{{- if include "fivefold.workersScale" . }}
-{{- div (add .Values.online.replicas.min .Values.online.replicas.perWorker -1) .Values.online.replicas.perWorker }}
-{{- else }}{{ .Values.online.workers.count }}{{ end }}
-{{- end }}
-
 {{/* How many replicas fit into a worker, and all workers that there may be. A thousandth of a core is what Ray counts in; half of
      one keeps a division of floats from losing a replica. */}}
 {{- define "fivefold.replicasInWorker" -}}
@@ -59,10 +51,6 @@ app.kubernetes.io/component: online
 - {name: RAY_SERVE_ENABLE_HA_PROXY, value: "1"}
 - {name: RAY_SERVE_THROUGHPUT_OPTIMIZED, value: "1"}
 - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: fivefold.online.ray.deployment.middlewares}
-{{- if not (include "fivefold.workersScale" .) }}
-# A spare worker has a proxy too, is ready, and answers by the replicas of others.
-- {name: RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH, value: fivefold.online.ray.spare_proxies.proxy_on_every_worker}
-{{- end }}
 - {name: RAY_SERVE_HAPROXY_METRICS_ENABLED, value: "0"}
 - {name: RAY_SERVE_HAPROXY_TUNE_BUFSIZE, value: "65536"}
 - {name: RAY_SERVE_HAPROXY_RETRY_ON, value: "conn-failure empty-response"}

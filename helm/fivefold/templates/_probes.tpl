@@ -8,13 +8,13 @@ timeoutSeconds: 5
 failureThreshold: {{ .failures }}
 {{- end }}
 
-{{/* Ready is a worker whose proxy takes requests and has a replica to send them to, in whichever pod, for REST and for gRPC. The
-     proxy's own route says the former; the latter is in its figures alone: while it knows no replica that has passed its checks, it
+{{/* Ready is a worker whose proxy takes requests and has a replica to send them to, for REST and for gRPC. The proxy's own
+     route says the former; the latter is in its figures alone: while it knows no replica that has passed its checks, it
      passes everything on to the head's, which answers REST slowly and gRPC not at all.
 
-     A proxy drains when its node does, and answers by the others' for `proxyDrainSeconds` more. In the first half of them the
-     worker stays ready: on a busy machine the one that replaces it may become ready seconds later than its replica runs. The
-     gateway would have nobody in between. */}}
+     A proxy drains when the last replica of its machine has gone, and answers by the others' for `proxyDrainSeconds` more.
+     In the first half of them the worker stays ready: an upgrade ends an old replica as soon as a new one runs, and on a
+     busy machine the new one's worker may become ready seconds later. The gateway would have nobody in between. */}}
 {{- define "fivefold.serveProbe" -}}
 exec:
   command:
