@@ -112,18 +112,18 @@ test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long
 
 check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/mypy && PYTHONPATH=k8s $(BIN)/lint-imports
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent check; fi
 	@$(BIN)/python tests/check_generated.py
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
 
 IMAGES ?= ray stream hub gateway
 release: $(VENV)/.run $(ENVS)/sbom/.done .cache/bin/oras ## Push wheel, images, chart and lists to REGISTRY=host[:port][/path], a version once [SIGNING_KEY= IMAGES= VERSION= BASE_IMAGE=]
-	@PATH="$(abspath .cache/bin):$$PATH" $(BIN)/python -m releasing publish --registry "$(REGISTRY)" --version "$(VERSION)" --images "$(IMAGES)" \
+	@PATH="$(abspath .cache/bin):$$PATH" PYTHONPATH=k8s $(BIN)/python -m releasing publish --registry "$(REGISTRY)" --version "$(VERSION)" --images "$(IMAGES)" \
 	  $(if $(SIGNING_KEY),--signing-key "$(SIGNING_KEY)") $(ARGS)
 
 release-check: $(VENV)/.run .cache/bin/oras ## Hold what REGISTRY= has of a release against its digests [PUBLIC_KEY= VERSION=]
-	@PATH="$(abspath .cache/bin):$$PATH" $(BIN)/python -m releasing check --registry "$(REGISTRY)" --version "$(VERSION)" \
+	@PATH="$(abspath .cache/bin):$$PATH" PYTHONPATH=k8s $(BIN)/python -m releasing check --registry "$(REGISTRY)" --version "$(VERSION)" \
 	  $(if $(PUBLIC_KEY),--public-key "$(PUBLIC_KEY)")
 
 docs: $(ENVS)/docs/.done ## Build README.md and docs/ as a site in dist/docs, and refuse dead links

@@ -169,7 +169,8 @@ def test_an_interrupted_release_goes_on(released: Released, tmp_path: Path) -> N
     assert plan.registry.manifest(plan.registry.reference(f"{RELEASE}:0.1.0")) is None
 
     other = tree(tmp_path / "other")
-    (other / "helm" / "fivefold" / "values.yaml").open("a").write("# another\n")
+    values = other / "helm" / "fivefold" / "values.yaml"
+    values.write_text(values.read_text() + "# another\n")
     with pytest.raises(ReleaseRefused, match="is there already, and is another chart"):
         publish(replace(plan, root=other, output=other / "dist"), lambda _: None)
     assert {each.kind for each in publish(plan, lambda _: None).artefacts} == {"wheel", "sbom", "chart"}

@@ -20,7 +20,7 @@ from releasing.refusal import ReleaseRefused
 from releasing.registry import Registry
 from releasing.release_record import RECORD
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -50,11 +50,15 @@ class ReleaseRecord:
     commit: str
     artefacts: tuple[Artefact, ...]
 
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.artefacts, key=lambda each: (each.kind, each.name)))
+        object.__setattr__(self, "artefacts", ordered)
+
     def to_bytes(self) -> bytes:
         """The file, the same bytes for the same release."""
         document = {"format": FORMAT, "name": "fivefold", "version": self.version, "commit": self.commit}
-        artefacts = sorted(self.artefacts, key=lambda each: (each.kind, each.name))
-        return (json.dumps({**document, "artefacts": [asdict(each) for each in artefacts]}, indent=1) + "\n").encode()
+        listed = [asdict(each) for each in self.artefacts]
+        return (json.dumps({**document, "artefacts": listed}, indent=1) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ReleaseRecord:
