@@ -67,17 +67,22 @@ def test_the_head_is_killed(figures: Report) -> None:
     assert after.bundles() == course.bundles()
 
 
+def _move_the_head(victim: cluster.Pod) -> None:
+    """Drain its node until all is settled elsewhere; afterwards the node takes pods again."""
+    try:
+        _drain(victim.node)
+        cluster.until("a head elsewhere", lambda: cluster.head().ready and cluster.head().node != victim.node)
+        cluster.until_settled()
+    finally:
+        cluster.kubectl("uncordon", victim.node)
+
+
 def test_the_heads_node_is_drained(figures: Report) -> None:
     """Its state not kept: a gap as of a head that is killed; so autoscalers of nodes are asked to leave it."""
     cluster.until_settled()
     victim = cluster.head()
     with Load(bundles.build(1)) as load:
-        try:
-            _drain(victim.node)
-            cluster.until("a head elsewhere", lambda: cluster.head().ready and cluster.head().node != victim.node)
-            cluster.until_settled()
-        finally:
-            cluster.kubectl("uncordon", victim.node)
+        _move_the_head(victim)
         load.steady()
         course = load.course()
 
@@ -127,12 +132,7 @@ def test_a_kept_heads_node_is_drained(figures: Report) -> None:
     """Head and workers of a node go elsewhere; unary calls survive it."""
     victim = cluster.head()
     with Load(bundles.build(1)) as load:
-        try:
-            _drain(victim.node)
-            cluster.until("a head elsewhere", lambda: cluster.head().ready and cluster.head().node != victim.node)
-            cluster.until_settled()
-        finally:
-            cluster.kubectl("uncordon", victim.node)
+        _move_the_head(victim)
         load.steady()
         course = load.course()
 
