@@ -65,11 +65,11 @@ images: ## Build the images and write what is in them to dist/
 	@k8s/images.sh
 
 deploy: export BUNDLES = $(BUNDLE)
-deploy: $(if $(CHART),,images) $(if $(wildcard $(BUNDLE)),$(VENV)/.run,demo) ## Install the chart with BUNDLE="dir …", wait, print how to call it [CHART=oci://… RELEASE= DELIVERY=image VERSION= VALUES= ARGS=]
+deploy: $(if $(CHART),,images) $(if $(wildcard $(BUNDLE)),$(VENV)/.run,demo) ## Install the chart with BUNDLE="dir …", wait, print how to call it [CHART=oci://… RELEASE= DELIVERY=image VERSION= SITE=DIR VALUES= ARGS=]
 	@k8s/deploy.sh
 
 upgrade: export BUNDLES = $(BUNDLE)
-upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
+upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image SITE=DIR]
 	@k8s/deploy.sh
 
 e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]

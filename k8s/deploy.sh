@@ -4,10 +4,11 @@
 #     BUNDLES   directories of bundles; with the same name they are versions of one model
 #     VERSION   the version that answers when none is asked for; empty: the highest
 #     DELIVERY  file: by digest from a volume, changed in place; image: copied from an image, by a second cluster
+#     SITE      a page that `fivefold export --to browser` wrote: it is at /site/ then; empty: none
 #     CHART     a released chart, oci://HOST/…/charts/fivefold, with its own images; empty: this tree's, and images built of it
 #     RELEASE   which version of it; empty: the latest
 . "$(dirname "$0")/words.sh"
-: "${DELIVERY:=file}" "${VERSION:=}" "${CHART:=}" "${RELEASE:=}" "${VALUES:=k8s/kind/values.yaml}"
+: "${DELIVERY:=file}" "${VERSION:=}" "${SITE:=}" "${CHART:=}" "${RELEASE:=}" "${VALUES:=k8s/kind/values.yaml}"
 for program in docker kind kubectl helm curl; do need "$program"; done
 need_cluster
 # Without a registry that this machine serves itself, nodes pull what a released chart names.
@@ -61,12 +62,20 @@ for bundle in $BUNDLES; do
   esac
   say "bundle $name, $digest, by $DELIVERY"
 done
+page=()
+if [ -n "$SITE" ]; then
+  [ -e "$SITE/service-worker.js" ] && [ -e "$SITE/integrity.json" ] || die "$SITE is not an exported page" "fivefold export --model DIR --to browser $SITE"
+  digest=$(sha256sum "$SITE/integrity.json" services/site.Dockerfile | sha256sum | cut -c1-12)
+  docker build --quiet -f services/site.Dockerfile -t "fivefold/site:$digest" "$SITE" >/dev/null || die "the page's image could not be built" "docker build -f services/site.Dockerfile $SITE"
+  load "fivefold/site:$digest"
+  page=(--set site.enabled=true --set-string "site.image=fivefold/site:$digest")
+fi
 list=$(IFS=,; echo "[${models[*]}]")
 defaults={}
 [ -z "$VERSION" ] || defaults="{\"${names[0]}\": \"$VERSION\"}"
 
 before=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}' 2>/dev/null || true)
-options=(-f "$VALUES" --set-json "online.models=$list" --set-json "online.defaults=$defaults" ${ARGS:-}) images=()
+options=(-f "$VALUES" --set-json "online.models=$list" --set-json "online.defaults=$defaults" "${page[@]}" ${ARGS:-}) images=()
 if [ -z "$CHART" ]; then
   images=(--set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-string "hub.image.tag=$hub")
 fi

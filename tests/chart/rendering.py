@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 ALONE = ["batch-alone", "stream-alone"]
-"""Scenarios in which nothing is served."""
+"""Scenarios in which nobody is answered."""
 
-SERVING = [name for name in SCENARIOS if name not in ALONE]
+SERVING = [name for name in SCENARIOS if name not in [*ALONE, "site-alone"]]
+"""Scenarios with a service of models."""
+
 KUBERNETES = "1.34.0"
 JOB = {"metadata": {"name": "fivefold-batch-1", "uid": "1", "creationTimestamp": "2026-03-01T02:00:00Z"}}
 """A Job that a CronJob would make, for the last day of February."""

@@ -196,3 +196,13 @@ def test_the_readmes_command_works(noted: Path) -> None:
     assert release.one("Gateway")["metadata"]["name"] == "scores-fivefold"
     assert release.one("ServiceAccount", "scores-fivefold-worker")["metadata"]["annotations"]
     assert OPEN not in notes(noted, given | NAMED)
+
+
+def test_it_is_said_where_the_page_is(noted: Path) -> None:
+    """With the host, the port and the path that it has; and that its image has no registry."""
+    page = {"enabled": True, "image": "pages/a:1"}
+
+    assert "https://localhost:8443/site/\n" in notes(noted, {"online": {"enabled": False}, "site": page})
+    assert "site.image: pages/a:1 names no registry" in notes(noted, {"online": {"enabled": False}, "site": page})
+    given = {"site": page | {"hostnames": ["a.example"], "path": "/"}, "gateway": {"port": 443}}
+    assert "https://a.example:443/\n" in notes(noted, {"online": {"enabled": False}, **given})

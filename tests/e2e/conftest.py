@@ -66,6 +66,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     # Maven has the jars of the broker.
     if wanted and collection_path.name == "test_stream.py":
         missing += ["mvn"] * (programs.needed("mvn", "the stream on the cluster") is None)
+    # The page of the cluster in a browser, and what it is exported with.
+    if wanted and collection_path.name == "test_edge.py":
+        missing += ["chromium"] * (programs.needed("chromium", "the edge", "chromium-browser", "google-chrome") is None)
+        missing += ["the web runtime"] * (programs.web_runtime("the edge") is None)
     # Every test of it is rare.
     if wanted and collection_path.name == "test_release.py" and "not rare" not in config.option.markexpr:
         built = cluster.ROOT / ".cache" / "bin" / "registry"

@@ -20,8 +20,8 @@
 {{- define "fivefold.checkModels" -}}
 {{- $bundles := .Values.bundles }}
 {{- $all := list }}
-{{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled) }}
-online.enabled: expected true, or something else that is enabled: batch, stream or hub
+{{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled .Values.site.enabled) }}
+online.enabled: expected true, or something else that is enabled: batch, stream, hub or site
 {{- end }}
 {{- if and .Values.batch.enabled (not .Values.online.enabled) (not .Values.batch.model) (not .Values.online.models) }}
 batch.model: expected a bundle where online is not enabled and online.models has none, got none
@@ -362,6 +362,7 @@ gateway.enabled: expected true where gateway.existing names a Gateway, got false
 {{- end }}
 {{- include "fivefold.checkHosts" (dict "path" "gateway.hostnames" "value" $gateway.hostnames) }}
 {{- include "fivefold.checkGrpc" . }}
+{{- include "fivefold.checkSite" . }}
 {{- if and (eq $tls.source "secret") (not $tls.secret) }}
 tls.secret: expected the Secret with the certificate where tls.source is secret, got none
 {{- end }}

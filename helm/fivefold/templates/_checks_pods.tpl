@@ -81,6 +81,7 @@
     (dict "path" "batch.workers" "of" .batch.workers "container" "ray-worker" "environment" .batch.environment)
     (dict "path" "stream" "of" .stream "container" "worker" "environment" .stream.environment)
     (dict "path" "hub" "of" .hub "container" "hub" "environment" .hub.environment)
+    (dict "path" "site" "of" .site "container" "site")
     (dict "path" "gate" "of" .gate "container" "gate")
     (dict "path" "jobs" "of" .jobs "container" "secrets") }}
 {{- include "fivefold.checkRole" . }}

@@ -1,6 +1,6 @@
 {{/* Whether a Gateway of our own is made: there is something behind it, and no other one to be had. */}}
 {{- define "fivefold.ownGateway" -}}
-{{- if and .Values.gateway.enabled (not .Values.gateway.existing.name) (include "fivefold.called" .) }}true{{ end }}
+{{- if and .Values.gateway.enabled (not .Values.gateway.existing.name) (or (include "fivefold.called" .) .Values.site.enabled) }}true{{ end }}
 {{- end }}
 
 {{/* Whether gRPC has a route of its own kind. Otherwise it comes by path through REST's: one route has one listener and one
@@ -23,6 +23,7 @@
 {{- define "fivefold.certificateHosts" -}}
 {{- $hosts := .Values.gateway.hostnames | default .Values.tls.selfSignedFor }}
 {{- if include "fivefold.grpcApart" . }}{{ $hosts = concat $hosts .Values.gateway.grpc.hostnames | uniq }}{{ end }}
+{{- if .Values.site.enabled }}{{ $hosts = concat $hosts .Values.site.hostnames | uniq }}{{ end }}
 {{- $hosts | toJson }}
 {{- end }}
 
@@ -31,7 +32,9 @@
 {{- $gateway := .Values.gateway }}
 {{- $apart := include "fivefold.grpcApart" . }}
 {{- $listeners := list }}
-{{- range $index, $host := $gateway.hostnames | default (list "") }}
+{{- $hosts := $gateway.hostnames }}
+{{- if and $hosts .Values.site.enabled }}{{ $hosts = concat $hosts .Values.site.hostnames | uniq }}{{ end }}
+{{- range $index, $host := $hosts | default (list "") }}
 {{- $name := ternary (printf "https-%d" $index) "https" (gt $index 0) }}
 {{- $listeners = append $listeners (dict "name" $name "port" $gateway.port "host" $host "kind" (ternary "HTTPRoute" "" (ne $apart ""))) }}
 {{- end }}
@@ -44,10 +47,12 @@
 {{- $listeners | toJson }}
 {{- end }}
 
-{{/* What routes of a kind are attached to; with two kinds, each to its own listeners by their names. `kind`: of the route. */}}
+{{/* What routes of a kind are attached to; with two kinds, each to its own listeners by their names. `kind`: of the route;
+     `hosts`: its hosts. */}}
 {{- define "fivefold.parent" -}}
 {{- $root := .root }}
 {{- $kind := .kind }}
+{{- $hosts := .hosts }}
 {{- $parent := dict "group" "gateway.networking.k8s.io" "kind" "Gateway" }}
 {{- $sections := list }}
 {{- with $root.Values.gateway.existing }}
@@ -60,7 +65,7 @@
 {{- else }}
 {{- $_ := set $parent "name" (include "fivefold.name" $root) }}
 {{- range include "fivefold.listeners" $root | fromJsonArray }}
-{{- if eq .kind $kind }}{{ $sections = append $sections .name }}{{ end }}
+{{- if and (eq .kind $kind) (or (not .host) (has .host $hosts)) }}{{ $sections = append $sections .name }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end }}

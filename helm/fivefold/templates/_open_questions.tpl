@@ -7,9 +7,12 @@
 
 {{- define "fivefold.openImages" -}}
 {{- $images := dict }}
-{{- if or .Values.online.enabled .Values.batch.enabled .Values.hub.enabled }}{{ $_ := set $images "image" .Values.image }}{{ end }}
+{{- if or .Values.online.enabled .Values.batch.enabled .Values.hub.enabled (include "fivefold.makesSecrets" .) }}{{ $_ := set $images "image" .Values.image }}{{ end }}
 {{- if .Values.stream.enabled }}{{ $_ := set $images "stream.image" .Values.stream.image }}{{ end }}
 {{- if .Values.hub.enabled }}{{ $_ := set $images "hub.image" .Values.hub.image }}{{ end }}
+{{- if and .Values.site.enabled (not (include "fivefold.namesRegistry" .Values.site.image)) }}
+  site.image: {{ .Values.site.image }} names no registry, so a node that has not been loaded with it asks Docker Hub
+{{- end }}
 {{- range $path, $image := $images }}
 {{- $name := $path | trimSuffix "image" | trimSuffix "." | default "ray" }}
 {{- if not (include "fivefold.namesRegistry" $image.repository) }}
@@ -46,7 +49,7 @@
 {{- $gateway := .Values.gateway }}
 {{- $asked := ternary "gateway.existing" (printf "gateway.className, %s," $gateway.className) (not (empty $gateway.existing.name)) }}
 {{- $another := or $gateway.existing.name (not (contains "traefik" $gateway.className)) }}
-{{- if and .Values.networkPolicy.enabled $gateway.enabled $another (include "fivefold.called" .) }}
+{{- if and .Values.networkPolicy.enabled $gateway.enabled $another (or (include "fivefold.called" .) .Values.site.enabled) }}
 {{- range .Values.networkPolicy.callers }}
 {{- $there := (.namespaceSelector | default dict).matchLabels | default dict }}
 {{- if eq (get $there "kubernetes.io/metadata.name") "traefik" }}
