@@ -82,7 +82,7 @@ async def _answers(port: int, tls: bool) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=seen)
     except OSError:
         return False
-    writer.write(b"GET /v2 HTTP/1.0\r\n\r\n")
+    writer.write(b"GET /livez HTTP/1.0\r\n\r\n")
     said = await reader.read()
     writer.close()
     return said.startswith((b"HTTP/1.1 200 ", b"HTTP/1.0 200 "))

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from fivefold.cluster.kubernetes_api import JOB, RAYJOB, SECRET, Api, Kind
+from fivefold.cluster.kubernetes_api import JOB, RAYJOB, RAYSERVICE, SECRET, Api, Kind
 from tests.support.listening import listening
 
 Objects = dict[str, dict[str, Any]]
@@ -26,6 +26,7 @@ class Cluster:
         self.secrets: Objects = {}
         self.jobs: Objects = {}
         self.rayjobs: Objects = {}
+        self.rayservices: Objects = {}
         self.course: list[dict[str, Any] | int] = []
         self.asked: list[str] = []
         self.token = "first"
@@ -60,7 +61,8 @@ class Cluster:
 
     def _place(self, path: str) -> tuple[Objects | None, str]:
         """The objects that a path is about, and the name in it."""
-        for kind, objects in ((SECRET, self.secrets), (JOB, self.jobs), (RAYJOB, self.rayjobs)):
+        kept = ((SECRET, self.secrets), (JOB, self.jobs), (RAYJOB, self.rayjobs), (RAYSERVICE, self.rayservices))
+        for kind, objects in kept:
             if path.startswith(begin := _collection(kind)):
                 return objects, path.removeprefix(begin).lstrip("/")
         return None, ""

@@ -1,6 +1,6 @@
 """The Kubernetes API as a pod sees it: read, make and change objects of a few kinds in its own namespace.
 
-Three calls need no client library. What is in the objects is left to `fivefold.cluster.secrets` and `rayjob`, which of
+Three calls need no client library. What is in the objects is left to `secrets`, `rayjob` and `rayservice`, which of
 them the pod's account may touch to the chart's Roles.
 """
 
@@ -32,6 +32,7 @@ class Kind(NamedTuple):
 SECRET = Kind("/api/v1", "secrets")
 JOB = Kind("/apis/batch/v1", "jobs")
 RAYJOB = Kind("/apis/ray.io/v1", "rayjobs")
+RAYSERVICE = Kind("/apis/ray.io/v1", "rayservices")
 
 
 class ApiError(Exception):

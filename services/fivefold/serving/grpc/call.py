@@ -1,6 +1,6 @@
 """What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
 
-    a transport ── Asked, Message ──> Unary ── Reply ──> the same transport
+    a transport ── AskedCall, Payload ──> Unary ── Reply ──> the same transport
 
 A method with one request and one answer knows no transport: grpc.aio's (`over_aio`) and the one over HTTP/1.1 (`http1`)
 both call it so. Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 
-class Asked(NamedTuple):
+class AskedCall(NamedTuple):
     """What a call says of itself before its message."""
 
     metadata: Sequence[tuple[str, str | bytes]]
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     """On `time.monotonic`; None: the caller has named none."""
 
 
-class Message(Protocol):
+class Payload(Protocol):
     """The request's bytes, which may not all be there yet."""
 
     async def read(self) -> bytes:
@@ -70,7 +70,7 @@ class Reply(NamedTuple):
     error: FivefoldError | None = None
 
 
-Unary = Callable[[Asked, Message], Coroutine[Any, Any, Reply]]
+Unary = Callable[[AskedCall, Payload], Coroutine[Any, Any, Reply]]
 """A method with one request and one answer. Raises `asyncio.CancelledError` alone."""
 
 
@@ -83,7 +83,7 @@ class Whole:
         self._raw, self._room, self._held = raw, room, 0
 
     async def read(self) -> bytes:
-        """See `Message`."""
+        """See `Payload`."""
         size = len(self._raw) - FREE
         if size > 0:
             self._room.take(size)
@@ -91,17 +91,17 @@ class Whole:
         return self._raw
 
     def release(self) -> None:
-        """See `Message`."""
+        """See `Payload`."""
         if self._held:
             self._room.give(self._held)
             self._held = 0
 
 
-def asked(context: Context) -> Asked:
+def asked(context: Context) -> AskedCall:
     """What grpc.aio knows of a call."""
     left = context.time_remaining()
     deadline = None if left is None else time.monotonic() + left
-    return Asked(context.invocation_metadata() or (), context.peer(), deadline)  # type: ignore[arg-type]  # pairs
+    return AskedCall(context.invocation_metadata() or (), context.peer(), deadline)  # type: ignore[arg-type]  # pairs
 
 
 def over_aio(method: Unary, room: Room) -> Callable[[bytes, Context], Awaitable[bytes]]:
@@ -117,7 +117,7 @@ def over_aio(method: Unary, room: Room) -> Callable[[bytes, Context], Awaitable[
     return handle
 
 
-def begin(request_id: Callable[[str | None], str], said: Asked) -> Call:
+def begin(request_id: Callable[[str | None], str], said: AskedCall) -> Call:
     """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
     given = timeout = traceparent = contract = None
     for key, value in said.metadata:
@@ -151,7 +151,7 @@ class Shown(NamedTuple):
     forwarded: tuple[str | bytes, ...]
 
 
-def shown(said: Asked) -> Shown:
+def shown(said: AskedCall) -> Shown:
     """The metadata `authorization`, `x-api-key` and `x-forwarded-for`, and the other end's address."""
     found: list[tuple[str, bytes]] = []
     forwarded: list[str | bytes] = []
@@ -238,12 +238,12 @@ def asking(
     `scope` is what a guard asks for; None: the method is open to everybody.
     """
 
-    async def handle(said: Asked, message: Message) -> Reply:
+    async def handle(said: AskedCall, payload: Payload) -> Reply:
         call = begin(dataplane.request_id, said)
         try:
             if dataplane.guard is not None and scope is not None:
                 admit(dataplane.guard, shown(said), scope).release()
-            raw = await message.read()
+            raw = await payload.read()
             call.size = len(raw)
             reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes), call)
             return Reply(call, reply.SerializeToString())
@@ -252,6 +252,6 @@ def asking(
         except Exception as cause:
             return Reply(call, error=dataplane.refuse(call, defect(cause)))
         finally:
-            message.release()
+            payload.release()
 
     return handle

@@ -19,7 +19,19 @@ from fivefold.core.errors import FivefoldError, Unavailable
 from fivefold.serving.dataplane import defect
 from fivefold.serving.grpc import grpc_errors, reflection, tensor_codec
 from fivefold.serving.grpc.bidi_stream import Streams
-from fivefold.serving.grpc.call import Asked, Message, Reply, Unary, Whole, admit, asked, begin, over_aio, parse, shown
+from fivefold.serving.grpc.call import (
+    AskedCall,
+    Payload,
+    Reply,
+    Unary,
+    Whole,
+    admit,
+    asked,
+    begin,
+    over_aio,
+    parse,
+    shown,
+)
 from fivefold.serving.grpc.control import Control
 from fivefold.serving.grpc.health import SERVICE as HEALTH
 from fivefold.serving.grpc.health import Health, draining
@@ -93,7 +105,7 @@ class Servicer:
         found[f"/{HEALTH}/Check"] = self._health.check
         return found
 
-    async def infer(self, said: Asked, message: Message) -> Reply:
+    async def infer(self, said: AskedCall, payload: Payload) -> Reply:
         """One inference."""
         call = begin(self._dataplane.request_id, said)
         guard = self._dataplane.guard
@@ -102,7 +114,7 @@ class Servicer:
             if guard is not None:
                 # Before the message: nobody unknown makes us hold one.
                 caller = self._let_in(call, lambda: admit(guard, shown(said), "infer"))
-            raw = await self._read(message, call)
+            raw = await self._read(payload, call)
             request = await self._parse(raw, call)
             out = await self._dataplane.answer(
                 request.model_name, request.model_version or None, call, self._alone, request
@@ -111,7 +123,7 @@ class Servicer:
         except FivefoldError as error:
             return Reply(call, error=error)
         finally:
-            message.release()
+            payload.release()
             if caller is not None:
                 caller.release()
 
@@ -145,20 +157,20 @@ class Servicer:
                 size=len(raw),
                 contract=opened.contract,
             )
-            message = Whole(raw, self._dataplane.room)
+            payload = Whole(raw, self._dataplane.room)
             request: wire.ModelInferRequest | None = None
             caller: Principal | None = None
             try:
                 if guard is not None and given is not None:
                     caller = self._let_in(call, lambda: admit(guard, given, "infer"))
-                request = await self._parse(await self._read(message, call), call)
+                request = await self._parse(await self._read(payload, call), call)
                 return await self._dataplane.answer(
                     request.model_name, request.model_version or None, call, self._streamed, request
                 )
             except FivefoldError as error:
                 return _failure(request or wire.ModelInferRequest(), error, call)
             finally:
-                message.release()
+                payload.release()
                 if caller is not None:
                     caller.release()
 
@@ -175,10 +187,10 @@ class Servicer:
         except Exception as cause:
             raise self._dataplane.refuse(call, defect(cause)) from cause
 
-    async def _read(self, message: Message, call: Call) -> bytes:
+    async def _read(self, payload: Payload, call: Call) -> bytes:
         """The message's bytes; raises `FivefoldError` only, counted and logged."""
         try:
-            raw = await message.read()
+            raw = await payload.read()
         except FivefoldError as error:
             raise self._dataplane.refuse(call, error) from None
         except Exception as cause:

@@ -21,7 +21,7 @@ import httptools
 
 from fivefold.core.errors import ContractError, FivefoldError, NotFound, ProtocolError
 from fivefold.serving.dataplane import defect
-from fivefold.serving.grpc.call import Asked, Message, Reply, Unary, begin
+from fivefold.serving.grpc.call import AskedCall, Payload, Reply, Unary, begin
 from fivefold.serving.grpc.http1 import wire
 from fivefold.serving.grpc.http1.message import Incoming
 from fivefold.serving.http.request_body import Begun
@@ -64,7 +64,7 @@ class Methods:
             return self._unimplemented
         return found
 
-    async def _unimplemented(self, said: Asked, message: Message) -> Reply:  # noqa: ARG002  # a method's signature
+    async def _unimplemented(self, said: AskedCall, payload: Payload) -> Reply:  # noqa: ARG002  # a method's signature
         call = begin(self.dataplane.request_id, said)
         return Reply(call, error=self.dataplane.refuse(call, NotFound("not_found", "Method not found!")))
 
@@ -95,6 +95,8 @@ class GrpcConnection(asyncio.Protocol):
         self._deaf = False
         """Whether nothing more is read of what comes."""
         self._blocked = False
+        self._read = 0
+        """Bytes that are being read."""
         self._leaving: asyncio.TimerHandle | None = None
         self._wait: dict[bool, float] = {True: idle_seconds, False: self._dataplane.settings.body_timeout}
         self._since = self._loop.time()
@@ -109,7 +111,7 @@ class GrpcConnection(asyncio.Protocol):
         self._message: Incoming | None = None
         self._method: Unary | None = None
         self._status = 200
-        self._said = Asked((), self._peer, None)
+        self._said = AskedCall((), self._peer, None)
         # Bytes that are not the body's content, less what its content excuses.
         self._beside = 0
 
@@ -121,7 +123,8 @@ class GrpcConnection(asyncio.Protocol):
             if self._leaving is not None:
                 self._drop(len(data))
             return
-        self._beside += len(data)
+        self._read = len(data)
+        self._beside += self._read
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -198,7 +201,8 @@ class GrpcConnection(asyncio.Protocol):
         self._head = False
         parser = self._parser
         method = self._methods.find(self._url)
-        if method is None or parser.get_http_version() != "1.1" or parser.get_method() != b"POST":
+        other = parser.get_http_version() != "1.1" or parser.get_method() != b"POST" or parser.should_upgrade()
+        if method is None or other:
             self._hang_up()
             return
         if not parser.should_keep_alive():
@@ -235,13 +239,11 @@ class GrpcConnection(asyncio.Protocol):
 
     # What becomes of a request.
 
-    def _read_head(self) -> Asked:
+    def _read_head(self) -> AskedCall:
         metadata: list[tuple[str, str | bytes]] = []
         deadline: float | None = None
-        size = 0
         kind = te = b""
         for name, value in self._headers:
-            size += len(name) + len(value)
             known = wire.METADATA.get(name)
             if known is not None:
                 metadata.append((known, value))
@@ -266,14 +268,17 @@ class GrpcConnection(asyncio.Protocol):
         if b"trailers" not in te:
             raise ContractError("malformed", "te: expected trailers, which an answer ends with")
         limit = self._dataplane.settings.max_header_bytes
-        if size > limit:
-            raise ProtocolError("headers_too_large", f"expected at most {limit} bytes of metadata, got {size}")
-        return Asked(metadata, self._peer, deadline)
+        # Most have come in fewer bytes than that, with their bodies.
+        if self._beside + self._read > limit:
+            size = sum(len(name) + len(value) for name, value in self._headers)
+            if size > limit:
+                raise ProtocolError("headers_too_large", f"expected at most {limit} bytes of metadata, got {size}")
+        return AskedCall(metadata, self._peer, deadline)
 
     def _refusing(self, error: FivefoldError) -> Unary:
         """A method that answers every call with this error, counted and logged."""
 
-        async def refuse(said: Asked, message: Message) -> Reply:  # noqa: ARG001  # a method's signature
+        async def refuse(said: AskedCall, payload: Payload) -> Reply:  # noqa: ARG001  # a method's signature
             call = begin(self._dataplane.request_id, said)
             return Reply(call, error=self._dataplane.refuse(call, error))
 

@@ -50,7 +50,7 @@ class Incoming:
             self._came.set()
 
     async def read(self) -> bytes:
-        """See `call.Message`."""
+        """See `call.Payload`."""
         settings, room = self._dataplane.settings, self._dataplane.room
         limit = settings.max_body_bytes
         if self.whole and self._size <= FREE:
@@ -95,7 +95,7 @@ class Incoming:
         return {"type": "http.request", "body": b"".join(parts), "more_body": more}
 
     def release(self) -> None:
-        """See `call.Message`."""
+        """See `call.Payload`."""
         if self._held:
             self._dataplane.room.give(self._held)
             self._held = 0

@@ -47,6 +47,7 @@ _ANSWERED: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-accept-encoding: identity, deflate, gzip\r\n"
     b"transfer-encoding: chunked\r\n"
 )
+_VALUE: Final = re.compile(rb"[ -~]*")
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
@@ -130,6 +131,6 @@ def _fields(metadata: grpc_errors.Metadata) -> bytes:
     for key, value in metadata:
         text = value.encode("latin-1", "replace") if isinstance(value, str) else base64.b64encode(value).rstrip(b"=")
         # Nothing that a caller has said, or a bundle, may end a line here.
-        if b"\n" not in text and b"\r" not in text and b"\0" not in text:
+        if _VALUE.fullmatch(text):
             lines.append(b"%b: %b\r\n" % (key.encode(), text))
     return b"".join(lines)
