@@ -281,6 +281,76 @@ def callables(
     return {ask.name: http(ask) if ask.target else grpc(ask) for ask in given}
 
 
+class Wire(asyncio.Transport):
+    """A transport without a network, which knows the last thing written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 50000), "sockname": ("127.0.0.1", 8000)})
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        """Taken, and kept until the next."""
+        self.written = data
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+
+ON_CONNECTION = ("V1", "V1, refused", "V2 binary")
+"""The requests that are also counted as bytes on a connection of the product's own class."""
+
+
+def on_connections(
+    serving: Any, given: Sequence[HotpathRequest], slowdown: float
+) -> dict[str, tuple[Callable[[], Awaitable[bool]], bool]]:
+    """Name -> as `callables`, and whether the answer should be a good one: bytes in, bytes out."""
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    from fivefold.serving.http import app
+    from fivefold.serving.http.protocol import protocol_of
+
+    application: Any = app(serving, serving.settings)
+    kind: Any = protocol_of(application)
+    config = uvicorn.Config(
+        application,
+        http=kind,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Below valgrind a request takes its time.
+        timeout_keep_alive=1_000_000,
+    )
+    config.load()
+
+    def bytes_of(ask: HotpathRequest) -> Callable[[], Awaitable[bool]]:
+        lines = [f"POST {ask.target} HTTP/1.1", "host: localhost", f"content-length: {len(ask.body)}"]
+        lines += [f"{name}: {value}" for name, value in ask.headers]
+        data = "\r\n".join((*lines, "", "")).encode() + ask.body
+        injected = Slowdown(slowdown)
+        wire = Wire()
+        connection: Any = None
+
+        async def once() -> bool:
+            nonlocal connection
+            if connection is None:
+                state = ServerState()
+                state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
+                connection = kind(config, state, {})
+                connection.connection_made(wire)
+            for _ in range(1 + injected.times()):
+                wire.written = b""
+                connection.data_received(data)
+            return wire.written.startswith(b"HTTP/1.1 200 ")
+
+        return once
+
+    return {f"{ask.name}, connection": (bytes_of(ask), ask.good) for ask in given if ask.name in ON_CONNECTION}
+
+
 class CallgrindMarks:
     """Callgrind's client requests, made without a compiler: valgrind acts on a sequence of no-ops that it knows.
 
@@ -338,24 +408,25 @@ def count(directory: Path, batches: int, requests: int, slowdown: float) -> None
     serving = open_serving(directory, inline_seconds=3600.0, inline_bytes=1 << 30, log_sample=0.0)
     given = asks(directory)
     calls = callables(serving, given, slowdown)
+    paths = {ask.name: (calls[ask.name], ask.good) for ask in given} | on_connections(serving, given, slowdown)
 
     async def drive(once: Callable[[], Awaitable[bool]], times: int) -> int:
         return sum([await once() for _ in range(times)])
 
     with asyncio.Runner() as runner:
-        for ask in given:
-            runner.run(drive(calls[ask.name], WARM))
+        for name, (once, right) in paths.items():
+            runner.run(drive(once, WARM))
             # Objects of the start are looked at no more: what is left to collect is what requests leave.
             gc.collect()
             gc.freeze()
             marks.begin()
             good = 0
             for _ in range(batches):
-                good += runner.run(drive(calls[ask.name], requests))
-                marks.write(ask.name)
+                good += runner.run(drive(once, requests))
+                marks.write(name)
             marks.end()
-            if good != (batches * requests if ask.good else 0):
-                sys.exit(f"{ask.name}: {good} of {batches * requests} requests had a good answer")
+            if good != (batches * requests if right else 0):
+                sys.exit(f"{name}: {good} of {batches * requests} requests had a good answer")
     serving.close()
 
 

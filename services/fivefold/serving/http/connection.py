@@ -7,6 +7,7 @@ read is left to `framing`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,7 +54,7 @@ class Connection(asyncio.Protocol):
         """When the last answer was complete, by the loop's clock; None while one is owed."""
         self.write_paused = False
         self._writable: asyncio.Event | None = None
-        self._read_paused = False
+        self.reading_paused = False
         self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is no other kind
@@ -103,14 +104,14 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Leave what comes to the kernel."""
-        if not self._read_paused:
-            self._read_paused = True
+        if not self.reading_paused:
+            self.reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
-        if self._read_paused:
-            self._read_paused = False
+        if self.reading_paused:
+            self.reading_paused = False
             self.transport.resume_reading()
 
     def answered(self) -> None:
@@ -161,7 +162,9 @@ class Connection(asyncio.Protocol):
         self._forget_idle()
         self.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            # The client may have gone already.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
 
     def default_headers(self) -> Sequence[Header]:
         """What each answer begins with: the time of day."""

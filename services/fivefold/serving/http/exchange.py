@@ -6,14 +6,13 @@ What may follow the answer, and when the next request begins, is the connection'
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from fivefold.serving.dataplane import defect
 from fivefold.serving.http.asgi import Application, Message, Scope
-from fivefold.serving.http.http_errors import problem
+from fivefold.serving.http.http_errors import deliver, problem
 from fivefold.serving.http.inference import begin
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of a body that may lie here, and nobody has received them, before no more is read."""
-
-_LOG: Final = logging.getLogger(__name__)
 
 _BODILESS: Final = (204, 304)
 _SPLITS: Final = re.compile(rb"[\x00\r\n]")
@@ -119,16 +116,17 @@ class Exchange:
             self.connection.transport.close()
             raise
         except Exception as cause:
-            if self.started or self.disconnected:
-                if not self.disconnected:
-                    _LOG.exception("an answer was cut off")
+            if self.disconnected:
                 self.connection.transport.close()
                 return
             dataplane = self.connection.dataplane
             call = begin(dataplane, dict(self.scope["headers"]))
-            reply = problem(dataplane.refuse(call, defect(cause)), call)
+            error = dataplane.refuse(call, defect(cause))
+            if self.started:
+                self.connection.transport.close()
+                return
             self.keep_alive = False
-            self.connection.write_whole(self, reply)
+            await deliver(problem(error, call), self.send)
 
     async def receive(self) -> Message:
         """The next part of the body, or that the client has gone; waits for either."""

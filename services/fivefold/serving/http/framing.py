@@ -102,19 +102,28 @@ class Framed(Connection):
             self._drop(len(data))
             return
         self.idle_since = None
+        head, stopped = self._headers, None
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._read_on(data, offer)
-        except httptools.HttpParserError as error:
-            self._refuse(request_head.refusal(error))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            stopped = error
+        # Not in the clause above: what is raised there loses what it came of.
+        if stopped is not None:
+            self._stopped(data, stopped)
         if self._headers is not None:
-            self._more_headers(len(data))
+            # Of what has come with a head's beginning, most may be the body before it.
+            self._more_headers(len(data) if self._headers is head else 1)
             return
         if self._late is not None:
             self._headers_are_there()
         if self._codings and self.exchange is not None and self.exchange.more_body:
             self._more_framing(len(data))
+
+    def _stopped(self, data: bytes, why: httptools.HttpParserError | httptools.HttpParserUpgrade) -> None:
+        if isinstance(why, httptools.HttpParserUpgrade):
+            self._read_on(data, why)
+        else:
+            self._refuse(request_head.refusal(why))
 
     def _read_on(self, data: bytes, offer: httptools.HttpParserUpgrade) -> None:
         """Read the rest of a request that offers to upgrade: its head once more without the offer, then what follows.
@@ -309,6 +318,10 @@ class Framed(Connection):
     def _headers_are_late(self) -> None:
         self._late = None
         if self.refused or self.transport.is_closing():
+            return
+        if self.reading_paused:
+            # It is not the client who is late.
+            self._await_headers()
             return
         if not self._unread:
             # Nobody asked for anything.

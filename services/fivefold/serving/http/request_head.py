@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import httptools
 
 from fivefold.core.errors import ContractError, FivefoldError, ProtocolError
+from fivefold.serving.dataplane import defect
 
 VERSIONS: Final = ("1.1", "1.0")
 
@@ -44,6 +45,8 @@ def refusal(error: httptools.HttpParserError) -> FivefoldError:
     cause = error.__context__
     if isinstance(cause, FivefoldError):
         return cause
+    if cause is not None and isinstance(error, httptools.HttpParserCallbackError):
+        return defect(cause)
     return ContractError("malformed", f"this is not an HTTP request: {error}")
 
 

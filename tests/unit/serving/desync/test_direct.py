@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from tests.support.desync_corpus import CASES, NEXT, Case, post
+from tests.support.desync_corpus import CASES, NEXT, Case, body, post, raw
 from tests.support.desync_talking import Answer, beside, judge, say, told
 from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import World, world
@@ -61,6 +61,18 @@ def test_every_request_gets_its_own_answer_or_none(out: World, connect: Callable
         judge(case, (case.status,), got, closed, strict=True)
 
     out.run(converse())
+
+
+def test_a_large_body_before_a_head_is_no_part_of_it(out: World, connect: Callable[[], Any]) -> None:
+    """A head that begins in the same read as a body ends is measured by itself."""
+    content = body(4.0) + b" " * 200_000
+    large = raw(b"Content-Length: %d" % len(content), content=content)
+
+    for cut in (1, 30):
+        got, closed = out.run(told(connect, large + FOLLOWING[:cut], FOLLOWING[cut:]))
+
+        assert [each.doubled for each in got] == [8.0, 2 * NEXT]
+        assert not closed
 
 
 @pytest.mark.full

@@ -215,7 +215,7 @@ def test_a_request_counts_until_it_has_ended(guarded: Guarded) -> None:
 
 
 def test_under_the_early_connection_class(guarded: Guarded) -> None:
-    """The shortest way through uvicorn asks like every other, and a refusal leaves the connection usable."""
+    """The shortest way asks like every other, and a refusal leaves the connection usable."""
     with guarded.world() as out:
 
         async def converse() -> list[int]:

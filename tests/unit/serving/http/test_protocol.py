@@ -137,7 +137,7 @@ def both(directory: Path) -> list[Bundle]:
     return [gate_bundle(directory / version, version) for version in ("10", "2")]
 
 
-def patient(kind: type[HttpToolsProtocol]) -> Any:
+def patient(kind: type[Any]) -> Any:
     """The connection class with a keep-alive that no test waits out: whom the server leaves, it leaves for a reason."""
 
     class Patient(kind):  # type: ignore[misc, valid-type]
@@ -267,7 +267,7 @@ def test_a_slow_request_holds_the_pipeline_up(tmp_path: Path) -> None:
 
 
 def test_a_client_that_reads_late_loses_nothing(tmp_path: Path) -> None:
-    """Answers that the connection cannot take are not heaped up: from there on it goes uvicorn's way, which waits."""
+    """Answers that the connection cannot take are not heaped up: from there on they go as tasks, which wait."""
     with world([gate_bundle(tmp_path / "gate")], inline_seconds=QUICK, batching=False) as out:
         heaped: list[int] = []
 
@@ -299,7 +299,7 @@ def test_a_client_that_reads_late_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER])
-def test_a_body_in_two_pieces_goes_uvicorns_way(tmp_path: Path, path: str) -> None:
+def test_a_body_in_two_pieces_goes_the_ordinary_way(tmp_path: Path, path: str) -> None:
     """To the same answer, wherever the cut is: what comes before the headers' end changes nothing at all."""
     body = BODY if path == PREDICT else TENSORS
     whole = request(body, path, "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -323,7 +323,7 @@ def test_a_body_in_two_pieces_goes_uvicorns_way(tmp_path: Path, path: str) -> No
 
 @pytest.mark.full
 def test_a_large_body_is_answered_as_a_small_one(tmp_path: Path) -> None:
-    """It is read in many pieces, more than uvicorn lets pile up."""
+    """It is read in many pieces, more than may pile up."""
     xs = [float(100 + x % 900) for x in range(50_000)]
     with world([gate_bundle(tmp_path / "gate")]) as out:
 
@@ -421,7 +421,7 @@ EARLY = {
 
 @pytest.mark.parametrize("what", [*OTHERS, *EARLY])
 def test_routes_and_errors_are_the_ordinary_ones(endpoints: EndpointPair, what: str) -> None:
-    """Status, headers, body and whether the connection goes on: those of plain uvicorn, to which the rest is left."""
+    """Status, headers, body and whether the connection goes on: those of plain uvicorn."""
     asked = (OTHERS | EARLY)[what]
 
     async def converse(asking: Line) -> tuple[Reply, Reply | None]:
@@ -707,6 +707,26 @@ def test_headers_without_end_are_not_kept(tmp_path: Path) -> None:
                 reply = await flooding.answer()
                 sending.cancel()
                 assert (reply.status, reply.code) == (431, "headers_too_large")
+
+        out.run(converse())
+
+
+def test_a_head_that_is_not_read_on_is_not_late(tmp_path: Path) -> None:
+    """Behind a slow request nothing is read, which is no fault of the client's."""
+    with world(both(tmp_path), inline_seconds=0.0, body_timeout=0.1) as out:
+
+        async def converse() -> None:
+            grpc_gate.shut()
+            async with early(out) as (port, _), line(port) as asking:
+                last = rows(3, path=OTHER)
+                asking.say(rows(-1) + rows(2, path=OTHER) + last[:20])
+                await asyncio.to_thread(grpc_gate.wait_for_one)
+                asking.say(last[20:])
+                async with line(port) as later:
+                    assert await later.ended(), "so the time is up"
+                grpc_gate.opened.set()
+                for expected in (-2.0, 4.0, 6.0):
+                    assert doubled(await asking.answer()) == [expected]
 
         out.run(converse())
 
