@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         if not config.loaded:
             config.load()
         _name_nobody(config, server_state)
-        self.app: Application = config.loaded_app  # type: ignore[assignment]  # its own names for the same types
+        self.app: Application = config.loaded_app
         self.loop = _loop or asyncio.get_running_loop()
         self.connections, self.tasks = server_state.connections, server_state.tasks
         self.timeout_keep_alive = float(config.timeout_keep_alive)
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
 
     def let_go(self) -> None:
         """Do nothing more for the connection: it is lost, or another protocol's from here on."""
-        self.connections.discard(self)  # type: ignore[arg-type]  # as above
+        self.connections.discard(self)
         self._forget_idle()
 
     def eof_received(self) -> None:

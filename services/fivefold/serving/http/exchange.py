@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from fivefold.serving.dataplane import defect
+from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.http.asgi import Application, Message, Scope
-from fivefold.serving.http.http_errors import deliver, problem
+from fivefold.serving.http.http_errors import Header, deliver, problem
 from fivefold.serving.http.inference import begin
-
-if TYPE_CHECKING:
-    from fivefold.serving.http.framing import Framed
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of a body that may lie here, and nobody has received them, before no more is read."""
@@ -35,6 +33,29 @@ def _status_line(status: int) -> bytes:
 
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 600)}
+
+
+class Carrier(Protocol):
+    """What an exchange needs of its connection."""
+
+    dataplane: Dataplane
+    transport: asyncio.Transport
+    write_paused: bool
+
+    def default_headers(self) -> Sequence[Header]:
+        """What each answer begins with."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    async def drain(self) -> None:
+        """Wait until more may be written, or the connection is lost."""
+
+    def leave(self) -> None:
+        """Close, but leave the client the time to read what has been written."""
+
+    def on_complete(self) -> None:
+        """An answer is complete."""
 
 
 class Exchange:
@@ -57,7 +78,7 @@ class Exchange:
         "then",
     )
 
-    def __init__(self, connection: Framed, scope: Scope, keep_alive: bool, expects: bool) -> None:
+    def __init__(self, connection: Carrier, scope: Scope, keep_alive: bool, expects: bool) -> None:
         """`expects` says that the client waits with the body until it is told to go on."""
         self.connection, self.scope = connection, scope
         self.keep_alive, self.expects = keep_alive, expects

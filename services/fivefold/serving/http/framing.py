@@ -67,7 +67,7 @@ class Framed(Connection):
         # Bytes of a chunked body that carry nothing, less what its content excuses.
         self._framing = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is no other kind
         """Wait for the first request."""
         super().connection_made(transport)
         self._await_headers()
