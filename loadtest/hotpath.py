@@ -344,6 +344,8 @@ def on_connections(
             for _ in range(1 + injected.times()):
                 wire.written = b""
                 connection.data_received(data)
+                while not wire.written:
+                    await asyncio.sleep(0)
             return wire.written.startswith(b"HTTP/1.1 200 ")
 
         return once

@@ -110,6 +110,8 @@ class Framed(Connection):
         # Not in the clause above: what is raised there loses what it came of.
         if stopped is not None:
             self._stopped(data, stopped)
+            # It knows this frame.
+            stopped = None
         if self._headers is not None:
             # Of what has come with a head's beginning, most may be the body before it.
             self._more_headers(len(data) if self._headers is head else 1)
