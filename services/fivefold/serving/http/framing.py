@@ -53,6 +53,8 @@ class Framed(Connection):
         self.refused = False
         """Nothing more is read of what comes."""
         self._unread = 0
+        self._content = 0
+        """Bytes of bodies in what has come last."""
         self._late: asyncio.TimerHandle | None = None
         # Of the request whose head is being read:
         self._url = b""
@@ -103,6 +105,7 @@ class Framed(Connection):
             return
         self.idle_since = None
         head, stopped = self._headers, None
+        self._content = 0
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -113,8 +116,7 @@ class Framed(Connection):
             # It knows this frame.
             stopped = None
         if self._headers is not None:
-            # Of what has come with a head's beginning, most may be the body before it.
-            self._more_headers(len(data) if self._headers is head else 1)
+            self._more_headers(len(data) if self._headers is head else self._begun(data))
             return
         if self._late is not None:
             self._headers_are_there()
@@ -254,6 +256,7 @@ class Framed(Connection):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         exchange = self.exchange
+        self._content += len(body)
         if self._codings:
             self._framing -= _FRAMING * len(body)
         if exchange is None or exchange.complete:
@@ -309,6 +312,12 @@ class Framed(Connection):
             self._refuse(ProtocolError("headers_too_large", f"expected at most {limit} bytes of headers, got more"))
         elif self._late is None:
             self._await_headers()
+
+    def _begun(self, data: bytes) -> int:
+        """Bytes of a head that has begun in these, among which are requests before it: the line that is not whole, and
+        what the parser has told of the others."""
+        line = len(data) - max(data.rfind(b"\n") + 1, self._content)
+        return line + len(self._url) + sum(len(name) + len(value) for name, value in self._headers or ())
 
     def _more_framing(self, size: int) -> None:
         """Bound what a chunked body has beside its content: extensions, trailers, and chunks of nearly nothing."""

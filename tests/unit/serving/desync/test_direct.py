@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from tests.support.desync_corpus import CASES, NEXT, Case, body, post, raw
+from tests.support.desync_corpus import CASES, CHUNKED, NEXT, Case, body, chunks, post, raw
 from tests.support.desync_talking import Answer, beside, judge, say, told
 from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import World, world
@@ -67,12 +67,30 @@ def test_a_large_body_before_a_head_is_no_part_of_it(out: World, connect: Callab
     """A head that begins in the same read as a body ends is measured by itself."""
     content = body(4.0) + b" " * 200_000
     large = raw(b"Content-Length: %d" % len(content), content=content)
+    many = post(4.0) * 1100
 
-    for cut in (1, 30):
-        got, closed = out.run(told(connect, large + FOLLOWING[:cut], FOLLOWING[cut:]))
+    for before in (large, many, raw(CHUNKED, content=chunks(content, 1000))):
+        for cut in (1, 30, len(FOLLOWING) - len(body(NEXT)) - 3):
+            got, closed = out.run(told(connect, before + FOLLOWING[:cut], FOLLOWING[cut:]))
 
-        assert [each.doubled for each in got] == [8.0, 2 * NEXT]
-        assert not closed
+            assert len(before) > 100_000
+            assert {each.doubled for each in got[:-1]} == {8.0}
+            assert got[-1].doubled == 2 * NEXT
+            assert not closed
+
+
+@pytest.mark.parametrize("before", [b"", post(4.0)], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "head", [b"GET /" + b"x" * 200_000, raw(b"X: " + b"x" * 200_000)[:-2], raw(*[b"X: x"] * 50_000)]
+)
+def test_a_head_without_end_is_refused_at_once(
+    out: World, connect: Callable[[], Any], before: bytes, head: bytes
+) -> None:
+    """Also where all of it came in one read."""
+    got, closed = out.run(told(connect, before + head.removesuffix(b"\r\n"), b"x"))
+
+    assert got[-1].status == 431
+    assert closed
 
 
 @pytest.mark.full
