@@ -3,7 +3,7 @@
     python -P loadtest/hotpath.py count BUNDLES        every path, in batches between marks for callgrind
     python -P loadtest/hotpath.py serve BUNDLES        under uvicorn, until standard input ends; prints its port
 
-`count` calls the ASGI application and the gRPC servicer in process, on one thread. Below
+`count` calls the ASGI application, connections of HTTP and the gRPC servicer in process, on one thread. Below
 `valgrind --tool=callgrind --instr-atstart=no` it counts between the marks alone; elsewhere the marks do nothing.
 `serve` is what the paired timing asks. BUNDLES is a directory that `gate.bundles` has filled. `--inject 0.1`
 handles every tenth request twice: a slowdown of 10 %, added outside the product, for the gate's proof of itself.

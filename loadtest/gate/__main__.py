@@ -5,8 +5,8 @@
     python -m loadtest.gate --inject 0.1  head slowed down by 10 % against itself: both parts must catch it
     python -m loadtest.gate --proof       all three, 0, 10 and 30 %; with --write FILE as a section of a document
 
-1. Instructions of every hot path (V1, V2 JSON, V2 binary, gRPC; valid and refused) below valgrind's callgrind.
-   Above 1.02 head is slower.
+1. Instructions of every hot path (V1, V2 JSON, V2 binary, gRPC; valid and refused; V1 and V2 binary also as bytes on a
+   connection) below valgrind's callgrind. Above 1.02 head is slower.
 2. Paired timing under uvicorn, with --full also of `fivefold serve`: p50, p99 and CPU a request, Hodges and Lehmann's
    estimate with a bootstrap interval. Head is slower when the whole interval is above 1.05 (p50, CPU) or 1.15 (p99).
    An undecided measure buys more pairs up to a budget; what is undecided then is said, as a warning.

@@ -203,8 +203,14 @@ def test_who_hangs_up_in_the_middle_of_an_answer_is_told_of(out: World) -> None:
 
 def test_a_slow_reader_is_waited_for(out: World) -> None:
     """What is said to a client that does not read is not heaped up, and nothing of it is lost."""
-    size, parts = 100_000, 100
+    size, parts = 100_000, 400
     said = 0
+    full = asyncio.Event()
+
+    class Full(framed(out)):  # type: ignore[misc]
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            full.set()
 
     async def much(_scope: Any, _receive: Any, send: Any) -> None:
         nonlocal said
@@ -215,14 +221,12 @@ def test_a_slow_reader_is_waited_for(out: World) -> None:
         await send(part())
 
     async def converse() -> int:
-        async with running(much, framed(out)) as port:
+        async with running(much, Full) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
             writer.write(request(b"", "/", "connection: close", method="GET", length=False))
+            await asyncio.wait_for(full.wait(), SECONDS)
+            before = said
             await reader.readuntil(b"\r\n\r\n")
-            before = -1
-            while before != said:
-                before = said
-                await asyncio.sleep(0.05)
             async with asyncio.timeout(SECONDS):
                 rest = await reader.read()
             writer.close()
@@ -234,8 +238,13 @@ def test_a_slow_reader_is_waited_for(out: World) -> None:
 
 def test_a_slow_application_is_waited_for(out: World) -> None:
     """What a client sends and nobody receives stays with the client."""
-    go = asyncio.Event()
+    go, full = asyncio.Event(), asyncio.Event()
     held: list[int] = []
+
+    class Full(framed(out)):  # type: ignore[misc]
+        def pause_reading(self) -> None:
+            super().pause_reading()
+            full.set()
 
     async def late(_scope: Any, receive: Any, send: Any) -> None:
         await go.wait()
@@ -248,9 +257,9 @@ def test_a_slow_application_is_waited_for(out: World) -> None:
         await send(part(b"%8d" % whole))
 
     async def converse() -> bytes:
-        async with running(late, framed(out)) as port, line(port) as asking:
+        async with running(late, Full) as port, line(port) as asking:
             asking.say(request(b"x" * 20_000_000, "/"))
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(full.wait(), SECONDS)
             go.set()
             return (await asking.answer()).body
 
