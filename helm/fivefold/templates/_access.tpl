@@ -29,4 +29,5 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 {{- end }}
 - {name: HOME, value: /tmp}
+{{- include "fivefold.logEnvironment" . }}
 {{- end }}

@@ -1,8 +1,59 @@
 {{/* What the objects of batch scoring share, and the RayJob that a scheduled run becomes. */}}
 
-{{/* A RayJob's name has 47 characters at most; the time that a run is for takes the last 14. */}}
+{{/* What all jobs of a release share. A CronJob's name has 52 characters at most, of which a job's own name takes 19. */}}
 {{- define "fivefold.batchName" -}}
 {{ include "fivefold.name" . | trunc 27 | trimSuffix "-" }}-batch
+{{- end }}
+
+{{/* The jobs as JSON, each with every value: those of batch, and instead of them what it says itself. Without batch.jobs it is
+     one, which has no name. */}}
+{{- define "fivefold.batchJobs" -}}
+{{- $jobs := list }}
+{{- range .Values.batch.jobs }}
+{{- $job := deepCopy (omit $.Values.batch "jobs") }}
+{{- include "fivefold.overlay" (dict "under" $job "over" .) }}
+{{- $jobs = append $jobs $job }}
+{{- end }}
+{{- $jobs | default (list (omit .Values.batch "jobs")) | toJson }}
+{{- end }}
+
+{{/* Write `over` into `under`: mappings key by key, anything else as a whole, also where it is false, 0 or empty. */}}
+{{- define "fivefold.overlay" -}}
+{{- $under := .under }}
+{{- range $key, $value := .over }}
+{{- $there := get $under $key }}
+{{- if and (kindIs "map" $value) (kindIs "map" $there) (has $key (list "head" "workers" "resources" "requests" "limits" "pod" "environment" "historyLimit")) }}
+{{- include "fivefold.overlay" (dict "under" $there "over" $value) }}
+{{- else }}
+{{- $_ := set $under $key $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* From here on `.` has the values of one job as .Values.batch, where batchName is not said. */}}
+
+{{/* Of its CronJob and its manifest. */}}
+{{- define "fivefold.batchJobName" -}}
+{{ include "fivefold.batchName" . }}{{ with .Values.batch.name }}-{{ . }}{{ end }}
+{{- end }}
+
+{{/* What the names of its RayJobs begin with: they have 47 characters at most, of which the day and what tells two runs of a
+     day apart take 17. */}}
+{{- define "fivefold.batchRunName" -}}
+{{- $name := include "fivefold.batchJobName" . }}
+{{- if gt (len $name) 30 }}{{ $name | trunc 21 | trimSuffix "-" }}-{{ sha256sum $name | trunc 8 }}{{ else }}{{ $name }}{{ end }}
+{{- end }}
+
+{{/* The label of what belongs to a job with a name. */}}
+{{- define "fivefold.batchJobLabel" -}}
+{{- with .Values.batch.name }}
+fivefold.dev/job: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Whether its runs are for an hour each. */}}
+{{- define "fivefold.batchHourly" -}}
+{{- if contains "{hour}" (join " " (append .Values.batch.input .Values.batch.output)) }}true{{ end }}
 {{- end }}
 
 {{- define "fivefold.batchSelector" -}}
@@ -44,6 +95,8 @@ app.kubernetes.io/component: batch-start
 {{- with $batch.columns }}{{ $words = concat $words (list "--columns" (join "," .)) }}{{ end }}
 {{- $words = concat $words (list "--max-bad-fraction" $batch.maxBadFraction) }}
 {{- $words = concat $words (list "--workers" (mul $batch.workers.count $batch.workers.cpus)) }}
+{{- with $batch.metrics }}{{ $words = concat $words (list "--metrics" .) }}{{ end }}
+{{- $words = concat $words $batch.arguments }}
 {{- $said := list "fivefold batch run" }}
 {{- range $words }}{{ $said = append $said (include "fivefold.word" .) }}{{ end }}
 {{- join " " $said }}
@@ -58,8 +111,9 @@ app.kubernetes.io/component: batch-start
 apiVersion: ray.io/v1
 kind: RayJob
 metadata:
-  name: {{ include "fivefold.batchName" . }}
+  name: {{ include "fivefold.batchRunName" . }}
   labels: {{- include "fivefold.batchSelector" . | nindent 4 }}
+    {{- with include "fivefold.batchJobLabel" . | trim }}{{- . | nindent 4 }}{{- end }}
   {{- with include "fivefold.imageNote" . }}
   annotations: {{- . | nindent 4 }}
   {{- end }}
@@ -68,9 +122,9 @@ spec:
   submissionMode: HTTPMode
   # A cluster of its own for each try: what was finished before is in the ledger.
   shutdownAfterJobFinishes: true
-  ttlSecondsAfterFinished: {{ $batch.ttlSecondsAfterFinished }}
-  activeDeadlineSeconds: {{ $batch.activeDeadlineSeconds }}
-  backoffLimit: {{ $batch.backoffLimit }}
+  ttlSecondsAfterFinished: {{ int64 $batch.ttlSecondsAfterFinished }}
+  activeDeadlineSeconds: {{ int64 $batch.activeDeadlineSeconds }}
+  backoffLimit: {{ int64 $batch.backoffLimit }}
   rayClusterSpec:
     rayVersion: {{ .Values.online.rayVersion | quote }}
     authOptions:
@@ -106,6 +160,7 @@ spec:
 {{- $role := dict "root" $root "of" .of "selector" $selector "outside" true "given" $batch.environment }}
 metadata:
   labels: {{- include "fivefold.batchSelector" $root | nindent 4 }}
+    {{- with include "fivefold.batchJobLabel" $root | trim }}{{- . | nindent 4 }}{{- end }}
     {{- with include "fivefold.podLabels" $role | trim }}{{- . | nindent 4 }}{{- end }}
   annotations:
     ray.io/overwrite-container-cmd: "true"
@@ -123,6 +178,7 @@ spec:
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       {{- include "fivefold.rayCommand" $root | nindent 6 }}
       env: {{- include "fivefold.rayEnvironment" (dict "drain" 5) | nindent 8 }}
+        {{- with include "fivefold.rayLogEnvironment" $root | trim }}{{- . | nindent 8 }}{{- end }}
         {{- include "fivefold.bundleEnvironment" $root | nindent 8 }}
         {{- range $name, $value := $batch.environment }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -139,7 +195,7 @@ spec:
         - {name: {{ . }}, containerPort: {{ get $ports . }}, protocol: TCP}
         {{- end }}
       {{- with include "fivefold.containerSecurityContext" $root | trim }}{{- . | nindent 6 }}{{- end }}
-      resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (list $batch.tmpSize) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
+      resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (ternary (list) (list $batch.tmpSize) (ne $batch.tmpClassName "")) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
       startupProbe: {{- include "fivefold.rayProbe" (dict "failures" 60 "period" 2) | nindent 8 }}
       livenessProbe: {{- include "fivefold.rayProbe" (dict "failures" 12 "period" 10) | nindent 8 }}
       readinessProbe: {{- include "fivefold.rayProbe" (dict "failures" 6 "period" 5) | nindent 8 }}
@@ -155,7 +211,16 @@ spec:
   volumes:
     # Unfinished files of a run whose output is in an object store lie here.
     - name: tmp
+      {{- if $batch.tmpClassName }}
+      ephemeral:
+        volumeClaimTemplate:
+          spec:
+            accessModes: [ReadWriteOnce]
+            storageClassName: {{ $batch.tmpClassName | quote }}
+            resources: {requests: {storage: {{ $batch.tmpSize }}}}
+      {{- else }}
       emptyDir: {sizeLimit: {{ $batch.tmpSize }}}
+      {{- end }}
     {{- include "fivefold.sharedMemory" $batch.sharedMemory | nindent 4 }}
     {{- include "fivefold.bundleVolumes" $bundles | nindent 4 }}
     {{- with $batch.claim }}
