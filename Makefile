@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK_ALONE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 LOCK   := $(LOCK_ALONE) pyproject.toml
 ENVS   := .cache/envs
-FOREIGN := triton kserve bentoml torch
+FOREIGN := triton kserve bentoml torch sbom
 PEERS   := mlserver kserve litserve bentoml mosec
 BUNDLE := bundles/breast-cancer
 BROWSER := services/browser/node_modules/.done
@@ -28,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka deploy upgrade e2e kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda kind-redis deploy upgrade e2e e2e-full release release-check image-list kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -65,18 +65,30 @@ images: ## Build the images and write what is in them to dist/
 	@k8s/images.sh
 
 deploy: export BUNDLES = $(BUNDLE)
-deploy: images $(if $(wildcard $(BUNDLE)),$(VENV)/.run,demo) ## Install the chart with BUNDLE="dir …", wait, print how to call it [DELIVERY=image VERSION= VALUES= ARGS=]
+deploy: $(if $(CHART),,images) $(if $(wildcard $(BUNDLE)),$(VENV)/.run,demo) ## Install the chart with BUNDLE="dir …", wait, print how to call it [CHART=oci://… RELEASE= DELIVERY=image VERSION= SITE=DIR VALUES= ARGS=]
 	@k8s/deploy.sh
 
 upgrade: export BUNDLES = $(BUNDLE)
-upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image]
+upgrade: $(VENV)/.run ## Go over to BUNDLE="dir …" while clients keep calling [VERSION= DELIVERY=image SITE=DIR]
 	@k8s/deploy.sh
 
-e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [RARE=1 ARGS="--report FILE --kind-down"]
-	$(BIN)/python -m pytest -m "e2e$(if $(RARE),, and not rare)" tests/e2e $(ARGS)
+e2e: $(VENV)/.dev $(ENVS)/triton/.done ## Test the cluster from outside, with faults [ARGS="--report FILE --kind-down"]
+	$(BIN)/python -m pytest -m "e2e and not rare" tests/e2e $(ARGS)
+
+e2e-full: $(VENV)/.dev $(ENVS)/triton/.done ## Test everything on it, what is rare too: an hour on two cores [ARGS=]
+	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+image-list: ## Print every image that VALUES= need, operators' too, for a mirror [CHART= ARGS= OPERATORS="kuberay traefik"]
+	@k8s/image-list.sh
 
 kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="-f k8s/kind/stream.yaml"
 	@k8s/kafka.sh
+
+kind-keda: ## Bring KEDA into that cluster, for a stream that scales by its lag (needs Go): ARGS="… -f k8s/kind/stream-scaling.yaml"
+	@k8s/keda.sh
+
+kind-redis: ## Bring a Redis into it, for a head that keeps its state: make deploy ARGS="-f k8s/kind/kept-head.yaml"
+	@k8s/redis.sh
 
 status: ## What runs in the cluster, and what is wrong with it
 	@k8s/status.sh
@@ -100,10 +112,19 @@ test-full: $(VENV)/.dev $(FOREIGN:%=$(ENVS)/%/.done) ## Run every test, the long
 
 check: $(VENV)/.dev .cache/bin/actionlint $(BROWSER) ## Lint, format, types, import rules, generated files, locks and the workflow
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/mypy && PYTHONPATH=k8s $(BIN)/lint-imports
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent check; fi
 	@$(BIN)/python tests/check_generated.py
 	@if [ -x .cache/bin/actionlint ]; then .cache/bin/actionlint -shellcheck= -pyflakes=; fi
+
+IMAGES ?= ray stream hub gateway
+release: $(VENV)/.run $(ENVS)/sbom/.done .cache/bin/oras ## Push wheel, images, chart and lists to REGISTRY=host[:port][/path], a version once [SIGNING_KEY= IMAGES= VERSION= BASE_IMAGE=]
+	@PATH="$(abspath .cache/bin):$$PATH" PYTHONPATH=k8s $(BIN)/python -m releasing publish --registry "$(REGISTRY)" --version "$(VERSION)" --images "$(IMAGES)" \
+	  $(if $(SIGNING_KEY),--signing-key "$(SIGNING_KEY)") $(ARGS)
+
+release-check: $(VENV)/.run .cache/bin/oras ## Hold what REGISTRY= has of a release against its digests [PUBLIC_KEY= VERSION=]
+	@PATH="$(abspath .cache/bin):$$PATH" PYTHONPATH=k8s $(BIN)/python -m releasing check --registry "$(REGISTRY)" --version "$(VERSION)" \
+	  $(if $(PUBLIC_KEY),--public-key "$(PUBLIC_KEY)")
 
 docs: $(ENVS)/docs/.done ## Build README.md and docs/ as a site in dist/docs, and refuse dead links
 	@$(ENVS)/docs/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yaml
@@ -117,6 +138,7 @@ generate: $(VENV)/.dev $(BROWSER) ## Write the generated files anew
 	$(BIN)/python -m fivefold.exports.contract_page
 	$(BIN)/python -m fivefold.exports.contract_file_schema
 	$(BIN)/python -m fivefold.commands.settings_page
+	$(BIN)/python helm/readme.py
 	@if [ -f $(BROWSER) ]; then npm --prefix services/browser run --silent build; fi
 
 lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
@@ -138,6 +160,7 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK_ALONE) requirements/faststream.in -o requirements/faststream.txt
 	$(LOCK_ALONE) requirements/quixstreams.in -o requirements/quixstreams.txt
 	$(LOCK_ALONE) requirements/docs.in -o requirements/docs.txt
+	$(LOCK_ALONE) requirements/sbom.in -o requirements/sbom.txt
 
 bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, each in its own environment (needs wrk); QUICK=1 for a trial
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
@@ -184,6 +207,18 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $(@D); if found=$$(command -v promtool); then ln -sf "$$found" $@; else \
 	  dir=$$(cd / && GOFLAGS=-mod=mod go mod download -json github.com/prometheus/prometheus@v0.307.3 | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
 	  echo "Building promtool with Go, several minutes …" && cd "$$dir" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -o $(abspath $@) ./cmd/promtool; fi
+
+# What puts files into a registry and takes them out, and a registry for tests; releases need the first.
+.cache/bin/oras:
+	@mkdir -p $(@D); if found=$$(command -v oras); then ln -sf "$$found" $@; else \
+	  command -v go >/dev/null || { echo "error: neither oras nor Go is on PATH" >&2; \
+	  echo "help: install oras (https://oras.land) or Go 1.25 or newer" >&2; exit 1; }; \
+	  echo "Building oras with Go, a minute …"; GOBIN=$(abspath $(@D)) CGO_ENABLED=0 go install oras.land/oras/cmd/oras@v1.3.6; fi
+
+.cache/bin/registry:
+	@mkdir -p $(@D); command -v go >/dev/null || { echo "error: no Go on PATH" >&2; echo "help: install Go 1.25 or newer" >&2; exit 1; }; \
+	  echo "Building a registry with Go, minutes …"; \
+	  GOBIN=$(abspath $(@D)) CGO_ENABLED=0 go install github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 
 # Without it and without Go the workflow is left out of `make check`, which says so, and on CI fails.
 .cache/bin/actionlint:

@@ -4,18 +4,43 @@
 #     BUNDLES   directories of bundles; with the same name they are versions of one model
 #     VERSION   the version that answers when none is asked for; empty: the highest
 #     DELIVERY  file: by digest from a volume, changed in place; image: copied from an image, by a second cluster
+#     SITE      a page that `fivefold export --to browser` wrote: it is at /site/ then; empty: none
+#     CHART     a released chart, oci://HOST/…/charts/fivefold, with its own images; empty: this tree's, and images built of it
+#     RELEASE   which version of it; empty: the latest
 . "$(dirname "$0")/words.sh"
-: "${DELIVERY:=file}" "${VERSION:=}" "${VALUES:=k8s/kind/values.yaml}"
+: "${DELIVERY:=file}" "${VERSION:=}" "${SITE:=}" "${CHART:=}" "${RELEASE:=}" "${VALUES:=k8s/kind/values.yaml}"
 for program in docker kind kubectl helm curl; do need "$program"; done
 need_cluster
-[ -s .cache/kind/tag ] && [ -s .cache/kind/stream-tag ] && [ -s .cache/kind/hub-tag ] || die "no image has been built" "make images"
-tag=$(cat .cache/kind/tag) stream=$(cat .cache/kind/stream-tag) hub=$(cat .cache/kind/hub-tag)
+# Without a registry that this machine serves itself, nodes pull what a released chart names.
+[[ $CHART =~ ^oci://(localhost|127\.[0-9.]+)[:/] ]] && loopback=(--plain-http) || loopback=()
+if [ -n "$CHART" ]; then
+  [[ $CHART == oci://* ]] || die "CHART: expected oci://HOST/…/charts/fivefold, got $CHART" "make deploy CHART=oci://localhost:5000/charts/fivefold"
+  source=.cache/kind/chart
+  rm -rf $source
+  helm pull "$CHART" ${RELEASE:+--version "$RELEASE"} "${loopback[@]}" --untar --untardir $source >/dev/null || die "there is no $CHART" "what Helm says above"
+  source=$source/fivefold
+else
+  source=helm/fivefold
+  [ -s .cache/kind/tag ] && [ -s .cache/kind/stream-tag ] && [ -s .cache/kind/hub-tag ] || die "no image has been built" "make images"
+  tag=$(cat .cache/kind/tag) stream=$(cat .cache/kind/stream-tag) hub=$(cat .cache/kind/hub-tag)
+fi
 
 load() { # load IMAGE: into the nodes that lack it
   say "loading $1"
   kind load docker-image --name "$cluster" "$1" >/dev/null 2>&1 || die "kind could not load $1" "docker image inspect $1"
 }
-load "fivefold/ray:$tag"
+# load_released NAME VALUE: nodes do not reach a registry of this machine, and kind takes no image by digest. So it is pulled by the
+# chart's digest, and loaded under a tag that is cut from it.
+load_released() {
+  local image digest
+  image=$(sed -n "s|^ *repository: \(.*/$1\)$|\1|p" $source/values.yaml)
+  digest=$(sed -n "s|^ *fivefold.dev/image-$1: sha256:||p" $source/Chart.yaml)
+  [ -n "$digest" ] || die "$CHART names no image of $1 by digest" "make release, with the images"
+  docker pull --quiet "$image@sha256:$digest" >/dev/null || die "there is no $image@sha256:$digest" "make release-check"
+  docker tag "$image@sha256:$digest" "$image:${digest:0:12}"
+  load "$image:${digest:0:12}"
+  images+=(--set-string "$2.tag=${digest:0:12}")
+}
 
 models=() names=() digests=()
 for bundle in $BUNDLES; do
@@ -37,22 +62,38 @@ for bundle in $BUNDLES; do
   esac
   say "bundle $name, $digest, by $DELIVERY"
 done
+page=()
+if [ -n "$SITE" ]; then
+  [ -e "$SITE/service-worker.js" ] && [ -e "$SITE/integrity.json" ] || die "$SITE is not an exported page" "fivefold export --model DIR --to browser $SITE"
+  digest=$(sha256sum "$SITE/integrity.json" services/site.Dockerfile | sha256sum | cut -c1-12)
+  docker build --quiet -f services/site.Dockerfile -t "fivefold/site:$digest" "$SITE" >/dev/null || die "the page's image could not be built" "docker build -f services/site.Dockerfile $SITE"
+  load "fivefold/site:$digest"
+  page=(--set site.enabled=true --set-string "site.image=fivefold/site:$digest")
+fi
 list=$(IFS=,; echo "[${models[*]}]")
 defaults={}
 [ -z "$VERSION" ] || defaults="{\"${names[0]}\": \"$VERSION\"}"
 
 before=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.activeServiceStatus.rayClusterName}' 2>/dev/null || true)
-options=(-f "$VALUES" --set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-string "hub.image.tag=$hub"
-  --set-json "online.models=$list"
-  --set-json "online.defaults=$defaults" ${ARGS:-})
+options=(-f "$VALUES" --set-json "online.models=$list" --set-json "online.defaults=$defaults" "${page[@]}" ${ARGS:-}) images=()
+if [ -z "$CHART" ]; then
+  images=(--set-string "image.tag=$tag" --set-string "stream.image.tag=$stream" --set-string "hub.image.tag=$hub")
+fi
 # Workers of a stream and a hub are there where values or ARGS say so. The version is any that the chart takes: a helm that Go has built
 # supposes an older one.
-rendered=$(helm template "$release" helm/fivefold "${options[@]}" --kube-version 1.34.0) || die "the chart cannot be rendered" "what Helm says above"
-if grep -q "fivefold/stream:" <<<"$rendered"; then load "fivefold/stream:$stream"; fi
-if grep -q "fivefold/hub:" <<<"$rendered"; then load "fivefold/hub:$hub"; fi
+rendered=$(helm template "$release" $source "${images[@]}" "${options[@]}" --kube-version 1.34.0) || die "the chart cannot be rendered" "what Helm says above"
+if [ -z "$CHART" ]; then
+  load "fivefold/ray:$tag"
+  if grep -q "fivefold/stream:" <<<"$rendered"; then load "fivefold/stream:$stream"; fi
+  if grep -q "fivefold/hub:" <<<"$rendered"; then load "fivefold/hub:$hub"; fi
+elif [ ${#loopback[@]} != 0 ]; then
+  load_released ray image
+  if grep -q "/stream@sha256:" <<<"$rendered"; then load_released stream stream.image; fi
+  if grep -q "/hub@sha256:" <<<"$rendered"; then load_released hub hub.image; fi
+fi
 
 say "installing the chart"
-chart upgrade --install "$release" helm/fivefold "${options[@]}" --timeout 10m >/dev/null || {
+chart upgrade --install "$release" $source "${images[@]}" "${options[@]}" --timeout 10m >/dev/null || {
   kube -n "$namespace" logs job/"$release"-gate --tail 20 2>/dev/null || true
   die "Helm refused or failed; nothing that served before has been changed by a refused release" \
     "kubectl --context $context -n $namespace get jobs,pods; a gate that refused has said why above"

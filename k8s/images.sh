@@ -12,7 +12,7 @@ if [[ $BASE_IMAGE == *@* && ! $BASE_IMAGE =~ ^[^@[:space:]]+@sha256:[0-9a-f]{64}
 fi
 mkdir -p dist .cache/kind
 build() { # build TARGET FILE: the image of a target of the Dockerfile; its name goes to the file
-  local size
+  local size created
   say "building fivefold/$1 on $BASE_IMAGE"
   docker build --quiet --build-arg BASE_IMAGE="$BASE_IMAGE" -f services/Dockerfile --target "$1" -t "fivefold/$1:build" . >/dev/null ||
     die "the image could not be built" "docker build -f services/Dockerfile --target $1 ."
@@ -22,7 +22,8 @@ build() { # build TARGET FILE: the image of a target of the Dockerfile; its name
   echo "$tag" >"$2"
   docker history --format '{{.Size}}\t{{.CreatedBy}}' "fivefold/$1:build" |
     awk -F'\t' '$1 != "0B" { printf "       %8s  %s\n", $1, substr($2, 1, 80) }'
-  docker run --rm --read-only --tmpfs /tmp --network none -i "fivefold/$1:build" python - "fivefold/$1" <k8s/sbom.py >"dist/$1.cdx.json"
+  created=$(docker image inspect --format '{{.Created}}' "fivefold/$1:build")
+  docker run --rm --read-only --tmpfs /tmp --network none -i "fivefold/$1:build" python - "fivefold/$1" "$created" <k8s/sbom.py >"dist/$1.cdx.json"
   size=$(docker image inspect --format '{{.Size}}' "fivefold/$1:build")
   say "fivefold/$1:$tag, $((size / 1000000)) MB; what is in it: dist/$1.cdx.json ($(grep -c '"purl"' "dist/$1.cdx.json") packages)"
 }

@@ -18,16 +18,17 @@ from urllib.parse import quote
 
 
 def main() -> None:
-    """Write the document of the image that is named to standard output."""
+    """Write the document of the image that is named to standard output; the same one each time that it is asked for."""
+    name, created = (*sys.argv[1:], "")[:2]
     components = sorted(python_packages() + debian_packages(), key=lambda item: item["purl"])
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid4()}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([name, created, components]))}",
         "version": 1,
         "metadata": {
-            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-            "component": {"type": "container", "name": sys.argv[1], "version": metadata.version("fivefold")},
+            "timestamp": created or datetime.now(UTC).isoformat(timespec="seconds"),
+            "component": {"type": "container", "name": name, "version": metadata.version("fivefold")},
         },
         "components": components,
     }

@@ -175,6 +175,10 @@ class Context:
         """What a client sends along."""
         return (("user-agent", "hotpath"),)
 
+    def peer(self) -> str:
+        """The other end."""
+        return "ipv4:127.0.0.1:50000"
+
     def time_remaining(self) -> float | None:
         """No deadline."""
         return None
@@ -211,7 +215,15 @@ def callables(
     from fivefold.serving.grpc.servicer import Servicer
     from fivefold.serving.http import app
 
-    servicer = Servicer(serving)
+    servicer: Any = Servicer(serving)
+    infer = servicer.infer
+    try:
+        from fivefold.serving.grpc.call import over_aio
+    except ImportError:
+        # An older package, whose methods are grpc.aio's own.
+        pass
+    else:
+        infer = over_aio(infer, serving.room)
     plain: Any = app(serving, serving.settings)
 
     def http(ask: HotpathRequest) -> Callable[[], Awaitable[bool]]:
@@ -254,7 +266,7 @@ def callables(
 
         async def call() -> bool:
             try:
-                await servicer.infer(ask.body, context)
+                await infer(ask.body, context)
             except Refused:
                 return False
             return True

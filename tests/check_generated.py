@@ -31,6 +31,8 @@ def stale_generated(scratch: Path) -> list[str]:
 
 def stale_pages() -> list[str]:
     """Pages of the documentation that are written by the code and differ from what it writes now."""
+    from helm import readme
+
     from fivefold.commands import settings_page
     from fivefold.evolution import rules_page
     from fivefold.evolution.rule import PAGE
@@ -41,6 +43,7 @@ def stale_pages() -> list[str]:
         contract_page.PAGE: contract_page.page().encode(),
         contract_file_schema.PAGE: contract_file_schema.text(),
         settings_page.PAGE: settings_page.page().encode(),
+        readme.PAGE: readme.page().encode(),
     }
     return [page for page, text in made.items() if not (ROOT / page).is_file() or (ROOT / page).read_bytes() != text]
 
@@ -106,7 +109,7 @@ def stale_locks() -> list[str]:
 
 def main() -> int:
     """Check everything; 0 = up to date."""
-    sys.path.insert(0, str(ROOT / "services"))
+    sys.path[:0] = [str(ROOT / "services"), str(ROOT)]
     with tempfile.TemporaryDirectory() as scratch:
         for room in ("services/fivefold", "site"):
             (Path(scratch) / room).mkdir(parents=True)

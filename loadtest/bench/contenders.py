@@ -33,7 +33,7 @@ WORKLOADS: Final = (
     Workload("one", "One row a request, JSON", 1, connections=(1, 8, 32)),
     Workload("many", f"{questions.ROWS} rows a request, JSON", questions.ROWS),
     Workload("binary", f"{questions.ROWS} rows a request, binary", questions.ROWS),
-    Workload("grpc", "One row a request, gRPC", 1, grpc=True, connections=(32,)),
+    Workload("grpc", "One row a request, gRPC", 1, grpc=True, connections=(1, 32)),
     Workload("grpc-many", f"{questions.ROWS} rows a request, gRPC", questions.ROWS, grpc=True, connections=(32,)),
 )
 
@@ -177,5 +177,18 @@ CONTENDERS: Final = (
         goals=_goals({("one", 1): 10, ("one", 8): 3, ("one", 32): 1.2}, _many(1, "many", "binary")),
     ),
     Contender("asgi", "The limit: bare ASGI, msgspec", "asgi_.py", _v2_all, goals=_same(0.4)),
-    Contender("grpc", "The limit: a bare grpc.aio servicer", "grpc_.py", grpc=True, goals={("grpc", 32): 0.55}),
+    Contender(
+        "grpc",
+        "The limit: a bare grpc.aio servicer",
+        "grpc_.py",
+        grpc=True,
+        goals={("grpc", 1): 1.0, ("grpc", 32): 2.0},
+    ),
+    Contender(
+        "grpc-http1",
+        "The limit: the same by HAProxy and HTTP/1.1",
+        "grpc_http1_.py",
+        grpc=True,
+        goals={("grpc", 32): 0.5},
+    ),
 )

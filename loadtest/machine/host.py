@@ -81,15 +81,23 @@ def halves() -> tuple[list[int], list[int]]:
 
 
 @contextlib.contextmanager
-def served(bundles: Sequence[Path], settings: Mapping[str, str], cores: Collection[int] = ()) -> Iterator[Host]:
-    """A host of these bundles on free ports, for the length of a `with`; `settings` by the names of their variables.
+def served(
+    bundles: Sequence[Path],
+    settings: Mapping[str, str],
+    cores: Collection[int] = (),
+    *,
+    words: Sequence[str] = (),
+    patience: float = START_SECONDS,
+) -> Iterator[Host]:
+    """A host of these bundles on free ports, for the length of a `with`; `settings` by the names of their variables,
+    `words` are further ones of its command line. It has `patience` seconds to start.
 
     It runs on `cores` alone where there are any.
 
     Raises `NotServed`.
     """
     program = [sys.executable, "-P", "-c", _COMMAND, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-    program += [part for bundle in bundles for part in ("--model", str(bundle))]
+    program += [*words, *(part for bundle in bundles for part in ("--model", str(bundle)))]
     with tempfile.TemporaryFile() as output:
         with pinned(cores):
             process = subprocess.Popen(
@@ -101,7 +109,7 @@ def served(bundles: Sequence[Path], settings: Mapping[str, str], cores: Collecti
                 start_new_session=True,
             )
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + patience
             while True:
                 output.seek(0)
                 said = output.read().decode(errors="replace")

@@ -110,9 +110,7 @@ def compared(given: argparse.Namespace) -> int:
         with host.pinned(host.halves()[1]):
             broker.start()
         try:
-            found = throughput.measure(
-                chosen, broker.address, model, given.events, given.rounds, given.seconds, scratch
-            )
+            found = throughput.measure(chosen, broker, model, given.events, given.rounds, given.seconds, scratch)
         finally:
             broker.stop()
             if given.keep:

@@ -8,6 +8,7 @@ https://kafka.apache.org/documentation/#brokerconfigs names the settings.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -135,6 +136,13 @@ class KafkaBroker:
         self.starts += 1
         if wait:
             answers(self.address)
+
+    def spread(self) -> None:
+        """Let it run on every core from now on, wherever it was started."""
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            # One that has just ended needs no core.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), range(os.cpu_count() or 1))
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +35,7 @@ from loadtest.machine.measurement import Failed, say
 from loadtest.machine.programs import ENVIRONMENTS, PEERS, ROOT, demand_environment, direct
 from loadtest.peers import scoring
 from loadtest.peers.stream import stream_topics
-from loadtest.stream.kafka_broker import make_topics
+from loadtest.stream.kafka_broker import KafkaBroker, make_topics
 from loadtest.stream.log_readers import KafkaReader
 
 SOURCE: Final = "rows"
@@ -48,7 +48,13 @@ GOALS: Final = {"at-least-once": 0.9, "faststream": 10.0, "quixstreams": 10.0, "
 """The least that Fivefold's rate over another's has to be."""
 
 GOAL_P99: Final = 0.1
+WARM_SECONDS: Final = 40.0
+"""At half load, what is left out: a broker that has just started compiles its code meanwhile, and falls behind."""
+
 _SENT: Final = "sent"
+_MARK: Final = b"marked"
+_EVERY: Final = 8
+"""One event of so many tells its time; to ask all of them costs more than a broker does."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ class Rates:
     cpu: dict[str, list[float]] = field(default_factory=dict)
     """Events a second of processor time, which a busy machine spoils less."""
     latencies: Sequence[float] = ()
+    late: float = 0.0
+    """How long the slowest hundredth of the events took to come into the log, in seconds: their producer's part."""
     offered: float = 0.0
 
     def ratio(self, name: str) -> tuple[float, float, float]:
@@ -147,16 +155,15 @@ class Rates:
             lines.append(
                 f"\nAt {self.offered:,.0f} events a second, half of that: from an event to its result with a reader of "
                 f"committed records {np.median(self.latencies) * 1000:.0f} ms in the median, "
-                f"{self.p99() * 1000:.0f} ms at the 99th percentile (goal {GOAL_P99 * 1000:.0f})."
+                f"{self.p99() * 1000:.0f} ms at the 99th percentile (goal {GOAL_P99 * 1000:.0f}). Until the event "
+                f"itself was in the log: {self.late * 1000:.0f} ms at the 99th percentile."
             )
         return "\n".join(lines)
 
     def missed(self) -> list[str]:
         """Goals that are not met."""
         found = [name for name, goal in GOALS.items() if name in self.rates and self.ratio(name)[0] < goal]
-        # Where none were told although they were asked for, nothing is known, which is not met either.
-        late = self.p99() > GOAL_P99 if len(self.latencies) else self.offered > 0
-        return [*found, *(["p99"] if late else [])]
+        return [*found, *(["p99"] if len(self.latencies) and self.p99() > GOAL_P99 else [])]
 
 
 def demand(chosen: Sequence[StreamProgram]) -> None:
@@ -242,16 +249,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def latencies(broker: str, bundle: Path, offered: float, seconds: float, scratch: Path) -> list[float]:
-    """Seconds from an event to its result, at so many events a second; none where those did not come in time."""
+def latencies(
+    broker: str, bundle: Path, offered: float, seconds: float, scratch: Path, cores: Collection[int]
+) -> tuple[list[float], float]:
+    """Seconds from an event to its result, at so many events a second, and until the slowest hundredth of the events
+    were in the log. `cores` are the worker's."""
     source, target = "paced", "paced-results"
     make_topics(broker, PARTITIONS, source, target, f"{source}.dead-letter")
     words = EXACTLY_ONCE.command(broker, bundle, target)
     words[words.index("--from") + 1] = f"kafka://{broker}/{source}"
     consumer = KafkaReader(broker).consumer(**{"fetch.wait.max.ms": 10})
     consumer.assign([TopicPartition(target, partition, 0) for partition in range(PARTITIONS)])
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
-    stop, count = threading.Event(), int(offered * seconds)
+    # As Java's is by default: five requests on their way at most, so that a busy broker gets fewer and larger ones.
+    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "enable.idempotence": True})
+    stop, count = threading.Event(), int(offered * (WARM_SECONDS + seconds))
+    warm = int(offered * WARM_SECONDS)
 
     late: list[float] = []
 
@@ -263,21 +275,27 @@ def latencies(broker: str, bundle: Path, offered: float, seconds: float, scratch
         for number, value in enumerate(rows(count)):
             while (now := time.monotonic()) < begun + number / offered:
                 producer.poll(0.001)
-            due = begun + number / offered
-            producer.produce(
-                source,
-                value,
-                partition=number % PARTITIONS,
-                headers=[(_SENT, b"%.6f" % now)],
-                on_delivery=partial(delivered, due),
-            )
+            if not number % _EVERY:
+                producer.poll(0)
+            if number % _EVERY:
+                producer.produce(source, value, partition=number % PARTITIONS)
+            else:
+                # Another partition from mark to mark.
+                producer.produce(
+                    source,
+                    value,
+                    key=_MARK,
+                    partition=number // _EVERY % PARTITIONS,
+                    headers=[(_SENT, b"%.6f" % now)],
+                    on_delivery=partial(delivered, begun + number / offered) if number >= warm else None,
+                )
             if stop.is_set():
                 return
         producer.flush(30)
 
     found: list[float] = []
     waited = time.monotonic() + LIMIT_SECONDS
-    with (scratch / "paced.log").open("wb") as output, pinned(halves()[0][:1]):
+    with (scratch / "paced.log").open("wb") as output, pinned(cores):
         process = subprocess.Popen(
             words,
             stdout=output,
@@ -288,15 +306,13 @@ def latencies(broker: str, bundle: Path, offered: float, seconds: float, scratch
     generator = threading.Thread(target=produce, daemon=True)
     producer.produce(source, next(rows(1)), partition=0)
     try:
-        while len(found) < count:
+        while len(found) < (count + _EVERY - 1) // _EVERY:
             for message in consumer.consume(1000, 0.005):
-                if message.error() is not None:
-                    continue
-                headers: Any = dict(message.headers() or ())
-                if _SENT in headers:
+                if message.key() == _MARK and message.error() is None:
+                    headers: Any = dict(message.headers() or ())
                     found.append(time.monotonic() - float(headers[_SENT]))
-                else:
-                    # The first one, without a time: the worker is at work.
+                elif not generator.ident and message.error() is None:
+                    # The first one: the worker is at work.
                     generator.start()
             if process.poll() is not None or time.monotonic() > waited:
                 raise Failed(f"{len(found):,} results came: {(scratch / 'paced.log').read_text()[-1000:]}")
@@ -306,30 +322,35 @@ def latencies(broker: str, bundle: Path, offered: float, seconds: float, scratch
         process.kill()
         process.wait()
         consumer.close()
-    slow = float(np.quantile(late, 0.99))
-    if slow > GOAL_P99 / 2:
-        say(
-            f"void: one event in a hundred was {slow * 1000:.0f} ms late in the log: this machine or the broker is busy"
-        )
-        return []
-    return found
+    return found[warm // _EVERY :], float(np.quantile(late, 0.99))
 
 
 def measure(
-    chosen: Sequence[StreamProgram], broker: str, bundle: Path, count: int, rounds: int, seconds: float, scratch: Path
+    chosen: Sequence[StreamProgram],
+    broker: KafkaBroker,
+    bundle: Path,
+    count: int,
+    rounds: int,
+    seconds: float,
+    scratch: Path,
 ) -> Rates:
     """All rounds, then the latencies; raises `Failed`."""
     say(f"producing {count:,} events")
-    fill(broker, count)
+    fill(broker.address, count)
     found = Rates({each.name: [] for each in chosen})
     for index in range(rounds):
         for who in chosen if index % 2 == 0 else reversed(chosen):
-            said, cpu = rate(who, broker, bundle, f"{who.name}-{index}", count, scratch)
+            said, cpu = rate(who, broker.address, bundle, f"{who.name}-{index}", count, scratch)
             found.rates[who.name].append(said)
             found.cpu.setdefault(who.name, []).append(cpu)
             say(f"round {index + 1} of {rounds}: {who.title}: {said:,.0f} events/s, {cpu:,.0f} a CPU-second")
     if seconds:
         found.offered = statistics.median(found.rates[EXACTLY_ONCE.name]) / 2
         say(f"{found.offered:,.0f} events/s for {seconds:.0f} s")
-        found.latencies = latencies(broker, bundle, found.offered, seconds, scratch)
+        server, load = halves()
+        # Whoever looks at the worker does not share its core. The broker may have what the worker leaves: with a
+        # transaction for every few hundred events it needs more than a core of its own.
+        broker.spread()
+        with pinned(load):
+            found.latencies, found.late = latencies(broker.address, bundle, found.offered, seconds, scratch, server[:1])
     return found

@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             complain(str(err), "text or json; docs/settings.md")
             return USAGE
     arguments = _parser().parse_args(argv)
+    if getattr(arguments, "providers", None):
+        # A variable, because replicas, workers and the processes that look at a bundle first run on them as well.
+        os.environ["FIVEFOLD_PROVIDERS"] = arguments.providers
     try:
         run: Callable[[argparse.Namespace], int | None] = arguments.run
         status = run(arguments)

@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 ALONE = ["batch-alone", "stream-alone"]
-"""Scenarios in which nothing is served."""
+"""Scenarios in which nobody is answered."""
 
-SERVING = [name for name in SCENARIOS if name not in ALONE]
+SERVING = [name for name in SCENARIOS if name not in [*ALONE, "site-alone"]]
+"""Scenarios with a service of models."""
+
 KUBERNETES = "1.34.0"
 JOB = {"metadata": {"name": "fivefold-batch-1", "uid": "1", "creationTimestamp": "2026-03-01T02:00:00Z"}}
 """A Job that a CronJob would make, for the last day of February."""
@@ -64,6 +66,15 @@ class Release:
 
     def __init__(self, scenario: str) -> None:
         self.objects = list(_rendered(scenario))
+
+    @classmethod
+    def of_values(cls, values: dict[str, Any]) -> Release:
+        """What these values render to, on a cluster without Prometheus' operator."""
+        done = template(yaml.safe_dump(values))
+        assert done.returncode == 0, done.stderr
+        made = cls.__new__(cls)
+        made.objects = objects(done.stdout)
+        return made
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Every object of a kind."""

@@ -77,7 +77,42 @@ def _kubernetes(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]
             yield {"$ref": f"#/definitions/{name}", "definitions": _definitions()}
 
 
+def defaults(item: dict[str, Any]) -> list[str]:
+    """What the API would add to an object of a kind that a CustomResourceDefinition describes: its paths, sorted.
+
+    Kinds of Kubernetes itself are left out: whoever compares objects with Git knows their defaults.
+    """
+    group, _, version = item["apiVersion"].rpartition("/")
+    for schema in _described(group, version, item["kind"]):
+        spec = schema["properties"].get("spec", {})
+        return sorted(_absent(item.get("spec", {}), spec, "$.spec"))
+    return []
+
+
+def _absent(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
+    """A default counts where the object that it is in is there."""
+    if isinstance(value, dict):
+        for name, found in schema.get("properties", {}).items():
+            if name in value:
+                yield from _absent(value[name], found, f"{path}.{name}")
+            elif "default" in found:
+                yield f"{path}.{name}"
+        others = schema.get("additionalProperties")
+        if isinstance(others, dict):
+            for name in value.keys() - schema.get("properties", {}).keys():
+                yield from _absent(value[name], others, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _absent(each, schema.get("items", {}), f"{path}[{index}]")
+
+
 def _custom(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]:
+    for schema in _described(group, version, kind):
+        yield _closed(schema, top=True)
+
+
+def _described(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]:
+    """The schema as the CustomResourceDefinition has it."""
     for path, folder in CRDS.items():
         plural = f"{kind.lower()}s".replace("policys", "policies")
         for file in (module(path) / folder).glob(f"{group}_{plural}.yaml"):
@@ -87,7 +122,7 @@ def _custom(group: str, version: str, kind: str) -> Iterator[dict[str, Any]]:
                     continue
                 for served in document["spec"]["versions"]:
                     if served["name"] == version:
-                        yield _closed(served["schema"]["openAPIV3Schema"], top=True)
+                        yield served["schema"]["openAPIV3Schema"]
 
 
 def _closed(schema: Any, *, top: bool = False) -> Any:

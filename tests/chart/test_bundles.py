@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fivefold.cli import _parser
 from tests.chart.rendering import Release, typed
 
 DIGEST = "a" * 64
@@ -53,8 +54,26 @@ def test_the_gate_checks_what_the_replicas_will_open() -> None:
     assert gate["args"] == [
         f"--model=https://models.example/breast-cancer-1.tar#sha256={DIGEST}",
         "--against=http://fivefold:8000",
+        "--rayservice=fivefold",
         "--accept-contract-change=breast-cancer",
         "--accept-removal=churn",
         "--allow-unreachable",
+        f"--old=https://models.example/breast-cancer-0.tar#sha256={'b' * 64}",
+        "--old-is-served",
+        "--rows=/recorded/rows.jsonl",
+        "--max-disagreement=0.01",
+        "--max-change=0",
     ]
     assert release.one("Job", "fivefold-gate")["spec"]["activeDeadlineSeconds"] == 1200
+
+
+def test_the_gate_is_told_what_its_command_takes() -> None:
+    """Every argument is one of the command's, a bound of nothing too; without a bundle to compare with none of them."""
+    words = [
+        Release(scenario).one("Job", "fivefold-gate")["spec"]["template"]["spec"]["containers"][0]["args"]
+        for scenario in ("gate", "default")
+    ]
+    given, usual = (_parser().parse_args(["release", "check", *each]) for each in words)
+
+    assert (given.max_disagreement, given.max_change, given.old_is_served) == (0.01, 0.0, True)
+    assert (usual.max_disagreement, usual.max_change, usual.old, usual.old_is_served) == (None, None, [], False)

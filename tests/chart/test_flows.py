@@ -114,6 +114,7 @@ FLOWS = [
     ("fivefold-batch", "run-head", 8265, False),
     # The Kubernetes API: who has an account there.
     ("fivefold-secrets", "api", 6443, True),
+    ("fivefold-gate", "api", 6443, True),
     ("fivefold-batch", "api", 443, True),
     ("fivefold-batch", "api", 80, False),
     ("run-head", "api", 6443, False),
@@ -191,15 +192,16 @@ def test_the_metadata_address_is_reached_by_nobody(scenario: str) -> None:
     [
         ("two-models", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
         ("two-models", {"worker"}, Pod("tracing"), 4318),
-        ("oidc", {"worker", "fivefold-secrets"}, STORE, 443),
+        ("oidc", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
         ("autoscale", {"head"}, Pod(NAMESPACE, {"app": "redis"}), 6379),
-        ("autoscale", {"head", "fivefold-secrets"}, API, 6443),
+        ("autoscale", {"head", "fivefold-gate", "fivefold-secrets"}, API, 6443),
         ("batch", EVERY_OPENER | {"head", "fivefold-secrets", "fivefold-batch"}, STORE, 443),
-        ("upstream-tls", {"fivefold-secrets"}, API, 6443),
+        ("upstream-tls", {"fivefold-gate", "fivefold-secrets"}, API, 6443),
         ("upstream-tls", set(), Host("10.20.0.3"), 6443),
         ("upstream-tls", set(), API, 443),
         ("default", set(), STORE, 80),
-        ("default", {"fivefold-secrets"}, STORE, 443),
+        ("default", {"worker", "fivefold-gate", "fivefold-secrets"}, STORE, 443),
+        ("hub", {"fivefold-gate", "fivefold-secrets"}, STORE, 443),
     ],
 )  # fmt: skip
 def test_what_is_outside_is_reached_by_those_who_have_to(
@@ -320,8 +322,9 @@ def test_holes_are_inside_of_their_blocks(networks: list[Any]) -> None:
 )
 def test_peers_that_choose_nobody_are_refused(values: str, word: str) -> None:
     """An empty selector means every namespace, and an empty rule everything; a block is one that can be read."""
-    given = (CHART / "ci" / "default.yaml").read_text() + f"\nnetworkPolicy: {{{values}}}\n"
-    done = template(given)
+    base = yaml.safe_load((CHART / "ci" / "default.yaml").read_text())
+    base["networkPolicy"] = yaml.safe_load(f"{{{values}}}")
+    done = template(yaml.safe_dump(base))
 
     assert done.returncode != 0
     assert word in done.stderr
@@ -394,3 +397,23 @@ def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 def _is_policy(item: dict[str, Any]) -> bool:
     return bool(item["kind"] == "NetworkPolicy")
+
+
+def test_the_gate_runs_under_the_policies_that_come_with_it() -> None:
+    """It runs before the release's policies are changed: beside those of before, which know nothing of a new store, its
+    own lets it to all that the new values say, and to the service."""
+    values = yaml.safe_load((CHART / "ci" / "two-models.yaml").read_text())
+    values["networkPolicy"]["stores"] = [{"ports": [{"protocol": "TCP", "port": 9443}]}]
+    release = Release.of_values(values)
+    own = [item for item in release.of("NetworkPolicy") if item["metadata"]["name"] == "fivefold-gate"]
+    before = [*Release("image-bundle").of("NetworkPolicy"), *own]
+    gate, worker = pods(release)["fivefold-gate"], pods(release)["worker"]
+
+    assert [item["metadata"]["annotations"]["helm.sh/hook"] for item in own] == ["pre-upgrade"]
+    assert not allowed(Release("image-bundle").of("NetworkPolicy"), gate, STORE, 9443)
+    assert allowed(before, gate, STORE, 9443)
+    assert allowed(before, gate, Pod("kube-system", DNS), 53, "UDP")
+    assert allowed(before, gate, worker, 8000)
+    assert allowed(before, gate, worker, 9000)
+    assert not allowed(before, gate, worker, 30000)
+    assert not allowed(before, worker, gate, 8000)

@@ -18,7 +18,7 @@ from tests.chart.rendering import Release, template
 NAME = "fivefold-hub"
 ENABLED = ("hub", "hub-postgres")
 DIGEST = "a" * 64
-MODEL = f'online: {{models: [{{url: "s3://models/demo.tar#sha256={DIGEST}"}}]}}\n'
+MODEL = f'online: {{models: [{{image: "models/demo@sha256:{DIGEST}"}}]}}\n'
 
 
 def pod(release: Release) -> client.V1PodSpec:
@@ -54,6 +54,7 @@ def test_events_lie_on_a_volume_that_outlives_the_pod() -> None:
     mounts = {mount.name: mount.mount_path for mount in pod(Release("hub")).containers[0].volume_mounts}
 
     assert claim["spec"] == {
+        "volumeMode": "Filesystem",
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "fast",
         "resources": {"requests": {"storage": "20Gi"}},
@@ -120,4 +121,4 @@ def test_devices_come_through_the_gateway_and_operators_do_not() -> None:
     (rule,) = route["spec"]["rules"]
 
     assert [match["path"] for match in rule["matches"]] == [{"type": "PathPrefix", "value": "/v1/edge"}]
-    assert rule["backendRefs"] == [{"name": NAME, "port": 8700}]
+    assert rule["backendRefs"] == [{"group": "", "kind": "Service", "name": NAME, "port": 8700, "weight": 1}]

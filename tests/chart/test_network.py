@@ -16,6 +16,21 @@ ONLINE = {
     "app.kubernetes.io/instance": "fivefold",
     "app.kubernetes.io/component": "online",
 }
+STORES = {
+    *("autoscale", "cert-manager", "default", "existing-gateway", "gate", "monitoring", "no-gateway", "oidc"),
+    *(
+        "dual-stack",
+        "grpc-host",
+        "grpc-listener",
+        "own-keys",
+        "own-secrets",
+        "stream-registry",
+        "stream-scaled",
+        "two-models",
+    ),
+}
+"""Scenarios in which replicas get their bundles over the network."""
+
 GUARDED = [name for name in SCENARIOS if name not in {"open", "stream-image"}]
 """Scenarios with policies."""
 BATCH = ONLINE | {"app.kubernetes.io/component": "batch"}
@@ -165,21 +180,23 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
 
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
     assert ("egress" in policies) == (scenario in {"batch", "batch-alone"})
-    assert ("stores" in policies) == (scenario in {"two-models", "stream-scaled", "stream-registry"})
+    assert ("stores" in policies) == (scenario in STORES)
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
     assert ("redis" in policies) == (scenario == "autoscale")
-    assert ("batch-start" in policies) == (scenario in {"batch", "batch-volume", "batch-alone", "corporate"})
+    assert ("batch-start" in policies) == (
+        scenario in {"batch", "batch-volume", "batch-alone", "corporate", "dual-stack"}
+    )
     assert ("api" in policies) == (scenario in {"autoscale", "openshift"})
-    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario == "corporate")
+    assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario in {"corporate", "dual-stack"})
     assert ("metrics" in policies) == (scenario in GUARDED and scenario in SERVING)
-    streams = {"stream", "stream-alone", "stream-scaled", "stream-registry", "corporate"}
+    streams = {"stream", "stream-alone", "stream-scaled", "stream-registry", "corporate", "dual-stack"}
     assert ("stream-brokers" in policies) == (scenario in streams)
-    assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry"})
+    assert ("stream-stores" in policies) == (scenario in {"stream-scaled", "stream-registry", "dual-stack"})
     assert ("stream-registry" in policies) == (scenario == "stream-registry")
     assert ("stream-issuer" in policies) == (scenario == "stream-scaled")
     assert ("stream-metrics" in policies) == (scenario in streams)
-    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate"})
+    assert ("hub" in policies) == (scenario in {"hub", "hub-postgres", "corporate", "grpc-host", "dual-stack"})
     assert {"hub-database", "hub-brokers", "hub-issuer"} <= set(policies) or scenario != "hub-postgres"
 
 
@@ -192,9 +209,7 @@ def test_the_gateway_passes_on_what_clients_ask_and_nothing_else() -> None:
     """Ray's own routes, its gRPC service and the metrics stay inside."""
     release = Release("default")
     paths = [match["path"] for rule in release.one("HTTPRoute")["spec"]["rules"] for match in rule["matches"]]
-    services = [
-        match["method"]["service"] for rule in release.one("GRPCRoute")["spec"]["rules"] for match in rule["matches"]
-    ]
+    services = [path["value"].removeprefix("/") for path in paths]
 
     assert not [path for path in paths if path["type"] == "PathPrefix" and path["value"] in ("/", "/-", "/metrics")]
     assert {"/v1", "/v2", "/"} <= {path["value"] for path in paths}

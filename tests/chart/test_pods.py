@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ray.serve._private import constants
 
-from fivefold.online.ray import deployment
-from tests.chart.rendering import SCENARIOS, SERVING, Release, containers, typed
+from fivefold.online.ray import cluster_variables
+from tests.chart.rendering import CHART, SCENARIOS, SERVING, Release, containers, objects, template, typed
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -34,18 +36,20 @@ def test_every_container_says_what_it_needs_and_gets(scenario: str) -> None:
     for name, pod in Release(scenario).pods():
         for container in containers(pod):
             assert set(container.resources.requests) == {"cpu", "memory", "ephemeral-storage"}, (name, container.name)
-            assert set(container.resources.limits) == {"cpu", "memory", "ephemeral-storage"}, (name, container.name)
+            gpu = {"nvidia.com/gpu"} if (scenario, container.name) == ("gpu", "ray-worker") else set()
+            limits = {"cpu", "memory", "ephemeral-storage"} | gpu
+            assert set(container.resources.limits) == limits, (name, container.name)
         for volume in pod.volumes or []:
             assert volume.empty_dir is None or volume.empty_dir.size_limit, (name, volume.name)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_pod_has_an_account_that_it_does_not_need(scenario: str) -> None:
-    """A token is mounted where the Kubernetes API is called: to make Secrets or runs, and by a head that scales."""
+    """A token is mounted where the Kubernetes API is called: for Secrets, runs, the gate, and a head that scales."""
     release = Release(scenario)
     scales = release.cluster().get("enableInTreeAutoscaling", False)
     for name, pod in release.pods():
-        allowed = name in ("fivefold-secrets", "fivefold-batch") or (name == "head" and scales)
+        allowed = name in ("fivefold-secrets", "fivefold-gate", "fivefold-batch") or (name == "head" and scales)
 
         assert pod.automount_service_account_token is allowed, name
         assert pod.enable_service_links is False, name
@@ -75,7 +79,7 @@ def test_every_ray_process_has_the_environment_of_the_host(scenario: str) -> Non
         ray = typed(group["template"]["spec"], "V1PodSpec").containers[0]
         variables = {item.name: item.value for item in ray.env}
 
-        assert deployment.ENVIRONMENT.items() <= variables.items(), name
+        assert cluster_variables.ENVIRONMENT.items() <= variables.items(), name
         assert variables["RAY_AUTH_MODE"] == "token", name
 
 
@@ -124,3 +128,45 @@ def test_a_budget_leaves_replicas_standing_and_lets_a_node_be_drained(scenario: 
     budgets = [item for item in release.of("PodDisruptionBudget") if item["metadata"]["name"] == "fivefold-workers"]
 
     assert [item["spec"]["minAvailable"] for item in budgets] == ([filled - 1] if filled > 1 else [])
+
+
+EVICTION = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "kept"), [("default", True), ("autoscale", False), ("image-bundle", True), ("upstream-tls", False)]
+)
+def test_no_autoscaler_takes_a_head_that_would_be_an_outage(scenario: str, kept: bool) -> None:
+    """Without Redis, unless values say otherwise; workers are nobody's to keep."""
+    groups = Release(scenario).groups()
+    head, worker = (groups[name]["template"]["metadata"]["annotations"] for name in ("head", "worker"))
+
+    assert (EVICTION.items() <= head.items()) is kept
+    assert not EVICTION.keys() & worker.keys()
+
+
+def test_the_values_own_annotations_come_before_the_charts() -> None:
+    """A platform that means something else by one of them says so."""
+    mine = {"karpenter.sh/do-not-disrupt": "false", "team": "risk"}
+    values = (CHART / "ci" / "default.yaml").read_text()
+    done = template(values, "--set-json", f"online.head.pod.annotations={json.dumps(mine)}")
+    assert done.returncode == 0, done.stderr
+    (service,) = [item for item in objects(done.stdout) if item["kind"] == "RayService"]
+    found = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["metadata"]["annotations"]
+
+    assert mine.items() <= found.items()
+    assert found["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
+def test_a_heads_budget_is_there_where_it_is_asked_for() -> None:
+    """It lets no head go, those of two clusters neither; by default a node can be drained."""
+    name = "fivefold-head"
+    usual, asked = (
+        [item for item in Release(scenario).of("PodDisruptionBudget") if item["metadata"]["name"] == name]
+        for scenario in ("default", "image-bundle")
+    )
+
+    assert usual == []
+    (budget,) = [item["spec"] for item in asked]
+    assert budget["minAvailable"] == 2
+    assert budget["selector"]["matchLabels"]["ray.io/node-type"] == "head"

@@ -149,6 +149,8 @@ def cluster() -> Series:
         f'kube_pod_info{{{KUBE},pod="fivefold-bbbbb-head-yyyyy",pod_ip="10.0.0.2"}}': during(UPGRADE - 2, MINUTES - 1),
         f'kube_pod_info{{{KUBE},pod="fivefold-batch-20260301020000-ccccc-head-zzzzz"}}': during(125, 140),
         f'kube_pod_info{{{KUBE},pod="other-0"}}': flat(1),
+        head_ready("fivefold-aaaaa-head-xxxxx"): during(0, UPGRADED),
+        head_ready("fivefold-bbbbb-head-yyyyy"): [ABSENT] * (UPGRADE - 2) + [0] + [1] * (MINUTES - UPGRADE + 1),
         restarts("fivefold-bbbbb-head-yyyyy"): [ABSENT] * (UPGRADE - 2) + [0] * (MINUTES - UPGRADE + 2),
         f'kube_cronjob_next_schedule_time{{{KUBE},cronjob="fivefold-batch"}}': [
             run if minute < 121 else run + 86_400 for minute in range(MINUTES)
@@ -168,6 +170,11 @@ def cluster() -> Series:
         out[f'kube_statefulset_replicas{{{KUBE},statefulset="{name}"}}'] = flat(wanted)
         out[f'kube_statefulset_status_replicas_ready{{{KUBE},statefulset="{name}"}}'] = ready
     return out
+
+
+def head_ready(pod: str) -> str:
+    """The series of a pod that is ready."""
+    return f'kube_pod_status_ready{{{KUBE},pod="{pod}",condition="true"}}'
 
 
 def restarts(pod: str) -> str:
@@ -306,6 +313,15 @@ BAD: dict[str, tuple[Series, set[str]]] = {
         {"FivefoldHeadRestarted warning"},
     ),
     "a head that crashed": ({restarts("fivefold-bbbbb-head-yyyyy"): since(0, 1)}, {"FivefoldHeadRestarted warning"}),
+    "a head that is not ready": (
+        {head_ready("fivefold-bbbbb-head-yyyyy"): since(1, 0)},
+        {"FivefoldHeadIsAway critical"},
+    ),
+    "a head that nobody makes anew": (
+        head("fivefold-bbbbb-head-yyyyy", "10.0.0.2", since(1, GONE))
+        | {head_ready("fivefold-bbbbb-head-yyyyy"): since(1, GONE)},
+        {"FivefoldHeadIsAway critical"},
+    ),
     "a worker of the stream that stays away": (
         {
             f'fivefold_bundle_info{{{LAST_WORKER},pattern="stream",bundle="a"}}': since(1, GONE),

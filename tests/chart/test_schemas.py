@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart import schemas
+from tests.chart import schemas, sequences
 from tests.chart.rendering import ROOT, SCENARIOS, Release
 
 pytestmark = pytest.mark.full
@@ -49,3 +49,19 @@ def test_a_wrong_object_is_found() -> None:
 
     assert len(said) == 2
     assert any("comand" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_api_adds_nothing(scenario: str) -> None:
+    """Controllers compare lists in such kinds as they stand: what the API adds would differ from Git for ever."""
+    found = {sequences.name_of(item): schemas.defaults(dict(item)) for item in sequences.plain(Release(scenario))}
+
+    assert {name: paths for name, paths in found.items() if paths} == {}
+
+
+def test_a_default_that_is_left_out_is_found() -> None:
+    """Deep inside of a list."""
+    route = Release("default").one("HTTPRoute")
+    short = {**route, "spec": {**route["spec"], "rules": [{"backendRefs": [{"name": "fivefold", "port": 8000}]}]}}
+
+    assert {"$.spec.rules[0].backendRefs[0].kind", "$.spec.rules[0].matches"} <= set(schemas.defaults(short))

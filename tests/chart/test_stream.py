@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client
 
 from fivefold.cli import _parser
@@ -232,8 +233,9 @@ def test_the_bundle_comes_as_it_does_everywhere(scenario: str, model: str, image
 
 def test_a_url_that_is_served_is_scored_with() -> None:
     """Where the stream has no bundle of its own."""
-    done = template((CHART / "ci" / "default.yaml").read_text() + STREAM[STREAM.index("stream:") :])
-    (workers,) = [item for item in objects(done.stdout) if item["kind"] == "StatefulSet"]
+    values, stream = yaml.safe_load((CHART / "ci" / "default.yaml").read_text()), yaml.safe_load(STREAM)
+    values |= {"stream": stream["stream"], "networkPolicy": values["networkPolicy"] | stream["networkPolicy"]}
+    (workers,) = Release.of_values(values).of("StatefulSet")
     pod = workers["spec"]["template"]["spec"]
 
     assert f"--model=https://models.example/breast-cancer-1.tar#sha256={DIGEST}" in pod["containers"][0]["args"]

@@ -16,7 +16,7 @@ from fivefold.online.settings import OnlineSettings
 from tests.chart.rendering import CHART, ROOT, SCENARIOS, helm, template
 
 DIGEST = "a" * 64
-MODEL = f"online: {{models: [{{url: 's3://models/a.tar#sha256={DIGEST}'}}]}}"
+MODEL = f"online: {{models: [{{image: 'models/a@sha256:{DIGEST}'}}]}}"
 
 CHARTS_OWN = {
     "http", "grpc", "allow_public", "keys", "oidc_issuer", "oidc_audience", "oidc_jwks",

@@ -13,6 +13,7 @@ from tests.chart.rendering import CHART, template
 
 DIGEST = "a" * 64
 URL = f"s3://models/a.tar#sha256={DIGEST}"
+NO_STORES = {"networkPolicy.stores": [], "online.models": [{"image": f"models/a@sha256:{DIGEST}"}]}
 RULE = {"ports": [{"protocol": "TCP", "port": 443}]}
 LIMITS = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 
@@ -34,6 +35,22 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("default", {"image.repository": "fivefold/ray:1.4"}, "image.repository: expected a name in lower case"),
     ("stream", {"stream.image.tag": "latest"}, "stream.image.tag: expected a tag"),
     ("hub", {"hub.image.digest": DIGEST}, "hub.image.digest: expected sha256:"),
+    ("site", {"site.image": ""}, "site.image: expected the image of an exported page"),
+    ("site", {"site.image": "pages/a:latest"}, "site.image: expected a digest"),
+    ("site", {"site.path": "/ward/"}, "site.path: expected / or a path"),
+    ("site", {"site.path": "ward"}, "site.path: expected / or a path"),
+    ("site", {"site.path": "/../ward"}, "site.path: expected / or a path"),
+    ("site", {"site.path": "/livez"}, "site.path: expected a path that the service does not answer itself"),
+    ("site", {"site.path": "/v1/ward", "site.hostnames": []}, "site.path: expected a path that the service"),
+    ("site", {"site.hostnames": []}, "site.hostnames: expected hosts of its own where site.path is /"),
+    ("site", {"site.hostnames": ["scores.example"]}, "site.hostnames[0]: expected a host that is not the service's"),
+    ("site", {"gateway.hostnames": ["*.example"]}, "site.hostnames[0]: expected a host that is not the service's"),
+    ("site", {"site.hostnames": ["a.example", "a.example"]}, "site.hostnames: expected each host once"),
+    (
+        "grpc-host",
+        {"site.enabled": True, "site.image": "pages/a:1", "site.hostnames": ["grpc.scores.example"]},
+        "site.hostnames[0]: expected a host that is not that of gRPC",
+    ),
     ("default", {"image.pullSecrets": ["a", "a"]}, "image.pullSecrets: expected each Secret once"),
     ("default", {"online.models": []}, "online.models: expected at least one bundle"),
     ("default", {"online.models": [{}]}, "online.models[0]: expected a url or an image, got neither"),
@@ -96,6 +113,41 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("default", {"online.rayVersion": "2.60"}, "online.rayVersion: expected the version of Ray"),
     ("default", {"online.gcs.redis.passwordSecret": "redis"}, "online.gcs.redis.address: expected the Redis"),
     ("autoscale", {"online.gcs.redis.address": "redis"}, "online.gcs.redis.address: expected HOST:PORT"),
+    (
+        "default",
+        {"online.workers.count": 2},
+        "online.workers.count: expected room for one replica more than online.replicas.min, 2, got 2 workers of 1",
+    ),
+    (
+        "default",
+        {"online.replicas": {"min": 1, "max": 1}, "online.workers.count": 1},
+        "online.workers.count: expected room for one replica more than online.replicas.min, 1, got 1 worker of 1",
+    ),
+    # What answers are held against.
+    ("gate", {"gate.difference.old": ["s3://models/a.tar"]}, "gate.difference.old[0]: expected the bundle's digest"),
+    ("gate", {"gate.difference.old": [URL, URL]}, "gate.difference.old: expected each bundle once"),
+    ("gate", {"gate.difference.old": []}, "gate.difference.old: expected the bundle that is served now, got none"),
+    (
+        "default",
+        {"gate.difference.maxChange": 0},
+        "gate.difference.old: expected the bundle that is served now, got none",
+    ),
+    ("gate", {"gate.enabled": False}, "gate.enabled: expected true where gate.difference.old"),
+    (
+        "gate",
+        {"gate.pod.volumes": [], "gate.pod.volumeMounts": []},
+        "gate.difference.rows[0]: expected a file below bundles.claim (/bundles/claim/…) or a mount",
+    ),
+    (
+        "gate",
+        {"gate.difference.rows": ["rows.jsonl"]},
+        'gate.difference.rows[0]: expected a file below /recorded/, got "rows.jsonl"',
+    ),
+    (
+        "default",
+        {"gate.difference.old": [f"file:///bundles/claim/a.tar#sha256={DIGEST}"]},
+        "bundles.claim: expected the PersistentVolumeClaim with gate.difference.old[0]",
+    ),
     # Quantities.
     ("default", {"online.tmpSize": "4Gb"}, "online.tmpSize: expected a size in Mi, Gi or Ti"),
     ("default", {"online.sharedMemory": "80Mi"}, "online.sharedMemory: expected more than 80Mi"),
@@ -157,7 +209,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.model": "s3://models/a.tar"}, "batch.model: expected the bundle's digest"),
     (
         "batch-volume",
-        {"batch.claim": "", "batch.output": "s3://a/{date}"},
+        {"batch.claim": "", "batch.output": "s3://a/{date}", "networkPolicy.stores": [{"ports": [{"port": 443}]}]},
         "batch.claim: expected the PersistentVolumeClaim with",
     ),
     ("batch", {"batch.output": "/data/{date}"}, "batch.claim: expected the PersistentVolumeClaim for batch.output"),
@@ -250,6 +302,45 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("cert-manager", {"tls.issuer.name": ""}, "tls.issuer.name: expected cert-manager's issuer"),
     ("cert-manager", {"tls.source": "selfSigned"}, "tls.source: expected certManager"),
     ("cert-manager", {"gateway.hostnames": []}, "gateway.hostnames: cert-manager needs at least one"),
+    # gRPC beside REST.
+    ("default", {"gateway.grpc.route": "GRPCRoute"}, "gateway.grpc: expected hostnames or a port that is not REST's"),
+    (
+        "default",
+        {"gateway.grpc.route": "GRPCRoute", "gateway.grpc.port": 8443},
+        "gateway.grpc: expected hostnames or a port that is not REST's",
+    ),
+    ("grpc-host", {"gateway.hostnames": []}, "gateway.hostnames: expected REST's hosts where gateway.grpc.hostnames"),
+    (
+        "grpc-host",
+        {"gateway.grpc.hostnames": ["scores.example"]},
+        "gateway.grpc.hostnames[0]: expected a host that is not REST's",
+    ),
+    (
+        "grpc-host",
+        {"gateway.hostnames": ["*.scores.example"]},
+        "gateway.grpc.hostnames[0]: expected a host that is not REST's",
+    ),
+    (
+        "grpc-host",
+        {"gateway.grpc.hostnames": ["*.example"]},
+        "gateway.grpc.hostnames[0]: expected a host that is not REST's",
+    ),
+    ("grpc-host", {"gateway.grpc.hostnames": ["A.example"]}, "gateway.grpc.hostnames[0]: expected a host's name"),
+    ("grpc-host", {"gateway.grpc.hostnames": ["g", "g"]}, "gateway.grpc.hostnames: expected each host once"),
+    ("grpc-host", {"gateway.grpc.sectionName": "grpc"}, "gateway.grpc.sectionName: expected none without"),
+    ("grpc-host", {"gateway.grpc.route": "HTTPRoute"}, "gateway.grpc.route: expected GRPCRoute where there is a"),
+    ("default", {"gateway.grpc.port": 9443}, "gateway.grpc.route: expected GRPCRoute where there is a"),
+    ("grpc-listener", {"gateway.grpc.port": 9443}, "gateway.grpc.port: expected none where gateway.existing names"),
+    ("grpc-listener", {"gateway.grpc.sectionName": ""}, "gateway.grpc: expected hostnames or a sectionName"),
+    ("grpc-listener", {"gateway.grpc.sectionName": "https"}, "gateway.grpc: expected hostnames or a sectionName"),
+    ("grpc-listener", {"gateway.existing.sectionName": ""}, "gateway.existing.sectionName: expected REST's listener"),
+    # Addresses.
+    ("dual-stack", {"network.bind": "0.0.0.0"}, 'network.bind: expected "::" where network.ipFamilies has IPv6'),
+    ("default", {"network.ipFamilyPolicy": "RequireDualStack"}, 'network.bind: expected "::" where'),
+    ("dual-stack", {"network.ipFamilyPolicy": ""}, "network.ipFamilyPolicy: expected PreferDualStack"),
+    ("dual-stack", {"network.ipFamilies": ["IPv6", "IPv6"]}, "network.ipFamilies: expected each family once"),
+    ("dual-stack", {"networkPolicy.dnsPorts": [53, 53]}, "networkPolicy.dnsPorts: expected each port once"),
+    ("own-secrets", {"networkPolicy.kubernetesApi": []}, "networkPolicy.kubernetesApi: expected a rule"),
     ("upstream-tls", {"tls.upstream.secret": ""}, "tls.upstream.secret: expected the Secret"),
     ("upstream-tls", {"tls.upstream.authority": ""}, "tls.upstream.authority: expected the ConfigMap"),
     # Pods.
@@ -319,10 +410,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     # The network.
     ("corporate", {"networkPolicy.proxy": []}, "networkPolicy.proxy: expected a rule"),
     ("stream", {"networkPolicy.brokers": []}, "networkPolicy.brokers: expected a rule that lets workers"),
-    ("stream-registry", {"networkPolicy.registry": [], "networkPolicy.stores": []}, "networkPolicy.registry: expected"),
+    ("stream-registry", {"networkPolicy.registry": [], **NO_STORES}, "networkPolicy.registry: expected"),
     ("hub-postgres", {"networkPolicy.database": []}, "networkPolicy.database: expected a rule"),
     ("hub-postgres", {"networkPolicy.brokers": []}, "networkPolicy.brokers: expected a rule that lets the hub"),
-    ("oidc", {"networkPolicy.issuer": []}, "networkPolicy.issuer: expected a rule"),
+    ("oidc", {"networkPolicy.issuer": [], **NO_STORES}, "networkPolicy.issuer: expected a rule"),
     ("autoscale", {"networkPolicy.redis": []}, "networkPolicy.redis: expected a rule"),
     ("default", {"networkPolicy.kubernetesApi": []}, "networkPolicy.kubernetesApi: expected a rule"),
     (

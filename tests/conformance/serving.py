@@ -29,6 +29,7 @@ from fivefold.serving.http import app
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.repository import Model, Repository
 from tests.conformance.cases import Limits
+from tests.support.grpc_calls import proxied_unary
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class InProcess:
         self._mounted: dict[Limits, httpx.AsyncClient] = {}
         self._open_apps = AsyncExitStack()
         self._servers: list[GrpcServer] = []
-        self._channels: dict[Limits, grpc.aio.Channel] = {}
+        self._channels: dict[tuple[Limits, Path | None], grpc.aio.Channel] = {}
 
     def run(self, work: Awaitable[T]) -> T:
         """Wait for the work on the servers' own loop."""
@@ -89,17 +90,24 @@ class InProcess:
             self._mounted[limits] = httpx.AsyncClient(transport=transport, base_url="http://conformance/scoring")
         return self._mounted[limits]
 
-    def channel(self, limits: Limits) -> grpc.aio.Channel:
-        """A channel to a gRPC server on a free port of this machine with those limits."""
-        if limits not in self._channels:
-            self._channels[limits] = self.run(self._open(self.serving(limits)))
-        return self._channels[limits]
+    def channel(self, limits: Limits, *, behind: Path | None = None) -> grpc.aio.Channel:
+        """A channel to a gRPC server on a free port of this machine with those limits, or to a HAProxy before it.
 
-    async def _open(self, serving: Dataplane) -> grpc.aio.Channel:
+        `behind` is a directory for that one.
+        """
+        if (limits, behind) not in self._channels:
+            self._channels[limits, behind] = self.run(self._open(self.serving(limits), behind))
+        return self._channels[limits, behind]
+
+    async def _open(self, serving: Dataplane, behind: Path | None) -> grpc.aio.Channel:
         started = server(serving, "127.0.0.1:0")
         await started.start()
         self._servers.append(started)
-        return grpc.aio.insecure_channel(started.address, [("grpc.max_receive_message_length", -1)])
+        address = started.address
+        if behind is not None:
+            directory = behind / str(len(self._servers))
+            address = await self._open_apps.enter_async_context(proxied_unary(serving, started, directory))
+        return grpc.aio.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
 
     def close(self) -> None:
         """Stop the servers, close the models, end the loop."""
@@ -107,9 +115,9 @@ class InProcess:
         async def stop() -> None:
             for client in (*self._clients.values(), *self._mounted.values()):
                 await client.aclose()
-            await self._open_apps.aclose()
             for channel in self._channels.values():
                 await channel.close()
+            await self._open_apps.aclose()
             for started in self._servers:
                 await started.stop(0)
 

@@ -30,7 +30,7 @@ AUTHORITY = ROOT / ".cache" / "kind" / "ca.crt"
 SLOW = 900.0
 """Seconds that a command or a wait may take: machines that run clusters for tests are small and busy."""
 
-_OURS = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS", "BUNDLE", "VERSION", "DELIVERY", "VALUES")
+_OURS = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS", "BUNDLE", "VERSION", "DELIVERY", "SITE", "VALUES")
 """What `make e2e` itself was told, and would hand down to every target that a test types."""
 
 T = TypeVar("T")
@@ -199,9 +199,9 @@ def trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=os.fspath(AUTHORITY))
 
 
-def channel(authority: bytes | None = None) -> grpc.Channel:
-    """A gRPC channel to the gateway with a connection of its own, which never asks twice."""
-    options = [
+def channel(authority: bytes | None = None, host: str = "") -> grpc.Channel:
+    """A gRPC channel to the gateway with its own connection, which never asks twice; `host` is for whom it asks."""
+    options: list[tuple[str, int | str]] = [
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
@@ -210,6 +210,8 @@ def channel(authority: bytes | None = None) -> grpc.Channel:
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     ]
+    if host:
+        options += [("grpc.ssl_target_name_override", host), ("grpc.default_authority", host)]
     credentials = grpc.ssl_channel_credentials(AUTHORITY.read_bytes() if authority is None else authority)
     return grpc.secure_channel(ADDRESS, credentials, options)
 

@@ -1,7 +1,7 @@
 """One cluster for the whole directory: brought up once, broken test by test, left running.
 
     make e2e                                       all but what is rare, in the order of `ORDER`
-    make e2e RARE=1                                everything: the second cluster and every conformance case, too
+    make e2e-full                                  everything: the second cluster, every conformance case, a lost head
     make e2e ARGS="-k access"                      a part; the cluster is brought up, or taken as it stands
     make e2e ARGS="--report figures.md"            write the figures as a table
     make e2e ARGS="--kind-down"                    delete the cluster at the end
@@ -27,6 +27,8 @@ ORDER = (
     "test_access",
     "test_clients",
     "test_chart",
+    "test_routes",
+    "test_gitops",
     "test_examples",
     "test_batch",
     "test_stream",
@@ -36,6 +38,7 @@ ORDER = (
     "test_faults",
     "test_scaling",
     "test_head",
+    "test_release",
 )
 """One cluster goes through all of it, so the order is no accident: what breaks most comes last."""
 
@@ -63,6 +66,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     # Maven has the jars of the broker.
     if wanted and collection_path.name == "test_stream.py":
         missing += ["mvn"] * (programs.needed("mvn", "the stream on the cluster") is None)
+    # The page of the cluster in a browser, and what it is exported with.
+    if wanted and collection_path.name == "test_edge.py":
+        missing += ["chromium"] * (programs.needed("chromium", "the edge", "chromium-browser", "google-chrome") is None)
+        missing += ["the web runtime"] * (programs.web_runtime("the edge") is None)
+    # Every test of it is rare.
+    if wanted and collection_path.name == "test_release.py" and "not rare" not in config.option.markexpr:
+        built = cluster.ROOT / ".cache" / "bin" / "registry"
+        missing += ["registry"] * (programs.needed("registry", "a release into a registry", str(built)) is None)
     return True if missing else None
 
 
@@ -72,6 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files in `ORDER`, each from top to bottom, whatever was shuffled; and time enough for a slow machine."""
     here = Path(__file__).parent
     ours = [item for item in items if item.path.parent == here]
+    if unknown := {item.path.stem for item in ours} - set(ORDER):
+        raise pytest.UsageError(f"tests/e2e: no place in ORDER for {', '.join(sorted(unknown))}")
     ours.sort(key=lambda item: (ORDER.index(item.path.stem), _line(item)))
     others = [item for item in items if item.path.parent != here]
     for item in ours:

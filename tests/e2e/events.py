@@ -6,6 +6,7 @@ Which workers there are, and what happens to them meanwhile, is left to the test
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -36,10 +37,21 @@ class Patients:
     """Golden rows of a bundle, over and over, as events of a topic, some in each transaction, from a thread of its own
     and for the length of a `with`."""
 
-    def __init__(self, bundle: Bundle, server: str, topic: str, rate: float) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        server: str,
+        topic: str,
+        rate: float,
+        *,
+        together: int = TOGETHER,
+        most: float = math.inf,
+    ) -> None:
+        """Produce `rate` events a second, `together` of them in a transaction, until there are `most`."""
         given, answers = bundle.golden()
         self._rows, self._answers = given.to_records(), answers.to_records()
         self._topic, self._rate = topic, rate
+        self._together, self._most = together, most
         self.run = uuid.uuid4().hex
         self.count = 0
         self._failed: list[Exception] = []
@@ -66,12 +78,14 @@ class Patients:
     def _work(self) -> None:
         begun = time.monotonic()
         try:
-            while not self._stop.wait(max(begun + self.count / self._rate - time.monotonic(), 0)):
+            while self.count < self._most:
+                if self._stop.wait(max(begun + self.count / self._rate - time.monotonic(), 0)):
+                    return
                 self._producer.begin_transaction()
-                for number in range(self.count, self.count + TOGETHER):
+                for number in range(self.count, self.count + self._together):
                     self._produce(number)
                 self._producer.commit_transaction(60)
-                self.count += TOGETHER
+                self.count += self._together
         except KafkaException as error:
             self._failed.append(error)
 

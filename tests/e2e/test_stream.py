@@ -20,6 +20,7 @@ from tests.e2e.report import Report
 pytestmark = pytest.mark.e2e
 
 VALUES = "k8s/kind/stream.yaml"
+SCALING = "k8s/kind/stream-scaling.yaml"
 WORKERS = f"{cluster.NAME}-stream"
 PORT = 39092
 """The port of the broker's listener for who has forwarded it: it says so itself, so it can be no other one."""
@@ -28,6 +29,9 @@ SERVER = f"127.0.0.1:{PORT}"
 SOURCE, RESULTS, DEAD = "patients", "diagnoses", "patients.dead-letter"
 RATE = 150.0
 """Events a second: enough that a batch is in work at any moment."""
+
+TORRENT = 2000.0
+"""Events a second that one worker, with the processor time of the values for scaling, cannot keep up with."""
 
 QUIET = 2.0
 """Seconds of an undisturbed stream between two disturbances."""
@@ -153,6 +157,40 @@ def test_a_worker_tells_how_it_is() -> None:
     cluster.until("no event to wait", lambda: set(_lag(asked("metrics"))) == {0.0}, 60)
     assert 'fivefold_stream_events_total{model="breast-cancer",outcome="scored"' in asked("metrics")
     assert f'bundle="{bundles.build(1).digest}"' in asked("metrics")
+
+
+@pytest.mark.rare
+def test_workers_come_and_go_by_the_lag(figures: Report) -> None:
+    """By KEDA: none, two, none, with a producer that writes by transactions; then a single event wakes a worker."""
+    bundle = bundles.build(1)
+    cluster.make("kind-keda")
+    cluster.upgrade(bundles.paths(bundle), ARGS=f"-f {VALUES} -f {SCALING}")
+    cluster.until("the last worker's end", lambda: _ready() == 0)
+    begun = time.monotonic()
+    with Patients(bundle, SERVER, SOURCE, TORRENT) as patients, closing(Reader(SERVER, patients.run)) as reader:
+
+        def outcome() -> Outcome:
+            return Outcome(*reader.read(RESULTS, DEAD))
+
+        cluster.until("the first results", lambda: outcome().count > 0)
+        woken = time.monotonic() - begun
+        cluster.until("two workers", lambda: _ready() == 2)
+        patients.end()
+        cluster.until("every event", lambda: outcome().count >= patients.count)
+        cluster.until("the last worker's end", lambda: _ready() == 0)
+        gone = time.monotonic() - begun
+        # To the end, where what is there twice would be.
+        Outcome(*reader.read(RESULTS, DEAD, seconds=60)).check(patients)
+    # A transaction of one event, on its own: behind it stands a marker that nobody counts as waiting.
+    single = Patients(bundle, SERVER, SOURCE, RATE, together=1, most=1)
+    with single, closing(Reader(SERVER, single.run)) as reader:
+        cluster.until("its result", lambda: Outcome(*reader.read(RESULTS, DEAD)).count == 1)
+        cluster.until("the last worker's end", lambda: _ready() == 0)
+        Outcome(*reader.read(RESULTS, DEAD)).check(single)
+    figures.fact(
+        f"By KEDA from no worker to two and to none, {patients.count:,} events by transactions: each with exactly one "
+        f"result or dead letter. The first result {woken:.0f} s after the first event, nobody left after {gone:.0f} s."
+    )
 
 
 def _lag(metrics: str) -> list[float]:

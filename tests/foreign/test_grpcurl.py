@@ -50,11 +50,18 @@ def in_process(served: dict[str, Bundle]) -> Iterator[str]:
         yield out.server.address
 
 
-@pytest.fixture(params=["plain", pytest.param("host", marks=[pytest.mark.full, pytest.mark.host])])
+@pytest.fixture(scope="module")
+def behind_haproxy(served: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a HAProxy before such a server, which it asks unary calls by HTTP/1.1."""
+    with world(list(served.values()), behind=tmp_path_factory.mktemp("proxy")) as out:
+        yield out.address
+
+
+@pytest.fixture(params=["plain", "behind HAProxy", pytest.param("host", marks=[pytest.mark.full, pytest.mark.host])])
 def grpcurl(request: pytest.FixtureRequest) -> Grpcurl:
     """The program and a server; Ray Serve's replica has a reflection of its own."""
-    if request.param == "plain":
-        return Grpcurl(request.getfixturevalue("in_process"))
+    if request.param != "host":
+        return Grpcurl(request.getfixturevalue("in_process" if request.param == "plain" else "behind_haproxy"))
     running: serve_process.Host = request.getfixturevalue("running")
     return Grpcurl(running.grpc)
 

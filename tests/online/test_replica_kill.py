@@ -91,7 +91,7 @@ async def _kill_one(host: Host, count: int, asked: Sequence[Question]) -> Course
                 await _until(recovered)
                 before = replicas(host)
                 assert len(before) == count
-                assert not any(account.lost for account in accounts)
+                assert [lost for account in accounts for lost in account.lost] == []
                 victim = before[0]
 
                 os.kill(victim, signal.SIGKILL)

@@ -35,9 +35,12 @@ class Healthy:
         await send({"type": "http.response.body", "body": b""})
 
 
-def configured(directory: Path, replica: int) -> tuple[Path, dict[int, int]]:
-    """Ray's configuration for one replica on free ports, and the port that each of Ray's own has become."""
-    path = written(directory, ["replica"], replica)
+def configured(directory: Path, replica: int, grpc: int | None = None) -> tuple[Path, dict[int, int]]:
+    """Ray's configuration for one replica on free ports, and the port that each of Ray's own has become.
+
+    The replica answers HTTP at the port `replica`, and gRPC there or at `grpc`.
+    """
+    path = written(directory, ["replica"], replica if grpc is None else grpc, replica)
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
         ports = dict(zip((8000, 9000, 9101, 8404), [each.getsockname()[1] for each in free], strict=True))
@@ -49,9 +52,11 @@ def configured(directory: Path, replica: int) -> tuple[Path, dict[int, int]]:
 
 
 @contextlib.asynccontextmanager
-async def proxied(directory: Path, replica: int, **environment: str) -> AsyncIterator[dict[int, int]]:
+async def proxied(
+    directory: Path, replica: int, grpc: int | None = None, **environment: str
+) -> AsyncIterator[dict[int, int]]:
     """HAProxy as our launcher starts it, from when it knows that the replica is there; its ports by Ray's."""
-    path, ports = await asyncio.to_thread(configured, directory, replica)
+    path, ports = await asyncio.to_thread(configured, directory, replica, grpc)
     launcher = [sys.executable, "-I", "-S", launch.__file__, get_haproxy_binary(), "-db", "-f", str(path)]
     process = subprocess.Popen(
         launcher,
@@ -77,7 +82,7 @@ async def _answers(port: int, tls: bool) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=seen)
     except OSError:
         return False
-    writer.write(b"GET /v2 HTTP/1.0\r\n\r\n")
+    writer.write(b"GET /livez HTTP/1.0\r\n\r\n")
     said = await reader.read()
     writer.close()
     return said.startswith((b"HTTP/1.1 200 ", b"HTTP/1.0 200 "))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,10 @@ from fivefold.core.telemetry import Telemetry
 from fivefold.guard import Guard
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.grpc.grpc_server import GrpcServer
+from fivefold.serving.grpc.http1.connection import Methods, taking_over
 from fivefold.serving.grpc.proto import inference_pb2 as wire
+from fivefold.serving.http import app
+from fivefold.serving.http.protocol import protocol_of
 from fivefold.serving.limits import ServingLimits
 from fivefold.serving.origins import Origins
 from fivefold.serving.repository import Model, Repository
@@ -162,11 +165,12 @@ class Reply:
 class World:
     """A running server with its models, and a channel to it."""
 
-    def __init__(self, server: GrpcServer, serving: Dataplane) -> None:
+    def __init__(self, server: GrpcServer, serving: Dataplane, address: str = "") -> None:
         self.server = server
         self.serving = serving
+        self.address = address or server.address
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.channel = grpc.insecure_channel(server.address, options)
+        self.channel = grpc.insecure_channel(self.address, options)
 
     def ask(
         self,
@@ -221,8 +225,9 @@ class World:
 
 
 @contextmanager
-def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
-    """Serve the bundles on a free port of loopback."""
+def world(bundles: Sequence[Bundle], *, behind: Path | None = None, **settings: Any) -> Iterator[World]:
+    """Serve the bundles on a free port of loopback; `behind` is a directory for the HAProxy that is to be before them,
+    which asks unary calls by HTTP/1.1."""
     loop = Loop.shared()
     chosen = ServingLimits(**settings)
     models = Repository([Model(bundle, Scorer.open(bundle)) for bundle in bundles])
@@ -232,13 +237,34 @@ def world(bundles: Sequence[Bundle], **settings: Any) -> Iterator[World]:
     )
     server = loop.call(lambda: GrpcServer(serving, "127.0.0.1:0"))
     loop.run(server.start)
-    out = World(server, serving)
-    try:
+    with ExitStack() as stack:
+        stack.callback(serving.close)
+        stack.callback(lambda: loop.run(server.stop))
+        address = server.address
+        if behind is not None:
+            proxy = proxied_unary(serving, server, behind)
+            stack.callback(lambda: loop.run(lambda: proxy.__aexit__(None, None, None)))
+            address = loop.run(proxy.__aenter__)
+        out = World(server, serving, address)
+        stack.callback(out.channel.close)
         yield out
-    finally:
-        out.channel.close()
-        out.stop()
-        serving.close()
+
+
+@asynccontextmanager
+async def proxied_unary(serving: Dataplane, server: GrpcServer, directory: Path) -> AsyncIterator[str]:
+    """The gRPC address of a HAProxy before the server, and an HTTP server beside it that unary calls are asked of."""
+    from tests.support.desync_proxy import Healthy, proxied
+    from tests.unit.serving.http.test_servers import running
+
+    directory.mkdir(parents=True, exist_ok=True)
+    application = app(serving, serving.settings)
+    connection = protocol_of(application, taking_over(Methods(serving, server.servicer.unary())))
+    grpc_port = int(server.address.rpartition(":")[2])
+    async with (
+        running(Healthy(application), connection) as port,  # type: ignore[arg-type]  # uvicorn takes a class too
+        proxied(directory, port, grpc_port) as ports,
+    ):
+        yield f"127.0.0.1:{ports[9000]}"
 
 
 def request_of(*xs: float, name: str = "x", **rest: Any) -> wire.ModelInferRequest:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from fivefold.cluster.kubernetes_api import CRONJOB, JOB, RAYJOB, SECRET, Api, Kind
+from fivefold.cluster.kubernetes_api import CRONJOB, JOB, RAYJOB, RAYSERVICE, SECRET, Api, Kind
 from tests.support.listening import listening
 
 Objects = dict[str, dict[str, Any]]
@@ -28,6 +28,7 @@ class Cluster:
         self.jobs: Objects = {}
         self.cronjobs: Objects = {}
         self.rayjobs: Objects = {}
+        self.rayservices: Objects = {}
         self.course: list[dict[str, Any] | int] = []
         self.ends: dict[str, Any] = {}
         self.asked: list[str] = []
@@ -67,7 +68,13 @@ class Cluster:
         return 201, body
 
     def _held(self) -> list[tuple[Kind, Objects]]:
-        return [(SECRET, self.secrets), (JOB, self.jobs), (CRONJOB, self.cronjobs), (RAYJOB, self.rayjobs)]
+        return [
+            (SECRET, self.secrets),
+            (JOB, self.jobs),
+            (CRONJOB, self.cronjobs),
+            (RAYJOB, self.rayjobs),
+            (RAYSERVICE, self.rayservices),
+        ]
 
     def _place(self, path: str) -> tuple[Objects | None, str]:
         """The objects that a path is about, and the name in it."""

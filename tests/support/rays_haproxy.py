@@ -8,10 +8,10 @@ from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig,
 from ray.serve.config import HTTPOptions, gRPCOptions
 
 
-def written(directory: Path, replicas: list[str], grpc: int = 20005) -> Path:
+def written(directory: Path, replicas: list[str], grpc: int = 20005, http: int | None = None) -> Path:
     """A configuration as Ray writes it for replicas with HTTP and gRPC each, and the head's proxy behind them.
 
-    The first replica has port `grpc`, the next the one after that, for HTTP too.
+    The first replica has port `grpc`, the next the one after that; for HTTP too, or from `http` on.
     """
     options = HAProxyConfig(
         socket_path=str(directory / "admin.sock"),
@@ -23,13 +23,14 @@ def written(directory: Path, replicas: list[str], grpc: int = 20005) -> Path:
         has_received_servers=True,
         metrics_enabled=False,
     )
+    first = {RequestProtocol.GRPC: grpc, RequestProtocol.HTTP: grpc if http is None else http}
     backends = {
         f"{protocol.value.lower()}-fivefold": BackendConfig(
             name=f"{protocol.value.lower()}-fivefold",
             path_prefix="/",
             app_name="fivefold",
             servers=[
-                ServerConfig(name=f"SERVE_REPLICA_{name}", host="127.0.0.1", port=grpc + index)
+                ServerConfig(name=f"SERVE_REPLICA_{name}", host="127.0.0.1", port=first[protocol] + index)
                 for index, name in enumerate(replicas)
             ],
             fallback_server=ServerConfig(name="SERVE_PROXY_ACTOR-fallback", host="127.0.0.1", port=8500),

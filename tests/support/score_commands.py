@@ -1,4 +1,4 @@
-"""`fivefold score` as a process of its own, with Ray behind it, and a model that takes its time."""
+"""`fivefold score` as a process of its own, with workers behind it, and a model that takes its time."""
 
 from __future__ import annotations
 
@@ -41,10 +41,15 @@ def write_work(home: Path) -> tuple[Path, Path]:
 SIZE = 480
 
 
-def line(model: Path, data: Path, output: Path, *more: str) -> list[str]:
+WORKERS = {"local": 1, "ray": 2}
+"""By the engine."""
+
+
+def line(model: Path, data: Path, output: Path, *more: str, engine: str = "ray") -> list[str]:
     """The command line."""
     words = ["--model", str(model), "--input", str(data), "--output", str(output), "--fragment-bytes", str(SIZE)]
-    return [sys.executable, "-m", "fivefold.cli", "score", *words, "--workers", "2", "--json", *more]
+    words += ["--engine", engine, "--workers", str(WORKERS[engine])]
+    return [sys.executable, "-m", "fivefold.cli", "score", *words, "--json", *more]
 
 
 def environment() -> dict[str, str]:
@@ -95,6 +100,7 @@ def workers(root: int) -> list[int]:
     found = []
     for pid in processes.descendants(root):
         with contextlib.suppress(OSError):
-            if b"TiedWorker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"TiedWorker" in command or b"fivefold.batch.engine.local_worker" in command:
                 found.append(pid)
     return found

@@ -137,7 +137,7 @@ spec:
         num-cpus: "0"
         port: {{ $ports.gcs | quote }}
         dashboard-port: {{ $ports.dashboard | quote }}
-        dashboard-host: "0.0.0.0"
+        dashboard-host: {{ .Values.network.bind | quote }}
       template: {{- include "fivefold.batchPod" (dict "root" . "name" "ray-head" "node" "head" "of" $batch.head "ports" (list "gcs" "dashboard" "metrics")) | nindent 8 }}
     workerGroupSpecs:
       - groupName: scores

@@ -53,7 +53,7 @@ initContainers:
 - {name: upstream-tls, mountPath: /etc/fivefold/tls, readOnly: true}
 {{- end }}
 {{ include "fivefold.bundleMounts" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
-{{- if .Values.keys.enabled }}
+{{- if include "fivefold.knowsKeys" . }}
 - {name: api-keys, mountPath: /etc/fivefold/keys, readOnly: true}
 {{- end }}
 {{- end }}
@@ -88,12 +88,7 @@ initContainers:
 {{- end }}
 {{- end }}
 {{ include "fivefold.bundleVolumes" (dict "root" . "images" (include "fivefold.bundleImages" . | fromJsonArray)) }}
-{{- if .Values.keys.enabled }}
-- name: api-keys
-  secret:
-    secretName: {{ include "fivefold.keysSecret" . }}
-    defaultMode: 0440
-{{- end }}
+{{- include "fivefold.keysVolume" . }}
 {{- end }}
 
 {{- define "fivefold.bundleVolumes" -}}

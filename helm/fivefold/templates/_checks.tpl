@@ -20,8 +20,8 @@
 {{- define "fivefold.checkModels" -}}
 {{- $bundles := .Values.bundles }}
 {{- $all := list }}
-{{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled) }}
-online.enabled: expected true, or something else that is enabled: batch, stream or hub
+{{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled .Values.site.enabled) }}
+online.enabled: expected true, or something else that is enabled: batch, stream, hub or site
 {{- end }}
 {{- if and .Values.stream.enabled (not .Values.online.enabled) (not .Values.stream.model.url) (not .Values.stream.model.image) (not .Values.online.models) }}
 stream.model: expected a url or an image where online is not enabled and online.models has none, got neither
@@ -110,11 +110,19 @@ online.workers.maxCount: expected at least online.workers.count, {{ $workers.cou
 {{- if gt (float64 $replicas.cpus) (float64 $workers.cpus) }}
 online.replicas.cpus: expected at most online.workers.cpus, {{ $workers.cpus }}, got {{ $replicas.cpus }}: no worker could hold a replica
 {{- else }}
-{{- /* A thousandth of a core is what Ray counts in; half of one keeps a division of floats from losing a replica. */}}
-{{- $each := min (int $replicas.perWorker) (floor (divf (addf $workers.cpus 0.0005) $replicas.cpus) | int) }}
+{{- $each := include "fivefold.replicasInWorker" . | int }}
 {{- $pods := max (int $workers.count) (int $workers.maxCount) }}
 {{- if gt (int $replicas.max) (int (mul $each $pods)) }}
 online.replicas.max: expected at most {{ mul $each $pods }}, {{ $each }} in each of {{ $pods }} workers, got {{ $replicas.max }}: raise online.workers.{{ if gt (int $workers.maxCount) (int $workers.count) }}maxCount{{ else }}count or maxCount{{ end }}, or online.replicas.perWorker with online.workers.cpus
+{{- else if and (le (int $replicas.min) (int $replicas.max)) (eq (int $replicas.min) (int (mul $each $pods))) }}
+online.workers.count: expected room for one replica more than online.replicas.min, {{ $replicas.min }}, got {{ $pods }} worker{{ if gt $pods 1 }}s{{ end }} of {{ $each }}: an upgrade in place would wait for ever for a place in which a replacement starts
+{{- end }}
+{{- end }}
+{{- if $replicas.gpus }}
+{{- $gpus := "" }}
+{{- range $name, $_ := $workers.resources.limits }}{{ if contains "gpu" $name }}{{ $gpus = $name }}{{ end }}{{ end }}
+{{- if not $gpus }}
+online.workers.resources.limits: expected a GPU, such as nvidia.com/gpu: 1, where online.replicas.gpus is {{ $replicas.gpus }}, got none
 {{- end }}
 {{- end }}
 {{- if not (regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+$" $online.rayVersion) }}
@@ -129,6 +137,36 @@ online.gcs.redis.address: expected HOST:PORT, got {{ .address | toJson }}
 {{- end }}
 {{- end }}
 {{- include "fivefold.checkResources" (dict "path" "gate.resources" "value" .Values.gate.resources) }}
+{{- end }}
+
+{{/* What answers are held against before they go over. */}}
+{{- define "fivefold.checkGate" -}}
+{{- $gate := .Values.gate }}
+{{- $difference := $gate.difference }}
+{{- range $index, $old := $difference.old }}
+{{- $path := printf "gate.difference.old[%d]" $index }}
+{{- include "fivefold.checkUrl" (dict "path" $path "value" $old) }}
+{{- if and (hasPrefix "file:///bundles/claim/" $old) (not $.Values.bundles.claim) }}
+bundles.claim: expected the PersistentVolumeClaim with {{ $path }}, {{ splitList "#" $old | first }}, got none
+{{- end }}
+{{- end }}
+{{- include "fivefold.checkOnce" (dict "path" "gate.difference.old" "what" "bundle" "value" $difference.old) }}
+{{- $places := list }}
+{{- if .Values.bundles.claim }}{{ $places = append $places "/bundles/claim/" }}{{ end }}
+{{- range $gate.pod.volumeMounts }}{{ $places = append $places (printf "%s/" (trimSuffix "/" .mountPath)) }}{{ end }}
+{{- range $index, $file := $difference.rows }}
+{{- $held := false }}
+{{- range $places }}{{ if hasPrefix . (printf "%s/" $file) }}{{ $held = true }}{{ end }}{{ end }}
+{{- if not $held }}
+gate.difference.rows[{{ $index }}]: expected a file below {{ if $places }}{{ join " or " $places }}{{ else }}bundles.claim (/bundles/claim/…) or a mount of gate.pod.volumeMounts{{ end }}, got {{ $file | toJson }}
+{{- end }}
+{{- end }}
+{{- if and (not $difference.old) (or $difference.rows (not (kindIs "invalid" $difference.maxDisagreement)) (not (kindIs "invalid" $difference.maxChange))) }}
+gate.difference.old: expected the bundle that is served now, got none: there would be nothing to compare answers with
+{{- end }}
+{{- if and $difference.old (not $gate.enabled) }}
+gate.enabled: expected true where gate.difference.old says what to compare with, got false
+{{- end }}
 {{- end }}
 
 {{- define "fivefold.checkAccess" -}}
@@ -253,6 +291,9 @@ hub.database.url: expected no password in it; a Secret with it is hub.database.p
 hub.database.url: expected postgres://USER@HOST/NAME, got {{ . | toJson }}
 {{- end }}
 {{- end }}
+{{- if and $hub.keepDays (not $hub.forward) }}
+hub.keepDays: expected 0 where hub.forward names no topic, got {{ $hub.keepDays }}: a hub that forwards nothing has its events nowhere else
+{{- end }}
 {{- range $index, $origin := $hub.corsOrigins }}
 {{- if not (regexMatch "^https://[^/\\s]+$" $origin) }}
 hub.corsOrigins[{{ $index }}]: expected an origin, https://HOST[:PORT] and nothing behind it, got {{ $origin | toJson }}
@@ -271,12 +312,9 @@ gateway.existing.name: expected the Gateway whose {{ ternary "namespace" "sectio
 gateway.enabled: expected true where gateway.existing names a Gateway, got false: it would have no routes
 {{- end }}
 {{- end }}
-{{- include "fivefold.checkOnce" (dict "path" "gateway.hostnames" "what" "host" "value" $gateway.hostnames) }}
-{{- range $index, $host := $gateway.hostnames }}
-{{- if not (regexMatch "^(\\*\\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $host) }}
-gateway.hostnames[{{ $index }}]: expected a host's name in lower case without scheme, port and path, got {{ $host | toJson }}
-{{- end }}
-{{- end }}
+{{- include "fivefold.checkHosts" (dict "path" "gateway.hostnames" "value" $gateway.hostnames) }}
+{{- include "fivefold.checkGrpc" . }}
+{{- include "fivefold.checkSite" . }}
 {{- if and (eq $tls.source "secret") (not $tls.secret) }}
 tls.secret: expected the Secret with the certificate where tls.source is secret, got none
 {{- end }}

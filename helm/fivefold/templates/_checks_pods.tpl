@@ -81,6 +81,7 @@
     (dict "path" "batch.workers" "of" .batch.workers "container" "ray-worker" "environment" .batch.environment)
     (dict "path" "stream" "of" .stream "container" "worker" "environment" .stream.environment)
     (dict "path" "hub" "of" .hub "container" "hub" "environment" .hub.environment)
+    (dict "path" "site" "of" .site "container" "site")
     (dict "path" "gate" "of" .gate "container" "gate")
     (dict "path" "jobs" "of" .jobs "container" "secrets") }}
 {{- include "fivefold.checkRole" . }}
@@ -105,11 +106,27 @@ proxy.{{ $key }}: expected http://HOST:PORT of the proxy, got {{ regexReplaceAll
 {{- end }}
 {{- end }}
 
+{{/* Families of addresses. */}}
+{{- define "fivefold.checkAddresses" -}}
+{{- with .Values.network }}
+{{- include "fivefold.checkOnce" (dict "path" "network.ipFamilies" "what" "family" "value" .ipFamilies) }}
+{{- if and (eq (len .ipFamilies) 2) (has .ipFamilyPolicy (list "" "SingleStack")) }}
+network.ipFamilyPolicy: expected PreferDualStack or RequireDualStack where network.ipFamilies has two, got {{ .ipFamilyPolicy | default "none, which means SingleStack" }}
+{{- end }}
+{{- if and (eq .bind "0.0.0.0") (has "IPv6" .ipFamilies) }}
+network.bind: expected "::" where network.ipFamilies has IPv6, got 0.0.0.0, on which no pod answers there
+{{- else if and (eq .bind "0.0.0.0") (eq .ipFamilyPolicy "RequireDualStack") }}
+network.bind: expected "::" where network.ipFamilyPolicy is RequireDualStack, got 0.0.0.0, on which no pod answers IPv6
+{{- end }}
+{{- end }}
+{{- include "fivefold.checkOnce" (dict "path" "networkPolicy.dnsPorts" "what" "port" "value" (toStrings .Values.networkPolicy.dnsPorts)) }}
+{{- end }}
+
 {{/* Where a policy would keep pods from what values send them to. */}}
 {{- define "fivefold.checkNetwork" -}}
 {{- $policy := .Values.networkPolicy }}
 {{- range $name, $rules := $policy }}
-{{- if and (kindIs "slice" $rules) (not (has $name (list "callers" "operator" "dns" "metrics"))) }}
+{{- if and (kindIs "slice" $rules) (not (has $name (list "callers" "operator" "dns" "dnsPorts" "metrics"))) }}
 {{- range $index, $rule := $rules }}
 {{- $path := printf "networkPolicy.%s[%d]" $name $index }}
 {{- range $at, $port := $rule.ports }}
@@ -165,8 +182,8 @@ networkPolicy.redis: expected a rule that lets the head to online.gcs.redis.addr
 networkPolicy.proxy: expected a rule that lets pods to the proxy, got none
 {{- end }}
 {{- end }}
-{{- if and (not $policy.kubernetesApi) (or (include "fivefold.makesSecrets" .) .Values.batch.enabled (include "fivefold.workersScale" .)) }}
-networkPolicy.kubernetesApi: expected a rule for the pods that ask the Kubernetes API (the job that makes Secrets, runs, a head that scales), got none
+{{- if and (not $policy.kubernetesApi) (or (include "fivefold.makesSecrets" .) .Values.batch.enabled (include "fivefold.workersScale" .) (include "fivefold.gated" .)) }}
+networkPolicy.kubernetesApi: expected a rule for the pods that ask the Kubernetes API (the job that makes Secrets, the release gate, runs, a head that scales), got none
 {{- end }}
 {{- end }}
 {{- end }}

@@ -15,11 +15,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. `of`:
-     repository, tag and digest. */}}
+{{/* By digest where one is given: then the tag says nothing to who pulls, and stands in an annotation for who looks. Where neither is
+     given it is the chart's own release, by the digest that `make release` wrote into Chart.yaml, so that a mirror changes the
+     repository alone. `of`: repository, tag and digest; `name`: ray, stream or hub. */}}
 {{- define "fivefold.imageOf" -}}
-{{- if .of.digest }}
-{{- .of.repository }}@{{ .of.digest }}
+{{- $released := index .root.Chart.Annotations (printf "fivefold.dev/image-%s" .name) }}
+{{- with .of.digest | default (ternary "" $released (ne .of.tag "")) }}
+{{- $.of.repository }}@{{ . }}
 {{- else }}
 {{- .of.repository }}:{{ .of.tag | default .root.Chart.AppVersion }}
 {{- end }}
@@ -27,7 +29,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{/* The image of Ray, which hooks and our own jobs have as well. */}}
 {{- define "fivefold.image" -}}
-{{ include "fivefold.imageOf" (dict "root" . "of" .Values.image) }}
+{{ include "fivefold.imageOf" (dict "root" . "of" .Values.image "name" "ray") }}
 {{- end }}
 
 {{/* The tag that a digest stands in for, as an annotation. */}}
@@ -45,7 +47,7 @@ fivefold.dev/image-tag: {{ .tag | quote }}
 {{- end }}
 
 {{- define "fivefold.keySecret" -}}
-{{ .Values.keys.callerSecret | default (printf "%s-api-key" (include "fivefold.name" .)) }}
+{{ .Values.keys.callerSecret | default (printf "%s-%s-key" (include "fivefold.name" .) (ternary "api" "caller" (ne (include "fivefold.makesKeys" .) ""))) }}
 {{- end }}
 
 {{- define "fivefold.tokenSecret" -}}

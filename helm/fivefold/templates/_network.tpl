@@ -81,3 +81,29 @@
   {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Where names are resolved. A policy sees a pod's own port, which is not always the Service's. */}}
+{{- define "fivefold.dnsRule" -}}
+- to: {{- include "fivefold.peers" .Values.networkPolicy.dns | nindent 4 }}
+  ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {protocol: UDP, port: {{ . }}}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
+
+{{/* HOST:PORT that a process of ours listens on. */}}
+{{- define "fivefold.listen" -}}
+{{- $host := .root.Values.network.bind }}
+{{- if contains ":" $host }}[{{ $host }}]{{ else }}{{ $host }}{{ end }}:{{ .port }}
+{{- end }}
+
+{{/* Which families of addresses a Service has; nothing where that is left to the cluster. */}}
+{{- define "fivefold.families" -}}
+{{- with .Values.network.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.network.ipFamilies }}
+ipFamilies: [{{ join ", " . }}]
+{{- end }}
+{{- end }}

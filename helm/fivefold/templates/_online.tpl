@@ -26,7 +26,27 @@ app.kubernetes.io/component: online
 {{- $models | toJson }}
 {{- end }}
 
-{{/* Environment of every Ray process that serves; host.ENVIRONMENT comes first. */}}
+{{/* Annotations of the head's pod: the values' own, and those that keep an autoscaler of nodes away from it. */}}
+{{- define "fivefold.headAnnotations" -}}
+{{- $online := .root.Values.online }}
+{{- $own := fromYaml (include "fivefold.podAnnotations" .) }}
+{{- $safe := ternary ($online.gcs.redis.address | empty | not) (eq (toString $online.head.safeToEvict) "true") (eq (toString $online.head.safeToEvict) "auto") }}
+{{- if not $safe }}
+{{- $own = merge $own (dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true") }}
+{{- end }}
+{{- with $own }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* How many replicas fit into a worker, and all workers that there may be. A thousandth of a core is what Ray counts in; half of
+     one keeps a division of floats from losing a replica. */}}
+{{- define "fivefold.replicasInWorker" -}}
+{{- min (int .Values.online.replicas.perWorker) (floor (divf (addf .Values.online.workers.cpus 0.0005) .Values.online.replicas.cpus) | int) }}
+{{- end }}
+{{- define "fivefold.replicasInAll" -}}
+{{- mul (include "fivefold.replicasInWorker" . | int) (max (int .Values.online.workers.count) (int .Values.online.workers.maxCount)) }}
+{{- end }}
+
+{{/* Environment of every Ray process that serves; cluster_variables.ENVIRONMENT comes first. */}}
 {{- define "fivefold.serveEnvironment" -}}
 - {name: RAY_SERVE_ENABLE_HA_PROXY, value: "1"}
 - {name: RAY_SERVE_THROUGHPUT_OPTIMIZED, value: "1"}

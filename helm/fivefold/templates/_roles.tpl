@@ -63,7 +63,7 @@ runtimeClassName: {{ . | quote }}
 
 {{/* Hosts that are asked without a proxy: this machine, the cluster, and the release's own Services by their short names. */}}
 {{- define "fivefold.noProxy" -}}
-{{- $hosts := list "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local" }}
+{{- $hosts := list "localhost" "127.0.0.1" "::1" ".svc" (printf ".%s" .Values.network.clusterDomain) }}
 {{- range list (include "fivefold.name" .) (include "fivefold.hubName" .) }}
 {{- $hosts = concat $hosts (list . (printf "%s.%s" . $.Release.Namespace)) }}
 {{- end }}

@@ -2,12 +2,12 @@
 {{- define "fivefold.serveConfig" -}}
 {{- $online := .Values.online }}
 {{- $settings := dict
-    "http" "0.0.0.0:8000"
-    "grpc" "0.0.0.0:9000"
+    "http" (include "fivefold.listen" (dict "root" . "port" 8000))
+    "grpc" (include "fivefold.listen" (dict "root" . "port" 9000))
     "min_replicas" $online.replicas.min
     "max_replicas" $online.replicas.max
     "drain_seconds" $online.drainSeconds }}
-{{- if .Values.keys.enabled }}
+{{- if include "fivefold.knowsKeys" . }}
 {{- $_ := set $settings "keys" "/etc/fivefold/keys" }}
 {{- end }}
 {{- with .Values.oidc }}
@@ -25,11 +25,12 @@
     "defaults" $online.defaults
     "settings" (merge $settings $online.settings)
     "num_cpus" $online.replicas.cpus }}
+{{- with $online.replicas.gpus }}{{- $_ := set $arguments "num_gpus" . }}{{- end }}
 {{- /* The gateway shall be the one that gives an idle connection up, or it may send a request on one that is being closed.
 Traefik does so after 90 s, Google's load balancer after 600 s. */}}
 {{- dict
     "proxy_location" "EveryNode"
-    "http_options" (dict "host" "0.0.0.0" "port" 8000 "keep_alive_timeout_s" 620)
+    "http_options" (dict "host" .Values.network.bind "port" 8000 "keep_alive_timeout_s" 620)
     "grpc_options" (dict "port" 9000 "grpc_servicer_functions" (list "fivefold.online.ray.deployment.grpc_services"))
     "logging_config" (dict "encoding" "JSON" "log_level" "WARNING" "enable_access_log" false)
     "applications" (list (dict

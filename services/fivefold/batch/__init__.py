@@ -5,7 +5,7 @@
     plan/     settings, and files -> fragments with the identity of the run
     output/   parts, quarantine, the ledger that a run resumes from, publishing, verifying
     work/     one fragment: read, check, score, write; no more of it in memory than a chunk
-    engine/   who does the work: Ray actors, this process, Ray Data
+    engine/   who does the work: one process, Ray actors, Ray Data
     run/      the whole: plan, resume, work, account, publish; and the same as a job
     tools/    what is asked of runs and outputs afterwards
 

@@ -67,6 +67,8 @@ class _Dialect(Protocol):
 
     def contracts(self, model: str, version: str | None, options: CallOptions) -> Attempts[list[str]]: ...
 
+    def fetch(self, model: str, version: str | None, options: CallOptions) -> Attempts[tuple[Contract, str]]: ...
+
     def models(self, options: CallOptions) -> Attempts[list[dict[str, Any]]]: ...
 
     def ready(self, model: str | None, options: CallOptions) -> Attempts[bool]: ...
@@ -169,6 +171,10 @@ class Calls:
             model, options, lambda name: self._dialect.infer(name, version, arrays, outputs, options)
         )
         return Inference(*found)
+
+    def _bundle(self, model: str | None, version: str | None) -> Attempts[str]:
+        options = self._options(None, None)
+        return (yield from self._about(model, options, lambda name: self._dialect.fetch(name, version, options)))[1]
 
     def _contract(self, model: str | None, version: str | None, contract: str | None) -> Attempts[Contract]:
         options = self._under(contract)

@@ -129,6 +129,10 @@ class Client(Calls):
         """The contract versions that a model answers, oldest first; empty where the server does not know of any."""
         return self._perform(self._contracts(model, version))
 
+    def bundle(self, model: str | None = None, version: str | None = None) -> str:
+        """The digest (sha256) of the bundle that a model is answered from; empty where the server does not say it."""
+        return self._perform(self._bundle(model, version))
+
     def models(self) -> list[dict[str, Any]]:
         """What is served: `{name, version, state}` each."""
         return self._perform(self._dialect.models(self._options(None, None)))
@@ -250,6 +254,10 @@ class AsyncClient(Calls):
     async def contracts(self, model: str | None = None, version: str | None = None) -> list[str]:
         """See `Client.contracts`."""
         return await self._perform(self._contracts(model, version))
+
+    async def bundle(self, model: str | None = None, version: str | None = None) -> str:
+        """See `Client.bundle`."""
+        return await self._perform(self._bundle(model, version))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""

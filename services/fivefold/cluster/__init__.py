@@ -4,6 +4,7 @@
     smoke_call      a question to the service over each of its ways, and whether the answers are the same
     certificate     a certificate for a gateway where nobody else makes one
     rayjob          the run over files that a Job's time has come for: made once, watched to its end
+    rayservice      whether anything has ever been served
     secrets         the Secrets that an installation lacks: made once, kept afterwards
 
 The objects themselves are the chart's; who may call what is decided by its Roles.

@@ -1,6 +1,6 @@
 """The Kubernetes API as a pod sees it: read, list, make and change objects of a few kinds in its own namespace.
 
-Four calls need no client library. What is in the objects is left to `fivefold.cluster.secrets`, `rayjob` and `rerun`,
+Four calls need no client library. What is in the objects is left to `secrets`, `rayjob`, `rerun` and `rayservice`,
 which of them the pod's account may touch to the chart's Roles, and a person's way to the API to `kubectl`.
 """
 
@@ -36,6 +36,7 @@ SECRET = Kind("/api/v1", "secrets")
 JOB = Kind("/apis/batch/v1", "jobs")
 CRONJOB = Kind("/apis/batch/v1", "cronjobs")
 RAYJOB = Kind("/apis/ray.io/v1", "rayjobs")
+RAYSERVICE = Kind("/apis/ray.io/v1", "rayservices")
 
 
 class ApiError(Exception):

@@ -4,8 +4,13 @@ They are made in the cluster, by a job with an account that may touch these name
 in a template would stand in Helm's own records, and would be another one at each rendering where nobody can look up the
 last. What exists is never overwritten, a certificate that ends soon or is for other hosts excepted.
 
+Argo CD takes what bears an application's label for a part of it, and would delete what it does not find in Git: the
+annotations tell it to leave these alone.
+
     NAME-api-keys      keys.json   what the servers know of the keys: digests      mounted by the replicas
     NAME-api-key       key         the first key, for people; delete it once read  read by tests and the release gate
+    NAME-caller-keys   keys.json   the same of the key below, beside keys of others  mounted by the replicas
+    NAME-caller-key    key         for our own jobs, where the keys are others'     read by tests and the release gate
     NAME-ray-token     auth_token  what Ray's own ports ask for                    read by Ray and its operator
     NAME-tls           tls.crt, tls.key, ca.crt                                    read by the gateway
 """
@@ -33,6 +38,8 @@ class Wanted:
 
     keys: bool = True
     token: bool = True
+    caller: bool = False
+    """A key for our own jobs alone, where people have keys or tokens of somebody else's."""
     hosts: Sequence[str] = ()
     """For whom a certificate is made; empty: none is."""
 
@@ -41,7 +48,9 @@ def ensure(api: Api, wanted: Wanted) -> list[str]:
     """Make what is missing, and say it in a sentence for each Secret. Raises `ApiError`."""
     sentences = []
     if wanted.keys:
-        sentences += _keys(api, wanted.name)
+        sentences += _keys(api, wanted.name, "api", "installed")
+    if wanted.caller:
+        sentences += _keys(api, wanted.name, "caller", "release jobs")
     if wanted.token:
         make = {"auth_token": secrets.token_hex(TOKEN_BYTES).encode()}
         sentences.append(_missing(api, wanted, f"{wanted.name}-ray-token", lambda: make))
@@ -50,14 +59,14 @@ def ensure(api: Api, wanted: Wanted) -> list[str]:
     return sentences
 
 
-def _keys(api: Api, name: str) -> list[str]:
-    """The first key. Its digest is written first: a key that nobody knows of is better than one that opens nothing."""
+def _keys(api: Api, name: str, whose: str, called: str) -> list[str]:
+    """A first key. Its digest is written first: a key that nobody knows of is better than one that opens nothing."""
     from fivefold.guard import keys
 
-    known, shown = f"{name}-api-keys", f"{name}-api-key"
+    known, shown = f"{name}-{whose}-keys", f"{name}-{whose}-key"
     if api.read(SECRET, known) is not None:
         return [f"{known}: kept"]
-    key, entry = keys.make("installed", ("infer",))
+    key, entry = keys.make(called, ("infer",))
     if not api.create(SECRET, _secret(name, known, {"keys.json": keys.File(1, (entry,)).to_bytes()})):
         return [f"{known}: kept"]
     old = api.read(SECRET, shown)
@@ -98,6 +107,10 @@ def _secret(
     metadata: dict[str, Any] = {
         "name": name,
         "labels": {"app.kubernetes.io/part-of": "fivefold", "app.kubernetes.io/instance": instance},
+        "annotations": {
+            "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+            "argocd.argoproj.io/sync-options": "Prune=false",
+        },
     }
     if version:
         metadata["resourceVersion"] = version

@@ -20,7 +20,11 @@ def _secrets(arguments: argparse.Namespace) -> int:
     from fivefold.cluster.secrets import Wanted, ensure
 
     wanted = Wanted(
-        arguments.name, keys=not arguments.no_keys, token=not arguments.no_token, hosts=tuple(arguments.host)
+        arguments.name,
+        keys=not arguments.no_keys,
+        token=not arguments.no_token,
+        caller=arguments.caller_key,
+        hosts=tuple(arguments.host),
     )
     try:
         for sentence in ensure(Api.of_pod(), wanted):
@@ -87,6 +91,7 @@ def add_cluster(commands: Any) -> None:
     )
     secrets.add_argument("--name", required=True, help="what the names of the Secrets begin with")
     secrets.add_argument("--no-keys", action="store_true", help="the API keys are somebody else's")
+    secrets.add_argument("--caller-key", action="store_true", help="make a key for the installation's own jobs alone")
     secrets.add_argument("--no-token", action="store_true", help="Ray's token is somebody else's")
     secrets.add_argument(
         "--host", action="append", default=[], metavar="NAME", help="make a certificate for it; repeatable"

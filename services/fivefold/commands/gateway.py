@@ -18,6 +18,7 @@ from fivefold.commands.words import (
     add_group,
     add_json,
     add_model_references,
+    add_providers,
     complain,
     print_json,
 )
@@ -347,6 +348,7 @@ def _add_data(parser: Parser) -> None:
 
 def _add_options(parser: Parser) -> None:
     add_model_references(parser)
+    add_providers(parser)
     parser.add_argument("--data", metavar="DIR", help="the directory of the outbox; made where there is none")
     parser.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8000")
     add_default_versions(parser)

@@ -30,12 +30,24 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fivefold.edge.hub.hub_limits import HubSettings
     from fivefold.edge.hub.hub_process import serve_hub
 
-    names = ("http", "metrics", "keys", "certificate", "private_key", "allow_http", "oidc_issuer", "oidc_audience")
+    names = (
+        "keep_days",
+        "http",
+        "metrics",
+        "keys",
+        "certificate",
+        "private_key",
+        "allow_http",
+        "oidc_issuer",
+        "oidc_audience",
+    )
     given = {name: getattr(arguments, name) or None for name in names}
     if arguments.cors:
         given["cors_origins"] = tuple(arguments.cors)
     try:
         settings = read(HubSettings, **given)
+        if settings.keep_days and not arguments.forward:
+            raise SettingsError("keep_days: a hub that forwards nothing has its events nowhere else; give --forward")
         target, forwarder = forwarder_of(arguments.forward) if arguments.forward else ("", None)
     except SettingsError as error:
         complain(str(error), "fivefold hub serve --help")
@@ -141,7 +153,7 @@ def _device_list(arguments: argparse.Namespace) -> None:
     if not found:
         print("no devices: fivefold hub device add ID", file=sys.stderr)
     for each in found:
-        delivered = sum(each.through.values())
+        delivered = sum(each.delivered.values())
         waiting = sum(each.report.get("backlog", {}).values())
         words = [each.id, f"seen {_time(each.seen)}", f"{delivered:,} delivered", f"{waiting:,} waiting"]
         words += [f"{each.quarantined:,} in quarantine"] if each.quarantined else []
@@ -292,7 +304,7 @@ def _add_serve(group: Any) -> None:
         "serve devices until Ctrl-C",
         "fivefold hub serve --data hub",
         "fivefold hub serve --data hub --http 0.0.0.0:8700 --certificate hub.pem --private-key hub.key",
-        "fivefold hub serve --database postgres://hub@db/hub --forward kafka://kafka:9092/edge",
+        "fivefold hub serve --database postgres://hub@db/hub --forward kafka://kafka:9092/edge --keep-days 30",
         "fivefold hub serve --data hub --forward 'local://edge?data=fivefold-data'",
     )
     add_store(parser)
@@ -304,6 +316,12 @@ def _add_serve(group: Any) -> None:
         "--forward",
         metavar="ADDRESS",
         help="a topic that every event goes on to, exactly once: local://TOPIC?data=DIR or kafka://HOST:PORT/TOPIC",
+    )
+    parser.add_argument(
+        "--keep-days",
+        metavar="N",
+        type=int,
+        help="with --forward: delete forwarded events N days after they came, every hour (default: keep all)",
     )
     parser.add_argument(
         "--keys", metavar="KEYS.json", help="operators' keys: scope admin sees the page and the figures"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fivefold.commands.words import USAGE, Told, add, add_default_versions, add_group, add_json, complain, print_json
@@ -28,7 +29,7 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     rows = tuple(path for paths in arguments.rows for path in paths)
     try:
         bounds = BehaviourBounds(arguments.max_disagreement, arguments.max_change)
-        if arguments.old is None and (rows or bounds != BehaviourBounds()):
+        if not arguments.old and (rows or arguments.old_is_served or bounds != BehaviourBounds()):
             raise ValueError("answers are compared with those of another bundle: --old REFERENCE")
         is_grpc(arguments.against)
         delivery = read(DeliverySettings, trusted_keys=tuple(arguments.public_key) or None)
@@ -48,7 +49,10 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
         delivery=delivery,
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=arguments.timeout,
-        behaviour=None if arguments.old is None else BehaviourCheck(old=arguments.old, rows=rows, bounds=bounds),
+        behaviour=BehaviourCheck(old=tuple(arguments.old), served=arguments.old_is_served, rows=rows, bounds=bounds)
+        if arguments.old
+        else None,
+        ever_served=_asks_cluster(arguments.rayservice) if arguments.rayservice else None,
     )
     if arguments.json:
         print_json(report.to_json())
@@ -57,6 +61,21 @@ def _release_check(arguments: argparse.Namespace) -> int | None:
     if report.error is not None:
         raise report.error if arguments.json else Told(report.error)
     return None
+
+
+def _asks_cluster(name: str) -> Callable[[], bool]:
+    """A question to the cluster that this pod runs in, whose failures are those of the product."""
+    from fivefold.cluster.kubernetes_api import Api, ApiError
+    from fivefold.cluster.rayservice import has_served
+    from fivefold.core.errors import Unavailable
+
+    def ever_served() -> bool:
+        try:
+            return has_served(Api.of_pod(), name)
+        except ApiError as error:
+            raise Unavailable("not_ready", str(error)) from None
+
+    return ever_served
 
 
 def _print(report: Report) -> None:
@@ -115,7 +134,19 @@ def add_release(commands: Any) -> None:
         "--allow-unreachable", action="store_true", help="go ahead where the live service does not answer"
     )
     check.add_argument(
-        "--old", metavar="REFERENCE", help="compare the answers with this bundle's, as fivefold difference does"
+        "--rayservice",
+        metavar="NAME",
+        help="in a pod: a live service that does not answer is a first release where this RayService has never served",
+    )
+    check.add_argument(
+        "--old",
+        metavar="REFERENCE",
+        action="append",
+        default=[],
+        help="compare the answers with this bundle's, as fivefold difference does; repeatable, one a model",
+    )
+    check.add_argument(
+        "--old-is-served", action="store_true", help="refuse where another bundle than OLD answers there by default now"
     )
     check.add_argument(
         "--rows", metavar="FILE", action="append", nargs="+", default=[], help="recorded rows to compare on; repeatable"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import USAGE, Parser, add, add_json, complain, print_json
+from fivefold.commands.words import USAGE, Parser, add, add_json, add_providers, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.batch.plan.settings import BatchSettings
@@ -54,6 +55,11 @@ def settings_of(arguments: argparse.Namespace, help: str) -> tuple[BatchSettings
     from fivefold.core.settings import SettingsError, read
     from fivefold.delivery.settings import DeliverySettings
 
+    if getattr(arguments, "providers", None) and os.environ.get("RAY_ADDRESS"):
+        # Its workers have the variables of their own pods: they would score elsewhere without a word.
+        why = "--providers: expected FIVEFOLD_PROVIDERS where the workers of RAY_ADDRESS are made"
+        complain(why, help)
+        return None
     given: dict[str, Any] = {name: getattr(arguments, name, None) for name in _SETTINGS}
     given |= {name: _words(getattr(arguments, name)) for name in ("columns", "na", "booleans")}
     try:
@@ -186,7 +192,12 @@ def add_what(parser: Parser, *, required: bool = True) -> None:
         metavar="TABLE",
         help="publish into this Iceberg table, too: CATALOG.NAMESPACE.TABLE (default: none)",
     )
-    parser.add_argument("--engine", choices=("ledger", "ray-data"), help="what does the work (default: ledger)")
+    add_providers(parser)
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "local", "ray", "ray-data"),
+        help="who does the work: one process, Ray with a worker for each core, or what is done first (default: auto)",
+    )
     parser.add_argument(
         "--digest-inputs",
         action="store_true",

@@ -15,6 +15,7 @@ from fivefold.commands.words import (
     add_default_versions,
     add_json,
     add_model_references,
+    add_providers,
     complain,
     print_json,
 )
@@ -98,10 +99,12 @@ def add_serve(commands: Any) -> None:
         "fivefold serve --model https://host/demo.tar#sha256=DIGEST      DIGEST is what fivefold bundle show prints",
         "fivefold serve --model bundles/demo --record requests.jsonl      for fivefold difference and fivefold check",
         "fivefold serve --model bundles/demo --page-runtime      the page at / runs the model too, beside the server",
+        "fivefold serve --model bundles/demo --providers cuda      on a GPU, or not at all; cuda,cpu may fall back",
         "FIVEFOLD_MAX_ROWS=1000 fivefold serve --model bundles/demo      every setting is also a variable",
     )
     add_bundle_words(serve)
     add_model_references(serve)
+    add_providers(serve)
     serve.add_argument(
         "--dev",
         action="store_true",

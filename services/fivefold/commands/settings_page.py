@@ -35,6 +35,7 @@ _CLASSES: Final = (
     ),
     ("A hub", "fivefold.edge.hub.hub_limits", "HubSettings", "of `fivefold hub serve`"),
     ("Where bundles come from", "fivefold.delivery.settings", "DeliverySettings", "of whatever takes a bundle's URL"),
+    ("Devices", "fivefold.core.runtime.devices", "DeviceSettings", "of every process that opens a model"),
     ("Files", "fivefold.batch.plan.settings", "BatchSettings", "of `fivefold score` and of batch jobs"),
     ("Streams", "fivefold.stream.settings", "StreamSettings", "of `fivefold stream`"),
     ("Kafka", "fivefold.stream.kafka_settings", "KafkaSettings", "of streams on Kafka"),

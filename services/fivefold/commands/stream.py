@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fivefold.commands.words import Parser, add, add_group, add_json, complain, print_json
+from fivefold.commands.words import Parser, add, add_group, add_json, add_providers, complain, print_json
 
 if TYPE_CHECKING:
     from fivefold.stream.addresses import TopicAddress
@@ -257,6 +257,7 @@ def add_stream(commands: Any) -> None:
         "--dead-letter", metavar="ADDRESS", help="where events go that have none (default: --from with .dead-letter)"
     )
     _data(parser)
+    add_providers(parser)
     parser.add_argument("--group", metavar="NAME", help="workers of one group share the events (default fivefold)")
     parser.add_argument("--slot", metavar="NAME", help="this worker's name in a Kafka group (default: a free one)")
     parser.add_argument("--start", choices=("earliest", "latest"), help="where a new group begins (default earliest)")

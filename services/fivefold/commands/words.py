@@ -102,6 +102,15 @@ def add_model_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="REFERENCE", action="append", default=[], help=f"{_REFERENCE}; repeatable")
 
 
+def add_providers(parser: argparse.ArgumentParser) -> None:
+    """`--providers`: on which devices models run; `fivefold.cli` hands it to all processes of the command."""
+    parser.add_argument(
+        "--providers",
+        metavar="NAME,…",
+        help="ONNX Runtime's execution providers, the wanted one first: cuda,cpu (default cpu, or FIVEFOLD_PROVIDERS)",
+    )
+
+
 def add_bundle_words(parser: Parser) -> None:
     """Bundles as words, beside `--model`."""
     parser.intermixed = True

@@ -71,10 +71,11 @@ class Columns(Mapping[str, Array]):
     def nulls(self, name: str) -> Nulls:
         """Where the column holds null: bool, the column's shape."""
         mask = self._nulls.get(name)
-        if mask is not None:
-            return mask
-        field = next(field for field in self.fields if field.name == name)
-        return null_mask(field, self[name])
+        return self._mask(next(field for field in self.fields if field.name == name)) if mask is None else mask
+
+    def _mask(self, field: Field) -> Nulls:
+        mask = self._nulls.get(field.name)
+        return null_mask(field, self[field.name]) if mask is None else mask
 
     def with_nulls(self, nulls: Mapping[str, Nulls]) -> Columns:
         """The same columns under masks that a reader has found."""
@@ -112,9 +113,11 @@ class Columns(Mapping[str, Array]):
                     plain = target.kind == "f" and array.dtype.char in _BINARY
                     found[:, index] = array if plain else narrow(array, target)
             if target.kind == "f":
-                for field in self.fields:
-                    if field.nullable and field.kind != "float" and field.name in names:
-                        found[self.nulls(field.name), names.index(field.name)] = np.nan
+                # By name, once: to look for each of a thousand fields among the thousand would be a million looks.
+                nullable = {field.name: field for field in self.fields if field.nullable and field.kind != "float"}
+                for index, name in enumerate(names):
+                    if name in nullable:
+                        found[self._mask(nullable[name]), index] = np.nan
             return found
         return np.ascontiguousarray(narrow(found, np.dtype(dtype)))
 

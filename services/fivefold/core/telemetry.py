@@ -146,6 +146,12 @@ class Telemetry:
             [*where, "bundle", "contract", "runtime"],
             registry=registry,
         )
+        self._devices = Gauge(
+            "fivefold_model_device_info",
+            "One for each model that is loaded, with the device that it runs on.",
+            [*where, "device"],
+            registry=registry,
+        )
 
     def under(self, model: str, version: str, contract: str, count: int = 1) -> None:
         """Count requests (in streams events, in files rows) that asked for a contract version: what says when a version
@@ -178,16 +184,22 @@ class Telemetry:
         )
         gauge.labels(self.pattern).set_function(current)
 
-    def bundle(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
-        """Announce a loaded bundle."""
+    def bundle(self, *, model: str, version: str, bundle: str, contract: str, runtime: str, device: str = "") -> None:
+        """Announce a loaded bundle, and the device that its model runs on where that is known."""
         for counters in list(self._counters.values()):
             if (counters.model, counters.version) == (model, version):
                 counters.bundle = bundle
         self._bundles.labels(self.pattern, model, version, bundle, contract, runtime).set(1)
+        if device:
+            self._devices.labels(self.pattern, model, version, device).set(1)
 
-    def bundle_gone(self, *, model: str, version: str, bundle: str, contract: str, runtime: str) -> None:
+    def bundle_gone(
+        self, *, model: str, version: str, bundle: str, contract: str, runtime: str, device: str = ""
+    ) -> None:
         """Take back what `bundle` has announced."""
         self._bundles.remove(self.pattern, model, version, bundle, contract, runtime)
+        if device:
+            self._devices.remove(self.pattern, model, version, device)
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics as a scrape's body and its media type, OpenMetrics where `accept` asks for it."""

@@ -16,7 +16,6 @@ from fivefold.core.bundle.archive import capacity
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.errors import BundleInvalid
 from fivefold.delivery.cache import Cache, UnfinishedEntry, cannot_write, default
-from fivefold.delivery.download import download
 from fivefold.delivery.reference import Reference
 from fivefold.delivery.settings import DeliverySettings
 
@@ -87,6 +86,9 @@ def _fill(
     deadline: float,
     check: Callable[[], None],
 ) -> Bundle:
+    # Seldom: what lies on this disk needs no client.
+    from fivefold.delivery.download import download
+
     try:
         limit = capacity(settings.bundle_max_bytes)
         download(reference, part.file, limit=limit, deadline=deadline, allow_http=settings.bundle_http, check=check)

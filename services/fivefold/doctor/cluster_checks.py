@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fivefold.doctor.finding import Finding, Verdict, dotted, version_of
+from fivefold.doctor.upgrade_room import room_for_upgrade
 
 SECONDS = 5
 """For each question."""
@@ -127,6 +128,7 @@ def examine(cluster: ClusterReader, namespace: str) -> list[Finding]:
     found += _seen("storage class", cluster, _storage_class)
     found += _seen("monitoring", cluster, _monitoring)
     found += _seen("rights", cluster, lambda asked: _rights(asked, namespace))
+    found += _seen("room to upgrade", cluster, lambda asked: room_for_upgrade(asked, namespace))
     return found
 
 

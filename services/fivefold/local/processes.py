@@ -23,6 +23,11 @@ SWEEP_SECONDS = 15.0
 """How long `sweep` waits for the kernel to take killed processes away; a process in uninterruptible I/O needs time."""
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def adopt_orphans() -> bool:
     """Become the parent of every descendant whose own parent dies. False where the system cannot do that."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -10,8 +10,9 @@ Nothing is changed anywhere. Acting on the report is left to whoever asked for i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -67,20 +68,25 @@ def check(
     headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
     behaviour: BehaviourCheck | None = None,
+    ever_served: Callable[[], bool] | None = None,
 ) -> Report:
     """Hold the bundles of `references` against the service at the URL `against`.
 
     `defaults` names the versions that will answer when none is asked for. `headers` go with every question to the
-    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of another bundle. Raises
-    `ValueError` for a URL that no client can use; everything else is in the report.
+    service, which has `timeout` seconds for each. `behaviour` compares the answers with those of other bundles.
+    `ever_served` says of a service that cannot be asked whether anything has been served there at any time, or raises
+    a `FivefoldError`; where nothing has, there is nothing that callers could lose. Raises `ValueError` for a URL that
+    no client can use; everything else is in the report.
     """
     accepted = accepted or Accepted()
     findings: list[ReleaseFinding] = []
     models = _open(references, delivery or DeliverySettings(), defaults or {}, findings)
     if models is not None and behaviour is not None:
-        subject, says, error = compare_behaviour(models, behaviour, delivery or DeliverySettings())
-        findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
-    live = _ask(against, headers or {}, timeout, accepted, findings)
+        served = partial(_digest, against, headers or {}, timeout, accepted, ever_served)
+        for old in behaviour.old:
+            subject, says, error = compare_behaviour(models, old, behaviour, delivery or DeliverySettings(), served)
+            findings.append(ReleaseFinding(subject, "refused" if error else "ok", says, error))
+    live = _ask(against, headers or {}, timeout, accepted, ever_served, findings)
     if models is not None and live is not None:
         findings += judge_release(live, models, accepted)
     return Report(tuple(findings))
@@ -116,7 +122,12 @@ def _open(
 
 
 def _ask(
-    against: str, headers: Mapping[str, str], timeout: float, accepted: Accepted, findings: list[ReleaseFinding]
+    against: str,
+    headers: Mapping[str, str],
+    timeout: float,
+    accepted: Accepted,
+    ever_served: Callable[[], bool] | None,
+    findings: list[ReleaseFinding],
 ) -> Live | None:
     try:
         with Client(against, headers=headers, timeout=timeout) as client:
@@ -127,19 +138,45 @@ def _ask(
                 known[version] = _served(client, name, version)
             return Live(models)
     except (Unavailable, Interrupted) as err:
-        if accepted.unreachable:
-            findings.append(ReleaseFinding(against, "accepted", f"what is served now is not known: {err.message}"))
-            return None
-        help = "--allow-unreachable, if nothing is served there that anybody calls"
-        family = type(err)
-        findings.append(
-            refusal(against, family(err.code, f"what is served now is not known: {err.message}", help=help))
-        )
+        findings.append(_unreachable(against, err, accepted, ever_served))
     except (msgspec.MsgspecError, LookupError, TypeError, ContractInvalid) as err:
         findings.append(refusal(against, ProtocolError("not_acceptable", f"this is not how Fivefold answers: {err}")))
     except FivefoldError as err:
         findings.append(refusal(against, err))
     return None
+
+
+def _digest(
+    against: str,
+    headers: Mapping[str, str],
+    timeout: float,
+    accepted: Accepted,
+    ever_served: Callable[[], bool] | None,
+    name: str,
+) -> str | None:
+    """The digest of what is served under a name; None where nobody answers and that is accepted, or nobody ever did."""
+    try:
+        with Client(against, headers=headers, timeout=timeout) as client:
+            return client.bundle(name)
+    except (Unavailable, Interrupted):
+        if accepted.unreachable or (ever_served is not None and not ever_served()):
+            return None
+        raise
+
+
+def _unreachable(
+    against: str, err: Unavailable | Interrupted, accepted: Accepted, ever_served: Callable[[], bool] | None
+) -> ReleaseFinding:
+    says = f"what is served now is not known: {err.message}"
+    if accepted.unreachable:
+        return ReleaseFinding(against, "accepted", says)
+    try:
+        if ever_served is not None and not ever_served():
+            return ReleaseFinding(against, "ok", "has never served anything: a first release")
+    except FivefoldError as unknown:
+        says = f"{says}; nor whether anything ever was: {unknown.message}"
+    help = "--allow-unreachable, if nothing is served there that anybody calls"
+    return refusal(against, type(err)(err.code, says, help=help))
 
 
 def _served(client: Client, name: str, version: str | None) -> ServedContracts:

@@ -285,6 +285,7 @@ def _described(model: Model) -> dict[str, str]:
         "bundle": model.bundle.digest,
         "contract": model.metadata["contract"],
         "runtime": model.bundle.manifest.runtime,
+        "device": model.scorer.device,
     }
 
 

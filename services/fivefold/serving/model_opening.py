@@ -6,8 +6,10 @@ own matter.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.delivery.fetch import fetch
@@ -18,13 +20,27 @@ if TYPE_CHECKING:
     from fivefold.delivery.settings import DeliverySettings
 
 
-def open_models(references: Sequence[str], delivery: DeliverySettings, seconds: float | None = None) -> list[Model]:
-    """Fetch, verify and self-test bundles, each within so many seconds.
+FETCHED_AT_ONCE: Final = 4
+"""Bundles that are on their way together: waiting for a store is what takes long. Each has its own time limit, and all
+share the line, so they are few."""
 
-    Raises as `fivefold.delivery.fetch` and `Scorer.open` do.
+
+def open_models(references: Sequence[str], delivery: DeliverySettings, seconds: float | None = None) -> list[Model]:
+    """Fetch, verify and self-test bundles, each within so many seconds; several are fetched at once.
+
+    Models are opened one after the other: what a row costs is measured then, and would be wrong beside others. Raises
+    as `fivefold.delivery.fetch` and `Scorer.open` do: of several bundles that cannot be had, for the first that is
+    given, once those that are on their way have come; no others are begun.
     """
-    bundles = [fetch(reference, delivery) for reference in references]
-    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in bundles]
+    return [Model(bundle, Scorer.open(bundle, within_seconds=seconds)) for bundle in fetch_all(references, delivery)]
+
+
+def fetch_all(references: Sequence[str], delivery: DeliverySettings) -> list[Bundle]:
+    """The verified bundles, in the order of their references; raises as `open_models` does."""
+    if len(references) < 2:
+        return [fetch(reference, delivery) for reference in references]
+    with ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="fivefold-fetch") as pool:
+        return list(pool.map(fetch, references, itertools.repeat(delivery)))
 
 
 def open_beside(bundles: Iterable[Bundle], served: Iterable[Model], seconds: float | None = None) -> list[Model]:

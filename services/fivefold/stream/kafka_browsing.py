@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from fivefold.core.errors import NotFound
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event
-from fivefold.stream.kafka_cluster import CALL_SECONDS, event_of, partitions_of
+from fivefold.stream.kafka_cluster import event_of, partitions_of, watermarks
 from fivefold.stream.kafka_errors import KafkaErrors
 from fivefold.stream.kafka_settings import KafkaSettings
 
@@ -22,9 +22,9 @@ SILENCE_SECONDS = 30.0
 
 def browse_kafka(address: TopicAddress, settings: KafkaSettings) -> Iterator[Event]:
     """Every committed event that is there now. Raises `NotFound`, `AccessError`, `Unavailable`."""
-    with _reading(address, settings) as (consumer, partitions):
+    with _reading(address, settings) as (consumer, partitions, errors):
         for partition in range(partitions):
-            yield from _partition(consumer, address, partition)
+            yield from _partition(consumer, address, partition, errors)
 
 
 def latest_kafka(address: TopicAddress, settings: KafkaSettings, most: int) -> Iterator[Event]:
@@ -32,11 +32,11 @@ def latest_kafka(address: TopicAddress, settings: KafkaSettings, most: int) -> I
 
     Where a transaction is open, what comes behind it is not read.
     """
-    with _reading(address, settings) as (consumer, partitions):
+    with _reading(address, settings) as (consumer, partitions, errors):
         left: dict[int, int] = {}
         places = []
         for partition in range(partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(address.topic, partition), CALL_SECONDS)
+            low, high = watermarks(consumer, TopicPartition(address.topic, partition), errors)
             if low < high:
                 left[partition] = high
                 places.append(TopicPartition(address.topic, partition, max(low, high - most)))
@@ -60,8 +60,8 @@ def latest_kafka(address: TopicAddress, settings: KafkaSettings, most: int) -> I
 
 
 @contextmanager
-def _reading(address: TopicAddress, settings: KafkaSettings) -> Iterator[tuple[Consumer, int]]:
-    """A consumer that is nobody's member, and how many partitions the topic has."""
+def _reading(address: TopicAddress, settings: KafkaSettings) -> Iterator[tuple[Consumer, int, KafkaErrors]]:
+    """A consumer that is nobody's member, how many partitions the topic has, and what the client has heard."""
     shared: dict[str, Any] = settings.connection() | {"bootstrap.servers": ",".join(address.servers), "log_level": "2"}
     errors = KafkaErrors(address)
     shared["error_cb"] = errors.heard
@@ -83,7 +83,7 @@ def _reading(address: TopicAddress, settings: KafkaSettings) -> Iterator[tuple[C
         }
     )
     try:
-        yield consumer, partitions
+        yield consumer, partitions, errors
     except KafkaException as err:
         errors.check()
         raise errors.refusal(err.args[0]) from err
@@ -91,9 +91,9 @@ def _reading(address: TopicAddress, settings: KafkaSettings) -> Iterator[tuple[C
         consumer.close()
 
 
-def _partition(consumer: Consumer, address: TopicAddress, partition: int) -> Iterator[Event]:
+def _partition(consumer: Consumer, address: TopicAddress, partition: int, errors: KafkaErrors) -> Iterator[Event]:
     place = TopicPartition(address.topic, partition)
-    low, high = consumer.get_watermark_offsets(place, CALL_SECONDS)
+    low, high = watermarks(consumer, place, errors)
     if low >= high:
         return
     consumer.assign([TopicPartition(address.topic, partition, low)])

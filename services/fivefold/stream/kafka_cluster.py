@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.events import Event, Headers
-from fivefold.stream.kafka_errors import AWAY, KafkaErrors
+from fivefold.stream.kafka_errors import AWAY, LEADERLESS, KafkaErrors
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -72,6 +72,25 @@ def partitions_to_read(client: AdminClient | Producer, errors: KafkaErrors) -> i
     if not partitions:
         raise NotFound("not_found", f"no topic {address.topic!r} at {','.join(address.servers)}")
     return partitions
+
+
+def watermarks(consumer: Consumer, place: TopicPartition, errors: KafkaErrors) -> tuple[int, int]:
+    """The first offset of a partition and the one behind the last.
+
+    A broker that was there a moment ago is asked again, for as long as a call may take. Raises what `errors` has heard,
+    and as it says of others.
+    """
+    until = time.monotonic() + CALL_SECONDS
+    while True:
+        try:
+            found: tuple[int, int] = consumer.get_watermark_offsets(place, CALL_SECONDS)
+            return found
+        except KafkaException as err:
+            errors.check()
+            if err.args[0].code() not in AWAY | LEADERLESS or time.monotonic() >= until:
+                raise errors.refusal(err.args[0]) from err
+        errors.waiting.check()
+        time.sleep(0.05)
 
 
 def prepare(

@@ -20,7 +20,7 @@ from fivefold.core.errors import FivefoldError, RunFailed, Unavailable
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Outgoing
 from fivefold.stream.forwarding import PROGRESS, WINDOW, position_of
-from fivefold.stream.kafka_cluster import CALL_SECONDS, partitions_of
+from fivefold.stream.kafka_cluster import CALL_SECONDS, partitions_of, watermarks
 from fivefold.stream.kafka_errors import FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_log import LONGEST
 from fivefold.stream.kafka_producing import produce
@@ -141,7 +141,7 @@ class KafkaForwarding:
         )
         try:
             place = TopicPartition(self._progress, 0)
-            low, high = consumer.get_watermark_offsets(place, CALL_SECONDS)
+            low, high = watermarks(consumer, place, self._errors)
             begin, window = high, WINDOW
             while begin > low:
                 end, begin = begin, max(low, begin - window)

@@ -30,8 +30,16 @@ from fivefold.core.errors import NotFound, RunFailed
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.bounded_call import NeverBack, bounded
 from fivefold.stream.events import Event, Outgoing, Place
-from fivefold.stream.kafka_cluster import CALL_SECONDS, NOT_READ, beginnings, event_of, partitions_to_read, prepare
-from fivefold.stream.kafka_errors import ACCESS, AWAY, FENCED_CODES, TOO_LONG, KafkaErrors
+from fivefold.stream.kafka_cluster import (
+    CALL_SECONDS,
+    NOT_READ,
+    beginnings,
+    event_of,
+    partitions_to_read,
+    prepare,
+    watermarks,
+)
+from fivefold.stream.kafka_errors import ACCESS, FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_producing import produce
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
@@ -386,22 +394,9 @@ class KafkaLog:
         """Where each partition ends now; 0 for one that has nothing to read."""
         out = {}
         for partition in range(self._partitions):
-            low, high = self._watermarks(partition)
+            low, high = watermarks(self._consumer, TopicPartition(self._topic, partition), self._errors)
             out[partition] = high if high > low else 0
         return out
-
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        until = time.monotonic() + CALL_SECONDS
-        while True:
-            try:
-                return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), CALL_SECONDS)
-            except KafkaException as err:
-                self._errors.check()
-                if err.args[0].code() not in AWAY or time.monotonic() >= until:
-                    raise self._errors.refusal(err.args[0]) from err
-            # A broker that was there a moment ago.
-            self._errors.waiting.check()
-            time.sleep(0.05)
 
     def close(self) -> None:
         """See `EventLog.close`."""

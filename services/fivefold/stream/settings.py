@@ -27,7 +27,7 @@ class StreamSettings:
     start: str = "earliest"
     """Where a group that has never committed begins: `earliest` or `latest`."""
 
-    max_batch: int = 5000
+    max_batch: int = 10_000
     """Events that are scored and committed together at most."""
 
     linger: float = 0.005

@@ -135,3 +135,26 @@ def test_a_pod_knows_its_api_and_namespace(monkeypatch: pytest.MonkeyPatch, tmp_
 
     assert (api.url, api.namespace) == ("https://[fd00::1]:6443", "scores")
     assert api.authority == tmp_path / "ca.crt"
+
+
+def test_our_own_jobs_get_a_key_beside_those_of_others(world: tuple[Cluster, Api]) -> None:
+    """Under names of its own: a key that was made for people before stays what it is, and opens nothing here."""
+    cluster, api = world
+    ensure(api, Wanted("fivefold", keys=False, token=False, caller=True))
+
+    assert set(cluster.secrets) == {"fivefold-caller-keys", "fivefold-caller-key"}
+    (entry,) = keys.parse(value(cluster, "fivefold-caller-keys", "keys.json"), "keys.json").keys
+    assert value(cluster, "fivefold-caller-key", "key").decode().startswith(f"ff_{entry.id}_")
+    assert (entry.name, entry.scopes) == ("release jobs", ("infer",))
+
+
+def test_what_compares_with_git_leaves_them_alone(world: tuple[Cluster, Api]) -> None:
+    """They bear the application's label and are in no repository: a controller that prunes would take them."""
+    cluster, api = world
+    ensure(api, WANTED)
+
+    for secret in cluster.secrets.values():
+        assert secret["metadata"]["annotations"] == {
+            "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+            "argocd.argoproj.io/sync-options": "Prune=false",
+        }

@@ -208,3 +208,16 @@ def test_a_reader_that_goes(data, capsys) -> None:
     words = [sys.executable, "-m", "fivefold", "hub", "device", "list", *data]
     done = subprocess.run(f"{' '.join(words)} | head -c 0", shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--keep-days", "30"), "give --forward"),
+        (("--keep-days", "-1", "--forward", "local://edge"), "from 1 to 36500"),
+    ],
+)
+def test_pruning_by_itself_is_for_a_hub_that_forwards(data, capsys, given: tuple[str, ...], words: str) -> None:
+    """Its events would be nowhere."""
+    assert main(["hub", "serve", *data, *given]) == 2
+    assert words in capsys.readouterr().err

@@ -77,3 +77,16 @@ def test_help_says_every_setting_and_its_default(capsys: pytest.CaptureFixture[s
         (default,) = re.findall(r"\(default: ([^)]*)\)", text[at:])[:1]
         if isinstance(field.default, int | float | str) and field.default and not isinstance(field.default, bool):
             assert str(field.default) in default, field.name
+
+
+def test_devices_of_workers_elsewhere_are_not_chosen_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Workers of a cluster that is there already have variables of their own, and would score on another device."""
+    monkeypatch.setenv("RAY_ADDRESS", "ray.example:6379")
+    monkeypatch.setenv("FIVEFOLD_PROVIDERS", "cpu")
+
+    assert main(["score", "--model", "m", "--input", "a", "--output", "o", "--providers", "cpu"]) == 2
+    assert (
+        "--providers: expected FIVEFOLD_PROVIDERS where the workers of RAY_ADDRESS are made" in capsys.readouterr().err
+    )

@@ -23,6 +23,7 @@ from fivefold.core.bundle.answering import answering
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.core.bundle.carried import CarriedVersion
 from fivefold.core.contract.contract import Contract
+from fivefold.core.errors import Unavailable
 from fivefold.release.gate import Report, check
 
 
@@ -241,6 +242,57 @@ def test_a_service_that_is_not_there_is_refused(home: Path, capsys: pytest.Captu
     assert "accepted" in out
 
 
+GONE = "http://127.0.0.1:1"
+"""Where nobody answers."""
+
+
+def test_what_has_never_served_anything_is_a_first_release(home: Path) -> None:
+    """Also where one has failed before: nobody has anything to lose."""
+    report = check([str(home / "one")], GONE, timeout=1, ever_served=lambda: False)
+
+    assert report.error is None
+    says = "has never served anything: a first release"
+    assert ("ok", says) in [(each.verdict, each.says) for each in report.findings]
+
+
+def test_what_has_served_and_does_not_answer_is_refused(home: Path) -> None:
+    """And so is one of which nobody knows; the sentence says both."""
+
+    def unknown() -> bool:
+        raise Unavailable("not_ready", "GET /apis: 403 Forbidden")
+
+    for ever_served, said in ((lambda: True, "not known"), (unknown, "nor whether anything ever was: GET /apis: 403")):
+        report = check([str(home / "one")], GONE, timeout=1, ever_served=ever_served)
+
+        assert report.error is not None
+        assert report.error.code == "not_ready"
+        assert said in report.error.message
+
+
+def test_a_bad_first_release_is_refused_all_the_same(home: Path, tmp_path: Path) -> None:
+    """Its bundles are opened whether anybody asks for them or not."""
+    report = check([str(tmp_path / "nothing")], GONE, timeout=1, ever_served=lambda: False)
+
+    assert report.error is not None
+
+
+def test_who_answers_is_asked_whatever_the_cluster_says(home: Path, live: str) -> None:
+    """A service whose operator has not looked yet has callers already."""
+    report = check([str(home / "three")], live, ever_served=lambda: False)
+
+    assert report.error is not None
+    assert report.error.code == "contract_unsupported"
+
+
+def test_the_cluster_is_asked_from_a_pod_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Elsewhere that is said beside what is not known."""
+    line = ["--model", str(home / "one"), "--against", GONE, "--timeout", "1", "--rayservice", "scores"]
+    status, out, _ = run(capsys, *line)
+
+    assert status == EXIT["not_ready"]
+    assert "nor whether anything ever was: expected to run in a pod" in out
+
+
 def foreign(answer: Any) -> Starlette:
     """A service of somebody else."""
     return Starlette(routes=[Route("/{path:path}", lambda request: answer, methods=["GET", "POST"])])
@@ -330,6 +382,34 @@ def test_a_comparison_that_cannot_be_made_refuses(
     assert run(capsys, *line, "--old", str(judged / "old"))[0] == EXIT["model_not_found"]
     assert run(capsys, *line, "--old", str(home / "nowhere"))[0] == EXIT["bundle_invalid"]
     assert run(capsys, *line, "--old", str(home / "one"), "--rows", "none.jsonl")[0] == EXIT["not_found"]
-    status, _, err = run(capsys, *line, "--max-disagreement", "0.1")
-    assert status == 2
-    assert "--old REFERENCE" in err
+    for alone in (["--max-disagreement", "0.1"], ["--old-is-served"]):
+        status, _, err = run(capsys, *line, *alone)
+        assert status == 2
+        assert "--old REFERENCE" in err
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_comparison_with_what_is_not_served_proves_nothing(
+    home: Path, judged: Path, capsys: pytest.CaptureFixture[str], scheme: str
+) -> None:
+    """Each of two models against the bundle that answers now; of another one it is said which digest that has."""
+    served = [Bundle.open(judged / "old"), Bundle.open(home / "one")]
+    releases = ["--model", str(judged / "new"), "--model", str(home / "two")]
+    with serving(served) as http, grpc_calls.world(served) as grpc:
+        live = http if scheme == "http" else f"grpc://{grpc.server.address}"
+        line = [*releases, "--against", live, "--old-is-served"]
+        both = ["--old", str(judged / "old"), "--old", str(home / "one")]
+        status, out, err = run(capsys, *line, *both)
+        assert (status, err) == (0, "")
+        assert "against judge@old: verdict differs in 1 of 4 rows" in out
+        assert "against demo@1: " in out
+
+        status, out, _ = run(capsys, *line, "--old", str(judged / "new"))
+        assert status == EXIT["bundle_invalid"]
+        digest = served[0].digest[:16]
+        assert f"is not what is served: {digest}… answers as judge now" in out
+        assert "help: --old names the bundle that is served" in out
+        assert run(capsys, *line, "--old", str(home / "other"))[0] == EXIT["model_not_found"]
+    line = [*releases, "--against", "http://127.0.0.1:1", "--timeout", "1", "--old-is-served", *both]
+    assert run(capsys, *line)[0] == EXIT["not_ready"]
+    assert run(capsys, *line, "--allow-unreachable")[0] == 0

@@ -16,6 +16,7 @@ from fivefold.core.errors import RunFailed, Unavailable
 from fivefold.stream import kafka_log as kafka_log_module
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.events import Event, Outgoing, Place
+from fivefold.stream.kafka_errors import LEADERLESS
 from fivefold.stream.kafka_log import KafkaLog
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import EventLog, Rewound
@@ -236,15 +237,15 @@ def lag_of(log: EventLog, place: Place) -> int:
 
 
 def test_a_broker_that_blinks_at_the_start_is_asked_again(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was there when the topics were looked at, and is away for a moment: no reason for a worker to end."""
+    """Away for a moment, or not yet the leader of a topic that was just made: no reason for a worker to end."""
     logs = KafkaLogs(kafka)
     logs.append("in", events(5))
     log = logs.member("in", ["out"])
     kafka_log = inner(log)
-    errors = [KafkaError._DESTROY, KafkaError._TRANSPORT]
+    errors = [KafkaError._DESTROY, KafkaError._TRANSPORT, *sorted(LEADERLESS)]
 
     class Blinking:
-        """A consumer whose broker is away twice."""
+        """A consumer whose broker is away, or without a leader, once in each way."""
 
         def __init__(self, consumer: Consumer) -> None:
             self.consumer = consumer

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from fivefold.batch.engine.ray_cluster import RayCluster
+from fivefold.batch.engine.workers import Finished
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.work.task import FragmentOutcome, RunTask, TiedWorker
 from fivefold.core.errors import RunFailed
+from fivefold.core.runtime.devices import DeviceSettings
+from fivefold.core.settings import read
 
 
 class Actors:
@@ -58,7 +61,8 @@ class Actors:
 
     def start(self, count: int) -> None:
         """Add workers; each opens the model before it is idle."""
-        actor_class = self._cluster.ray.remote(num_cpus=1, max_restarts=0)(TiedWorker)
+        gpus = read(DeviceSettings).gpus
+        actor_class = self._cluster.ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(TiedWorker)
         for _ in range(count):
             actor = actor_class.remote(self._task, self._cluster.local)
             self._working[actor.open.remote()] = (actor, None)
@@ -68,7 +72,7 @@ class Actors:
         actor = self._idle.pop()
         self._working[actor.score.remote(fragment, attempt, most_bad)] = (actor, fragment)
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:
+    def wait(self, seconds: float) -> Iterator[Finished]:
         """What was finished within some seconds: a fragment and what became of it, None where its worker has died.
 
         A worker that has opened its model, or failed to, comes without a fragment.

@@ -1,4 +1,4 @@
-"""One worker in this process, without Ray: the same methods as `actors.Actors`, for tests and programs of one's own.
+"""One worker in the process that calls it: for tests, and programs of one's own.
 
 It cannot die apart from its caller, so nothing is ever lost.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fivefold.batch.engine.workers import Finished
 from fivefold.batch.plan.planning import Fragment
 from fivefold.batch.work.task import FragmentOutcome, FragmentWorker, RunTask
 
@@ -45,7 +46,7 @@ class Inline:
         """The next fragment to score."""
         self._work = fragment, attempt, most_bad
 
-    def wait(self, seconds: float) -> Iterator[tuple[Fragment | None, FragmentOutcome | None]]:  # noqa: ARG002  # the seam's
+    def wait(self, seconds: float) -> Iterator[Finished]:  # noqa: ARG002  # the seam's
         """Do what there is to do, however long it takes."""
         if self._opened is None:
             self._opened = self._worker.open()

@@ -62,8 +62,7 @@ class RayCluster:
         import ray
 
         self.ray = ray
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.size = self._capped(cores)
+        self.size = self._capped(processes.cores())
         try:
             ray_start.start(self.size, str(self._scratch.path))
         except Exception as err:  # Ray raises bare ones

@@ -36,6 +36,8 @@ from fivefold.core.columns import Columns
 from fivefold.core.errors import FivefoldError, InternalError, RunFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.arrow import Arrow
+from fivefold.core.runtime.devices import DeviceSettings
+from fivefold.core.settings import read
 
 FRAGMENT, ROW, HEAD = "_fragment", "_row", "_head"
 """A chunk is its rows behind one that has only a head, which holds what has no column."""
@@ -125,9 +127,16 @@ class RayData:
         pool: dict[str, Any] = {"num_cpus": 0.5, "compute": data.ActorPoolStrategy(size=self._cluster.size)}
         # Left to itself it replaces workers without end, also for a row that kills every one of them.
         pool["ray_remote_args_fn"] = _mortal
-        read = rows.map_batches(ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool)
-        scored = read.map_batches(
-            ScoreStage, fn_constructor_args=(self._task,), batch_size=None, batch_format="pyarrow", **pool
+        blocks = rows.map_batches(
+            ReadStage, fn_constructor_args=(request,), batch_size=1, batch_format="pyarrow", **pool
+        )
+        scored = blocks.map_batches(
+            ScoreStage,
+            fn_constructor_args=(self._task,),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_gpus=read(DeviceSettings).gpus,
+            **pool,
         )
         yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -21,6 +20,8 @@ _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def readable(values: Any) -> Any:
     """A column of a file in a type that every step can work on: views and run lengths as plain arrays."""
     if pa.types.is_run_end_encoded(values.type):
+        import pyarrow.compute as pc
+
         return readable(pc.run_end_decode(values))
     kind = readable_type(values.type)
     return values if kind == values.type else values.cast(kind)
@@ -181,6 +182,8 @@ def _base64(values: Any) -> list[Any]:
 
 
 def _instants(values: Any) -> list[Any]:
+    import pyarrow.compute as pc
+
     if values.type.tz is not None:
         values = values.cast(pa.timestamp(values.type.unit, "UTC"))
     out: list[Any] = pc.replace_substring(values.cast(pa.string()), " ", "T", max_replacements=1).to_pylist()

@@ -29,6 +29,7 @@ from fivefold.core.errors import ContractError
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
 from fivefold.core.readers.arrow import Arrow
+from fivefold.core.readers.arrow_numpy import from_numpy
 from fivefold.core.readers.text import Text
 
 
@@ -220,7 +221,7 @@ class _Fast:
         carried = {name: found.column(self._names.index(name)) for name in self._carried}
         if reading.violations:
             clean = clean[~reading.bad]
-            good = pa.array(~reading.bad)
+            good = from_numpy(~reading.bad, pa.bool_())
             carried = {name: values.filter(good) for name, values in carried.items()}
         return clean, reading.columns, carried
 

@@ -32,6 +32,7 @@ from fivefold.batch.storage.sources import SourceFile
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError
 from fivefold.core.readers.arrow import Arrow
+from fivefold.core.readers.arrow_numpy import from_numpy
 
 BUFFER = 1024 * 1024
 """Bytes of a column that are read ahead: a row group is never held whole."""
@@ -173,7 +174,7 @@ class Parquet:
                 raise _no_text(odd[index])
             except ContractError as error:
                 refusals.append(RefusedRows(row + index, error, values_of(one)))
-        good = pa.array(~bad)
+        good = from_numpy(~bad, pa.bool_())
         carried = {name: values.filter(good) for name, values in carried.items()}
         return Chunk(columns, numbers[~bad], carried, refusals)
 

@@ -28,6 +28,7 @@ from fivefold.core.columns import Array, Columns
 from fivefold.core.errors import ContractInvalid
 from fivefold.core.fields.field import Field
 from fivefold.core.outcome import Refusal, utf8
+from fivefold.core.readers.arrow_numpy import from_numpy
 from fivefold.core.view import View
 from fivefold.exports.arrow_schema import arrow_type
 
@@ -106,7 +107,7 @@ class ParquetSink:
         """Add rows."""
         layout = self._layout
         columns: dict[str, Any] = {
-            ROW: pa.array(rows, pa.int64()),
+            ROW: from_numpy(rows, pa.int64()),
             MODEL: _same(layout.model, len(rows)),
             CONTRACT: _same(layout.contract, len(rows)),
         }
@@ -175,7 +176,7 @@ class CsvSink:
         """Add rows."""
         layout = self._layout
         columns: dict[str, Any] = {
-            ROW: pa.array(rows, pa.int64()),
+            ROW: from_numpy(rows, pa.int64()),
             MODEL: pa.repeat(layout.model, len(rows)),
             CONTRACT: pa.repeat(layout.contract, len(rows)),
         }
@@ -328,10 +329,7 @@ def to_arrow(field: Field, columns: Columns) -> Any:
     leaf = arrow_type(field)
     while pa.types.is_fixed_size_list(leaf):
         leaf = leaf.value_type
-    if flat.dtype == object:
-        out = pa.array(flat.tolist(), leaf, mask=nulls)
-    else:
-        out = pa.array(np.ascontiguousarray(flat), leaf, mask=nulls)
+    out = from_numpy(flat, leaf, nulls)
     for size in reversed(field.shape):
         out = pa.FixedSizeListArray.from_arrays(out, size)
     return out
@@ -348,4 +346,6 @@ def _cells(field: Field, columns: Columns) -> Any:
 
 def _same(text: str, rows: int) -> Any:
     """A column with the same text in every row."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
+    return pa.DictionaryArray.from_arrays(
+        from_numpy(np.zeros(rows, np.int32), pa.int32()), from_numpy(np.array([text], object), pa.string())
+    )

@@ -13,7 +13,7 @@ from fivefold.batch.formats.dialect import TextDialect, wrong
 from fivefold.core.settings import SettingsError
 
 FORMATS = ("parquet", "csv", "jsonl")
-ENGINES = ("ledger", "ray-data")
+ENGINES = ("auto", "local", "ray", "ray-data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +72,10 @@ class BatchSettings:
     iceberg: str = ""
     """Publish into this Iceberg table too: CATALOG.NAMESPACE.TABLE."""
 
-    engine: str = "ledger"
-    """What does the work: `ledger` (fused workers), or `ray-data` for who builds pipelines of it. Same results."""
+    engine: str = "auto"
+    """Who does the work, with the same results: `local` (one process of this machine, without Ray), `ray` (a worker for
+    each core), `auto` (`ray` in a job of a cluster and where it pays its start, else `local`), or `ray-data` for who
+    builds pipelines of it."""
 
     attempts: int = 3
     """Workers that may die over one fragment before the run is given up."""
@@ -96,6 +98,8 @@ class BatchSettings:
             raise SettingsError(f"format: expected one of {', '.join(FORMATS)}, got {self.format!r}")
         if self.engine not in ENGINES:
             raise SettingsError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.engine == "local" and self.workers > 1:
+            raise SettingsError(f"workers: the engine local is one process, got {self.workers}")
         if not isfinite(self.max_bad_fraction) or not 0 <= self.max_bad_fraction <= 1:
             raise SettingsError(f"max_bad_fraction: expected 0 to 1, got {self.max_bad_fraction}")
         if self.iceberg and self.iceberg.count(".") < 2:

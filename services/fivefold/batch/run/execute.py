@@ -7,7 +7,7 @@
     give fragments to workers ─> records ─> breaker ─> every row accounted for ─> run.json, _SUCCESS
 
 The only state is in the output, so a driver that dies loses nothing but the fragments in work, and two that do
-the same share it. What is done to a fragment is `fragment_scorer`'s matter, who does it `actors`'s.
+the same share it. What is done to a fragment is `fragment_scorer`'s matter, who does it `engine.engine_choice`'s.
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ from fivefold.delivery.settings import DeliverySettings
 from fivefold.local.signals import StopSignals, stopping
 
 if TYPE_CHECKING:
-    from fivefold.batch.engine.actors import Actors
-    from fivefold.batch.engine.inline import Inline
-
-    Workers = Actors | Inline
+    from fivefold.batch.engine.workers import Workers
 
 POLL_SECONDS = 0.25
 
@@ -203,10 +200,12 @@ class _RunStart:
             self._stream(missing)
             return
         if actors is None:
-            from fivefold.batch.engine.actors import Actors
+            from fivefold.batch.engine.engine_choice import workers_of
 
-            actors = Actors
-        with actors(self._task, self._settings.workers, len(missing)) as workers:
+            chosen = workers_of(self._task, self._plan, missing)
+        else:
+            chosen = actors(self._task, self._settings.workers, len(missing))
+        with chosen as workers:
             self._work(workers, deque(missing))
 
     def _tidy(self) -> None:

@@ -7,8 +7,6 @@ of `fivefold.core.telemetry`.
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,6 @@ from fivefold.batch.output.ledger import Record
 from fivefold.batch.plan.planning import Plan
 from fivefold.core import atomic, redact
 from fivefold.core.errors import first_line
-from fivefold.core.telemetry import Telemetry
 
 BAR_SECONDS, LINE_SECONDS = 1.0, 10.0
 """Between two looks of a person, and two lines of a log."""
@@ -159,6 +156,8 @@ class Metrics:
     """The run's metrics, written to a textfile or pushed to a gateway; what fails there never fails the run."""
 
     def __init__(self, plan: Plan, target: str) -> None:
+        from fivefold.core.telemetry import Telemetry
+
         facts = plan.facts
         self._target = target
         self._telemetry = Telemetry("batch", log_sample=0)
@@ -182,6 +181,10 @@ class Metrics:
         self._left = state.of - state.fragments
         self._counters.rows.update(scored=state.rows - state.quarantined, refused=state.quarantined)
         self._counters.codes["ok"] = state.fragments
+        # As loaded as `Telemetry`.
+        import urllib.error
+        import urllib.request
+
         body, media_type = self._telemetry.expose()
         try:
             if "://" in self._target:

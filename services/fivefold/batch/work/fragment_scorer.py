@@ -23,6 +23,7 @@ from fivefold.batch.storage.output_storage import storing
 from fivefold.batch.work.fragment_files import FragmentFiles
 from fivefold.core.columns import Columns
 from fivefold.core.errors import ContractError, FivefoldError, RunFailed, first_line
+from fivefold.core.readers.arrow_numpy import from_numpy
 from fivefold.core.runtime.rows import score_rows
 from fivefold.local.scratch import Scratch
 
@@ -164,5 +165,5 @@ def _values(columns: Columns, row: int) -> dict[str, Any]:
 def _keep(values: Any, good: Any) -> Any:
     """The carried values of the rows that a mask selects."""
     if isinstance(values, pa.Array):
-        return values.filter(pa.array(good))
+        return values.filter(from_numpy(good, pa.bool_()))
     return [value for value, keep in zip(values, good.tolist(), strict=True) if keep]

@@ -1,7 +1,7 @@
 """What a worker is given once: the model, the plan's facts and the output; and the worker itself.
 
-A worker is a plain class; `actors` makes Ray actors of it, tests call it as it is. It opens the model by itself, in its
-own process, and dies with the process that started it.
+A worker is a plain class, and every engine's: `actors` makes Ray actors of it, `local_process` starts one in a process,
+tests call it as it is. It opens the model by itself, and dies with the process that started it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class FragmentOutcome:
     trace: str = ""
     codes: dict[str, int] = field(default_factory=dict)
     """Rows by code where the limit of bad rows was exceeded in it."""
+    row_seconds: float = 0.0
+    """What a row of a whole chunk costs the model, as measured when it was opened; of that outcome alone."""
 
 
 class FragmentWorker:
@@ -51,10 +53,11 @@ class FragmentWorker:
     def __init__(self, task: RunTask) -> None:
         self._task = task
         self._scorer: FragmentScorer | None = None
+        self._row_seconds = 0.0
 
     def open(self) -> FragmentOutcome:
         """Open the model and prove it; gives an outcome without a record, or with the error."""
-        return _outcome(self._open)
+        return replace(_outcome(self._open), row_seconds=self._row_seconds)
 
     def score(self, fragment: Fragment, attempt: int, most_bad: int | None) -> FragmentOutcome:
         """Score one fragment."""
@@ -89,8 +92,11 @@ class FragmentWorker:
             )
         output = open_storage(task.output, allow_http=task.settings.store_http)
         view = view_of(bundle, task.settings)
+        scorer = Scorer.open(bundle)
+        rows = task.settings.chunk_rows
+        self._row_seconds = scorer.seconds(rows) / rows
         self._scorer = FragmentScorer(
-            Scorer.open(bundle),
+            scorer,
             view,
             Ledger(output),
             output.scratch(),

@@ -15,6 +15,7 @@ from fivefold.core.check.findings import Findings, Mask, Reading
 from fivefold.core.check.values import column, every_cell, expected, refuse_nulls
 from fivefold.core.columns import Array, Columns
 from fivefold.core.fields.field import Field
+from fivefold.core.readers.arrow_numpy import to_numpy
 from fivefold.core.readers.cells import flatten, refuse_shape, rows_of_cells
 from fivefold.core.readers.decimals import decimals
 from fivefold.core.readers.defaults import Defaults
@@ -70,12 +71,12 @@ class Arrow:
             every_cell(findings, index, "wrong_type", f"expected {expected(field)}, got a column of {_named(kind)}")
             return None
         if pa.types.is_decimal(kind):
-            nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+            nulls = to_numpy(values.is_null())
             refuse_nulls(findings, index, nulls)
             return decimals(findings, index, values, nulls, nulls.shape, nulls)
         if not values.null_count:
             return column(findings, index, _source(field, values, None))
-        nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        nulls = to_numpy(values.is_null())
         refuse_nulls(findings, index, nulls)
         return column(findings, index, _source(field, values, nulls), nulls)
 
@@ -103,7 +104,7 @@ class Arrow:
         hidden = np.zeros((findings.rows, *field.shape), np.bool_)
         if _is_list(inner.type) or (tuple(sizes) != field.shape and sizes != [field.size]):
             inner = self._elements(findings, index, values, leaf, hidden)
-        nulls = np.asarray(inner.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        nulls = to_numpy(inner.is_null())
         refuse_nulls(findings, index, nulls.reshape(hidden.shape) & ~hidden)
         skip = nulls.reshape(hidden.shape) | hidden
         if pa.types.is_decimal(leaf):
@@ -116,7 +117,7 @@ class Arrow:
         import pyarrow as pa
 
         field = self.fields[index]
-        absent = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        absent = to_numpy(values.is_null())
         refuse_nulls(findings, index, absent)
         hidden[absent] = not field.nullable
         flat: list[Any] = []
@@ -185,12 +186,13 @@ def _same_family(field: Field, kind: Any) -> bool:
 def _source(field: Field, values: Any, nulls: Array | None) -> Array:
     """A typed numpy array with something harmless under the nulls; None where there are none."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if field.numeric or field.kind == "bool":
         if nulls is not None and nulls.any():
+            import pyarrow.compute as pc
+
             values = pc.fill_null(values, False if field.kind == "bool" else 0)
-        source = np.asarray(values.to_numpy(zero_copy_only=False))
+        source = to_numpy(values)
         if field.kind == "float" and nulls is not None and nulls.any():
             # In a nullable float null is NaN; what stands under a refused null does not matter.
             source = np.where(nulls, np.nan, source.astype(np.float64, copy=False))

@@ -12,7 +12,6 @@ from typing import Any
 def plain(values: Any) -> Any:
     """An array without dictionary, runs, list views or an extension's name, also inside of its lists."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     while True:
         kind = values.type
@@ -20,6 +19,9 @@ def plain(values: Any) -> Any:
         if types.is_dictionary(kind):
             values = values.dictionary_decode()
         elif types.is_run_end_encoded(kind):
+            # Seldom needed, and not loaded in a moment.
+            import pyarrow.compute as pc
+
             values = pc.run_end_decode(values)
         elif types.is_list_view(kind) or types.is_large_list_view(kind):
             # Arrow's cast from a view gives offsets that are one short.

@@ -1,7 +1,7 @@
-"""Runs an ONNX model with ONNX Runtime on the CPU.
+"""Runs an ONNX model with ONNX Runtime.
 
 Opening holds the bundle's binding against the model's real inputs and outputs, so that what can be said before the
-first request is said then; calls are left with prebuilt feeds.
+first request is said then; calls are left with prebuilt feeds. On which device is `devices`' matter.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fivefold.core.columns import Array, Columns, narrow
 from fivefold.core.errors import BundleInvalid, ContractError, ModelFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.fields.suggestion import nearest
+from fivefold.core.runtime.devices import CPU, open_session
 from fivefold.core.runtime.runner import core, fold
 
 ELEMENTS: Final = {
@@ -42,15 +43,16 @@ Feed = Callable[[Columns], Array]
 
 
 class OnnxRunner:
-    """ONNX Runtime on the CPU: `threads` threads inside an operator, none that spin, operators one after another."""
+    """ONNX Runtime: `threads` threads inside an operator, none that spin, operators one after another."""
 
     foreseeable = True
     serial = False
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int, providers: tuple[str, ...] = (CPU,)) -> None:
+        """`providers` as `DeviceSettings.of` gives them."""
         binding = bundle.manifest.binding
         assert binding is not None  # the manifest refuses an ONNX bundle without one
-        self._session = _session(bundle.read(MODEL), threads)
+        self._session, self.device = _session(bundle, threads, providers)
         fields = {field.name: field for field in bundle.contract.inputs}
         self._feeds = [(item.model_input, feed) for item, feed in _feeds(binding, self._session, fields)]
         wanted = {field.name: field for field in bundle.contract.outputs}
@@ -85,7 +87,7 @@ class OnnxRunner:
         self._session = None
 
 
-def _session(model: bytes, threads: int) -> Any:
+def _session(bundle: Bundle, threads: int, providers: tuple[str, ...]) -> tuple[Any, str]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -96,7 +98,9 @@ def _session(model: bytes, threads: int) -> Any:
     # A model in memory looks for external weights in the working directory; a bundle has nothing outside itself.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/nonexistent")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return open_session(bundle.read(MODEL), bundle.name, options, providers)
+    except BundleInvalid:
+        raise
     except Exception as err:  # the runtime raises a dozen unrelated classes
         reason = str(err).splitlines()[0][:300]
         raise BundleInvalid(f"ONNX Runtime {onnxruntime.__version__} refuses the model: {reason}", path=MODEL) from err

@@ -28,6 +28,7 @@ from fivefold.core.bundle.manifest import MODEL_DIRECTORY
 from fivefold.core.columns import Array, Columns, Nulls
 from fivefold.core.errors import BundleInvalid, FivefoldError, first_line
 from fivefold.core.fields.field import Field
+from fivefold.core.runtime.devices import OWN_CODE
 from fivefold.core.runtime.model_code import PACKAGE, fence, from_outside
 from fivefold.core.runtime.packages import check_packages
 from fivefold.core.runtime.runner import fold
@@ -78,6 +79,7 @@ class PythonRunner:
 
     foreseeable = False
     serial = True
+    device = OWN_CODE
 
     def __init__(self, bundle: Bundle) -> None:
         entry = bundle.manifest.entry

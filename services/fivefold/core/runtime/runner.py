@@ -21,6 +21,9 @@ class Runner(Protocol):
     serial: bool
     """Whether calls run one at a time, and others wait."""
 
+    device: str
+    """Where it runs, as `devices.open_session` says it; `devices.OWN_CODE` where the model's code decides."""
+
     def run(self, columns: Columns) -> Mapping[str, Array]:
         """The model's raw answers for at least one row: output field to array of shape [rows, *field.shape]."""
 

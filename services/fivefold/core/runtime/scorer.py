@@ -9,6 +9,7 @@ another machine) is left to the pattern, which `seconds` helps to decide; so is 
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,22 +29,29 @@ from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractError, FivefoldError, ModelFailed
 from fivefold.core.fields.field import Field
 from fivefold.core.readers.records import Records
+from fivefold.core.runtime.devices import CPU, OWN_CODE, DeviceSettings
 from fivefold.core.runtime.model_code import from_outside
 from fivefold.core.runtime.onnx_runner import OnnxRunner
 from fivefold.core.runtime.python_runner import PythonRunner
 from fivefold.core.runtime.runner import Runner
+from fivefold.core.settings import read
 
 COST_ROWS = (1, 16, 128, 1024)
 """Batch sizes that are timed at load, as long as one call stays below `COST_SECONDS`."""
 COST_SECONDS = 0.05
 _REPEATS = 3
 
+_log = logging.getLogger(__name__)
+
 
 class Scorer:
     """One opened model. `score` is thread-safe and synchronous."""
 
-    def __init__(self, bundle: Bundle, runner: Runner) -> None:
+    def __init__(self, bundle: Bundle, runner: Runner, device_tolerance: float = 0.0) -> None:
         self.bundle = bundle
+        self.device = runner.device
+        """Where it runs: `cpu`, `cuda`, `cuda+cpu` where operators are on both, `code` where a Python model decides."""
+        self._device_tolerance = device_tolerance
         self.contract: Contract = bundle.contract
         self.foreseeable = runner.foreseeable
         """Whether `seconds` can be relied on."""
@@ -60,7 +68,8 @@ class Scorer:
     ) -> Scorer:
         """Open the bundle's model, prove it on the golden rows and measure its cost.
 
-        `threads` is how many threads one call may use inside the model. Raises `BundleInvalid` where the model does not
+        Where it runs is what `DeviceSettings` of this process's environment say. `threads` is how many threads one call
+        may use inside the model. Raises `SettingsError` for those settings, `BundleInvalid` where the model does not
         fit the binding or leaves its golden answers by more than the bundle's tolerance, and, with `within_seconds`,
         where all of this takes longer: it then goes on in a thread of its own, which nothing can end but the process.
         Without `self_test` the model is only warmed up and measured: for packing, which makes those answers.
@@ -71,8 +80,14 @@ class Scorer:
 
     @classmethod
     def _open(cls, bundle: Bundle, threads: int, self_test: bool) -> Scorer:
-        onnx = bundle.manifest.runtime == "onnx"
-        scorer = cls(bundle, OnnxRunner(bundle, threads=threads) if onnx else PythonRunner(bundle))
+        settings = read(DeviceSettings)
+        if bundle.manifest.runtime == "onnx":
+            wanted = settings.of(bundle.name)
+            scorer = cls(bundle, OnnxRunner(bundle, threads=threads, providers=wanted), settings.device_tolerance)
+            if scorer.device != wanted[0]:
+                _log.warning("the model %s runs on %s; asked for was %s", bundle.name, scorer.device, ",".join(wanted))
+        else:
+            scorer = cls(bundle, PythonRunner(bundle))
         try:
             if self_test:
                 scorer.self_test()
@@ -145,11 +160,17 @@ class Scorer:
                 raise BundleInvalid(f"the golden rows cannot be scored: {err}", path=GOLDEN) from err
             difference = self.difference(got, answers.slice(0, rows))
             if difference:
-                raise BundleInvalid(difference, path=GOLDEN, help="pack the model again with the installed versions")
+                help = "pack the model again with the installed versions"
+                if self.device not in (CPU, OWN_CODE):
+                    difference += f" on {self.device}"
+                    help = "allow this device more, where that is right: FIVEFOLD_DEVICE_TOLERANCE"
+                raise BundleInvalid(difference, path=GOLDEN, help=help)
 
     def difference(self, got: Columns, expected: Columns) -> str | None:
         """A sentence on the first value that leaves the bundle's tolerance (row, field, expected, got), or None."""
         tolerance = self.bundle.manifest.tolerance
+        if self.device not in (CPU, OWN_CODE):
+            tolerance = max(tolerance, self._device_tolerance)
         for field in self._fields:
             ours, theirs = got[field.name], expected[field.name]
             outside = np.argwhere(~within(field, ours, theirs, tolerance))

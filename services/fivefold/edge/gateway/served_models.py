@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from fivefold.core.errors import BundleInvalid, NotFound
 from fivefold.core.runtime.scorer import Scorer
+from fivefold.local.heap import give_back
 from fivefold.serving.repository import Model, Repository
 
 if TYPE_CHECKING:
     from fivefold.core.bundle.bundle import Bundle
-    from fivefold.serving.endpoints import Endpoints
+from fivefold.serving.endpoints import Endpoints
 
 
 class ServedModels:
@@ -57,6 +58,7 @@ class ServedModels:
             self._defaults.pop(bundle.name, None)
             repository = Repository(models, defaults=self._defaults)
             asyncio.run_coroutine_threadsafe(self._endpoints.replace(repository), self._loop).result()
+            give_back()
 
 
 def check_target(bundle: Bundle) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from fivefold.core.errors import AccessError, NotFound, RunFailed
 from fivefold.core.settings import SettingsError
 from fivefold.edge.hub.database import HubConnection
+from fivefold.edge.hub.missing_numbers import delivered_by_lane
 from fivefold.edge.sync.lane_protocol import DEVICE_ID
 from fivefold.guard import keys
 
@@ -38,8 +39,8 @@ class DeviceRow:
     report: dict[str, Any]
     """What it last reported; empty where it never has."""
     keys: int
-    through: dict[str, int]
-    """Events and gaps of all its outboxes, by lane."""
+    delivered: dict[str, int]
+    """Events of all its outboxes that have come, by lane; what gap records cover has not."""
     quarantined: int
     copied: int | None
     """When an outbox of this device was last told to be a copy; None where none was."""
@@ -144,11 +145,7 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
             (*span, milliseconds()),
         )
     )
-    through: dict[str, dict[str, int]] = {}
-    for device, lane, total in connection.execute(
-        "SELECT device, lane, sum(through) FROM hub_watermarks WHERE device BETWEEN ? AND ? GROUP BY device, lane", span
-    ):
-        through.setdefault(device, {})[lane] = int(total)
+    delivered = delivered_by_lane(connection, *span)
     bad: dict[str, int] = dict(
         connection.execute(
             "SELECT device, count(*) FROM hub_quarantine WHERE device BETWEEN ? AND ? GROUP BY device", span
@@ -165,7 +162,7 @@ def list_devices(connection: HubConnection, after: str = "", most: int = 10_000)
             reported,
             msgspec.json.decode(bytes(report)) if report is not None else {},
             count.get(id, 0),
-            through.get(id, {}),
+            delivered.get(id, {}),
             bad.get(id, 0),
             copied.get(id),
         )

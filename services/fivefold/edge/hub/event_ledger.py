@@ -20,6 +20,7 @@ import msgspec
 
 from fivefold.edge.hub.copied_outboxes import line_id, note_copy, note_given_up
 from fivefold.edge.hub.database import HubConnection, Row
+from fivefold.edge.hub.missing_numbers import note_missing
 from fivefold.edge.outbox.stored import LANES
 from fivefold.edge.sync.event_bodies import GAP
 from fivefold.edge.sync.lane_batches import LaneLine, Poison
@@ -101,6 +102,7 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
         return applied, head
     events: list[Row] = []
     kept: list[Row] = []
+    missing = 0
     for line in batch.lines:
         fault = line.poison
         if line.seq <= applied.acked_through:
@@ -114,6 +116,8 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
             applied.hole = line is batch.lines[0]
             break
         else:
+            # A record covers numbers under which nothing came, and of an unreadable one only the line itself came.
+            missing += line.seq - applied.acked_through - (line.kind != GAP)
             applied.acked_through = line.seq
             if fault is None:
                 head += 1
@@ -140,6 +144,8 @@ def _apply(connection: HubConnection, batch: DeviceBatch, head: int, now: int) -
             "ON CONFLICT (device, outbox, lane) DO UPDATE SET through = excluded.through, advanced = excluded.advanced",
             (*where, applied.acked_through, now),
         )
+    if missing:
+        note_missing(connection, where, missing)
     last = batch.lines[-1]
     if last.kind == GAP and last.seq == through:
         # The device knows the record alone, from now on.

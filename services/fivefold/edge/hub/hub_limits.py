@@ -39,6 +39,10 @@ class HubSettings(GuardSettings):
     cors_origins: tuple[str, ...] = ()
     """Origins (`https://app.example`) whose pages a browser lets synchronise: devices that are browsers."""
 
+    keep_days: int = 0
+    """Delete events that were forwarded and were received so many days ago, at the start and every hour; 0: nothing is
+    deleted by itself. For a hub that forwards."""
+
     body_timeout: float = 30.0
     """A client that has not sent its whole request by then gets `request_timeout`."""
 
@@ -47,6 +51,8 @@ class HubSettings(GuardSettings):
         host, _ = address(self.http, "http")
         if self.metrics:
             address(self.metrics, "metrics")
+        if not 0 <= self.keep_days <= 36_500:
+            raise SettingsError(f"keep_days: expected a number of days from 1 to 36500, or 0, got {self.keep_days}")
         if bool(self.certificate) != bool(self.private_key):
             raise SettingsError("certificate and private_key: expected both or none")
         for name in ("certificate", "private_key"):

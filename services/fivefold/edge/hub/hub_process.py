@@ -23,8 +23,9 @@ from fivefold.edge.hub.device_routes import DeviceRoutes
 from fivefold.edge.hub.forward_loop import EventForwarder, ForwardLoop
 from fivefold.edge.hub.hub_app import build_app
 from fivefold.edge.hub.hub_limits import HubSettings
-from fivefold.edge.hub.hub_metrics import HubMetrics
+from fivefold.edge.hub.hub_metrics import DAY, HubMetrics
 from fivefold.edge.hub.operator_routes import OperatorRoutes
+from fivefold.edge.hub.prune_loop import PruneLoop
 from fivefold.edge.hub.publish_routes import PublishRoutes
 from fivefold.edge.hub.release_routes import ReleaseRoutes
 from fivefold.edge.hub.request_access import RequestAccess
@@ -89,6 +90,7 @@ async def answer_until(
     forwarding = None
     if forwarder is not None:
         forwarding = ForwardLoop(database, forwarder(database.hub), commit.stored_event)
+    pruning = PruneLoop(database, settings.keep_days * DAY) if settings.keep_days else None
     telemetry.registry.register(HubMetrics(database, commit, forwarding))
     access = RequestAccess(database, limits, guard)
     devices = DeviceRoutes(plane, database, commit, access)
@@ -133,7 +135,7 @@ async def answer_until(
     finally:
         loop.remove_reader(stop.fileno)
         plane.drain()
-        await asyncio.to_thread(_close, commit, forwarding, devices, plane, guard)
+        await asyncio.to_thread(_close, commit, forwarding, pruning, devices, plane, guard)
     return 0
 
 
@@ -151,11 +153,17 @@ def _metrics_server(settings: HubSettings, plane: Dataplane) -> contextlib.Abstr
 
 
 def _close(
-    commit: BatchCommit, forwarding: ForwardLoop | None, devices: DeviceRoutes, plane: Dataplane, guard: Guard | None
+    commit: BatchCommit,
+    forwarding: ForwardLoop | None,
+    pruning: PruneLoop | None,
+    devices: DeviceRoutes,
+    plane: Dataplane,
+    guard: Guard | None,
 ) -> None:
     commit.close()
-    if forwarding is not None:
-        forwarding.close()
+    for loop in (forwarding, pruning):
+        if loop is not None:
+            loop.close()
     devices.threads.shutdown(wait=True, cancel_futures=True)
     plane.close()
     if guard is not None:
@@ -169,6 +177,8 @@ def _say(host: str, port: int, database: HubDatabase, settings: HubSettings, tar
     lines = [f"hub       {scheme}://{where}", f"store     {database.where}"]
     if target:
         lines.append(f"forward   {target}")
+    if settings.keep_days:
+        lines.append(f"prune     what was forwarded, {settings.keep_days} days after it came")
     who = "operators' keys" if settings.guarded else "this machine alone"
     if settings.metrics:
         lines.append(f"metrics   http://{settings.metrics}/metrics for whoever reaches it")

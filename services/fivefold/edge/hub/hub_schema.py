@@ -13,6 +13,7 @@ from typing import Final
 
 from fivefold.core.errors import BundleInvalid
 from fivefold.edge.hub.database import HubConnection
+from fivefold.edge.hub.missing_numbers import count_stored_gaps
 
 VERSION: Final = 1
 
@@ -29,6 +30,10 @@ CREATE TABLE IF NOT EXISTS hub_keys (
 CREATE TABLE IF NOT EXISTS hub_watermarks (
     device TEXT NOT NULL REFERENCES hub_devices, outbox TEXT NOT NULL, lane TEXT NOT NULL,
     through {integer} NOT NULL, pruned {integer} NOT NULL, advanced {integer} NOT NULL,
+    PRIMARY KEY (device, outbox, lane)
+){strict};
+CREATE TABLE IF NOT EXISTS hub_missing (
+    device TEXT NOT NULL, outbox TEXT NOT NULL, lane TEXT NOT NULL, numbers {integer} NOT NULL,
     PRIMARY KEY (device, outbox, lane)
 ){strict};
 CREATE TABLE IF NOT EXISTS hub_events (
@@ -84,4 +89,7 @@ def prepare_tables(connection: HubConnection, words: Mapping[str, str], where: s
     facts: dict[str, str] = dict(connection.execute("SELECT name, value FROM hub_facts"))
     if facts["version"] != str(VERSION):
         raise BundleInvalid(f"a hub's store of version {facts['version']}, and this is version {VERSION}", path=where)
+    if "missing" not in facts:
+        count_stored_gaps(connection)
+        connection.execute("INSERT INTO hub_facts (name, value) VALUES ('missing', 'counted')")
     return facts["hub"]

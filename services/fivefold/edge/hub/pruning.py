@@ -8,6 +8,7 @@ and what is old enough is the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fivefold.core.errors import RunFailed
@@ -36,8 +37,11 @@ def pruned_position(connection: HubConnection) -> int:
     return _get(connection, _PRUNED)
 
 
-def prune(database: HubDatabase, *, before: int, through: int | None = None) -> int:
-    """Delete events that were received before a time, in milliseconds since 1970; how many those were.
+def prune(
+    database: HubDatabase, *, before: int, through: int | None = None, go_on: Callable[[], bool] = lambda: True
+) -> int:
+    """Delete events that were received before a time, in milliseconds since 1970; how many those were. `go_on` is
+    asked between two transactions.
 
     Only what a log is known to have. `through`, for a store that forwards nothing, is the position up to which its
     events were taken elsewhere. Raises `RunFailed` `run_conflict` where it is missing, or the store does forward.
@@ -62,6 +66,8 @@ def prune(database: HubDatabase, *, before: int, through: int | None = None) -> 
     limit, deleted = forwarded if through is None else through, 0
     while count := _prune_some(database, limit, before):
         deleted += count
+        if not go_on():
+            break
     return deleted
 
 

@@ -2,7 +2,8 @@
 
     stored       what lies in an outbox, and how full it is
     queue        `Outbox`: append, read, acknowledge; one process at a time
-    queue_file   the SQLite file: made, opened, checked, locked
+    queue_file   the SQLite file: opened, checked, locked; outbox_schema: its tables
+    append_rows  appends as rows, and what goes at the quota
     lane_rows    the rows, with their checksums; gap_rows: what leaves without having been delivered
     group_commit appends of many threads in one transaction
     inspection   what the commands show of an outbox, also while a gateway uses it

@@ -17,10 +17,11 @@ from typing import Final, TypeVar
 
 import apsw
 
-from fivefold.core.errors import ContractError, FivefoldError, RunFailed
-from fivefold.edge.outbox import append_keys, gap_rows, lane_rows
+from fivefold.core.errors import ContractError, RunFailed
+from fivefold.edge.outbox import gap_rows, lane_rows
+from fivefold.edge.outbox.append_rows import Quota, store_group
 from fivefold.edge.outbox.group_commit import Append, GroupCommit
-from fivefold.edge.outbox.lane_rows import EventRow, LaneState
+from fivefold.edge.outbox.lane_rows import LaneState
 from fivefold.edge.outbox.queue_file import QueueFile, as_run_failed, is_full
 from fivefold.edge.outbox.stored import LANES, MAX_BODY_BYTES, LaneStop, OutboxStatus, Stored
 
@@ -334,71 +335,8 @@ class Outbox:
 
     def _store(self, group: list[Append]) -> None:
         """Store a group of appends; the quota decides about each of them alone."""
-
-        def insert(states: dict[str, LaneState]) -> None:
-            now, rows = _now_ms(), list[EventRow]()
-            for each in group:
-                state = states[each.lane]
-                each.error, each.seqs = None, []
-                known, fresh = self._known(state, each)
-                need = sum(lane_rows.row_bytes(id, body) for id, body in fresh)
-                over = sum(one.bytes for one in states.values()) + need - self.quota_bytes
-                if over > 0:
-                    # What was stored just now may be what has to go.
-                    lane_rows.insert_rows(self._file.db, rows)
-                    rows.clear()
-                    if (error := self._make_quota(states, each.lane, over)) is not None:
-                        each.error = error
-                        continue
-                seqs = range(state.next, state.next + len(fresh))
-                rows += [lane_rows.event_row(state.key(seq), id, now, body) for seq, (id, body) in zip(seqs, fresh)]
-                each.seqs = self._numbered(state, each, known, list(seqs))
-                state.next += len(fresh)
-                state.events += len(fresh)
-                state.bytes += need
-            lane_rows.insert_rows(self._file.db, rows)
-
-        self._change(insert)
-
-    def _known(self, lane: LaneState, append: Append) -> tuple[list[list[int]], list[tuple[str, bytes]]]:
-        """Part by part the numbers that its key has already, and the events that have none yet."""
-        if not append.parts:
-            return [], list(append.events)
-        known, fresh, at = [], list[tuple[str, bytes]](), 0
-        for key, count in append.parts:
-            seqs = append_keys.find_key(self._file.db, lane, key)
-            known.append(seqs if len(seqs) == count else [])
-            fresh += [] if known[-1] else append.events[at : at + count]
-            at += count
-        return known, fresh
-
-    def _numbered(self, lane: LaneState, append: Append, known: list[list[int]], fresh: list[int]) -> list[int]:
-        """The numbers of all of an append's events, of which `fresh` are new; their keys are kept."""
-        if not append.parts:
-            return fresh
-        out, at = list[int](), 0
-        for (key, count), seqs in zip(append.parts, known, strict=True):
-            if not seqs:
-                seqs, at = fresh[at : at + count], at + count
-                append_keys.keep_key(self._file.db, lane, key, seqs)
-            out += seqs
-        return out
-
-    def _make_quota(self, states: dict[str, LaneState], lane: str, over: int) -> FivefoldError | None:
-        """Drop the oldest of this lane and of less urgent ones, those first; the error where that is not allowed or
-        not enough."""
-        droppable = [states[name] for name in reversed(self._order[self._order.index(lane) :])]
-        if self.policy != DROP_OLDEST or sum(state.bytes for state in droppable) < over:
-            return RunFailed(
-                "storage_failed",
-                f"the outbox is full: {self.quota_bytes} bytes, {over} too few",
-                path=str(self.path),
-                help="it empties when the hub can be reached; or give it a larger quota",
-            )
-        for state in droppable:
-            if over > 0:
-                over -= gap_rows.drop_oldest(self._file.db, state, over, _now_ms())
-        return None
+        rules = Quota(self.quota_bytes, self._order, drop_oldest=self.policy == DROP_OLDEST, path=self.path)
+        self._change(lambda states: store_group(self._file.db, states, group, rules, _now_ms()))
 
     def _change(self, work: Callable[[dict[str, LaneState]], T], *, spare: bool = False, lazy: bool = False) -> T:
         """Do something in one transaction, on copies of the lanes' rows, which then are the lanes'.

@@ -1,7 +1,8 @@
 """The SQLite file of an outbox: made, locked, opened, checked, and its errors in our words.
 
 SQLite comes with apsw: the system's may be one whose write-ahead log can corrupt (https://www.sqlite.org/wal.html,
-"WAL-reset bug"). The file must lie on a disk of this machine. What its rows mean is `queue`'s and `lane_rows`'s.
+"WAL-reset bug"). The file must lie on a disk of this machine. Its tables
+are `outbox_schema`'s, what their rows mean `queue`'s and `lane_rows`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +19,8 @@ import apsw
 
 from fivefold.core.atomic import sync_directory
 from fivefold.core.errors import NotFound, RunFailed
-from fivefold.edge.outbox import append_keys
+from fivefold.edge.outbox import outbox_schema
+from fivefold.edge.outbox.outbox_schema import broken_file
 from fivefold.stores.sqlite_transaction import write_transaction
 
 BUSY_MS: Final = 10_000
@@ -29,29 +30,7 @@ RESERVE_BYTES: Final = 1024 * 1024
 CHECKED_BYTES: Final = 64 * 1024 * 1024
 """A file of at most so many is checked as a whole when it is opened (under a second); a larger one as it is read."""
 
-_APPLICATION: Final = 0x46464F42  # "FFOB": SQLite's header says whose file this is
-_VERSION: Final = 1
 _PAGE: Final = 4096
-
-_SCHEMA: Final = """
-CREATE TABLE identity (id TEXT NOT NULL) STRICT;
-CREATE TABLE lanes (
-    lane INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    next INTEGER NOT NULL, acked INTEGER NOT NULL, sent INTEGER NOT NULL,
-    events INTEGER NOT NULL, bytes INTEGER NOT NULL, gaps INTEGER NOT NULL,
-    dropped INTEGER NOT NULL, corrupt INTEGER NOT NULL,
-    stop_code TEXT, stop_acked INTEGER, stop_at_ms INTEGER, crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE events (
-    key INTEGER PRIMARY KEY, id TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL,
-    first INTEGER, count INTEGER, reason TEXT, crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE consents (lane INTEGER PRIMARY KEY) STRICT;
-"""
-
-# Ids of events that are gone from here and that a hub may name: the last that it has acknowledged, and sent ones that
-# were given up. Files that were made before lack the table.
-_GONE: Final = "CREATE TABLE IF NOT EXISTS gone_ids (key INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT"
 
 
 class QueueLock:
@@ -134,43 +113,29 @@ class QueueFile:
         # A damaged file must not make SQLite run what a damaged schema says.
         self.db.execute("PRAGMA trusted_schema=OFF").fetchall()
         self.db.execute("PRAGMA cell_size_check=ON").fetchall()
-        if writer and not self.number("application_id"):
-            with self.transaction():
-                if self.db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]:
-                    raise _broken("a SQLite file, and no outbox", self.path)
-                self.db.execute(_SCHEMA)
-                self.db.execute("INSERT INTO identity VALUES (?)", (uuid.uuid4().hex,))
-                self.db.execute(f"PRAGMA user_version={_VERSION}")
-                self.db.execute(f"PRAGMA application_id={_APPLICATION}")
-        if self.number("application_id") != _APPLICATION:
-            raise _broken("a SQLite file, and no outbox", self.path)
-        if self.number("user_version") != _VERSION:
-            raise _broken(f"an outbox of version {self.number('user_version')}, this is version {_VERSION}", self.path)
         if writer:
-            self.db.execute(_GONE).fetchall()
-            self.db.execute(append_keys.TABLE).fetchall()
+            outbox_schema.make(self.db, self.path)
+        outbox_schema.check(self.db, self.path)
+        if writer:
+            outbox_schema.add_tables(self.db)
             if self.path.stat().st_size <= CHECKED_BYTES:
                 found = self.db.execute("PRAGMA quick_check(1)").fetchall()[0][0]
                 if found != "ok":
-                    raise _broken(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
+                    raise broken_file(f"the outbox is corrupt: {' '.join(str(found).split())[:200]}", self.path)
             if max_bytes is not None:
                 self.db.execute(f"PRAGMA max_page_count={max(max_bytes // _PAGE, 64)}").fetchall()
         self.id = self.read_id()
 
     def renew(self) -> None:
         """Give the outbox another id, within a transaction; `id` is to be read anew behind it."""
-        self.db.execute("UPDATE identity SET id = ?", (uuid.uuid4().hex,))
+        outbox_schema.renew_id(self.db)
 
     def read_id(self) -> str:
         """The id that the file has."""
         rows = self.db.execute("SELECT id FROM identity").fetchall()
         if len(rows) != 1 or len(str(rows[0][0])) != 32:
-            raise _broken("the outbox is corrupt: it has no id", self.path)
+            raise broken_file("the outbox is corrupt: it has no id", self.path)
         return str(rows[0][0])
-
-    def number(self, pragma: str) -> int:
-        """A pragma's number."""
-        return int(self.db.execute(f"PRAGMA {pragma}").fetchall()[0][0])  # type: ignore[arg-type]  # apsw: any value of SQLite's
 
     def transaction(self) -> AbstractContextManager[None]:
         """See `write_transaction`."""
@@ -240,9 +205,9 @@ def is_full(err: BaseException | None) -> bool:
 def as_run_failed(err: apsw.Error, path: Path) -> RunFailed:
     """SQLite's error in our words."""
     if isinstance(err, apsw.NotADBError):
-        return _broken("no outbox: not a SQLite file", path)
+        return broken_file("no outbox: not a SQLite file", path)
     if isinstance(err, apsw.CorruptError):
-        return _broken(f"the outbox is corrupt: {err}", path)
+        return broken_file(f"the outbox is corrupt: {err}", path)
     if isinstance(err, apsw.FullError):
         return RunFailed(
             "storage_failed",
@@ -251,12 +216,3 @@ def as_run_failed(err: apsw.Error, path: Path) -> RunFailed:
             help="what it has accepted stays; make room on the disk",
         )
     return RunFailed("storage_failed", f"the outbox cannot be used: {err}", path=str(path))
-
-
-def _broken(message: str, path: Path) -> RunFailed:
-    return RunFailed(
-        "input_broken",
-        message,
-        path=str(path),
-        help="keep the file and move it aside: with none there, a new one is made",
-    )

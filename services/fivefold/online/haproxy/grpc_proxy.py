@@ -88,14 +88,23 @@ def main(argv: list[str]) -> None:
         os.setsid()
         _supervise([binary, "-db", "-f", str(written)], home, int(parent))
         os._exit(0)
-    host, _, port = bind.rpartition(":")
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        with socket.socket() as trial:
-            if trial.connect_ex((host.replace("*", "") or "127.0.0.1", int(port))) == 0:
-                return
+        if _listens(bind):
+            return
         time.sleep(0.01)
     sys.exit(f"no gRPC proxy at {bind} after {START_SECONDS:.0f} s")
+
+
+def _listens(bind: str) -> bool:
+    """Whether somebody answers where HAProxy is told to: `HOST:PORT`, in which an IPv6 host may be without brackets."""
+    host, _, port = bind.rpartition(":")
+    host = {"": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _supervised(home: Path, parent: str) -> bool:

@@ -10,6 +10,8 @@ Ray writes the configuration anew before every start and reload; what it cannot 
   resets the call, which a gateway makes an HTTP 500 of, and a client `UNKNOWN`.
 - A connection to a replica stands within a quarter of a second or not at all. HAProxy waits as long, at most a second,
   before it asks another replica for what a dead one did not answer.
+- A unary gRPC call goes on as HTTP/1.1, to the port that REST goes to: replicas answer it several times faster there.
+  Streams, and all of gRPC while no replica is up, go by HTTP/2 as Ray has it. REST's endpoint has no such paths.
 - Replicas stay known while Ray Serve builds a changed application: meanwhile it names none, although all of them
   answer, and everything would go by the fallback proxy for seconds. One that has gone in truth fails its checks.
 - Nothing is logged per request.
@@ -73,6 +75,10 @@ NOT_READY = _error(
 EXPIRED = _error("504 Gateway Timeout", "deadline_exceeded", "the time for this request is up")
 SERVICE = "/inference.GRPCInferenceService/"
 STREAM = f"{SERVICE}ModelStreamInfer"
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+
+UNARY = (f"{{ path_beg {SERVICE} }} !{{ path {STREAM} }}", f"{{ path {HEALTH_CHECK} }}")
+"""Conditions of HAProxy, one of which holds for a unary call."""
 
 ANSWERS = {
     "400": MALFORMED,
@@ -131,14 +137,16 @@ def edit(
         "http-request deny deny_status 400 if { req.hdr(content-length) -m len gt 15 }",
     ]
     # A stream's first message must not wait for its last, so the option is not for all of gRPC.
-    whole = f"http-request wait-for-body time {body_seconds}s if {{ path_beg {SERVICE} }} !{{ path {STREAM} }}"
+    whole = [f"http-request wait-for-body time {body_seconds}s if {condition}" for condition in UNARY]
+    closed = [f"http-request deny deny_status 404 if {{ path_beg {service} }}" for service in (SERVICE, HEALTH_CHECK)]
     rest = [f"timeout client {max(60, body_seconds)}s", "option http-buffer-request"]
-    config = _into(config, "frontend http_frontend", [*rest, *both])
+    config = _into(config, "frontend http_frontend", [*rest, *both, *closed])
     # A bind that insists on HTTP/2 waits for its first word as long as for any of a client's; one that does not, only
     # as long as for a request.
     config = re.sub(_bind("grpc_frontend") + r" proto h2$", r"\1\2", config)
     only = "http-request deny deny_status 400 if { fc_http_major 1 }"
-    config = _into(config, "frontend grpc_frontend", [*both, only, whole])
+    config = _into(config, "frontend grpc_frontend", [*both, only, *whole])
+    config = _unary_by_http1(config, limit)
     for quiet in ("frontend prometheus", "listen stats"):
         config = _into(config, quiet, [f"maxconn {FEW}", f"timeout http-request {body_seconds}s", "timeout client 60s"])
     config = re.sub(r"(?m)^\s*errorfile .*\n", "", config)
@@ -194,6 +202,43 @@ def _into(config: str, section: str, lines: list[str]) -> str:
     body = re.sub(rf"(?m)^\s*(?:{'|'.join(alone)}) .*\n", "", found[1]) if alone else found[1]
     new = "".join(f"    {line}\n" for line in lines)
     return f"{config[: found.start()]}{section}\n{new}{body}{config[found.end() :]}"
+
+
+_SECTION = re.compile(r"(?m)^(frontend|backend) (\S+)\n((?:[ \t].*\n|\n)*)")
+_SERVER = re.compile(r"(?m)^[ \t]+server (SERVE_REPLICA_\S+) (\S+) check\b")
+
+
+def _unary_by_http1(config: str, limit: int) -> str:
+    """The configuration with a backend for unary gRPC: the replicas' HTTP ports, in HTTP/1.1.
+
+    `limit` is how many connections the replicas have together; where that many calls are in work, more wait. It stays
+    as it is where there is not one application, whose replicas have both.
+    """
+    found = {name: body for kind, name, body in _SECTION.findall(config) if kind == "backend"}
+    rests, grpcs = ([name for name in found if name.startswith(f"{kind}-")] for kind in ("http", "grpc"))
+    replicas = _SERVER.findall(found[rests[0]]) if len(rests) == 1 else []
+    if len(grpcs) != 1 or not replicas:
+        return config
+    name = f"{grpcs[0]}-unary"
+    timeouts = re.findall(r"(?m)^[ \t]+(timeout \S+ \S+)$", found[grpcs[0]])
+    most = max(16, limit // len(replicas))
+    lines = [
+        *timeouts,
+        "http-reuse always",
+        # It would be metadata of an error, which is all head.
+        "http-response del-header content-length",
+        # Whether a replica is there, its HTTP says.
+        *(f"server {server} {address} track {rests[0]}/{server} maxconn {most}" for server, address in replicas),
+    ]
+    backend = f"backend {name}\n" + "".join(f"    {line}\n" for line in lines)
+    rules = "".join(f"    use_backend {name} if {condition} {{ nbsrv({name}) ge 1 }}\n" for condition in UNARY)
+    # Behind all that Ray has to say of a request, and before it goes anywhere.
+    frontend = next(match for match in _SECTION.finditer(config) if match[2] == "grpc_frontend")
+    at = re.search(r"(?m)^[ \t]+(?:default_backend |acl \S+ req\.hdr\(application\))", frontend[3])
+    if at is None:
+        return config
+    place = frontend.start(3) + at.start()
+    return f"{config[:place]}{rules}{config[place : frontend.end()]}{backend}{config[frontend.end() :]}"
 
 
 def grpc_address(config: str) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fivefold.online.haproxy import launch
 from fivefold.online.local import ports
 from fivefold.online.ray import loopback
+from fivefold.online.ray.cluster_variables import ENVIRONMENT
 
 if TYPE_CHECKING:
     from fivefold.online.settings import OnlineSettings
@@ -80,8 +81,6 @@ def variables(directory: Path, base: int, settings: OnlineSettings) -> dict[str,
 
     Ray variables of the user's own do not apply to it.
     """
-    from fivefold.online.ray.deployment import ENVIRONMENT
-
     http, grpc = ports.proxy_addresses(settings, base)
     launcher = directory / "haproxy"
     script = Path(launch.__file__)

@@ -359,7 +359,6 @@ class Run:
                 "delivery": asdict(self._delivery),
                 # Replicas share the machine's cores with everything else on it.
                 "num_cpus": 0.0,
-                "grpc_listen": self._settings.grpc if ports.direct(self._settings) else "",
                 "http_socket": str(self._directory / "http.sock") if ports.direct(self._settings) else "",
                 "log": str(self._log_path),
                 "served_file": str(self._in_place.file.path),
@@ -374,7 +373,10 @@ class Run:
         return order.to_json()
 
     def _until_ready(self, until: float) -> None:
-        while not self._ready(5):
+        # By way of HAProxy, as gRPC comes, too.
+        http, _ = ports.proxy_addresses(self._settings, self._base)
+        proxy = Readiness(http)
+        while not (self._ready(5) and proxy(5)):
             if self._stop.wait(0.05):
                 raise Stopped
             self._look(starting=True)

@@ -36,11 +36,8 @@ class Arguments(BaseModel):
     num_cpus: float = 1.0
     """Cores that Ray reserves for a replica."""
 
-    grpc_listen: str = ""
-    """HOST:PORT on which each replica answers gRPC by itself, beside what reaches it through the proxy; empty: none.
-
-    The proxy's hop costs a fifth of a core's calls. Replicas on one machine share the port, a connection belongs to one
-    of them: right where there is one replica, or a proxy in front that has a connection to each."""
+    num_gpus: float = 0.0
+    """GPUs that Ray reserves for a replica; 0: as many as `FIVEFOLD_GPUS` says, or none."""
 
     http_socket: str = ""
     """The Unix socket of a `handover.HandOver`, whose listening socket the replica answers HTTP on, beside what reaches

@@ -9,8 +9,8 @@ Ray's server passes through; the wrapper would halve the requests a second. What
     draining     the server's stop waits for what is being answered; `watch_drain` hears of it from Ray's health route
     metrics      `/metrics` of each replica, and a copy in Ray's own metrics
 
-Which variables every process of the cluster needs is `ENVIRONMENT`; starting a cluster on one machine is left to
-`ray_process`, its life to `lifecycle`; what `build` takes is `arguments`' matter, what a replica answers with
+Which variables every process of the cluster needs is `cluster_variables`'s matter; starting a cluster on one machine is
+left to `ray_process`, its life to `lifecycle`; what `build` takes is `arguments`', what a replica answers with
 `endpoints`'s. This module must not postpone its annotations: Ray reads `build`'s as a class.
 """
 
@@ -25,8 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fivefold.core.runtime.devices import DeviceSettings
+from fivefold.core.settings import read
 from fivefold.delivery.settings import DeliverySettings
-from fivefold.online.haproxy.haproxy_settings import HAPROXY
 from fivefold.online.ray.arguments import Arguments
 from fivefold.online.ray.metrics_copy import Copy
 from fivefold.online.ray.served_file import TURN, ServedBundles, ServedFile
@@ -50,17 +51,6 @@ VERSION = "1"
 
 GRPC_SERVICES = "fivefold.online.ray.deployment.grpc_services"
 """The import path for Ray Serve's `grpc_servicer_functions`."""
-
-ENVIRONMENT = {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "fivefold.online.ray.deployment.middlewares",
-    **HAPROXY,
-    # Ray gives its workers, replicas among them, the lowest priority but four: every other process of a busy machine
-    # then goes before an answer.
-    "RAY_worker_niceness": "0",
-}
-"""What every process of the cluster must find in its environment, the head's and the workers' alike."""
 
 DRAIN_POLL_SECONDS = 0.25
 EXPORT_SECONDS = 5.0
@@ -160,17 +150,21 @@ def middlewares() -> "list[Middleware]":
 
     listen_on_loopback_if_asked()
     if _endpoints is not None:
-        answer_early(_endpoints.app)
+        answer_early(_endpoints.app, _endpoints.servicer)
     return [Middleware(ReplicaMiddleware)]
 
 
-def answer_early(app: Any) -> None:
-    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's."""
+def answer_early(app: Any, servicer: Any) -> None:
+    """Let the HTTP server that Ray starts in this process next have our connection class; Ray asks for uvicorn's.
+
+    HAProxy asks unary gRPC calls there too, on connections of their own.
+    """
     from uvicorn.protocols.http import auto
 
+    from fivefold.serving.grpc.http1.connection import Methods, taking_over
     from fivefold.serving.http.protocol import protocol_of
 
-    auto.AutoHTTPProtocol = protocol_of(app)
+    auto.AutoHTTPProtocol = protocol_of(app, taking_over(Methods(app.dataplane, servicer.unary())))
 
 
 def grpc_services(_: Any, server: Any) -> None:
@@ -192,7 +186,6 @@ class Online:
         defaults: dict[str, str],
         settings: OnlineSettings,
         delivery: DeliverySettings | None,
-        grpc_listen: str,
         http_socket: str,
         log: str,
         served_file: str = "",
@@ -201,9 +194,8 @@ class Online:
         from ray import serve
 
         from fivefold.core import telemetry as vocabulary
-        from fivefold.core.settings import read
         from fivefold.guard import Guard
-        from fivefold.online.ray.limit_share import Replicas, running
+        from fivefold.online.ray.limit_share import Replicas, listen
         from fivefold.serving.dataplane import Dataplane
         from fivefold.serving.model_opening import open_models
         from fivefold.serving.origins import Origins
@@ -223,7 +215,7 @@ class Online:
             served = self._served.read()
             models, defaults, self._turn = served.models, served.defaults, served.turn
         opened = open_models(models, self._delivery, settings.self_test_seconds)
-        replicas = Replicas(running, settings.min_replicas)
+        replicas = Replicas(listen, settings.min_replicas)
         guard = Guard.of(settings, replicas)
         # What the replicas of this machine share; another machine's may die of the same request.
         suspects = Suspects(Path(log).parent / "in-work" if log else Path(tempfile.gettempdir()) / "fivefold-in-work")
@@ -242,8 +234,6 @@ class Online:
         # with one bundle), in which nobody is answered; so the last one is before the endpoints listen.
         gc.collect()
         gc.freeze()
-        if grpc_listen:
-            _endpoints.listen_grpc(grpc_listen)
         if http_socket:
             _endpoints.listen_http(http_socket)
         if self._served is not None:
@@ -345,7 +335,10 @@ def build(arguments: Arguments) -> "Application":
         max_surge_percent=100,
         # A replica that has died is noticed by this.
         health_check_period_s=HEALTH_SECONDS,
-        ray_actor_options={"num_cpus": arguments.num_cpus},
+        ray_actor_options={
+            "num_cpus": arguments.num_cpus,
+            "num_gpus": arguments.num_gpus or read(DeviceSettings).gpus,
+        },
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
         autoscaling_config=autoscaling_config,
         user_config={TURN: arguments.turn} if arguments.served_file else None,
@@ -359,7 +352,6 @@ def build(arguments: Arguments) -> "Application":
         dict(arguments.defaults),
         settings,
         arguments.delivery,
-        arguments.grpc_listen,
         arguments.http_socket,
         arguments.log,
         arguments.served_file,

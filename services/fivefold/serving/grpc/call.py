@@ -1,20 +1,24 @@
 """What is the same in every call: the request's bytes to a message, its metadata to a `Call`, errors to the call's end.
 
-Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no code of ours.
-What a method means is left to `servicer`, `control`, `stream` and `health`.
+    a transport ── AskedCall, Payload ──> Unary ── Reply ──> the same transport
+
+A method with one request and one answer knows no transport: grpc.aio's (`over_aio`) and the one over HTTP/1.1 (`http1`)
+both call it so. Handlers take and give bytes: gRPC itself answers a message that it cannot decode with INTERNAL and no
+code of ours. What a method means is left to `servicer`, `control`, `stream` and `health`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
 
 from fivefold.core.errors import AccessError, ContractError, FivefoldError
 from fivefold.guard.callers import several
+from fivefold.serving.admission import FREE, Room
 from fivefold.serving.contract_version import ASKED
 from fivefold.serving.dataplane import Dataplane, defect
 from fivefold.serving.grpc import grpc_errors
@@ -31,13 +35,92 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
-Unary = Callable[[bytes, "Context"], Awaitable[bytes]]
+
+class AskedCall(NamedTuple):
+    """What a call says of itself before its message."""
+
+    metadata: Sequence[tuple[str, str | bytes]]
+    """By lower-case key, in order; binary values are decoded."""
+
+    peer: str
+    """The other end, by gRPC's name (`ipv4:ADDRESS:PORT`)."""
+
+    deadline: float | None
+    """On `time.monotonic`; None: the caller has named none."""
 
 
-def begin(request_id: Callable[[str | None], str], context: Context, size: int = 0) -> Call:
+class Payload(Protocol):
+    """The request's bytes, which may not all be there yet."""
+
+    async def read(self) -> bytes:
+        """All of them; what they hold beyond `FREE` bytes is the process's room until `release`. Once only.
+
+        Raises `ContractError`, `Interrupted` and `Unavailable`, not counted yet.
+        """
+
+    def release(self) -> None:
+        """Give back what they hold."""
+
+
+class Reply(NamedTuple):
+    """How a call ends: with a message, or with an error that has been counted and logged."""
+
+    call: Call
+    message: bytes = b""
+    error: FivefoldError | None = None
+
+
+Unary = Callable[[AskedCall, Payload], Coroutine[Any, Any, Reply]]
+"""A method with one request and one answer. Raises `asyncio.CancelledError` alone."""
+
+
+class Whole:
+    """A message that is there already."""
+
+    __slots__ = ("_held", "_raw", "_room")
+
+    def __init__(self, raw: bytes, room: Room) -> None:
+        self._raw, self._room, self._held = raw, room, 0
+
+    async def read(self) -> bytes:
+        """See `Payload`."""
+        size = len(self._raw) - FREE
+        if size > 0:
+            self._room.take(size)
+            self._held = size
+        return self._raw
+
+    def release(self) -> None:
+        """See `Payload`."""
+        if self._held:
+            self._room.give(self._held)
+            self._held = 0
+
+
+def asked(context: Context) -> AskedCall:
+    """What grpc.aio knows of a call."""
+    left = context.time_remaining()
+    deadline = None if left is None else time.monotonic() + left
+    return AskedCall(context.invocation_metadata() or (), context.peer(), deadline)  # type: ignore[arg-type]  # pairs
+
+
+def over_aio(method: Unary, room: Room) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    """The method as a handler of grpc.aio."""
+
+    async def handle(raw: bytes, context: Context) -> bytes:
+        reply = await method(asked(context), Whole(raw, room))
+        if reply.error is not None:
+            await grpc_errors.abort(context, reply.error, reply.call)
+        context.set_trailing_metadata(grpc_errors.identity(reply.call))
+        return reply.message
+
+    return handle
+
+
+def begin(request_id: Callable[[str | None], str], said: AskedCall) -> Call:
     """The call that a request's metadata and deadline describe; `request_id` makes an id, or keeps the caller's."""
     given = timeout = traceparent = contract = None
-    for key, value in context.invocation_metadata() or ():
+    for key, value in said.metadata:
         if key == "x-request-id":
             given = _text(value)
         elif key == "x-request-timeout":
@@ -46,15 +129,12 @@ def begin(request_id: Callable[[str | None], str], context: Context, size: int =
             traceparent = _text(value)
         elif key == ASKED:
             contract = _text(value)
-    left = context.time_remaining()
-    deadline = None if left is None else time.monotonic() + left
     return Call(
         "grpc",
         request_id(given),
-        deadline=deadline,
+        deadline=said.deadline,
         traceparent=traceparent,
         timeout=timeout,
-        size=size,
         contract=contract,
     )
 
@@ -71,16 +151,16 @@ class Shown(NamedTuple):
     forwarded: tuple[str | bytes, ...]
 
 
-def shown(context: Context) -> Shown:
+def shown(said: AskedCall) -> Shown:
     """The metadata `authorization`, `x-api-key` and `x-forwarded-for`, and the other end's address."""
     found: list[tuple[str, bytes]] = []
     forwarded: list[str | bytes] = []
-    for key, value in context.invocation_metadata() or ():
+    for key, value in said.metadata:
         if key in ("authorization", "x-api-key"):
             found.append((key, value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")))
         elif key == "x-forwarded-for":
             forwarded.append(value)
-    return Shown(tuple(found), context.peer(), tuple(forwarded))
+    return Shown(tuple(found), said.peer, tuple(forwarded))
 
 
 def admit(guard: Guard, given: Shown, scope: Scope, *, count: bool = True) -> Principal:
@@ -158,17 +238,20 @@ def asking(
     `scope` is what a guard asks for; None: the method is open to everybody.
     """
 
-    async def handle(raw: bytes, context: Context) -> bytes:
-        call = begin(dataplane.request_id, context, len(raw))
+    async def handle(said: AskedCall, payload: Payload) -> Reply:
+        call = begin(dataplane.request_id, said)
         try:
             if dataplane.guard is not None and scope is not None:
-                admit(dataplane.guard, shown(context), scope).release()
+                admit(dataplane.guard, shown(said), scope).release()
+            raw = await payload.read()
+            call.size = len(raw)
             reply = answer(parse(kind, raw, dataplane.settings.max_body_bytes), call)
+            return Reply(call, reply.SerializeToString())
         except FivefoldError as error:
-            await grpc_errors.abort(context, dataplane.refuse(call, error), call)
+            return Reply(call, error=dataplane.refuse(call, error))
         except Exception as cause:
-            await grpc_errors.abort(context, dataplane.refuse(call, defect(cause)), call)
-        context.set_trailing_metadata(grpc_errors.identity(call))
-        return reply.SerializeToString()
+            return Reply(call, error=dataplane.refuse(call, defect(cause)))
+        finally:
+            payload.release()
 
     return handle

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2 as wire
 
 from fivefold.core.errors import FivefoldError, NotFound, Unavailable
 from fivefold.serving.grpc import grpc_errors
-from fivefold.serving.grpc.call import Unary, asking, begin, parse
+from fivefold.serving.grpc.call import Unary, asked, asking, begin, parse
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -54,7 +54,7 @@ class Health:
 
     async def watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
         """The handler of Watch: the status now, each other one that it becomes, and the end at the drain."""
-        call = begin(self._dataplane.request_id, context, len(raw))
+        call = begin(self._dataplane.request_id, asked(context))
         try:
             service = parse(wire.HealthCheckRequest, raw, self._dataplane.settings.max_body_bytes).service
         except FivefoldError as error:

@@ -16,11 +16,22 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from fivefold.core.errors import FivefoldError, Unavailable
-from fivefold.serving.admission import FREE
 from fivefold.serving.dataplane import defect
 from fivefold.serving.grpc import grpc_errors, reflection, tensor_codec
 from fivefold.serving.grpc.bidi_stream import Streams
-from fivefold.serving.grpc.call import admit, begin, parse, shown
+from fivefold.serving.grpc.call import (
+    AskedCall,
+    Payload,
+    Reply,
+    Unary,
+    Whole,
+    admit,
+    asked,
+    begin,
+    over_aio,
+    parse,
+    shown,
+)
 from fivefold.serving.grpc.control import Control
 from fivefold.serving.grpc.health import SERVICE as HEALTH
 from fivefold.serving.grpc.health import Health, draining
@@ -78,41 +89,43 @@ class Servicer:
 
     def handlers(self) -> dict[str, Handlers]:
         """Service name -> method name -> handler. Handlers take and give bytes."""
-        inference: Handlers = {
-            name: grpc.unary_unary_rpc_method_handler(method) for name, method in self._control.methods().items()
-        }
-        inference["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self.infer)
-        inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.stream)
-        health: Handlers = {
-            "Check": grpc.unary_unary_rpc_method_handler(self._health.check),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._health.watch),
-        }
-        return {INFERENCE: inference, HEALTH: health}
+        found: dict[str, Handlers] = {INFERENCE: {}, HEALTH: {}}
+        for path, method in self.unary().items():
+            _, service, name = path.split("/")
+            handler = over_aio(method, self._dataplane.room)
+            found[service][name] = grpc.unary_unary_rpc_method_handler(handler)
+        found[INFERENCE]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.stream)
+        found[HEALTH]["Watch"] = grpc.unary_stream_rpc_method_handler(self._health.watch)
+        return found
 
-    async def infer(self, raw: bytes, context: Context) -> bytes:
+    def unary(self) -> dict[str, Unary]:
+        """The methods with one request and one answer, by their paths."""
+        methods = {**self._control.methods(), "ModelInfer": self.infer}
+        found = {f"/{INFERENCE}/{name}": method for name, method in methods.items()}
+        found[f"/{HEALTH}/Check"] = self._health.check
+        return found
+
+    async def infer(self, said: AskedCall, payload: Payload) -> Reply:
         """One inference."""
-        call = begin(self._dataplane.request_id, context, len(raw))
+        call = begin(self._dataplane.request_id, said)
         guard = self._dataplane.guard
         caller: Principal | None = None
-        held = 0
         try:
             if guard is not None:
-                caller = self._let_in(call, lambda: admit(guard, shown(context), "infer"))
-            if len(raw) > FREE:
-                held = self._hold(raw, call)
-            message = await self._parse(raw, call)
+                # Before the message: nobody unknown makes us hold one.
+                caller = self._let_in(call, lambda: admit(guard, shown(said), "infer"))
+            raw = await self._read(payload, call)
+            request = await self._parse(raw, call)
             out = await self._dataplane.answer(
-                message.model_name, message.model_version or None, call, self._alone, message
+                request.model_name, request.model_version or None, call, self._alone, request
             )
+            return Reply(call, out)
         except FivefoldError as error:
-            await grpc_errors.abort(context, error, call)
+            return Reply(call, error=error)
         finally:
-            if held:
-                self._dataplane.room.give(held)
+            payload.release()
             if caller is not None:
                 caller.release()
-        context.set_trailing_metadata(grpc_errors.identity(call))
-        return out
 
     async def stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """A stream of inferences. Each message is a request of its own, with the stream's id and a running number.
@@ -120,10 +133,11 @@ class Servicer:
         Who may not ask cannot open one; after that each message is let in, and counts against limits, by itself, so a
         key that is revoked meanwhile opens nothing any more.
         """
-        opened = begin(self._dataplane.request_id, context)
+        said = asked(context)
+        opened = begin(self._dataplane.request_id, said)
         guard = self._dataplane.guard
         # Once: it is the same for every message of the stream.
-        given = None if guard is None else shown(context)
+        given = None if guard is None else shown(said)
         if guard is not None and given is not None:
             try:
                 self._let_in(opened, lambda: admit(guard, given, "infer", count=False))
@@ -143,23 +157,20 @@ class Servicer:
                 size=len(raw),
                 contract=opened.contract,
             )
-            message: wire.ModelInferRequest | None = None
+            payload = Whole(raw, self._dataplane.room)
+            request: wire.ModelInferRequest | None = None
             caller: Principal | None = None
-            held = 0
             try:
                 if guard is not None and given is not None:
                     caller = self._let_in(call, lambda: admit(guard, given, "infer"))
-                if len(raw) > FREE:
-                    held = self._hold(raw, call)
-                message = await self._parse(raw, call)
+                request = await self._parse(await self._read(payload, call), call)
                 return await self._dataplane.answer(
-                    message.model_name, message.model_version or None, call, self._streamed, message
+                    request.model_name, request.model_version or None, call, self._streamed, request
                 )
             except FivefoldError as error:
-                return _failure(message or wire.ModelInferRequest(), error, call)
+                return _failure(request or wire.ModelInferRequest(), error, call)
             finally:
-                if held:
-                    self._dataplane.room.give(held)
+                payload.release()
                 if caller is not None:
                     caller.release()
 
@@ -176,14 +187,16 @@ class Servicer:
         except Exception as cause:
             raise self._dataplane.refuse(call, defect(cause)) from cause
 
-    def _hold(self, raw: bytes, call: Call) -> int:
-        """Take what a large message holds from the process's room: the bytes to give back."""
-        held = len(raw) - FREE
+    async def _read(self, payload: Payload, call: Call) -> bytes:
+        """The message's bytes; raises `FivefoldError` only, counted and logged."""
         try:
-            self._dataplane.room.take(held)
+            raw = await payload.read()
         except FivefoldError as error:
             raise self._dataplane.refuse(call, error) from None
-        return held
+        except Exception as cause:
+            raise self._dataplane.refuse(call, defect(cause)) from cause
+        call.size = len(raw)
+        return raw
 
     async def _parse(self, raw: bytes, call: Call) -> wire.ModelInferRequest:
         """The message; raises `FivefoldError` only, counted and logged."""
@@ -272,7 +285,7 @@ def register_unready(server: Any) -> None:
 
 
 async def _unready(_: Any, context: Context) -> bytes:
-    call = begin(lambda given: given or secrets.token_hex(12), context)
+    call = begin(lambda given: given or secrets.token_hex(12), asked(context))
     await grpc_errors.abort(context, Unavailable("not_ready", "no model is loaded yet", retry_after=1.0), call)
 
 

@@ -9,6 +9,7 @@ goes on as a task, as with plain uvicorn. So nothing is decided here: this is th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -25,14 +26,20 @@ class Protocol(Framed):
     """One connection. `dispatch` and `dataplane` are set by `protocol_of`."""
 
     dispatch: Dispatch
+    take_over: TakeOver | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held: tuple[RequestResponseCycle, Any, Target] | None = None
         self._reading = False
+        self._first = self.take_over is not None
 
     def data_received(self, data: bytes) -> None:
         """Read what has come; a request that is not whole by then goes uvicorn's way."""
+        if self._first:
+            self._first = False
+            if self.take_over is not None and self.take_over(self, data):
+                return
         self._reading = True
         super().data_received(data)
         self._reading = False
@@ -104,7 +111,19 @@ class Protocol(Framed):
             self.transport.close()
         cycle.on_response()
 
+    def let_go(self) -> None:
+        """Do nothing more for the connection: it is another protocol's from here on."""
+        self._headers_are_there()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does at a connection's end
 
-def protocol_of(app: Dispatch) -> type[Protocol]:
-    """The connection class of a server that has this application."""
-    return type("FivefoldProtocol", (Protocol,), {"dispatch": app, "dataplane": app.dataplane})
+
+TakeOver = Callable[[Protocol, bytes], bool]
+"""What is asked about a new connection's first bytes: whether it has taken the connection over, and those with it."""
+
+
+def protocol_of(app: Dispatch, take_over: TakeOver | None = None) -> type[Protocol]:
+    """The connection class of a server that has this application; `take_over` may want some of its connections."""
+    members = {"dispatch": app, "dataplane": app.dataplane, "take_over": take_over and staticmethod(take_over)}
+    return type("FivefoldProtocol", (Protocol,), members)

@@ -53,12 +53,20 @@ class Body:
         self._room.give(held)
 
 
-async def read_body(headers: Headers, receive: Receive, settings: ServingLimits, room: Room | None = None) -> bytes:
-    """The body as it came, at most `max_body_bytes`; raises `too_large`, `request_timeout`, `cancelled`, `overloaded`.
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    settings: ServingLimits,
+    room: Room | None = None,
+    *,
+    limit: int | None = None,
+) -> bytes:
+    """The body as it came, at most `limit` bytes (None: `max_body_bytes`).
 
-    What it holds beyond `FREE` bytes is taken from `room`, as it arrives, and left to the caller to give back.
+    Raises `too_large`, `request_timeout`, `cancelled`, `overloaded`. What it holds beyond `FREE` bytes is taken from
+    `room`, as it arrives, and left to the caller to give back.
     """
-    limit = settings.max_body_bytes
+    limit = settings.max_body_bytes if limit is None else limit
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:19]) > limit:
         raise too_large(limit)

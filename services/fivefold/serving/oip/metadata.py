@@ -80,6 +80,7 @@ def model_config(model: Model, view: View, max_rows: int) -> dict[str, Any]:
         "output": [_config_tensor(field) for field in view.outputs],
         "parameters": {
             "bundle": {"string_value": model.metadata["bundle"]},
+            "device": {"string_value": model.scorer.device},
             "contract": {"string_value": view.name},
             "contracts": {"string_value": ",".join(model.views)},
             CONTRACT: {"string_value": view.contract.to_bytes().decode()},

@@ -76,16 +76,16 @@ class Sum:
 '''
 
 
-@pytest.mark.parametrize("engine", ["ledger", pytest.param("ray-data", marks=pytest.mark.rare)])
+@pytest.mark.parametrize("engine", ["auto", "local", "ray", pytest.param("ray-data", marks=pytest.mark.rare)])
 def test_a_row_that_kills_every_worker(tmp_path: Path, engine: str) -> None:
-    """Ends the run with its file's name after so many of them, in either engine; all other files are finished."""
+    """Ends the run with its file's name after so many of them, in every engine; all other files are finished."""
     model = write_python(tmp_path / "model", KILLS).path
     for name, value in (("a", 1), ("b", 7), ("c", 2)):
         (tmp_path / f"{name}.csv").write_text("a,b\n" + f"{value},1\n" * 20)
     words = ["--model", str(model), "--input", str(tmp_path / "*.csv"), "--output", str(tmp_path / "out")]
 
     done = subprocess.run(
-        [sys.executable, "-m", "fivefold.cli", "score", *words, "--workers", "2", "--engine", engine],
+        [sys.executable, "-m", "fivefold.cli", "score", *words, "--engine", engine],
         capture_output=True,
         text=True,
         env=environment(),

@@ -37,9 +37,9 @@ class Sum:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a model and good data, where runs need no Ray."""
+    """A directory with a model and good data, where runs are this process's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
+    monkeypatch.setattr("fivefold.batch.engine.engine_choice.workers_of", Inline)
     (tmp_path / "model").symlink_to(noted)
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text(GOOD * 100)
@@ -147,7 +147,7 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
         "a defect of fivefold",
     ),
     "full disk": (patch("fivefold.batch.work.fragment_files.sink", raising(DISK)), SCORE, 1, "No space left"),
-    "workers die": (patch("fivefold.batch.engine.actors.Actors", Dying), SCORE, 1, "died over"),
+    "workers die": (patch("fivefold.batch.engine.engine_choice.workers_of", Dying), SCORE, 1, "died over"),
     "no such option": (nothing, f"{SCORE} --colour red", 2, "unrecognized"),
     "a limit that is none": (nothing, f"{SCORE} --max-bad-fraction 2", 2, "expected 0 to 1"),
     "a variable that is none": (variable("FIVEFOLD_WORKERS", "two"), SCORE, 2, "FIVEFOLD_WORKERS"),

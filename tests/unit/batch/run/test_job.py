@@ -80,7 +80,8 @@ def test_every_option_of_score_travels(monkeypatch: pytest.MonkeyPatch) -> None:
         line += [actions[name].option_strings[0], *words]
     # A comma cannot stand in a name on a command line.
     line[line.index("--columns") + 1] = "x,y"
-    assert set(actions) - told == {"help", "metrics", "json"}
+    # Providers are a variable of this process and of all that it starts.
+    assert set(actions) - told == {"help", "metrics", "json", "providers"}
     what = asked(_parser().parse_args(line))
     assert what is not None
     order, given, _ = what
@@ -133,7 +134,7 @@ def test_a_job_runs_what_it_was_told(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With settings that no command line has, against the variables around it."""
-    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
+    monkeypatch.setattr("fivefold.batch.engine.engine_choice.workers_of", Inline)
     monkeypatch.setenv("FIVEFOLD_CHUNK_ROWS", "5")
     (tmp_path / "a.jsonl").write_text('{"a": 1, "note": "x", "it\'s": 1}\n' * 9)
     order = RunOrder(str(noted), (str(tmp_path / "a.jsonl"),), str(tmp_path / "out"))
@@ -150,7 +151,7 @@ def test_a_job_over_another_input_than_was_submitted(
     tmp_path: Path, noted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Is refused before anything is scored."""
-    monkeypatch.setattr("fivefold.batch.engine.actors.Actors", Inline)
+    monkeypatch.setattr("fivefold.batch.engine.engine_choice.workers_of", Inline)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1, "note": "x"}\n')
     order = RunOrder(str(noted), (str(path),), str(tmp_path / "out"))

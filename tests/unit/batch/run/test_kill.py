@@ -1,4 +1,4 @@
-"""Runs whose processes are killed, on a real Ray: what is published is what an undisturbed run publishes."""
+"""Runs whose processes are killed, in every engine: what is published is what an undisturbed run publishes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.batch_runs import files, records, run
 from tests.support.score_commands import (
     FRAGMENTS,
     SIZE,
+    WORKERS,
     environment,
     finish,
     finished,
@@ -26,6 +27,9 @@ from tests.support.score_commands import (
 from fivefold.local import processes
 
 pytestmark = pytest.mark.host
+
+ENGINES = pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.full)])
+OTHER = {"local": "ray", "ray": "local"}
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +48,18 @@ def whole(work: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("engine", WORKERS)
 def test_a_killed_worker_and_then_a_killed_driver(
-    work: tuple[Path, Path], whole: dict[str, bytes], tmp_path: Path
+    work: tuple[Path, Path], whole: dict[str, bytes], tmp_path: Path, engine: str
 ) -> None:
-    """The worker's fragment is done again; nothing writes for a dead driver; the next start does what is left."""
+    """The worker's fragment is done again; nothing writes for a dead driver; the next start, by the other engine, does
+    what is left."""
     output = tmp_path / "out"
-    with started(line(*work, output)) as process:
+    with started(line(*work, output, engine=engine)) as process:
         until(lambda: finished(output) >= 4)
         os.kill(workers(process.pid)[0], signal.SIGKILL)
         before = finished(output)
-        until(lambda: finished(output) >= before + 8 and len(workers(process.pid)) == 2)
+        until(lambda: finished(output) >= before + 8 and len(workers(process.pid)) == WORKERS[engine])
         writers = workers(process.pid)
         process.kill()
         process.wait()
@@ -62,7 +68,7 @@ def test_a_killed_worker_and_then_a_killed_driver(
         done = finished(output)
 
     assert done < len(whole)
-    report = finish(line(*work, output))
+    report = finish(line(*work, output, engine=OTHER[engine]))
 
     assert files(output) == whole
     assert report["rows"] == report["scored"] == 100 * FRAGMENTS
@@ -71,12 +77,12 @@ def test_a_killed_worker_and_then_a_killed_driver(
     assert not (output / "_temporary").exists()
 
 
-@pytest.mark.full
+@ENGINES
 @pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.rare)])
-def test_a_signal_ends_a_run_in_seconds(work: tuple[Path, Path], tmp_path: Path, signum: int) -> None:
+def test_a_signal_ends_a_run_in_seconds(work: tuple[Path, Path], tmp_path: Path, signum: int, engine: str) -> None:
     """It says how to go on, and leaves no process and nothing unfinished."""
     output = tmp_path / "out"
-    with started(line(*work, output)) as process:
+    with started(line(*work, output, engine=engine)) as process:
         until(lambda: finished(output) >= 2)
         family = processes.descendants(process.pid)
         process.send_signal(signum)
@@ -89,11 +95,24 @@ def test_a_signal_ends_a_run_in_seconds(work: tuple[Path, Path], tmp_path: Path,
     assert not (output / "run.json").exists()
 
 
+def test_a_terminal_s_ctrl_c_is_the_run_s(work: tuple[Path, Path], tmp_path: Path) -> None:
+    """It reaches the worker too, which lets the run answer it: no worker has died."""
+    output = tmp_path / "out"
+    with started(line(*work, output, engine="local")) as process:
+        until(lambda: finished(output) >= 2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert "error: stopped with" in said
+    assert "worker_died" not in said
+
+
 @pytest.mark.full
 def test_two_at_once(work: tuple[Path, Path], whole: dict[str, bytes], tmp_path: Path) -> None:
-    """Both succeed, with one report."""
+    """Both succeed, one in each engine, with one report."""
     output = tmp_path / "out"
-    with started(line(*work, output)) as first, started(line(*work, output)) as second:
+    with started(line(*work, output, engine="local")) as first, started(line(*work, output)) as second:
         outs = [process.communicate(timeout=240) for process in (first, second)]
 
     assert [first.returncode, second.returncode] == [0, 0], outs

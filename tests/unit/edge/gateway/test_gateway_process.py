@@ -29,8 +29,8 @@ from fivefold.edge.gateway.gateway_process import Gateway
 from fivefold.edge.gateway.gateway_settings import GatewaySettings
 from fivefold.local.signals import StopSignals
 
-settings = GatewaySettings(http="127.0.0.1:0", data=sys.argv[2], mqtt="mqtt://127.0.0.1:1", hub="http://127.0.0.1:1",
-                           device="d", hub_key_file=sys.argv[3])
+hub = dict(hub="http://127.0.0.1:1", device="d", hub_key_file=sys.argv[3]) if sys.argv[3] else {}
+settings = GatewaySettings(http="127.0.0.1:0", data=sys.argv[2], mqtt="mqtt://127.0.0.1:1", **hub)
 gateway = Gateway([sys.argv[1]], settings, DeliverySettings())
 stop, ready = StopSignals(), threading.Event()
 thread = threading.Thread(target=lambda: gateway.run(stop, ready=ready.set), daemon=True)
@@ -50,18 +50,21 @@ gateway.close()
 
 
 @pytest.mark.full
-def test_it_is_small(tmp_path: Path, bundle: Path) -> None:
-    """With a hub and a broker it has loaded nothing that trains or clusters, and takes at most 120 MB at its peak."""
+@pytest.mark.parametrize("hub", [True, False])
+def test_it_is_small(tmp_path: Path, bundle: Path, hub: bool) -> None:
+    """With a hub and a broker it has loaded nothing that trains or clusters, and takes at most 120 MB at its peak; an
+    HTTP client is there for a hub alone."""
     key = tmp_path / "key"
     key.write_text("secret")
     key.chmod(0o600)
-    line = [sys.executable, "-c", MODULES, str(bundle), str(tmp_path / "data"), str(key)]
+    line = [sys.executable, "-c", MODULES, str(bundle), str(tmp_path / "data"), str(key) if hub else ""]
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     peak, *modules = done.stdout.split()
 
     assert "onnxruntime" in modules
     assert not set(modules) & set(FORBIDDEN)
+    assert ("httpx" in modules) is hub
     assert int(peak) <= 120 * 1024, f"{int(peak) / 1024:.1f} MB"
 
 

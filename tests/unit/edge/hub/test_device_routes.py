@@ -147,7 +147,8 @@ def test_the_store_holds_no_key(hub, device, tmp_path) -> None:
     """Neither a key nor its secret is anywhere on the disk, nor in what operators are shown."""
     key = device.http.headers["authorization"].split()[1]
     device.send([event(1)])
-    secret = key.rpartition("_")[2]
+    # It may have underscores of its own.
+    secret = key.split("_", 2)[2]
 
     files = b"".join(each.read_bytes() for each in (tmp_path / "hub").iterdir())
     assert b"pump-7" in files

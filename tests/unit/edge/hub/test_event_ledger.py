@@ -9,7 +9,7 @@ import pytest
 from tests.support.hubs import OUTBOX, body, event, gap
 
 from fivefold.edge.hub.database import HubDatabase
-from fivefold.edge.hub.device_register import add_device
+from fivefold.edge.hub.device_register import add_device, list_devices
 from fivefold.edge.hub.event_ledger import (
     Applied,
     DeviceBatch,
@@ -19,6 +19,7 @@ from fivefold.edge.hub.event_ledger import (
     lane_watermarks,
     quarantined_lines,
 )
+from fivefold.edge.hub.missing_numbers import count_stored_gaps
 from fivefold.edge.sync.lane_batches import decode_batch
 
 
@@ -182,3 +183,33 @@ def test_events_are_read_in_bounds(database: HubDatabase) -> None:
         assert len(events_after(connection, 0, 10, max_bytes=1)) == 1
         assert len(events_after(connection, 0, 10, max_bytes=5000)) == 2
         assert [each.seq for each in events_after(connection, 8, 10)] == [9, 10]
+
+
+def delivered(database: HubDatabase, device: str = "a") -> int:
+    with database.reading() as connection:
+        (row,) = [each for each in list_devices(connection) if each.id == device]
+    return sum(row.delivered.values())
+
+
+def uncounted(database: HubDatabase) -> None:
+    """Make it the store of a hub that did not count what gap records cover."""
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM hub_missing")
+        count_stored_gaps(connection)
+
+
+@pytest.mark.parametrize("recount", [False, True])
+def test_what_gap_records_cover_was_not_delivered(database: HubDatabase, recount: bool) -> None:
+    """Nor do a renewed outbox's earlier numbers count again, nor what a record covers that had come."""
+    apply(database, event(1), event(2), b'{"seq":3,\xff', gap(4, 6), event(7))
+    apply(database, gap(5, 9))
+    apply(database, gap(6, 10), event(11))
+    apply(database, event(1), event(2))
+    begun = gap(1, 11, "hub_lost").replace(b'"count": 11', b'"count": 0')
+    apply(database, begun, event(12), outbox="f" * 32)
+    apply(database, event(1), lane="alerts")
+    if recount:
+        uncounted(database)
+
+    assert delivered(database) == 1 + 2 + 1 + 1 + 1 + 1
+    assert delivered(database, "b") == 0

@@ -11,7 +11,7 @@ from tests.support.hubs import OUTBOX, body, event
 
 from fivefold.core.errors import RunFailed
 from fivefold.edge.hub.database import HubDatabase
-from fivefold.edge.hub.device_register import add_device
+from fivefold.edge.hub.device_register import add_device, milliseconds
 from fivefold.edge.hub.event_ledger import (
     DeviceBatch,
     StoredEvent,
@@ -21,6 +21,7 @@ from fivefold.edge.hub.event_ledger import (
     lane_watermarks,
 )
 from fivefold.edge.hub.forward_loop import ForwardLoop
+from fivefold.edge.hub.prune_loop import PruneLoop
 from fivefold.edge.hub.pruning import forwarded_position, note_forwarded, prune
 from fivefold.edge.sync.lane_batches import decode_batch
 
@@ -141,3 +142,25 @@ def test_forwarding_says_how_far_and_goes_past_no_hole(database: HubDatabase) ->
         eventually(lambda: log.reached == 8)
 
     assert log.seqs == [6, 7, 8]
+
+
+def test_a_hub_prunes_by_itself(database: HubDatabase) -> None:
+    """Again and again, what is forwarded and old; nothing before anything is forwarded, and what is young stays."""
+    deliver(database, 1, 4, now=milliseconds() - 2000)
+    with contextlib.closing(PruneLoop(database, 1000, every_seconds=0.01)):
+        deliver(database, 5, 6, now=milliseconds() + 3_600_000)
+        assert left(database) == [1, 2, 3, 4, 5, 6]
+        forwarded(database, 2)
+        eventually(lambda: left(database) == [3, 4, 5, 6])
+        forwarded(database, 6)
+        eventually(lambda: left(database) == [5, 6])
+
+
+def test_pruning_ends_between_two_transactions(database: HubDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes a hub does not wait for all that is old."""
+    monkeypatch.setattr("fivefold.edge.hub.pruning.TOGETHER", 2)
+    deliver(database, 1, 9)
+    forwarded(database, 9)
+
+    assert prune(database, before=LATE, go_on=lambda: False) == 2
+    assert left(database) == [3, 4, 5, 6, 7, 8, 9]

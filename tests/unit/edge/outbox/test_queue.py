@@ -298,7 +298,7 @@ def test_a_counter_that_was_changed_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
     """SQLite's own limit on pages is met as a full disk is; afterwards what was accepted is there, and can be sent."""
     with opened(tmp_path) as outbox:
-        pages = outbox._file.number("page_count")
+        pages = outbox._file.db.pragma("page_count")
         outbox._file.db.execute(f"PRAGMA max_page_count={pages + 20}").fetchall()
         accepted = 0
         large = [(ID, b'{"x":"' + b"y" * 2000 + b'"}')]

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -92,25 +94,57 @@ def until(done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-class Echo(grpc.GenericRpcHandler):
-    """Answers every call with what it was sent, and Ray's question after health with its word for it."""
+class Health(grpc.GenericRpcHandler):
+    """Answers Ray's question after health with its word for it."""
 
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        if details.method == METHOD:
-            return grpc.unary_unary_rpc_method_handler(lambda message, _: message)
+    def service(self, details: grpc.HandlerCallDetails) -> Any:  # gRPC's signature
         return grpc.unary_unary_rpc_method_handler(lambda *_: b"\x0a\x07success")
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers every unary call with what it was sent, as a replica does over HTTP/1.1."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """The question after health."""
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """A call."""
+        length = self.headers.get("content-length")
+        if length is not None:
+            body = self.rfile.read(int(length))
+        else:
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        self.send_response(200)
+        self.send_header("content-type", "application/grpc")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%b\r\n0\r\ngrpc-status: 0\r\n\r\n" % (len(body), body))
+
+    def log_message(self, *_: Any) -> None:
+        """Not on the test's output."""
 
 
 @pytest.fixture
 def actor(tmp_path: Path) -> Iterator[Actor]:
     """With HAProxy running before one replica."""
-    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[Echo()])
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[Health()])
     replica = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    unary = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=unary.serve_forever, daemon=True).start()
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
         ports = [port.getsockname()[1] for port in free]
-    config = written(tmp_path, ["replica"], replica)
+    config = written(tmp_path, ["replica"], replica, unary.server_port)
     text = config.read_text()
     for rays, port in zip((9000, 8000, 9101, 8404), ports, strict=True):
         text = re.sub(rf"(?m)^(\s*bind \S*:){rays}\b", rf"\g<1>{port}", text)
@@ -124,6 +158,8 @@ def actor(tmp_path: Path) -> Iterator[Actor]:
         actor.process.communicate()
         until(lambda: not actor.proxies())
         server.stop(None).wait()
+        unary.shutdown()
+        unary.server_close()
 
 
 @pytest.mark.full
@@ -188,3 +224,20 @@ def test_limits_and_what_is_read_whole_are_those_behind(tmp_path: Path) -> None:
         r"timeout connect .*",
     ):
         assert found(pattern, proxy) == found(pattern, rays) != []
+
+
+@pytest.mark.parametrize(
+    ("host", "binds"),
+    [
+        ("127.0.0.1", ["*:{}", ":{}", "0.0.0.0:{}", "127.0.0.1:{}"]),
+        ("::1", [":::{}", "[::]:{}", "[::1]:{}", "::1:{}"]),
+    ],
+)
+def test_it_is_known_to_listen_however_its_address_is_written(host: str, binds: list[str]) -> None:
+    """Of both families, and where HAProxy is told every address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        port = listener.getsockname()[1]
+
+        assert [bind for bind in binds if not grpc_proxy._listens(bind.format(port))] == []
+    assert [bind for bind in binds if grpc_proxy._listens(bind.format(port))] == []

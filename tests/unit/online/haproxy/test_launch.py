@@ -78,10 +78,49 @@ def test_all_but_streams_is_read_before_it_is_passed_on(config: Path) -> None:
     assert re.findall(r"http-request wait-for-body (.*)", edited) == re.findall(
         r"http-request wait-for-body (.*)", grpc
     )
-    (rule,) = re.findall(r"http-request wait-for-body (.*)", grpc)
+    rule, check = re.findall(r"http-request wait-for-body (.*)", grpc)
     service = wire.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     (stream,) = (method.name for method in service.methods if method.client_streaming)
     assert rule == f"time 7s if {{ path_beg /{service.full_name}/ }} !{{ path /{service.full_name}/{stream} }}"
+    assert check == "time 7s if { path /grpc.health.v1.Health/Check }"
+
+
+def test_unary_calls_go_to_the_replicas_http_in_http1(tmp_path: Path) -> None:
+    """Each replica is there when its HTTP is; everything else of gRPC goes as Ray has it, and all where none is up."""
+    config = written(tmp_path, ["a", "b"], grpc=20_080, http=20_007).read_text()
+    edited = launch.edit(config, "/run")
+
+    lines = section(edited, "backend grpc-fivefold-unary")
+    assert [line for line in lines if line.startswith("server ")] == [
+        f"server SERVE_REPLICA_{name} 127.0.0.1:{port} track http-fivefold/SERVE_REPLICA_{name} maxconn 2048"
+        for name, port in (("a", 20_007), ("b", 20_008))
+    ]
+    assert "http-reuse always" in lines
+    chosen = [line for line in section(edited, "frontend grpc_frontend") if "_backend " in line]
+    assert [line.split(" if ")[0] for line in chosen] == [
+        "use_backend grpc-fivefold-unary",
+        "use_backend grpc-fivefold-unary",
+        "use_backend grpc-fivefold",
+        "default_backend grpc-fivefold",
+    ]
+    assert [line.partition(" if ")[2] for line in chosen[:2]] == [
+        f"{condition} {{ nbsrv(grpc-fivefold-unary) ge 1 }}" for condition in launch.UNARY
+    ]
+    assert section(edited, "backend grpc-fivefold") == section(config, "backend grpc-fivefold")
+
+
+def test_without_a_replica_all_of_grpc_goes_as_ray_has_it(tmp_path: Path) -> None:
+    edited = launch.edit(written(tmp_path, []).read_text(), "/run")
+
+    assert "-unary" not in edited
+
+
+def test_rests_endpoint_has_none_of_grpcs_paths(config: Path) -> None:
+    """Or a call there would make its connection to the replica one of gRPC's, which others' requests then come to."""
+    rules = section(launch.edit(config.read_text(), "/run"), "frontend http_frontend")
+
+    for path in ("/inference.GRPCInferenceService/", "/grpc.health.v1.Health/Check"):
+        assert f"http-request deny deny_status 404 if {{ path_beg {path} }}" in rules
 
 
 @pytest.mark.parametrize(
@@ -245,13 +284,13 @@ def test_haproxy_takes_the_result(config: Path, tmp_path: Path) -> None:
 def test_replicas_stay_while_an_application_is_built(tmp_path: Path) -> None:
     """Ray names none meanwhile, again and again; the next that it names are taken as they are."""
     fallback = "SERVE_PROXY_ACTOR-fallback"
-    two = ["one", "two", fallback] * 2
+    two = ["one", "two", fallback, "one", "two", "one", "two", fallback]
 
     assert servers(check(written(tmp_path, ["one", "two"]))) == two
     assert servers(written(tmp_path, []).read_text()) == [fallback] * 2
     for _ in range(2):
         assert servers(check(written(tmp_path, []))) == two
-    assert servers(check(written(tmp_path, ["three"]))) == ["three", fallback] * 2
+    assert servers(check(written(tmp_path, ["three"]))) == ["three", fallback, "three", "three", fallback]
 
 
 def test_without_a_file_it_is_haproxy() -> None:

@@ -65,7 +65,7 @@ def test_ray_variables_of_the_user_do_not_leak_into_a_run(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, replicas: int) -> None:
-    """Whoever it is has the addresses that were asked for; beside one replica the proxy's are in the run's block."""
+    """Whoever it is has the addresses that were asked for; beside one replica the proxy's for HTTP is in the block."""
     settings = OnlineSettings(http="127.0.0.1:8001", grpc="127.0.0.1:9001", max_replicas=replicas)
 
     found = environment.variables(tmp_path, 20_000, settings)
@@ -73,13 +73,13 @@ def test_one_replica_answers_itself_and_more_share_the_proxy(tmp_path: Path, rep
     bound = found["FIVEFOLD_BIND_HTTP"], found["FIVEFOLD_BIND_GRPC"]
     assert bound == ports.proxy_addresses(settings, 20_000)
     assert (ports.direct(settings), *bound) == {
-        1: (True, "127.0.0.1:20006", "127.0.0.1:20005"),
+        1: (True, "127.0.0.1:20006", "127.0.0.1:9001"),
         2: (False, "127.0.0.1:8001", "127.0.0.1:9001"),
     }[replicas]
 
 
 def test_the_proxys_own_endpoints_are_nobody_elses_ports(tmp_path: Path) -> None:
-    """They lie in the run's block, apart from Serve's ports and from the replicas' ranges."""
+    """What nobody asked for lies in the run's block, apart from Serve's ports and from the replicas' ranges."""
     settings = OnlineSettings(max_replicas=1)
     found = environment.variables(tmp_path, 20_000, settings)
 
@@ -89,7 +89,7 @@ def test_the_proxys_own_endpoints_are_nobody_elses_ports(tmp_path: Path) -> None
         name: int(value) for name, value in found.items() if name.startswith("RAY_SERVE") and name.endswith("PORT")
     }
     assert len(endpoints) == 2
-    assert endpoints < set(range(20_001, 20_000 + ports.BLOCK))
+    assert endpoints - {int(settings.grpc.rpartition(":")[2])} < set(range(20_001, 20_000 + ports.BLOCK))
     assert not endpoints & set(taken.values())
     for protocol in ("HTTP", "GRPC"):
         first, last = (taken[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"] for end in ("MIN", "MAX"))

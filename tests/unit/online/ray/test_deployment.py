@@ -454,9 +454,9 @@ def test_an_endpoint_keeps_to_the_names_of_the_address_that_it_listens_at(tmp_pa
 
 
 def test_a_replica_listens_where_it_is_told_to() -> None:
-    """Empty, as on a cluster, means that all calls come through the proxy."""
-    assert built().init_args[4:6] == ("", "")
-    assert built(grpc_listen="127.0.0.1:9000", http_socket="/run/s").init_args[4:6] == ("127.0.0.1:9000", "/run/s")
+    """Empty, as on a cluster, means that all requests come through the proxy."""
+    assert built().init_args[4] == ""
+    assert built(http_socket="/run/s").init_args[4] == "/run/s"
 
 
 def test_an_endpoint_answers_http_on_the_socket_that_it_is_handed(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.support.grpc_calls import gate_bundle
 from tests.support.http_calls import SECONDS, World, world
 from uvicorn.protocols.http import auto
 
-from fivefold.online.ray import deployment
+from fivefold.online.ray import cluster_variables, deployment
 
 
 def source(thing: object) -> str:
@@ -107,7 +107,7 @@ def test_every_variable_that_is_set_is_one_that_ray_reads() -> None:
     # What is none of Serve's is the core's, which reads `RAY_` and the name of any of its own settings.
     core = (Path(ray.__file__).parent / "core" / "src" / "ray" / "raylet" / "raylet").read_bytes()
 
-    unread = [name for name in deployment.ENVIRONMENT if f'"{name}"' not in text]
+    unread = [name for name in cluster_variables.ENVIRONMENT if f'"{name}"' not in text]
     assert [name for name in unread if name.removeprefix("RAY_").encode() not in core] == []
     assert unread == ["RAY_worker_niceness"]
 
@@ -137,7 +137,7 @@ async def asked_of_ray(out: World, pieces: list[bytes], monkeypatch: pytest.Monk
     monkeypatch.setattr(
         http_util,
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
-        deployment.ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"],
+        cluster_variables.ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"],
     )
     options = http_util.configure_http_middlewares(HTTPOptions(host="127.0.0.1", port=0))
     loop = asyncio.get_running_loop()

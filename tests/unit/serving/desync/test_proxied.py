@@ -181,10 +181,10 @@ def test_idle_connections_to_one_endpoint_leave_the_other_open(behind: Any, monk
     behind(conversation, FIVEFOLD_BODY_SECONDS="1")
 
 
-def _small(directory: Path, replicas: list[str], grpc: int) -> Path:
+def _small(directory: Path, replicas: list[str], grpc: int, http: int) -> Path:
     """Ray's configuration for 200 connections."""
     from tests.support.rays_haproxy import written
 
-    path = written(directory, replicas, grpc)
+    path = written(directory, replicas, grpc, http)
     path.write_text(path.read_text().replace("maxconn 4096", "maxconn 200"))
     return path

@@ -25,13 +25,20 @@ from fivefold.serving.grpc.servicer import INFERENCE, register_unready
 LIMIT = 64 * 1024
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """`gate` in two versions, every inference in a thread, small limits."""
+@pytest.fixture(scope="module", params=["direct", "by HAProxy and HTTP/1.1"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """`gate` in two versions, every inference in a thread, small limits; each of the two ways to it."""
     directory = tmp_path_factory.mktemp("gate")
+    behind = None if request.param == "direct" else directory / "proxy"
     bundles = [grpc_calls.gate_bundle(directory / version, version) for version in ("2", "10")]
     with grpc_calls.world(
-        bundles, inline_seconds=0.0, max_body_bytes=LIMIT, max_rows=100, max_inflight=2, retry_after=1.5
+        bundles,
+        behind=behind,
+        inline_seconds=0.0,
+        max_body_bytes=LIMIT,
+        max_rows=100,
+        max_inflight=2,
+        retry_after=1.5,
     ) as world:
         yield world
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def _gate_is_open_again() -> Iterator[None]:
     grpc_gate.opened.set()
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Guarded:
-    return Guarded(tmp_path, world)
+@pytest.fixture(params=["direct", pytest.param("by HAProxy and HTTP/1.1", marks=pytest.mark.full)])
+def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
+    return Guarded(tmp_path, partial(world, behind=None if request.param == "direct" else tmp_path / "proxy"))
 
 
 def bearer(key: str) -> tuple[tuple[str, str], ...]:

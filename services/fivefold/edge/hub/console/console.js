@@ -116,7 +116,7 @@ function showDevices() {
     rows.push(row(
       cell(mono(each.id), "short"),
       cell(ago(each.seen), each.seen === null ? "short soft" : "short"),
-      cell(count(total(each.through)), "number"),
+      cell(count(total(each.delivered)), "number"),
       cell(backlog ? count(total(backlog)) : "", "number"),
       cell(each.report.oldest ? ago(Date.parse(each.report.oldest)) : "", "short"),
       cell(modelLines(models)),

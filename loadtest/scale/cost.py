@@ -1,0 +1,20 @@
+"""What a process takes: seconds of its CPU, and memory. Wall time on a shared machine is mostly other people's."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the process's own since it began, in user and kernel."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that it holds."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
