@@ -5,16 +5,18 @@
 {{ include "fivefold.name" . | trunc 27 | trimSuffix "-" }}-batch
 {{- end }}
 
-{{/* The jobs as JSON, each with every value: those of batch, and instead of them what it says itself. Without batch.jobs it is
-     one, which has no name. */}}
+{{/* The jobs as JSON, each with every value: those of batch, and instead of them what it says itself; and `path`, where its
+     values are. Without batch.jobs it is one, which has no name. */}}
 {{- define "fivefold.batchJobs" -}}
 {{- $jobs := list }}
-{{- range .Values.batch.jobs }}
+{{- range $index, $given := .Values.batch.jobs }}
 {{- $job := deepCopy (omit $.Values.batch "jobs") }}
-{{- include "fivefold.overlay" (dict "under" $job "over" .) }}
+{{- include "fivefold.overlay" (dict "under" $job "over" $given) }}
+{{- $_ := set $job "path" (printf "batch.jobs[%d]" $index) }}
+{{- $_ := set $job "ownAccount" (not (empty ($given.workers | default dict).accountAnnotations)) }}
 {{- $jobs = append $jobs $job }}
 {{- end }}
-{{- $jobs | default (list (omit .Values.batch "jobs")) | toJson }}
+{{- $jobs | default (list (set (omit .Values.batch "jobs") "path" "batch")) | toJson }}
 {{- end }}
 
 {{/* Write `over` into `under`: mappings key by key, anything else as a whole, also where it is false, 0 or empty. */}}
@@ -30,25 +32,11 @@
 {{- end }}
 {{- end }}
 
-{{/* From here on `.` has the values of one job as .Values.batch, where batchName is not said. */}}
+{{/* From here on `.` is the root as one job sees it, with the job's values as .Values.batch. */}}
 
 {{/* Of its CronJob and its manifest. */}}
 {{- define "fivefold.batchJobName" -}}
 {{ include "fivefold.batchName" . }}{{ with .Values.batch.name }}-{{ . }}{{ end }}
-{{- end }}
-
-{{/* What the names of its RayJobs begin with: they have 47 characters at most, of which the day and what tells two runs of a
-     day apart take 17. */}}
-{{- define "fivefold.batchRunName" -}}
-{{- $name := include "fivefold.batchJobName" . }}
-{{- if gt (len $name) 30 }}{{ $name | trunc 21 | trimSuffix "-" }}-{{ sha256sum $name | trunc 8 }}{{ else }}{{ $name }}{{ end }}
-{{- end }}
-
-{{/* The label of what belongs to a job with a name. */}}
-{{- define "fivefold.batchJobLabel" -}}
-{{- with .Values.batch.name }}
-fivefold.dev/job: {{ . | quote }}
-{{- end }}
 {{- end }}
 
 {{/* Whether its runs are for an hour each. */}}
@@ -56,14 +44,28 @@ fivefold.dev/job: {{ . | quote }}
 {{- if contains "{hour}" (join " " (append .Values.batch.input .Values.batch.output)) }}true{{ end }}
 {{- end }}
 
-{{- define "fivefold.batchSelector" -}}
-{{ include "fivefold.selector" . }}
-app.kubernetes.io/component: batch
+{{/* The label of a job with a name, beside those of its kind: policies, and what spreads pods, mean one job's alone. */}}
+{{- define "fivefold.batchSelectorOf" -}}
+{{ include "fivefold.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .root.Values.batch.name }}
+fivefold.dev/job: {{ . | quote }}
+{{- end }}
 {{- end }}
 
+{{/* The pods of its runs. */}}
+{{- define "fivefold.batchSelector" -}}
+{{ include "fivefold.batchSelectorOf" (dict "root" . "component" "batch") }}
+{{- end }}
+
+{{/* Its Jobs, and the pods that start its runs. */}}
 {{- define "fivefold.batchStartSelector" -}}
-{{ include "fivefold.selector" . }}
-app.kubernetes.io/component: batch-start
+{{ include "fivefold.batchSelectorOf" (dict "root" . "component" "batch-start") }}
+{{- end }}
+
+{{/* The account of its runs: of its own where it has annotations of its own, otherwise that of all. */}}
+{{- define "fivefold.batchAccount" -}}
+{{- if .Values.batch.ownAccount }}{{ include "fivefold.batchJobName" . }}-run{{ else }}{{ include "fivefold.batchName" . }}{{ end }}
 {{- end }}
 
 {{- define "fivefold.batchModel" -}}
@@ -111,9 +113,8 @@ app.kubernetes.io/component: batch-start
 apiVersion: ray.io/v1
 kind: RayJob
 metadata:
-  name: {{ include "fivefold.batchRunName" . }}
+  name: {{ include "fivefold.batchJobName" . }}
   labels: {{- include "fivefold.batchSelector" . | nindent 4 }}
-    {{- with include "fivefold.batchJobLabel" . | trim }}{{- . | nindent 4 }}{{- end }}
   {{- with include "fivefold.imageNote" . }}
   annotations: {{- . | nindent 4 }}
   {{- end }}
@@ -160,7 +161,6 @@ spec:
 {{- $role := dict "root" $root "of" .of "selector" $selector "outside" true "given" $batch.environment }}
 metadata:
   labels: {{- include "fivefold.batchSelector" $root | nindent 4 }}
-    {{- with include "fivefold.batchJobLabel" $root | trim }}{{- . | nindent 4 }}{{- end }}
     {{- with include "fivefold.podLabels" $role | trim }}{{- . | nindent 4 }}{{- end }}
   annotations:
     ray.io/overwrite-container-cmd: "true"
@@ -168,7 +168,7 @@ metadata:
 spec:
   # A worker that ends leaves one fragment, which another one takes up: nothing is worth waiting for.
   {{- include "fivefold.rayPod" (dict "root" $root "grace" 30) | nindent 2 }}
-  serviceAccountName: {{ include "fivefold.batchName" $root }}
+  serviceAccountName: {{ include "fivefold.batchAccount" $root }}
   automountServiceAccountToken: false
   {{- with include "fivefold.scheduling" $role | trim }}{{- . | nindent 2 }}{{- end }}
   {{- include "fivefold.bundleCopies" $bundles | nindent 2 }}

@@ -1,5 +1,12 @@
 {{/* What values of batch cannot mean; as in _checks.tpl, each line is a sentence that begins with the path. */}}
 
+{{/* Whether a time zone is none, where this machine has the database: Helm takes UTC for a name that it does not find. */}}
+{{- define "fivefold.unknownZone" -}}
+{{- $database := ne (dateInZone "MST" now "Europe/Berlin") "UTC" }}
+{{- $universal := regexMatch "^(Etc/)?(UTC|UCT|Universal|Zulu)$" . }}
+{{- if and $database (not $universal) (eq (dateInZone "MST" now .) "UTC") }}true{{ end }}
+{{- end }}
+
 {{/* One job. `root`: the whole, `path`: the job's, `of`: all of its values. */}}
 {{- define "fivefold.checkBatchJob" -}}
 {{- $root := .root }}
@@ -11,7 +18,7 @@
 {{- include "fivefold.checkUrl" (dict "path" (printf "%s.model" $path) "value" $batch.model) }}
 {{- include "fivefold.checkRay" (dict "path" $path "of" $batch) }}
 {{- include "fivefold.checkSchedule" (dict "path" (printf "%s.schedule" $path) "value" $batch.schedule) }}
-{{- if or (eq (lower $batch.timeZone) "local") (regexMatch "^(UTC[+-]|GMT[+-][1-9]|[+-])" $batch.timeZone) (not (regexMatch "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$" $batch.timeZone)) }}
+{{- if or (eq (lower $batch.timeZone) "local") (regexMatch "^(UTC[+-]|GMT[+-][1-9]|[+-])" $batch.timeZone) (not (regexMatch "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$" $batch.timeZone)) (include "fivefold.unknownZone" $batch.timeZone) }}
 {{ $path }}.timeZone: expected a name of the time zone database, such as Europe/Berlin or Etc/UTC, got {{ $batch.timeZone | toJson }}
 {{- end }}
 {{- $mounted := $batch.claim }}
@@ -79,32 +86,43 @@
 {{- end }}
 {{- end }}
 
+{{/* What is wrong with a name, or with roles that a job says for itself. */}}
+{{- define "fivefold.checkBatchOwn" -}}
+{{- $path := .path }}
+{{- if not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" .name) }}
+{{ $path }}.name: expected lower case letters, digits and dashes between them, got {{ .name | toJson }}
+{{- else if gt (len .name) 18 }}
+{{ $path }}.name: expected at most 18 characters, which a CronJob's name has room for, got {{ len .name }}, {{ .name }}
+{{- end }}
+{{- include "fivefold.checkRole" (dict "path" (printf "%s.head" $path) "of" .head "container" "ray-head") }}
+{{- include "fivefold.checkRole" (dict "path" (printf "%s.workers" $path) "of" .workers "container" "ray-worker" "environment" .environment) }}
+{{- end }}
+
+{{/* A job's output as one way to write it, with the volume or the store that it is in. */}}
+{{- define "fivefold.batchPlace" -}}
+{{ ternary .claim (get .environment "AWS_ENDPOINT_URL") (hasPrefix "/" .output) }} {{ regexReplaceAll "([^:])/+" (replace "{date}" "{year}-{month}-{day}" .output) "${1}/" | trimSuffix "/" }}/
+{{- end }}
+
 {{- define "fivefold.checkBatch" -}}
-{{- $given := .Values.batch.jobs }}
-{{- range $index, $job := include "fivefold.batchJobs" . | fromJsonArray }}
-{{- $path := "batch" }}
-{{- if $given }}{{ $path = printf "batch.jobs[%d]" $index }}{{ end }}
-{{- include "fivefold.checkBatchJob" (dict "root" $ "path" $path "of" $job) }}
-{{- if $given }}
-{{- $own := index $given $index }}
-{{- if not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" $job.name) }}
-{{ $path }}.name: expected lower case letters, digits and dashes between them, got {{ $job.name | toJson }}
-{{- else if gt (len $job.name) 18 }}
-{{ $path }}.name: expected at most 18 characters, which a CronJob's name has room for, got {{ len $job.name }}, {{ $job.name }}
-{{- end }}
-{{- if hasKey ($own.workers | default dict) "accountAnnotations" }}
-{{ $path }}.workers.accountAnnotations: expected them in batch.workers, as all jobs of a release have one account; a job with rights of its own is a release of its own
-{{- end }}
-{{- include "fivefold.checkRole" (dict "path" (printf "%s.head" $path) "of" $job.head "container" "ray-head") }}
-{{- include "fivefold.checkRole" (dict "path" (printf "%s.workers" $path) "of" $job.workers "container" "ray-worker" "environment" $job.environment) }}
-{{- end }}
-{{- end }}
+{{- $jobs := include "fivefold.batchJobs" . | fromJsonArray }}
 {{- $names := list }}
-{{- $outputs := list }}
-{{- range include "fivefold.batchJobs" . | fromJsonArray }}
+{{- $files := list }}
+{{- range $job := $jobs }}
+{{- include "fivefold.checkBatchJob" (dict "root" $ "path" .path "of" .) }}
+{{- if .name }}{{ include "fivefold.checkBatchOwn" . }}{{ else if $.Values.batch.jobs }}
+{{ .path }}.name: expected a name, got none
+{{- end }}
 {{- $names = append $names (.name | default "") }}
-{{- with .output }}{{ $outputs = append $outputs (trimSuffix "/" .) }}{{ end }}
+{{- if and .metrics (not (contains "://" .metrics)) }}{{ $files = append $files (printf "%s in %s" .metrics .claim) }}{{ end }}
+{{- $place := include "fivefold.batchPlace" . }}
+{{- range $jobs }}
+{{- if and $job.output .output (ne .path $job.path) (hasPrefix (include "fivefold.batchPlace" .) $place) }}
+{{- if or (ne $place (include "fivefold.batchPlace" .)) (lt .path $job.path) }}
+{{ $job.path }}.output: expected a place of its own, got {{ $job.output }}, where {{ .path }} writes
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- include "fivefold.checkOnce" (dict "path" "batch.jobs" "what" "name" "value" $names) }}
-{{- include "fivefold.checkOnce" (dict "path" "batch.jobs" "what" "output" "value" $outputs) }}
+{{- include "fivefold.checkOnce" (dict "path" "batch.jobs" "what" "file of metrics" "value" $files) }}
 {{- end }}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -28,6 +29,9 @@ FAILURES = 30
 
 ENDED = ("Complete", "Failed", "ValidationFailed")
 """KubeRay's states of a RayJob that it leaves no more."""
+
+LONGEST = 47
+"""Characters of a RayJob's name, to which KubeRay appends."""
 
 Status = Mapping[str, Any]
 
@@ -77,11 +81,20 @@ def rayjob(manifest: Mapping[str, Any], job: Mapping[str, Any], zone: dt.tzinfo)
     about, of = made["metadata"], job["metadata"]
     # Of several that were made for given days within a minute, each has its own.
     own = f"{wanted.digits}-{of['uid'][:5]}" if DATE in period.annotations_of(job) else f"{period.due(job):%Y%m%d-%H%M}"
-    about["name"] = f"{about['name']}-{own}"
+    about["name"] = _name(about["name"], own)
     about["annotations"] = {**about.get("annotations", {}), DATE: str(wanted)}
     about["ownerReferences"] = [{"apiVersion": "batch/v1", "kind": "Job", "name": of["name"], "uid": of["uid"]}]
     made["spec"]["entrypoint"] = wanted.fill(command)
     return made
+
+
+def _name(job: str, own: str) -> str:
+    """Both, and of a job's name that leaves no room a part with what tells it from others."""
+    room = LONGEST - len(own) - 1
+    if len(job) > room:
+        told_by = hashlib.sha256(job.encode()).hexdigest()[:8]
+        job = f"{job[: room - 9].rstrip('-')}-{told_by}"
+    return f"{job}-{own}"
 
 
 def state(status: Status) -> str:
