@@ -48,6 +48,15 @@ def template(values: str = "", *more: str) -> subprocess.CompletedProcess[str]:
     return helm("template", "fivefold", str(CHART), *fixed, *given, *more, values=values)
 
 
+def notes(chart: Path, values: dict[str, Any]) -> str:
+    """What an installation with these values says; `chart` is the fixture `noted`."""
+    given = ("--kube-version", KUBERNETES, "-f", "-")
+    done = helm("template", "scores", str(chart), *given, values=yaml.safe_dump(values))
+    assert done.returncode == 0, done.stderr
+    (found,) = [item for item in objects(done.stdout) if item["kind"] == "Notes"]
+    return str(found["text"])
+
+
 def objects(text: str) -> list[dict[str, Any]]:
     """The objects of a rendering."""
     return [item for item in yaml.safe_load_all(text) if item]

@@ -30,7 +30,7 @@ def resources(**parts: Any) -> dict[str, Any]:
 def jobs(*more: dict[str, Any]) -> dict[str, Any]:
     """Two jobs: one that is right, and each of `more` with what it says instead."""
     first = {"name": "a", "input": ["s3://in/{date}"], "output": "s3://a/{date}"}
-    return {"batch.jobs": [first, *({**first, **each} for each in more)]}
+    return {"batch.jobs": [first, *({**first, "output": "s3://b/{date}", **each} for each in more)]}
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -213,20 +213,28 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.output": "s3://scores/{date}/{hour}"}, "batch.timeZone: expected Etc/UTC where"),
     ("batch", {"batch.input": ["s3://data/{hour}/*"]}, "batch.output: expected {hour} in it where batch.input has it"),
     ("batch", {"batch.arguments": ["--output", "b"]}, "batch.arguments[0]: expected an option that the chart leaves"),
-    ("batch", {"batch.arguments": ["--x", "--max-bad-frac=1"]}, "batch.arguments[1]: expected an option that the chart"),
+    (
+        "batch",
+        {"batch.arguments": ["--x", "--max-bad-frac=1"]},
+        "batch.arguments[1]: expected an option that the chart",
+    ),
     ("batch", {"batch.metrics": "push:9091"}, "batch.metrics: expected http:// or https:// of a push gateway"),
     ("batch", {"batch.metrics": "/data/a.prom"}, "batch.claim: expected the PersistentVolumeClaim for batch.metrics"),
     # Several jobs.
     ("batch", jobs({}), "batch.jobs: expected each name once, got a twice"),
-    ("batch", jobs({"name": "B"}), 'batch.jobs[1].name: expected lower case letters, digits and dashes'),
-    ("batch", jobs({"name": "b-"}), 'batch.jobs[1].name: expected lower case letters, digits and dashes'),
+    ("batch", jobs({"name": "B"}), "batch.jobs[1].name: expected lower case letters, digits and dashes"),
+    ("batch", jobs({"name": "b-"}), "batch.jobs[1].name: expected lower case letters, digits and dashes"),
     ("batch", jobs({"name": ""}), "batch.jobs[1].name: expected a name"),
     ("batch", jobs({"name": "b" * 19}), "batch.jobs[1].name: expected at most 18 characters"),
     ("batch", jobs({"name": "b", "output": "s3://a/{date}/"}), "batch.jobs[1].output: expected a place of its own"),
     ("batch", jobs({"name": "b", "output": "s3://a/{year}-{month}-{day}"}), "batch.jobs[1].output: expected a place"),
     ("batch", jobs({"name": "b", "output": "s3://a/{date}/b"}), "batch.jobs[1].output: expected a place of its own"),
     ("batch", jobs({"name": "b", "schedule": "0 2 * *"}), "batch.jobs[1].schedule: expected five fields"),
-    ("batch", jobs({"name": "b", "schedule": "TZ=UTC 0 2 * * *"}), "the time zone is batch.jobs[1].timeZone"),
+    (
+        "batch",
+        jobs({"name": "b", "schedule": "TZ=UTC 0 2 * * *"}),
+        "batch.jobs[1].schedule: expected five fields alone",
+    ),
     ("batch", jobs({"name": "b", "timeZone": "UTC+2"}), "batch.jobs[1].timeZone: expected a name"),
     ("batch", jobs({"name": "b", "input": []}), "batch.jobs[1].input: expected at least one"),
     ("batch", jobs({"name": "b", "output": ""}), "batch.jobs[1].output: expected a path or URL with a date"),
@@ -236,11 +244,19 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", jobs({"name": "b", "tmpSize": "2X"}), "batch.jobs[1].tmpSize: expected"),
     ("batch", jobs({"name": "b", "sharedMemory": "8Gi"}), "batch.jobs[1].sharedMemory: expected less than"),
     ("batch", jobs({"name": "b", "environment": {"HOME": "/"}}), "batch.jobs[1].workers"),
-    ("batch", jobs({"name": "b", "workers": {"resources": {"requests": {"cpu": "99"}}}}), "batch.jobs[1].workers.resources"),
-    ("batch-alone", {"batch.model": "", **jobs()}, "batch.jobs[0].model: expected a bundle where online is not enabled"),
+    (
+        "batch",
+        jobs({"name": "b", "workers": {"resources": {"requests": {"cpu": "99"}}}}),
+        "batch.jobs[1].workers.resources",
+    ),
+    (
+        "batch-alone",
+        {"batch.model": "", **jobs()},
+        "batch.jobs[0].model: expected a bundle where online is not enabled",
+    ),
     (
         "batch-volume",
-        {**jobs({"name": "b", "output": "s3://b/{date}"}), "batch.metrics": "/data/a.prom"},
+        {**jobs({"name": "b"}), "batch.metrics": "/data/a.prom"},
         "batch.jobs: expected each file of metrics once",
     ),
     (

@@ -226,6 +226,7 @@ def add_batch(commands: Any) -> None:
         "fivefold batch submit --address http://127.0.0.1:8265 --model s3://models/demo.tar#sha256=DIGEST "
         "--input 's3://data/*.parquet' --output s3://scores/today",
         "fivefold batch submit --date 2026-11-01 --namespace scores --wait",
+        "fivefold batch submit --date 2026-11-01T05 --job admissions      an hour, of one of several jobs",
     )
     scoring.add_what(submit, required=False)
     submit.add_argument("--address", metavar="URL", help="the cluster's dashboard; or RAY_API_SERVER_ADDRESS")

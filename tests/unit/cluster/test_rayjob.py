@@ -64,6 +64,22 @@ def test_a_run_is_made_with_its_dates_and_belongs_to_its_job() -> None:
     assert "{date}" in MANIFEST["spec"]["entrypoint"]  # type: ignore[index]  # the manifest is as it was
 
 
+@pytest.mark.parametrize("given", [None, "2026-01-30"])
+def test_names_have_room_for_what_kuberay_appends(given: str | None) -> None:
+    """A job's name that leaves none is cut, and still told from another that begins alike."""
+    asked = job()
+    if given:
+        asked["metadata"]["annotations"] = {period.DATE: given}
+    names = [
+        rayjob.rayjob({**MANIFEST, "metadata": {"name": name}}, asked, BERLIN)["metadata"]["name"]
+        for name in ("a" * 33, "a" * 51 + "b", "a" * 51 + "c")
+    ]
+
+    assert len(set(names)) == 3
+    assert all(len(name) <= 47 for name in names)
+    assert names[0].startswith("a" * 33 + "-") or given
+
+
 @pytest.mark.parametrize(
     ("scheduled", "zone", "date"),
     [
