@@ -50,6 +50,9 @@ OF_CRON = ("-l", f"app.kubernetes.io/component=batch,app.kubernetes.io/instance=
 JOBS = "jobs"
 """A release of runs alone, beside the other."""
 
+DAY = "2026-02-28"
+"""The day that it scores."""
+
 
 def _image() -> str:
     return f"fivefold/ray:{(cluster.ROOT / '.cache' / 'kind' / 'tag').read_text().strip()}"
@@ -269,8 +272,8 @@ def _job(what: str) -> str:
 
 
 @pytest.fixture
-def two_jobs(volume: None, tmp_path: Path) -> Iterator[str]:
-    """A release with two jobs over the volume, the first with its scratch on a volume; what each job's files are below."""
+def two_jobs(volume: None, tmp_path: Path) -> Iterator[None]:
+    """A release with two jobs over the volume `data`; the first has its scratch on a volume of its own."""
     values = yaml.safe_load((cluster.ROOT / "k8s" / "kind" / "values.yaml").read_text())
     digest = bundles.build(1).digest
     places = {name: f"jobs/{name}" for name in ("first", "second")}
@@ -287,11 +290,8 @@ def two_jobs(volume: None, tmp_path: Path) -> Iterator[str]:
     values["batch"]["jobs"][0] |= {"tmpClassName": "standard", "tmpSize": "1Gi", "format": "csv"}
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     cluster.helm("upgrade", "--install", JOBS, "helm/fivefold", "--values", tmp_path / "values.yaml")
-    yield DAY
+    yield
     cluster.helm("uninstall", JOBS)
-
-
-DAY = "2026-02-28"
 
 
 def _submit(job: str, *words: str, check: bool = True) -> str:
@@ -304,7 +304,7 @@ def _submit(job: str, *words: str, check: bool = True) -> str:
     )
 
 
-def test_a_given_day_of_one_of_two_jobs(two_jobs: str, figures: Report) -> None:
+def test_a_given_day_of_one_of_two_jobs(two_jobs: None, figures: Report) -> None:
     """By one command, once however often it is asked for; the other job does nothing."""
     for name, rows in (("first", 300), ("second", 500)):
         (DATA / "jobs" / name / "in" / DAY).mkdir(parents=True)
@@ -326,7 +326,7 @@ def test_a_given_day_of_one_of_two_jobs(two_jobs: str, figures: Report) -> None:
     assert "no job 'third'" in unknown
     assert "first, second" in unknown
     # The Job keeps what the run's command said.
-    assert "300 scored" in logged or "300 rows" in logged, logged
+    assert "300 in, 300 scored, 0 quarantined" in logged, logged
     assert not (DATA / "jobs" / "second" / "out").exists()
     assert not cluster.kubectl("get", "rayjob", "-l", "fivefold.dev/job=second", "-o", "name").strip()
     figures.fact(f"`fivefold batch submit --date` over 300 rows of one job of two: {seconds:.0f} s until it is done.")

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import json
 import os
 import select
 import signal
@@ -47,8 +49,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.
 QUIET_SECONDS = 0.5
 """A traceback without an end for so long has none."""
 
-REST_SECONDS = 2.0
-"""For what is still on its way when the command has ended; children of its own may hold the pipe for ever."""
+REST_SECONDS = 30.0
+"""For what is still on its way when the command has ended and whoever reads this process's output does not."""
 
 LINE = 1 << 20
 """Bytes of a line; a longer one becomes several."""
@@ -71,17 +73,20 @@ def run(command: Sequence[str], logger: str) -> int:
     """Run a command to its end; its exit status, 128 and the signal's number where one ended it."""
     reading, writing = os.pipe()
     environ = {**os.environ, INSIDE: "1", "PYTHONUNBUFFERED": "1"}
+    to = _Signals()
     # A signal of the terminal comes to this process alone, and is passed on: never twice.
     child = subprocess.Popen(  # noqa: S603  # what the command line says
         command, stdout=writing, stderr=writing, env=environ, process_group=0, preexec_fn=_end_with(os.getpid())
     )
     os.close(writing)
-    for number in SIGNALS:
-        signal.signal(number, lambda got, _: _pass_on(child.pid, got))
-    pump = threading.Thread(target=_pump, args=(reading, Records(logger, _fields())), daemon=True)
+    to.started(child.pid)
+    ended = threading.Event()
+    pump = threading.Thread(target=_pump, args=(reading, Records(logger, _fields()), ended), daemon=True)
     pump.start()
     status = _wait(child.pid)
     child.returncode = status
+    to.ended()
+    ended.set()
     pump.join(REST_SECONDS)
     return status
 
@@ -100,9 +105,33 @@ def _end_with(parent: int) -> Callable[[], None]:
     return prepare
 
 
-def _pass_on(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+class _Signals:
+    """Passes signals on to a child, those too that come before it is there.
+
+    The first process of a container has no other chance: a signal that it does not wait for is lost.
+    """
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._early: list[int] = []
+        for number in SIGNALS:
+            signal.signal(number, lambda got, _: self._pass_on(got))
+
+    def started(self, pid: int) -> None:
+        self._pid = pid
+        for number in self._early:
+            self._pass_on(number)
+
+    def ended(self) -> None:
+        """The number may be another process's by now."""
+        self._pid = 0
+
+    def _pass_on(self, number: int) -> None:
+        if not self._pid:
+            self._early.append(number)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, number)
 
 
 def _wait(pid: int) -> int:
@@ -119,20 +148,38 @@ def _fields() -> dict[str, str]:
     return {"pod": socket.gethostname()} if os.environ.get("KUBERNETES_SERVICE_HOST") else {}
 
 
-def _pump(source: int, records: Records) -> None:
+def _pump(source: int, records: Records, ended: threading.Event) -> None:
+    """Read to the end; once the command has ended, as much as it can have left there.
+
+    Children of its own may hold the pipe for ever.
+    """
     rest, out = b"", _Out()
-    while True:
+    left = fcntl.fcntl(source, fcntl.F_GETPIPE_SZ) if sys.platform == "linux" else LINE
+    while left > 0:
+        over = ended.is_set()
         if not select.select([source], [], [], QUIET_SECONDS)[0]:
             out.write(list(records.flush()))
+            if over:
+                break
             continue
         data = os.read(source, 1 << 16)
+        left -= len(data) if over else 0
         if not data:
             break
         *lines, rest = (rest + data).split(b"\n")
         if len(rest) > LINE:
             lines, rest = [*lines, rest], b""
-        out.write([record for line in lines for record in records.feed(line.decode(errors="backslashreplace"))])
-    out.write([*records.feed(rest.decode(errors="backslashreplace")), *records.flush()])
+        out.write([record for line in lines for record in _fed(records, line)])
+    out.write([*_fed(records, rest), *records.flush()])
+
+
+def _fed(records: Records, line: bytes) -> Sequence[str]:
+    """The records that a line completes. No line ends the reading: whoever writes would wait for ever."""
+    text = line.decode(errors="backslashreplace")
+    try:
+        return list(records.feed(text))
+    except Exception as error:  # whatever a line may do to its reader
+        return [json.dumps({"level": "warning", "message": ascii(text[:LINE]), "unreadable": type(error).__name__})]
 
 
 class _Out:

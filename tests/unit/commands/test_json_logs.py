@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,8 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fivefold.commands import json_logs
+from fivefold.core.log_lines import Records
 from fivefold.core.settings import SettingsError
 
 WRAPPED = (sys.executable, "-m", "fivefold.commands.json_logs")
@@ -97,6 +101,60 @@ def test_a_signal_is_passed_on_once_and_the_last_words_are_read(number: int) -> 
 
         assert rest == [f"heard [{int(number)}]"]
         assert process.wait(60) == 3
+
+
+LINES = 20_000
+DIES = (
+    f"import os, sys\nfor number in range({LINES}): print('line', number)\n"
+    "os.write(1, b'\\xff\\x00{\"a\": \\n\\xc3')\nos.kill(os.getpid(), 9)\n"
+)
+
+
+@pytest.mark.parametrize("wait", [0, 3])
+def test_no_line_is_lost_when_the_command_dies(wait: float) -> None:
+    """Nor one without an end, nor garbage; also where whoever reads begins after it has died."""
+    with started(*WRAPPED, sys.executable, "-c", DIES) as process:
+        assert process.stdout is not None
+        if wait:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(wait)
+        *lines, garbage, last = [json.loads(line)["message"] for line in process.stdout]
+
+        assert lines == [f"line {number}" for number in range(LINES)]
+        assert garbage == '\\xff\x00{"a":'
+        assert last == "\\xc3"
+        assert process.wait(60) == 137
+
+
+def test_the_last_line_is_read_although_another_process_holds_the_pipe() -> None:
+    """What the command has left there, whole or not; what others write for ever is not waited for."""
+    program = "yes busy & echo $!; printf 'no end'; exit 4"
+    with started(*WRAPPED, "sh", "-c", program) as process:
+        assert process.stdout is not None
+        messages = [json.loads(line)["message"] for line in process.stdout]
+
+        assert process.wait(60) == 4
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(next(each for each in messages if each.isdigit())), signal.SIGKILL)
+    assert any("no end" in each for each in messages)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_garbage_ends_no_reading(lines: list[bytes]) -> None:
+    """Whatever bytes there are become records, which JSON can read."""
+    records = Records("program")
+    for line in lines:
+        for record in json_logs._fed(records, line):
+            assert {"level", "message"} <= json.loads(record).keys()
+
+
+@pytest.mark.parametrize("depth", [500, 2_000, 100_000])
+def test_a_line_of_brackets_ends_no_reading(depth: int) -> None:
+    """Deeper than a parser goes."""
+    for line in (b'{"a":' * depth + b"1" + b"}" * depth, b'{"a":' + b"[" * depth + b"]" * depth + b"}"):
+        for record in json_logs._fed(Records("program"), line):
+            assert json.loads(record)
 
 
 def test_a_child_that_outlives_its_parent_keeps_nobody() -> None:
