@@ -15,72 +15,74 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends nginx-light libnginx-mod-http-brotli-static \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/dpkg.log /var/log/apt /var/www
 
-COPY <<'CONFIGURATION' /etc/nginx/nginx.conf
-pid /tmp/nginx.pid;
-worker_processes 1;
-error_log /dev/stderr warn;
-include /etc/nginx/modules-enabled/*.conf;
-events { worker_connections 1024; }
-http {
-  client_body_temp_path /tmp/body;
-  proxy_temp_path /tmp/proxy;
-  fastcgi_temp_path /tmp/fastcgi;
-  uwsgi_temp_path /tmp/uwsgi;
-  scgi_temp_path /tmp/scgi;
-  client_max_body_size 1;
-  log_format json escape=json '{"time": "$time_iso8601", "method": "$request_method", "path": "$uri", "status": $status, "bytes": $bytes_sent, "seconds": $request_time, "coding": "$sent_http_content_encoding"}';
-  access_log /dev/stdout json;
-  server_tokens off;
-  sendfile on;
-  types {
-    text/html html;
-    text/css css;
-    text/javascript js mjs;
-    text/plain txt md;
-    application/json json;
-    application/manifest+json webmanifest;
-    application/wasm wasm;
-    image/png png;
-    image/svg+xml svg;
-  }
-  default_type application/octet-stream;
-  gzip_static on;
-  brotli_static on;
-  # What lies there is named by its digest; all else says which of it is the newest.
-  map $uri $keep {
-    default no-cache;
-    "~/(assets|models)/[^/]" "public, max-age=31536000, immutable";
-  }
-  server {
-    include /tmp/listen.conf;
-    root /tmp/www;
-    index index.html;
-    # A proxy in front has another scheme, host and port.
-    absolute_redirect off;
-    add_header cache-control $keep;
-    add_header x-content-type-options nosniff always;
-    location = /livez {
-      access_log off;
-      default_type text/plain;
-      return 200 "";
-    }
-  }
-}
-CONFIGURATION
+RUN printf '%s\n' \
+    'pid /tmp/nginx.pid;' \
+    'worker_processes 1;' \
+    'error_log /dev/stderr warn;' \
+    'include /etc/nginx/modules-enabled/*.conf;' \
+    'events { worker_connections 1024; }' \
+    'http {' \
+    '  client_body_temp_path /tmp/body;' \
+    '  proxy_temp_path /tmp/proxy;' \
+    '  fastcgi_temp_path /tmp/fastcgi;' \
+    '  uwsgi_temp_path /tmp/uwsgi;' \
+    '  scgi_temp_path /tmp/scgi;' \
+    '  client_max_body_size 1;' \
+    '  log_format json escape=json "{\"time\": \"$time_iso8601\", \"method\": \"$request_method\", \"path\": \"$uri\", \"status\": $status, \"bytes\": $bytes_sent, \"seconds\": $request_time, \"coding\": \"$sent_http_content_encoding\"}";' \
+    '  access_log /dev/stdout json;' \
+    '  server_tokens off;' \
+    '  sendfile on;' \
+    '  types {' \
+    '    text/html html;' \
+    '    text/css css;' \
+    '    text/javascript js mjs;' \
+    '    text/plain txt md;' \
+    '    application/json json;' \
+    '    application/manifest+json webmanifest;' \
+    '    application/wasm wasm;' \
+    '    image/png png;' \
+    '    image/svg+xml svg;' \
+    '  }' \
+    '  default_type application/octet-stream;' \
+    '  gzip_static on;' \
+    '  brotli_static on;' \
+    '  gzip_vary on;' \
+    '  # What lies there is named by its digest; all else says which of it is the newest.' \
+    '  map $uri $keep {' \
+    '    default no-cache;' \
+    '    "~/(assets|models)/[^/]" "public, max-age=31536000, immutable";' \
+    '  }' \
+    '  server {' \
+    '    include /tmp/listen.conf;' \
+    '    root /tmp/www;' \
+    '    index index.html;' \
+    '    # A proxy in front has another scheme, host and port.' \
+    '    absolute_redirect off;' \
+    '    add_header cache-control $keep;' \
+    '    add_header x-content-type-options nosniff always;' \
+    '    location = /livez {' \
+    '      access_log off;' \
+    '      default_type text/plain;' \
+    '      return 200 "";' \
+    '    }' \
+    '  }' \
+    '}' \
+    > /etc/nginx/nginx.conf
 
 # SITE_PATH: where the page is on its host, such as /site. Nothing but /tmp is written to. Nodes may know no IPv6 at all.
-COPY --chmod=755 <<'START' /usr/local/bin/serve-site
-#!/bin/sh
-set -eu
-: "${SITE_PATH:=/}"
-rm -rf /tmp/www
-place="/tmp/www${SITE_PATH%/}"
-mkdir -p "${place%/*}"
-ln -s /site "$place"
-echo "listen 8080;" >/tmp/listen.conf
-[ ! -e /proc/net/if_inet6 ] || echo "listen [::]:8080;" >>/tmp/listen.conf
-exec nginx -g "daemon off;"
-START
+RUN printf '%s\n' \
+    '#!/bin/sh' \
+    'set -eu' \
+    ': "${SITE_PATH:=/}"' \
+    'rm -rf /tmp/www' \
+    'place="/tmp/www${SITE_PATH%/}"' \
+    'mkdir -p "${place%/*}"' \
+    'ln -s /site "$place"' \
+    'echo "listen 8080;" >/tmp/listen.conf' \
+    '[ ! -e /proc/net/if_inet6 ] || echo "listen [::]:8080;" >>/tmp/listen.conf' \
+    'exec nginx -g "daemon off;"' \
+    > /usr/local/bin/serve-site \
+ && chmod 755 /usr/local/bin/serve-site
 
 COPY --chmod=a+rX . /site/
 # What is no exported page has no page to show.
