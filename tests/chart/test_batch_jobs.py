@@ -70,7 +70,8 @@ def test_pods_have_machines_variables_and_scratch_of_their_job() -> None:
 
     assert "nodeSelector" not in hourly
     assert nightly["nodeSelector"] == {"pool": "batch"}
-    assert nightly["containers"][0]["resources"]["limits"]["memory"] == "4Gi"
+    of = nightly["containers"][0]["resources"]
+    assert (of["limits"]["memory"], of["limits"]["cpu"], of["requests"]["memory"]) == ("8Gi", "2", "3Gi")
     assert variables["AWS_REGION"] == "eu-central-1"
     assert variables["LANG"] == "C.UTF-8"
     assert scratch[0] == {"name": "tmp", "emptyDir": {"sizeLimit": "16Gi"}}

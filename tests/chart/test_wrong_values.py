@@ -211,7 +211,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.output": "s3://scores/{date}/{week}"}, "batch.output: expected no other braces"),
     ("batch", {"batch.input": ["s3://data/{week}/*"]}, "batch.input[0]: expected a path or URL with no other braces"),
     ("batch", {"batch.output": "s3://scores/{date}/{hour}"}, "batch.timeZone: expected Etc/UTC where"),
-    ("batch", {"batch.input": ["s3://data/{hour}/*"]}, "batch.output: expected {hour} in it where batch.input has it"),
+    (
+        "batch-alone",
+        {"batch.input": ["s3://data/{hour}/*"]},
+        "batch.output: expected {hour} in it where batch.input has it",
+    ),
     ("batch", {"batch.arguments": ["--output", "b"]}, "batch.arguments[0]: expected an option that the chart leaves"),
     (
         "batch",
@@ -242,12 +246,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", jobs({"name": "b", "columns": ["a,b"]}), "batch.jobs[1].columns[0]: expected one column's name"),
     ("batch", jobs({"name": "b", "input": ["/data/*"]}), "batch.jobs[1].claim: expected the PersistentVolumeClaim"),
     ("batch", jobs({"name": "b", "tmpSize": "2X"}), "batch.jobs[1].tmpSize: expected"),
-    ("batch", jobs({"name": "b", "sharedMemory": "8Gi"}), "batch.jobs[1].sharedMemory: expected less than"),
-    ("batch", jobs({"name": "b", "environment": {"HOME": "/"}}), "batch.jobs[1].workers"),
+    ("batch", jobs({"name": "b", "sharedMemory": "6Gi"}), "batch.jobs[1].sharedMemory: expected less than"),
+    ("batch", jobs({"name": "b", "environment": {"HOME": "/"}}), "batch.jobs[1].environment.HOME: expected"),
     (
         "batch",
         jobs({"name": "b", "workers": {"resources": {"requests": {"cpu": "99"}}}}),
-        "batch.jobs[1].workers.resources",
+        "batch.jobs[1].workers.resources.requests.cpu: expected at most",
     ),
     (
         "batch-alone",
@@ -256,7 +260,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "batch-volume",
-        {**jobs({"name": "b"}), "batch.metrics": "/data/a.prom"},
+        {**jobs({"name": "b"}), "batch.metrics": "/data/a.prom", "networkPolicy.stores": [RULE]},
         "batch.jobs: expected each file of metrics once",
     ),
     (
