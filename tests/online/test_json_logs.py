@@ -60,8 +60,9 @@ def said(host: Host, words: str) -> str:
 def answered_by(host: Host) -> int:
     """The process of the replica that answers one request; 0 while none does."""
     body = json.dumps({"instances": [{"seconds": 0.001}]}).encode()
+    url, headers = f"{host.url}/v1/models/{slow_model.NAME}:predict", {"content-type": "application/json"}
     try:
-        with urllib.request.urlopen(f"{host.url}/v1/models/{slow_model.NAME}:predict", body, timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
             return int(json.load(answer)["predictions"][0]["process"])
     except OSError:
         return 0
@@ -80,6 +81,7 @@ def test_every_line_is_a_record_and_none_is_lost(tmp_path: Path) -> None:
         said(host, "Ctrl-C stops it")
         host.http = said(host, "REST  http://").partition("http://")[2].split("/")[0]
         first = [answered_by(host) for _ in range(ASKED)]
+        assert all(first), host.printed()
         os.kill(first[0], signal.SIGKILL)
         second = until(lambda: answered_by(host), 90)
         more = [answered_by(host) for _ in range(ASKED)]
@@ -98,5 +100,4 @@ def test_every_line_is_a_record_and_none_is_lost(tmp_path: Path) -> None:
     assert all({"time", "level", "logger", "message"} <= each.keys() for each in found)
     assert len([each for each in answers if each.get("code") == "ok"]) >= 2 * ASKED
     assert len({each["replica"] for each in answers}) == 2
-    assert {"fivefold", "ray.raylet", "ray.gcs_server"} <= {each["logger"] for each in found}
     assert not alive(below)

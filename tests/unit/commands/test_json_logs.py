@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -222,12 +223,18 @@ def test_a_format_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.full
-def test_ray_prints_records(tmp_path: Any) -> None:
+def test_ray_prints_records() -> None:
     """Its start, its own processes and what a worker of it writes, through the same pipe as in a pod."""
+    with tempfile.TemporaryDirectory(prefix="ray") as short:
+        _ray_prints_records(short)
+
+
+def _ray_prints_records(directory: str) -> None:
+    """A path of at most 107 characters, for Ray's sockets."""
     program = (
         "import sys, ray\n"
         "ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 1024 * 1024,\n"
-        f"         _temp_dir={str(tmp_path)!r})\n"
+        f"         _temp_dir={directory!r})\n"
         "@ray.remote\n"
         "def says():\n"
         "    print('a worker says', file=sys.stderr)\n"
