@@ -137,7 +137,7 @@ class Release:
             yield f"run-{name}", group["template"]
         for job in self.of("Job"):
             yield job["metadata"]["name"], job["spec"]["template"]
-        for workers in self.of("StatefulSet"):
+        for workers in [*self.of("StatefulSet"), *self.of("Deployment")]:
             yield workers["metadata"]["name"], workers["spec"]["template"]
         for job in self.of("CronJob"):
             yield job["metadata"]["name"], job["spec"]["jobTemplate"]["spec"]["template"]

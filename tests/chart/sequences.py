@@ -68,7 +68,7 @@ def needs(item: Object) -> Iterator[Name]:
 
 
 def _pods(item: Object) -> Sequence[Object]:
-    if item["kind"] in ("Job", "StatefulSet"):
+    if item["kind"] in ("Job", "StatefulSet", "Deployment"):
         return [item["spec"]["template"]["spec"]]
     if item["kind"] == "CronJob":
         return [item["spec"]["jobTemplate"]["spec"]["template"]["spec"]]

@@ -21,6 +21,7 @@ SCHEDULING = {
     "run-worker": ({"pool": "fivefold"}, "dedicated", "low", "gvisor"),
     "fivefold-stream": ({"pool": "fivefold"}, "dedicated", "standard", "gvisor"),
     "fivefold-hub": ({"pool": "fivefold"}, "dedicated", "standard", "gvisor"),
+    "fivefold-site": ({"pool": "fivefold"}, "dedicated", "standard", "gvisor"),
     "fivefold-gate": ({"pool": "jobs"}, "pool", "standard", "gvisor"),
     **dict.fromkeys(JOBS, ({"pool": "jobs"}, "pool", "standard", "gvisor")),
 }
@@ -84,7 +85,7 @@ def test_labels_and_annotations_are_on_every_pod() -> None:
     assert found["head"]["metadata"]["labels"]["role"] == "head"
     assert found["worker"]["metadata"]["annotations"]["example.com/scrape"] == "true"
     assert "example.com/scrape" not in found["head"]["metadata"]["annotations"]
-    for workers in release.of("StatefulSet"):
+    for workers in [*release.of("StatefulSet"), *release.of("Deployment")]:
         assert "team" not in workers["spec"]["selector"]["matchLabels"]
 
 

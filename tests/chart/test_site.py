@@ -85,7 +85,8 @@ def test_by_itself_it_needs_no_ray_and_no_key() -> None:
     assert not release.of("RayService")
     assert release.one("Gateway")
     assert route(release)["rules"][0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/site"}}]
-    assert "api-key" not in str(release.objects)
+    (job,) = release.of("Job")
+    assert "--no-keys" in job["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
 @pytest.mark.parametrize(
