@@ -282,6 +282,8 @@ def two_jobs(volume: None, tmp_path: Path) -> Iterator[None]:
     values["batch"] |= {
         "model": f"file:///bundles/claim/{digest}.tar#sha256={digest}",
         "workers": values["batch"]["workers"] | {"count": 1},
+        # Long enough for the Job's pod to hear the end of what the command says.
+        "ttlSecondsAfterFinished": 60,
         "jobs": [
             {"name": name, "input": [f"/data/{place}/in/{{date}}/*.csv"], "output": f"/data/{place}/out/{{date}}"}
             for name, place in places.items()
@@ -292,6 +294,7 @@ def two_jobs(volume: None, tmp_path: Path) -> Iterator[None]:
     cluster.helm("upgrade", "--install", JOBS, "helm/fivefold", "--values", tmp_path / "values.yaml")
     yield
     cluster.helm("uninstall", JOBS)
+    _delete("secret", f"{JOBS}-fivefold-ray-token")
 
 
 def _submit(job: str, *words: str, check: bool = True) -> str:

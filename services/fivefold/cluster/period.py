@@ -46,6 +46,17 @@ class Period:
         return cls(start.replace(tzinfo=zone), hourly)
 
     @classmethod
+    def is_one(cls, text: str) -> bool:
+        """Whether a text is a day or an hour, whichever may be meant."""
+        for hourly in (False, True):
+            try:
+                cls.parse(text, dt.UTC, hourly=hourly)
+            except ValueError:
+                continue
+            return True
+        return False
+
+    @classmethod
     def before(cls, due: dt.datetime, zone: dt.tzinfo, *, hourly: bool) -> Period:
         """The one that is over when a run is due."""
         local = due.astimezone(zone)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 FAILED, UNREACHABLE, INTERRUPTED = 1, 5, 130
 
+_HELP = "fivefold batch submit --help"
+_WHERE = "which cluster is asked, kubectl's configuration says: KUBECONFIG, --context NAME; kubectl config get-contexts"
+
 _OWN = frozenset({"date", "job", "release", "namespace", "context", "again", "wait", "json", "run", "parser"})
 
 
@@ -46,7 +49,11 @@ def submit(arguments: argparse.Namespace) -> int:
     """Make the Job, or say which one is there, and watch it where that is asked for."""
     from fivefold.cluster import rerun
     from fivefold.cluster.kubernetes_api import ApiError
+    from fivefold.cluster.period import Period
 
+    if not Period.is_one(arguments.date):
+        complain(f"--date: expected a day, 2026-01-31, or an hour, 2026-01-31T05, got {arguments.date!r}", _HELP)
+        return USAGE
     try:
         api = _api(arguments)
         cron = rerun.cron_job(api, job=arguments.job or "", release=arguments.release or "")
@@ -60,7 +67,8 @@ def submit(arguments: argparse.Namespace) -> int:
             print(_sentence(made), flush=True)
         status = _wait(api, made) if arguments.wait else 0
     except ApiError as error:
-        complain(str(error), "whoever asks has to list CronJobs, RayJobs and Jobs, and to read and make Jobs")
+        rights = "whoever asks has to list CronJobs, RayJobs and Jobs, and to read and make Jobs"
+        complain(str(error), rights if error.status in (401, 403) else _WHERE)
         return UNREACHABLE
     if arguments.json:
         state = made.state if not arguments.wait else "failed" if status else "done"

@@ -119,6 +119,16 @@ def test_without_a_date_the_rest_is_needed(
     assert words in capsys.readouterr().err
 
 
+def test_what_is_no_day_is_refused_before_anybody_is_asked(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a cluster nor its account is needed to say so."""
+    for text in ("2026-13-01", "yesterday", "2026-01-30T24", "2026-1-3", ""):
+        assert main(["batch", "submit", "--date", text]) == 2
+        assert f"got {text!r}" in capsys.readouterr().err
+    assert not cluster.asked
+
+
 def test_a_cluster_that_refuses_is_told_with_what_is_needed(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +177,7 @@ if KUBECTL:
         assert f"{NAME}: made, for 2026-01-30" in capsys.readouterr().out
         assert set(outside.jobs) == {NAME}
         assert main([*DAY, "--context", "away"]) == 5
-        assert "kubectl" in capsys.readouterr().err
+        assert "--context NAME" in capsys.readouterr().err
 
     def test_kubectls_answers_are_the_apis(outside: Cluster) -> None:
         """What is not there, what is there already, what is chosen by labels, and what is not allowed."""
