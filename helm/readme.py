@@ -95,7 +95,9 @@ def _resolved(about: Any, schema: Any) -> Any:
     """With what it refers to in place of the reference; what stands beside one wins."""
     parts = [about.get("$ref"), *(each.get("$ref") for each in about.get("allOf", []))]
     for reference in filter(None, parts):
-        named = schema["definitions"][reference.rpartition("/")[2]]
+        named = schema
+        for step in reference.removeprefix("#/").split("/"):
+            named = named[step]
         about = _resolved(named, schema) | {key: it for key, it in about.items() if key != "$ref"}
     return about
 

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from fivefold.commands import json_logs
 from fivefold.commands.batch import add_batch
 from fivefold.commands.bundle import add_bundle
 from fivefold.commands.check import add_check
@@ -54,6 +55,13 @@ EXIT: dict[str, int] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
+    if argv is None:
+        try:
+            if json_logs.asked(sys.argv[1:]):
+                return json_logs.run([sys.executable, "-m", "fivefold", *sys.argv[1:]], "fivefold")
+        except SettingsError as err:
+            complain(str(err), "text or json; docs/settings.md")
+            return USAGE
     arguments = _parser().parse_args(argv)
     if getattr(arguments, "providers", None):
         # A variable, because replicas, workers and the processes that look at a bundle first run on them as well.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.chart.rendering import CHART
 from tests.support import programs
 
 NEEDS: dict[str, Callable[[], object]] = {
@@ -25,3 +27,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return True
     need = NEEDS.get(collection_path.name)
     return True if need is not None and need() is None else None
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart with its notes as an object: helm shows them to nobody who only renders."""
+    copy = tmp_path_factory.mktemp("noted") / "fivefold"
+    shutil.copytree(CHART, copy)
+    (copy / "templates" / "noted.yaml").write_text(
+        "kind: Notes\napiVersion: v1\nmetadata: {name: notes}\n"
+        'text: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}\n'
+    )
+    return copy

@@ -36,8 +36,8 @@ def pods(release: Release) -> dict[str, Pod]:
     made = {}
     for name, template in release.templates():
         labels = dict(template["metadata"]["labels"])
-        kind = name.removeprefix("run-")
-        if kind in ("head", "worker"):
+        kind = name.rpartition("-")[2]
+        if name == kind or name.startswith("run-"):
             labels["ray.io/node-type"] = kind
         made[name] = Pod(NAMESPACE, labels)
     for pod in release.of("Pod"):

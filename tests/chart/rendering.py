@@ -19,7 +19,7 @@ from tests.support import programs
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "fivefold"
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
-ALONE = ["batch-alone", "stream-alone"]
+ALONE = ["batch-alone", "batch-jobs", "stream-alone"]
 """Scenarios in which nobody is answered."""
 
 SERVING = [name for name in SCENARIOS if name not in [*ALONE, "site-alone"]]
@@ -46,6 +46,15 @@ def template(values: str = "", *more: str) -> subprocess.CompletedProcess[str]:
     given = ("-f", "-") if values else ()
     fixed = ("--namespace", "scores", "--kube-version", KUBERNETES)
     return helm("template", "fivefold", str(CHART), *fixed, *given, *more, values=values)
+
+
+def notes(chart: Path, values: dict[str, Any]) -> str:
+    """What an installation with these values says; `chart` is the fixture `noted`."""
+    given = ("--kube-version", KUBERNETES, "-f", "-")
+    done = helm("template", "scores", str(chart), *given, values=yaml.safe_dump(values))
+    assert done.returncode == 0, done.stderr
+    (found,) = [item for item in objects(done.stdout) if item["kind"] == "Notes"]
+    return str(found["text"])
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -111,13 +120,14 @@ class Release:
         return [rayjob.rayjob(manifest, JOB, dt.UTC) for manifest in manifests]
 
     def run_groups(self) -> dict[str, dict[str, Any]]:
-        """Head and workers of a run's cluster, where there is one."""
-        clusters = [run["spec"]["rayClusterSpec"] for run in self.runs()]
-        return {
-            name: group
-            for cluster in clusters
-            for name, group in (("head", cluster["headGroupSpec"]), ("worker", cluster["workerGroupSpecs"][0]))
-        }
+        """Head and workers of a run's cluster, where there is one; of several jobs, with the job's name before it."""
+        found = {}
+        for run in self.runs():
+            job = run["metadata"]["labels"].get("fivefold.dev/job")
+            cluster = run["spec"]["rayClusterSpec"]
+            for name, group in (("head", cluster["headGroupSpec"]), ("worker", cluster["workerGroupSpecs"][0])):
+                found[f"{job}-{name}" if job else name] = group
+        return found
 
     def templates(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What every pod is made of that the release makes, by name; not those of its own Pods."""

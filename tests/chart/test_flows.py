@@ -111,7 +111,11 @@ FLOWS = [
     ("run-worker", "head", 6379, False),
     ("worker", "run-head", 8265, False),
     ("run-head", "worker", 8000, False),
-    ("fivefold-batch", "run-head", 8265, False),
+    # The Job's pod repeats what the command says.
+    ("fivefold-batch", "run-head", 8265, True),
+    ("fivefold-batch", "run-head", 6379, False),
+    ("fivefold-batch", "run-worker", 8265, False),
+    ("fivefold-batch", "head", 8265, False),
     # The Kubernetes API: who has an account there.
     ("fivefold-secrets", "api", 6443, True),
     ("fivefold-gate", "api", 6443, True),
@@ -212,6 +216,22 @@ def test_what_is_outside_is_reached_by_those_who_have_to(
     policies = release.of("NetworkPolicy")
 
     assert {name for name, pod in pods(release).items() if allowed(policies, pod, target, port)} == who
+
+
+def test_jobs_of_a_release_do_not_reach_each_other() -> None:
+    """Neither a run another job's, nor what starts one; each reaches its own."""
+    release = Release("batch-jobs")
+    policies, made = release.of("NetworkPolicy"), pods(release)
+    own, other = made["run-nightly-head"], made["run-hourly-admissions-head"]
+    start = made["fivefold-batch-nightly"]
+
+    for source, port in ((made["run-nightly-worker"], 6379), (start, 8265)):
+        assert allowed(policies, source, own, port)
+        assert not allowed(policies, source, other, port)
+    assert {name for name, pod in made.items() if allowed(policies, pod, STORE, 443)} == {
+        *("run-nightly-head", "run-nightly-worker", "run-hourly-admissions-head", "run-hourly-admissions-worker"),
+        *("fivefold-secrets", "fivefold-batch-nightly", "fivefold-batch-hourly-admissions"),
+    }
 
 
 def test_stores_are_for_runs_as_well() -> None:

@@ -108,26 +108,33 @@ def test_the_pods_of_runs_reach_each_other_and_those_that_serve_stay_apart() -> 
     ]
 
 
-def test_the_operator_reaches_the_head_of_a_run_and_nothing_else_does() -> None:
-    """It hands over the command; nobody scrapes, calls or submits from elsewhere."""
+def test_the_operator_and_the_jobs_pod_reach_the_head_of_a_run_and_nothing_else_does() -> None:
+    """It hands over the command, whose words the pod repeats; nobody scrapes, calls or submits from elsewhere."""
     release = Release("batch")
     policies = release.policies()
     head = {**BATCH, "ray.io/node-type": "head"}
 
     assert policies["batch-operator"].spec.pod_selector.match_labels == head
-    assert [ports(rule) for rule in policies["batch-operator"].spec.ingress] == [{(8265, 8265)}]
+    operator, starts = policies["batch-operator"].spec.ingress
+    assert ports(operator) == ports(starts) == {(8265, 8265)}
+    assert operator._from[0].namespace_selector is not None
+    assert [peer.pod_selector.match_labels for peer in starts._from] == [START]
     lets_in = {name for name, found in policies.items() if selects(found, BATCH) and found.spec.ingress}
     assert lets_in == {"batch-ray"}
 
 
 def test_runs_reach_what_the_values_say() -> None:
-    """Object stores are among `networkPolicy.egress`, for pods that read and write; the CronJob's has the API alone."""
+    """Object stores are among `networkPolicy.egress`, for pods that read and write; the CronJob's has the API and the
+    run's head alone."""
     policies = Release("batch").policies()
 
     assert selects(policies["egress"], BATCH)
     starts = {name for name, found in policies.items() if selects(found, START) and found.spec.egress}
     assert starts == {"dns", "batch-start"}
-    assert ports(policies["batch-start"].spec.egress[0]) == {(443, 443), (6443, 6443)}
+    *api, heads = policies["batch-start"].spec.egress
+    assert [ports(rule) for rule in api] == [{(443, 443), (6443, 6443)}]
+    assert ports(heads) == {(8265, 8265)}
+    assert [peer.pod_selector.match_labels for peer in heads.to] == [{**BATCH, "ray.io/node-type": "head"}]
 
 
 def selects(policy: client.V1NetworkPolicy, labels: dict[str, str]) -> bool:
@@ -151,7 +158,13 @@ def test_every_pod_is_denied_what_is_not_allowed(scenario: str) -> None:
     dashboard = 8265
     reached = {name for name, found in policies.items() for rule in found.spec.ingress or [] if opens(rule, dashboard)}
     serving = {"ray-head", "operator"} if scenario in SERVING else set()
-    assert reached == serving | ({"batch-ray-head", "batch-operator"} if release.runs() else set())
+    runs = {f"batch{job and '-'}{job}-{what}" for job in jobs(release) for what in ("ray-head", "operator")}
+    assert reached == serving | runs
+
+
+def jobs(release: Release) -> set[str]:
+    """The names of its batch jobs; empty for the only one."""
+    return {run["metadata"]["labels"].get("fivefold.dev/job", "") for run in release.runs()}
 
 
 def opens(rule: client.V1NetworkPolicyIngressRule, port: int) -> bool:
@@ -179,7 +192,7 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     rules = [(name, rule) for name, found in policies.items() for rule in found.spec.egress or []]
 
     assert not [name for name, rule in rules if not rule.to or not rule.ports]
-    assert ("egress" in policies) == (scenario in {"batch", "batch-alone"})
+    assert ("egress" in policies) == (scenario in {"batch", "batch-alone", "batch-jobs"})
     assert ("stores" in policies) == (scenario in STORES)
     assert ("issuer" in policies) == (scenario in {"oidc", "stream-scaled", "hub-postgres"})
     assert ("spans" in policies) == (scenario == "two-models")
@@ -187,6 +200,7 @@ def test_the_world_is_reached_where_values_say_so(scenario: str) -> None:
     assert ("batch-start" in policies) == (
         scenario in {"batch", "batch-volume", "batch-alone", "corporate", "dual-stack"}
     )
+    assert ("batch-nightly-start" in policies) == (scenario == "batch-jobs")
     assert ("api" in policies) == (scenario in {"autoscale", "openshift"})
     assert ({"proxy", "proxy-others"} <= policies.keys()) == (scenario in {"corporate", "dual-stack"})
     assert ("metrics" in policies) == (scenario in GUARDED and scenario in SERVING)

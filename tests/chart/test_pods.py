@@ -49,7 +49,8 @@ def test_no_pod_has_an_account_that_it_does_not_need(scenario: str) -> None:
     release = Release(scenario)
     scales = release.cluster().get("enableInTreeAutoscaling", False)
     for name, pod in release.pods():
-        allowed = name in ("fivefold-secrets", "fivefold-gate", "fivefold-batch") or (name == "head" and scales)
+        asks = name in ("fivefold-secrets", "fivefold-gate") or name.startswith("fivefold-batch")
+        allowed = asks or (name == "head" and scales)
 
         assert pod.automount_service_account_token is allowed, name
         assert pod.enable_service_links is False, name

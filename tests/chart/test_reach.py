@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from tests.chart.flows import Host, Pod, allowed, pods
-from tests.chart.rendering import CHART, KUBERNETES, ROOT, Release, helm, objects, template
+from tests.chart.rendering import CHART, KUBERNETES, ROOT, Release, helm, notes, objects, template
 
 DIGEST = "a" * 64
 S3 = f"s3://models/a.tar#sha256={DIGEST}"
@@ -87,27 +86,6 @@ def test_a_streams_bundle_needs_a_way_of_its_own() -> None:
 )
 def test_what_is_in_the_cluster_needs_no_way(model: dict[str, str]) -> None:
     assert said(online(model, bundles={"claim": "bundles"})) == ""
-
-
-@pytest.fixture(scope="module")
-def noted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart with its notes as an object: helm shows them to nobody who only renders."""
-    copy = tmp_path_factory.mktemp("noted") / "fivefold"
-    shutil.copytree(CHART, copy)
-    (copy / "templates" / "noted.yaml").write_text(
-        "kind: Notes\napiVersion: v1\nmetadata: {name: notes}\n"
-        'text: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}\n'
-    )
-    return copy
-
-
-def notes(chart: Path, values: dict[str, Any]) -> str:
-    done = helm(
-        "template", "scores", str(chart), "--kube-version", KUBERNETES, "-f", "-", values=yaml.safe_dump(values)
-    )
-    assert done.returncode == 0, done.stderr
-    (found,) = [item for item in objects(done.stdout) if item["kind"] == "Notes"]
-    return str(found["text"])
 
 
 NAMED = {"image": {"repository": "registry.example/fivefold/ray"}}

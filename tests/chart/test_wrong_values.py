@@ -27,6 +27,12 @@ def resources(**parts: Any) -> dict[str, Any]:
     return made
 
 
+def jobs(*more: dict[str, Any]) -> dict[str, Any]:
+    """Two jobs: one that is right, and each of `more` with what it says instead."""
+    first = {"name": "a", "input": ["s3://in/{date}"], "output": "s3://a/{date}"}
+    return {"batch.jobs": [first, *({**first, "output": "s3://b/{date}", **each} for each in more)]}
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     # Images and bundles.
     ("default", {"image.tag": "latest"}, "image.tag: expected a tag that means one image"),
@@ -202,8 +208,66 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.input": []}, "batch.input: expected at least one"),
     ("batch", {"batch.output": ""}, "batch.output: expected a path or URL with a date"),
     ("batch", {"batch.output": "s3://scores/all"}, "batch.output: expected {date} or {day}"),
-    ("batch", {"batch.output": "s3://scores/{date}/{hour}"}, "batch.output: expected no other braces"),
-    ("batch", {"batch.input": ["s3://data/{hour}/*"]}, "batch.input[0]: expected a path or URL with no other braces"),
+    ("batch", {"batch.output": "s3://scores/{date}/{week}"}, "batch.output: expected no other braces"),
+    ("batch", {"batch.input": ["s3://data/{week}/*"]}, "batch.input[0]: expected a path or URL with no other braces"),
+    ("batch", {"batch.output": "s3://scores/{date}/{hour}"}, "batch.timeZone: expected Etc/UTC where"),
+    (
+        "batch-alone",
+        {"batch.input": ["s3://data/{hour}/*"]},
+        "batch.output: expected {hour} in it where batch.input has it",
+    ),
+    ("batch", {"batch.arguments": ["--output", "b"]}, "batch.arguments[0]: expected an option that the chart leaves"),
+    (
+        "batch",
+        {"batch.arguments": ["--x", "--max-bad-frac=1"]},
+        "batch.arguments[1]: expected an option that the chart",
+    ),
+    ("batch", {"batch.metrics": "push:9091"}, "batch.metrics: expected http:// or https:// of a push gateway"),
+    ("batch", {"batch.metrics": "/data/a.prom"}, "batch.claim: expected the PersistentVolumeClaim for batch.metrics"),
+    # Several jobs.
+    ("batch", jobs({}), "batch.jobs: expected each name once, got a twice"),
+    ("batch", jobs({"name": "B"}), "batch.jobs[1].name: expected lower case letters, digits and dashes"),
+    ("batch", jobs({"name": "b-"}), "batch.jobs[1].name: expected lower case letters, digits and dashes"),
+    ("batch", jobs({"name": ""}), "batch.jobs[1].name: expected a name"),
+    ("batch", jobs({"name": "b" * 19}), "batch.jobs[1].name: expected at most 18 characters"),
+    ("batch", jobs({"name": "b", "output": "s3://a/{date}/"}), "batch.jobs[1].output: expected a place of its own"),
+    ("batch", jobs({"name": "b", "output": "s3://a/{year}-{month}-{day}"}), "batch.jobs[1].output: expected a place"),
+    ("batch", jobs({"name": "b", "output": "s3://a/{date}/b"}), "batch.jobs[1].output: expected a place of its own"),
+    ("batch", jobs({"name": "b", "schedule": "0 2 * *"}), "batch.jobs[1].schedule: expected five fields"),
+    (
+        "batch",
+        jobs({"name": "b", "schedule": "TZ=UTC 0 2 * * *"}),
+        "batch.jobs[1].schedule: expected five fields alone",
+    ),
+    ("batch", jobs({"name": "b", "timeZone": "UTC+2"}), "batch.jobs[1].timeZone: expected a name"),
+    ("batch", jobs({"name": "b", "input": []}), "batch.jobs[1].input: expected at least one"),
+    ("batch", jobs({"name": "b", "output": ""}), "batch.jobs[1].output: expected a path or URL with a date"),
+    ("batch", jobs({"name": "b", "model": "s3://models/a.tar"}), "batch.jobs[1].model: expected the bundle's digest"),
+    ("batch", jobs({"name": "b", "columns": ["a,b"]}), "batch.jobs[1].columns[0]: expected one column's name"),
+    ("batch", jobs({"name": "b", "input": ["/data/*"]}), "batch.jobs[1].claim: expected the PersistentVolumeClaim"),
+    ("batch", jobs({"name": "b", "tmpSize": "2X"}), "batch.jobs[1].tmpSize: expected"),
+    ("batch", jobs({"name": "b", "sharedMemory": "6Gi"}), "batch.jobs[1].sharedMemory: expected less than"),
+    ("batch", jobs({"name": "b", "environment": {"HOME": "/"}}), "batch.jobs[1].environment.HOME: expected"),
+    (
+        "batch",
+        jobs({"name": "b", "workers": {"resources": {"requests": {"cpu": "99"}}}}),
+        "batch.jobs[1].workers.resources.requests.cpu: expected at most",
+    ),
+    (
+        "batch-alone",
+        {"batch.model": "", **jobs()},
+        "batch.jobs[0].model: expected a bundle where online is not enabled",
+    ),
+    (
+        "batch-volume",
+        {**jobs({"name": "b"}), "batch.metrics": "/data/a.prom", "networkPolicy.stores": [RULE]},
+        "batch.jobs: expected each file of metrics once",
+    ),
+    (
+        "default",
+        {"batch.enabled": True, **jobs(), "networkPolicy.stores": []},
+        "networkPolicy.stores: expected a rule that lets pods to batch.jobs[0].input[0], s3://in/{date}",
+    ),
     ("batch", {"batch.columns": ["a,b"]}, "batch.columns[0]: expected one column's name"),
     ("batch", {"batch.columns": ["a", "a"]}, "batch.columns: expected each column once"),
     ("batch", {"batch.model": "s3://models/a.tar"}, "batch.model: expected the bundle's digest"),
@@ -225,6 +289,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"batch.schedule": "CRON_TZ=UTC 0 2 * * *"}, "batch.schedule: expected five fields alone"),
     ("batch", {"batch.timeZone": "Local"}, "batch.timeZone: expected a name"),
     ("batch", {"batch.timeZone": "UTC+2"}, "batch.timeZone: expected a name"),
+    ("batch", {"batch.timeZone": "Europe/Berlim"}, "batch.timeZone: expected a name"),
     ("batch", {"batch.timeZone": "Central European Time"}, "batch.timeZone: expected a name"),
     (
         "batch",

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import yaml
 
 from fivefold.cluster import rayjob
 from tests.e2e import bundles, cluster
@@ -44,7 +45,13 @@ BAD = 3
 """Rows that the contract refuses."""
 
 CRON = f"{cluster.NAME}-batch"
-OF_CRON = ("-l", "app.kubernetes.io/component=batch")
+OF_CRON = ("-l", f"app.kubernetes.io/component=batch,app.kubernetes.io/instance={cluster.NAME}")
+
+JOBS = "jobs"
+"""A release of runs alone, beside the other."""
+
+DAY = "2026-02-28"
+"""The day that it scores."""
 
 
 def _image() -> str:
@@ -63,7 +70,7 @@ def volume() -> Iterator[None]:
     """The volume with a bundle and files to score, and nothing of an earlier run; at the end no run is left."""
     _clear()
     # Runs write as a user of their own, whose files this one may not be able to remove.
-    inside = ("in", "out", "models", "nightly")
+    inside = ("in", "out", "models", "nightly", "jobs")
     cluster.command(
         *("docker", "run", "--rm", "--user", "0", "--network", "none", "--volume", f"{DATA}:/data", _image()),
         *("rm", "-rf", *(f"/data/{name}" for name in inside)),
@@ -262,3 +269,67 @@ def test_a_run_goes_with_its_job() -> None:
 
 def _job(what: str) -> str:
     return cluster.kubectl("get", "job", f"{CRON}-now", "-o", f"jsonpath={{.status.{what}}}")
+
+
+@pytest.fixture
+def two_jobs(volume: None, tmp_path: Path) -> Iterator[None]:
+    """A release with two jobs over the volume `data`; the first has its scratch on a volume of its own."""
+    values = yaml.safe_load((cluster.ROOT / "k8s" / "kind" / "values.yaml").read_text())
+    digest = bundles.build(1).digest
+    places = {name: f"jobs/{name}" for name in ("first", "second")}
+    values["online"] = {"enabled": False}
+    values["image"] = {"tag": _image().rpartition(":")[2]}
+    values["batch"] |= {
+        "model": f"file:///bundles/claim/{digest}.tar#sha256={digest}",
+        "workers": values["batch"]["workers"] | {"count": 1},
+        # Long enough for the Job's pod to hear the end of what the command says.
+        "ttlSecondsAfterFinished": 60,
+        "jobs": [
+            {"name": name, "input": [f"/data/{place}/in/{{date}}/*.csv"], "output": f"/data/{place}/out/{{date}}"}
+            for name, place in places.items()
+        ],
+    }
+    values["batch"]["jobs"][0] |= {"tmpClassName": "standard", "tmpSize": "1Gi", "format": "csv"}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    cluster.helm("upgrade", "--install", JOBS, "helm/fivefold", "--values", tmp_path / "values.yaml")
+    yield
+    cluster.helm("uninstall", JOBS)
+    _delete("secret", f"{JOBS}-fivefold-ray-token")
+
+
+def _submit(job: str, *words: str, check: bool = True) -> str:
+    """`fivefold batch submit --date` as a person types it; what it said."""
+    where = ("--namespace", cluster.NAME, "--context", cluster.CONTEXT, "--release", JOBS)
+    return cluster.command(
+        *(sys.executable, "-m", "fivefold", "batch", "submit", "--date", DAY, "--job", job, *where, *words),
+        check=check,
+        errors=True,
+    )
+
+
+def test_a_given_day_of_one_of_two_jobs(two_jobs: None, figures: Report) -> None:
+    """By one command, once however often it is asked for; the other job does nothing."""
+    for name, rows in (("first", 300), ("second", 500)):
+        (DATA / "jobs" / name / "in" / DAY).mkdir(parents=True)
+        pa.csv.write_csv(_rows(rows), DATA / "jobs" / name / "in" / DAY / "patients.csv")
+    for path in (DATA / "jobs", DATA / "jobs" / "first", DATA / "jobs" / "second"):
+        path.chmod(0o777)
+    begun = time.monotonic()
+    made = _submit("first", "--wait")
+    seconds = time.monotonic() - begun
+    again = _submit("first")
+    unknown = _submit("third", check=False)
+    name = made.split(":")[0]
+    logged = cluster.kubectl("logs", f"job/{name}")
+
+    report = _report(DATA / "jobs" / "first" / "out" / DAY)
+    assert (report["rows"], report["scored"], report["quarantined"]) == (300, 300, 0)
+    assert report["bundle"] == bundles.build(1).digest
+    assert f"{name} has scored {DAY} already" in again
+    assert "no job 'third'" in unknown
+    assert "first, second" in unknown
+    # The Job keeps what the run's command said.
+    assert "300 in, 300 scored, 0 quarantined" in logged, logged
+    assert not (DATA / "jobs" / "second" / "out").exists()
+    assert not cluster.kubectl("get", "rayjob", "-l", "fivefold.dev/job=second", "-o", "name").strip()
+    figures.fact(f"`fivefold batch submit --date` over 300 rows of one job of two: {seconds:.0f} s until it is done.")

@@ -8,26 +8,29 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
-from fivefold.cluster.kubernetes_api import JOB, RAYJOB, RAYSERVICE, SECRET, Api, Kind
+from fivefold.cluster.kubernetes_api import CRONJOB, JOB, RAYJOB, RAYSERVICE, SECRET, Api, Kind
 from tests.support.listening import listening
 
 Objects = dict[str, dict[str, Any]]
 
 
 class Cluster:
-    """Objects by name, what was asked, and an account's token that is expected.
+    """Objects by name, what was asked, and an account's token that is expected; empty: nobody is asked for one.
 
     `course` has what an operator would write into a RayJob's status, one more at each question for it; a number in it
-    is a status of HTTP with which that question fails.
+    is a status of HTTP with which that question fails. `ends` is the status of every Job that is made.
     """
 
     def __init__(self) -> None:
         self.secrets: Objects = {}
         self.jobs: Objects = {}
+        self.cronjobs: Objects = {}
         self.rayjobs: Objects = {}
         self.rayservices: Objects = {}
         self.course: list[dict[str, Any] | int] = []
+        self.ends: dict[str, Any] = {}
         self.asked: list[str] = []
         self.token = "first"
         self.forbidden: set[str] = set()
@@ -35,14 +38,17 @@ class Cluster:
 
     def answer(self, method: str, path: str, token: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What the API answers to one call."""
+        path, _, query = path.partition("?")
         held_in, name = self._place(path)
         name = name or body.get("metadata", {}).get("name", "")
         self.asked.append(f"{method} {name}")
-        if token != f"Bearer {self.token}":
+        if self.token and token != f"Bearer {self.token}":
             return 401, {}
         if name in self.forbidden or held_in is None:
             return 403, {"kind": "Status", "message": f"{name} is none of yours"}
         held = held_in.get(name)
+        if method == "GET" and not name:
+            return 200, {"items": [item for item in held_in.values() if _chosen(item, query)]}
         if method == "GET":
             if held and held_in is self.rayjobs and self.course:
                 state = self.course.pop(0)
@@ -56,13 +62,23 @@ class Cluster:
             return 409, {}
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
+        if held_in is self.jobs and self.ends:
+            body["status"] = self.ends
         held_in[name] = body
         return 201, body
 
+    def _held(self) -> list[tuple[Kind, Objects]]:
+        return [
+            (SECRET, self.secrets),
+            (JOB, self.jobs),
+            (CRONJOB, self.cronjobs),
+            (RAYJOB, self.rayjobs),
+            (RAYSERVICE, self.rayservices),
+        ]
+
     def _place(self, path: str) -> tuple[Objects | None, str]:
         """The objects that a path is about, and the name in it."""
-        kept = ((SECRET, self.secrets), (JOB, self.jobs), (RAYJOB, self.rayjobs), (RAYSERVICE, self.rayservices))
-        for kind, objects in kept:
+        for kind, objects in self._held():
             if path.startswith(begin := _collection(kind)):
                 return objects, path.removeprefix(begin).lstrip("/")
         return None, ""
@@ -72,18 +88,34 @@ def _collection(kind: Kind) -> str:
     return f"{kind.group}/namespaces/scores/{kind.plural}"
 
 
+def _chosen(item: dict[str, Any], query: str) -> bool:
+    """Whether an object has the labels that a query asks for."""
+    wanted = [pair.split("=") for text in parse_qs(query).get("labelSelector", []) for pair in text.split(",")]
+    return all(item["metadata"].get("labels", {}).get(name) == value for name, value in wanted)
+
+
 @contextmanager
 def running(directory: Path) -> Iterator[tuple[Cluster, Api]]:
     """The API on a port of its own, and what a pod would use to reach it."""
     cluster = Cluster()
 
     class Handler(BaseHTTPRequestHandler):
+        def _body(self) -> bytes:
+            if self.headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("content-length") or 0))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
         def _answer(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length) or b"{}")
+            body = json.loads(self._body() or b"{}")
             status, answer = cluster.answer(self.command, self.path, self.headers.get("authorization", ""), body)
             data = json.dumps(answer).encode()
             self.send_response(status)
+            self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -31,6 +31,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
     secretKeyRef: {name: {{ include "fivefold.keySecret" . }}, key: key, optional: true}
 {{- end }}
 - {name: HOME, value: /tmp}
+{{- include "fivefold.logEnvironment" . }}
 {{- end }}
 
 {{/* Whether the server knows keys: those of callers, or that of our own jobs alone. */}}

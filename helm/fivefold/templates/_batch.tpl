@@ -1,18 +1,71 @@
 {{/* What the objects of batch scoring share, and the RayJob that a scheduled run becomes. */}}
 
-{{/* A RayJob's name has 47 characters at most; the time that a run is for takes the last 14. */}}
+{{/* What all jobs of a release share. A CronJob's name has 52 characters at most, of which a job's own name takes 19. */}}
 {{- define "fivefold.batchName" -}}
 {{ include "fivefold.name" . | trunc 27 | trimSuffix "-" }}-batch
 {{- end }}
 
-{{- define "fivefold.batchSelector" -}}
-{{ include "fivefold.selector" . }}
-app.kubernetes.io/component: batch
+{{/* The jobs as JSON, each with every value: those of batch, and instead of them what it says itself; and `path`, where its
+     values are. Without batch.jobs it is one, which has no name. */}}
+{{- define "fivefold.batchJobs" -}}
+{{- $jobs := list }}
+{{- range $index, $given := .Values.batch.jobs }}
+{{- $job := deepCopy (omit $.Values.batch "jobs") }}
+{{- include "fivefold.overlay" (dict "under" $job "over" $given) }}
+{{- $_ := set $job "path" (printf "batch.jobs[%d]" $index) }}
+{{- $_ := set $job "ownAccount" (not (empty ($given.workers | default dict).accountAnnotations)) }}
+{{- $jobs = append $jobs $job }}
+{{- end }}
+{{- $jobs | default (list (set (omit .Values.batch "jobs") "path" "batch")) | toJson }}
 {{- end }}
 
+{{/* Write `over` into `under`: mappings key by key, anything else as a whole, also where it is false, 0 or empty. */}}
+{{- define "fivefold.overlay" -}}
+{{- $under := .under }}
+{{- range $key, $value := .over }}
+{{- $there := get $under $key }}
+{{- if and (kindIs "map" $value) (kindIs "map" $there) (has $key (list "head" "workers" "resources" "requests" "limits" "pod" "environment" "historyLimit")) }}
+{{- include "fivefold.overlay" (dict "under" $there "over" $value) }}
+{{- else }}
+{{- $_ := set $under $key $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* From here on `.` is the root as one job sees it, with the job's values as .Values.batch. */}}
+
+{{/* Of its CronJob and its manifest. */}}
+{{- define "fivefold.batchJobName" -}}
+{{ include "fivefold.batchName" . }}{{ with .Values.batch.name }}-{{ . }}{{ end }}
+{{- end }}
+
+{{/* Whether its runs are for an hour each. */}}
+{{- define "fivefold.batchHourly" -}}
+{{- if contains "{hour}" (join " " (append .Values.batch.input .Values.batch.output)) }}true{{ end }}
+{{- end }}
+
+{{/* The label of a job with a name, beside those of its kind: policies, and what spreads pods, mean one job's alone. */}}
+{{- define "fivefold.batchSelectorOf" -}}
+{{ include "fivefold.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .root.Values.batch.name }}
+fivefold.dev/job: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The pods of its runs. */}}
+{{- define "fivefold.batchSelector" -}}
+{{ include "fivefold.batchSelectorOf" (dict "root" . "component" "batch") }}
+{{- end }}
+
+{{/* Its Jobs, and the pods that start its runs. */}}
 {{- define "fivefold.batchStartSelector" -}}
-{{ include "fivefold.selector" . }}
-app.kubernetes.io/component: batch-start
+{{ include "fivefold.batchSelectorOf" (dict "root" . "component" "batch-start") }}
+{{- end }}
+
+{{/* The account of its runs: of its own where it has annotations of its own, otherwise that of all. */}}
+{{- define "fivefold.batchAccount" -}}
+{{- if .Values.batch.ownAccount }}{{ include "fivefold.batchJobName" . }}-run{{ else }}{{ include "fivefold.batchName" . }}{{ end }}
 {{- end }}
 
 {{- define "fivefold.batchModel" -}}
@@ -44,6 +97,8 @@ app.kubernetes.io/component: batch-start
 {{- with $batch.columns }}{{ $words = concat $words (list "--columns" (join "," .)) }}{{ end }}
 {{- $words = concat $words (list "--max-bad-fraction" $batch.maxBadFraction) }}
 {{- $words = concat $words (list "--workers" (mul $batch.workers.count $batch.workers.cpus)) }}
+{{- with $batch.metrics }}{{ $words = concat $words (list "--metrics" .) }}{{ end }}
+{{- $words = concat $words $batch.arguments }}
 {{- $said := list "fivefold batch run" }}
 {{- range $words }}{{ $said = append $said (include "fivefold.word" .) }}{{ end }}
 {{- join " " $said }}
@@ -58,7 +113,7 @@ app.kubernetes.io/component: batch-start
 apiVersion: ray.io/v1
 kind: RayJob
 metadata:
-  name: {{ include "fivefold.batchName" . }}
+  name: {{ include "fivefold.batchJobName" . }}
   labels: {{- include "fivefold.batchSelector" . | nindent 4 }}
   {{- with include "fivefold.imageNote" . }}
   annotations: {{- . | nindent 4 }}
@@ -68,9 +123,9 @@ spec:
   submissionMode: HTTPMode
   # A cluster of its own for each try: what was finished before is in the ledger.
   shutdownAfterJobFinishes: true
-  ttlSecondsAfterFinished: {{ $batch.ttlSecondsAfterFinished }}
-  activeDeadlineSeconds: {{ $batch.activeDeadlineSeconds }}
-  backoffLimit: {{ $batch.backoffLimit }}
+  ttlSecondsAfterFinished: {{ int64 $batch.ttlSecondsAfterFinished }}
+  activeDeadlineSeconds: {{ int64 $batch.activeDeadlineSeconds }}
+  backoffLimit: {{ int64 $batch.backoffLimit }}
   rayClusterSpec:
     rayVersion: {{ .Values.online.rayVersion | quote }}
     authOptions:
@@ -113,7 +168,7 @@ metadata:
 spec:
   # A worker that ends leaves one fragment, which another one takes up: nothing is worth waiting for.
   {{- include "fivefold.rayPod" (dict "root" $root "grace" 30) | nindent 2 }}
-  serviceAccountName: {{ include "fivefold.batchName" $root }}
+  serviceAccountName: {{ include "fivefold.batchAccount" $root }}
   automountServiceAccountToken: false
   {{- with include "fivefold.scheduling" $role | trim }}{{- . | nindent 2 }}{{- end }}
   {{- include "fivefold.bundleCopies" $bundles | nindent 2 }}
@@ -123,6 +178,7 @@ spec:
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       {{- include "fivefold.rayCommand" $root | nindent 6 }}
       env: {{- include "fivefold.rayEnvironment" (dict "drain" 5) | nindent 8 }}
+        {{- with include "fivefold.rayLogEnvironment" $root | trim }}{{- . | nindent 8 }}{{- end }}
         {{- include "fivefold.bundleEnvironment" $root | nindent 8 }}
         {{- range $name, $value := $batch.environment }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -139,7 +195,7 @@ spec:
         - {name: {{ . }}, containerPort: {{ get $ports . }}, protocol: TCP}
         {{- end }}
       {{- with include "fivefold.containerSecurityContext" $root | trim }}{{- . | nindent 6 }}{{- end }}
-      resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (list $batch.tmpSize) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
+      resources: {{- include "fivefold.resources" (dict "of" .of.resources "volumes" (concat (ternary (list) (list $batch.tmpSize) (ne $batch.tmpClassName "")) (include "fivefold.bundleSizes" $bundles | fromJsonArray))) | nindent 8 }}
       startupProbe: {{- include "fivefold.rayProbe" (dict "failures" 60 "period" 2) | nindent 8 }}
       livenessProbe: {{- include "fivefold.rayProbe" (dict "failures" 12 "period" 10) | nindent 8 }}
       readinessProbe: {{- include "fivefold.rayProbe" (dict "failures" 6 "period" 5) | nindent 8 }}
@@ -155,7 +211,16 @@ spec:
   volumes:
     # Unfinished files of a run whose output is in an object store lie here.
     - name: tmp
+      {{- if $batch.tmpClassName }}
+      ephemeral:
+        volumeClaimTemplate:
+          spec:
+            accessModes: [ReadWriteOnce]
+            storageClassName: {{ $batch.tmpClassName | quote }}
+            resources: {requests: {storage: {{ $batch.tmpSize }}}}
+      {{- else }}
       emptyDir: {sizeLimit: {{ $batch.tmpSize }}}
+      {{- end }}
     {{- include "fivefold.sharedMemory" $batch.sharedMemory | nindent 4 }}
     {{- include "fivefold.bundleVolumes" $bundles | nindent 4 }}
     {{- with $batch.claim }}

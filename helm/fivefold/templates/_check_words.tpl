@@ -142,7 +142,7 @@
 {{ $path }}: expected five fields or one of {{ join ", " $words }}, got {{ .value | toJson }}
 {{- end }}
 {{- else if contains "TZ=" .value }}
-{{ $path }}: expected five fields alone, got {{ .value | toJson }}: the time zone is batch.timeZone
+{{ $path }}: expected five fields alone, got {{ .value | toJson }}: the time zone is {{ trimSuffix ".schedule" $path }}.timeZone
 {{- else }}
 {{- $fields := splitList " " .value }}
 {{- if or (ne (len $fields) 5) (has "" $fields) }}

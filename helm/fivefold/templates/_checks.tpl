@@ -23,9 +23,6 @@
 {{- if not (or .Values.online.enabled .Values.batch.enabled .Values.stream.enabled .Values.hub.enabled .Values.site.enabled) }}
 online.enabled: expected true, or something else that is enabled: batch, stream, hub or site
 {{- end }}
-{{- if and .Values.batch.enabled (not .Values.online.enabled) (not .Values.batch.model) (not .Values.online.models) }}
-batch.model: expected a bundle where online is not enabled and online.models has none, got none
-{{- end }}
 {{- if and .Values.stream.enabled (not .Values.online.enabled) (not .Values.stream.model.url) (not .Values.stream.model.image) (not .Values.online.models) }}
 stream.model: expected a url or an image where online is not enabled and online.models has none, got neither
 {{- end }}
@@ -44,13 +41,13 @@ online.models: expected at least one bundle, such as {url: s3://models/demo.tar#
 {{- with $model.url | default $model.image }}{{ $all = append $all . }}{{ end }}
 {{- end }}
 {{- include "fivefold.checkOnce" (dict "path" "online.models" "what" "bundle" "value" $all) }}
-{{- include "fivefold.checkUrl" (dict "path" "batch.model" "value" .Values.batch.model) }}
 {{- include "fivefold.checkUrl" (dict "path" "stream.model.url" "value" .Values.stream.model.url) }}
 {{- include "fivefold.checkBundleImage" (dict "path" "stream.model.image" "value" .Values.stream.model.image) }}
 {{- if and .Values.stream.model.url .Values.stream.model.image }}
 stream.model: expected a url or an image, got both
 {{- end }}
-{{- range compact (concat $all (list .Values.batch.model .Values.stream.model.url)) | uniq }}
+{{- range include "fivefold.batchJobs" . | fromJsonArray }}{{ $all = append $all .model }}{{ end }}
+{{- range compact (append $all .Values.stream.model.url) | uniq }}
 {{- if and (hasPrefix "file:///bundles/claim/" .) (not $bundles.claim) }}
 bundles.claim: expected the PersistentVolumeClaim with {{ splitList "#" . | first }}, got none
 {{- end }}
@@ -191,51 +188,6 @@ oidc.{{ $key }}: expected https://, got {{ $url | toJson }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{- define "fivefold.checkBatch" -}}
-{{- $batch := .Values.batch }}
-{{- include "fivefold.checkRay" (dict "path" "batch" "of" $batch) }}
-{{- include "fivefold.checkSchedule" (dict "path" "batch.schedule" "value" $batch.schedule) }}
-{{- if or (eq (lower $batch.timeZone) "local") (regexMatch "^(UTC[+-]|GMT[+-][1-9]|[+-])" $batch.timeZone) (not (regexMatch "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$" $batch.timeZone)) }}
-batch.timeZone: expected a name of the time zone database, such as Europe/Berlin or Etc/UTC, got {{ $batch.timeZone | toJson }}
-{{- end }}
-{{- if $batch.enabled }}
-{{- if not $batch.input }}
-batch.input: expected at least one path or URL, got none
-{{- end }}
-{{- if not $batch.output }}
-batch.output: expected a path or URL with a date in it, such as s3://scores/{date}, got none
-{{- end }}
-{{- $mounted := $batch.claim }}
-{{- range list $batch.head $batch.workers }}{{ range .pod.volumeMounts }}{{ if hasPrefix "/data" .mountPath }}{{ $mounted = true }}{{ end }}{{ end }}{{ end }}
-{{- range $index, $path := $batch.input }}
-{{- if and (hasPrefix "/data/" $path) (not $mounted) }}
-batch.claim: expected the PersistentVolumeClaim with batch.input[{{ $index }}], {{ $path }}, got none
-{{- end }}
-{{- end }}
-{{- if and (hasPrefix "/data/" $batch.output) (not $mounted) }}
-batch.claim: expected the PersistentVolumeClaim for batch.output, {{ $batch.output }}, got none
-{{- end }}
-{{- end }}
-{{- range $index, $path := $batch.input }}
-{{- if not (regexMatch "^([^{}\\s-]|\\{(date|year|month|day)\\})([^{}]|\\{(date|year|month|day)\\})*$" $path) }}
-batch.input[{{ $index }}]: expected a path or URL with no other braces than {date}, {year}, {month} and {day}, got {{ $path | toJson }}
-{{- end }}
-{{- end }}
-{{- with $batch.output }}
-{{- if not (regexMatch "^([^{}]|\\{(date|year|month|day)\\})*$" .) }}
-batch.output: expected no other braces than {date}, {year}, {month} and {day}, got {{ . | toJson }}
-{{- else if not (regexMatch "\\{(date|day)\\}" .) }}
-batch.output: expected {date} or {day} in it, or every run would write into the same place, got {{ . | toJson }}
-{{- end }}
-{{- end }}
-{{- range $index, $column := $batch.columns }}
-{{- if or (not $column) (contains "," $column) }}
-batch.columns[{{ $index }}]: expected one column's name without a comma, got {{ $column | toJson }}
-{{- end }}
-{{- end }}
-{{- include "fivefold.checkOnce" (dict "path" "batch.columns" "what" "column" "value" $batch.columns) }}
 {{- end }}
 
 {{- define "fivefold.checkStream" -}}

@@ -27,7 +27,7 @@
 {{- $containers := list .container }}
 {{- range concat ($pod.initContainers | default list) ($pod.containers | default list) }}{{ $containers = append $containers .name }}{{ end }}
 {{- include "fivefold.checkOnce" (dict "path" (printf "%s.pod.containers" $path) "what" "name of a container" "value" $containers) }}
-{{- $own := list "HOME" "RAY_AUTH_MODE" "FIVEFOLD_BUNDLE_CACHE" "FIVEFOLD_TRUSTED_KEYS" "FIVEFOLD_TLS_CERT" "FIVEFOLD_GRPC_PROXY" "FIVEFOLD_SLOT" "FIVEFOLD_GROUP" }}
+{{- $own := list "HOME" "RAY_AUTH_MODE" "FIVEFOLD_BUNDLE_CACHE" "FIVEFOLD_TRUSTED_KEYS" "FIVEFOLD_TLS_CERT" "FIVEFOLD_GRPC_PROXY" "FIVEFOLD_SLOT" "FIVEFOLD_GROUP" "FIVEFOLD_LOG_FORMAT" "FIVEFOLD_LOG_PIPE" "RAY_LOG_TO_STDERR" "RAY_BACKEND_LOG_JSON" }}
 {{- $names := list }}
 {{- range $name, $_ := .environment }}
 {{- $names = append $names $name }}

@@ -10,9 +10,12 @@
 {{- end }}
 {{- end }}
 {{- if .Values.batch.enabled }}
-{{- $_ := set $places "batch.model" .Values.batch.model }}
-{{- range $index, $path := .Values.batch.input }}{{ $_ := set $places (printf "batch.input[%d]" $index) $path }}{{ end }}
-{{- $_ := set $places "batch.output" .Values.batch.output }}
+{{- range include "fivefold.batchJobs" . | fromJsonArray }}
+{{- $job := .path }}
+{{- $_ := set $places (printf "%s.model" $job) .model }}
+{{- range $index, $path := .input }}{{ $_ := set $places (printf "%s.input[%d]" $job $index) $path }}{{ end }}
+{{- $_ := set $places (printf "%s.output" $job) .output }}
+{{- end }}
 {{- end }}
 {{- $remote := dict }}
 {{- range $path, $place := $places }}

@@ -67,6 +67,7 @@ connection is good for one more answer, which says that it closes (HTTP/1). */}}
 - {name: RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S, value: "60"}
 - {name: RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S, value: {{ include "fivefold.proxyDrainSeconds" . | quote }}}
 {{ include "fivefold.rayEnvironment" (dict "drain" (include "fivefold.drainSeconds" .)) }}
+{{- include "fivefold.rayLogEnvironment" . }}
 {{- end }}
 
 {{/* How long a proxy goes on answering when no replica is left beside it; the probe of readiness takes half of it. */}}

@@ -31,15 +31,18 @@
 {{- define "fivefold.openCredentials" -}}
 {{- $places := include "fivefold.remotePlaces" . | fromJson }}
 {{- $bundles := .Values.bundles.credentialsSecret }}
-{{- range list
-    (dict "section" "online" "secret" "bundles.credentialsSecret" "given" $bundles "account" (printf "%s-worker" (include "fivefold.name" .)))
-    (dict "section" "batch" "secret" "batch.credentialsSecret" "given" (or .Values.batch.credentialsSecret $bundles) "account" (include "fivefold.batchName" .)) }}
+{{- $asking := list (dict "section" "online" "of" .Values.online "secret" "bundles.credentialsSecret" "given" $bundles "account" (printf "%s-worker" (include "fivefold.name" .))) }}
+{{- range include "fivefold.batchJobs" . | fromJsonArray }}
+{{- $account := include "fivefold.batchAccount" (set (omit $ "Values") "Values" (set (omit $.Values "batch") "batch" .)) }}
+{{- $asking = append $asking (dict "section" .path "of" . "secret" (printf "%s.credentialsSecret" .path) "given" (or .credentialsSecret $bundles) "account" $account) }}
+{{- end }}
+{{- range $asking }}
 {{- $section := .section }}
 {{- $asked := list }}
 {{- range $path, $place := $places }}
-{{- if and (hasPrefix $section $path) (regexMatch "^(s3|gs)://" $place) }}{{ $asked = append $asked (printf "%s: nothing says who asks %s" $path $place) }}{{ end }}
+{{- if and (hasPrefix (printf "%s." $section) $path) (regexMatch "^(s3|gs)://" $place) }}{{ $asked = append $asked (printf "%s: nothing says who asks %s" $path $place) }}{{ end }}
 {{- end }}
-{{- if and $asked (not (include "fivefold.hasCredentials" (dict "of" (get $.Values .section) "secret" .given))) }}
+{{- if and $asked (not (include "fivefold.hasCredentials" (dict "of" .of "secret" .given))) }}
   {{ first $asked }}: expected a Secret in {{ .secret }}, a pod identity in {{ .section }}.workers.accountAnnotations, or one that your cloud ties to the account {{ .account }}
 {{- end }}
 {{- end }}

@@ -39,7 +39,27 @@ object-store-memory: "83886080"
 {{/* `ray start` as process 1: a shell in front of it would keep SIGTERM, and with it the drain, to itself. */}}
 {{- define "fivefold.rayCommand" -}}
 command: [/bin/bash, -c]
+{{- if eq .Values.logs.format "json" }}
+# Process 1 passes signals on, and makes records of what Ray and its children print.
+args: ['ulimit -n 65536; eval "exec python -m fivefold.commands.json_logs $KUBERAY_GEN_RAY_START_CMD"']
+{{- else }}
 args: ['ulimit -n 65536; eval "exec $KUBERAY_GEN_RAY_START_CMD"']
+{{- end }}
+{{- end }}
+
+{{/* Ray's processes, replicas among them, print what they would write into files that go with the pod. */}}
+{{- define "fivefold.rayLogEnvironment" -}}
+{{- if eq .Values.logs.format "json" }}
+- {name: RAY_LOG_TO_STDERR, value: "1"}
+- {name: RAY_BACKEND_LOG_JSON, value: "1"}
+{{- end }}
+{{- end }}
+
+{{/* The same for a container in which fivefold itself is process 1. */}}
+{{- define "fivefold.logEnvironment" -}}
+{{- if eq .Values.logs.format "json" }}
+- {name: FIVEFOLD_LOG_FORMAT, value: json}
+{{- end }}
 {{- end }}
 
 {{/* `drain`: seconds that a node which is told to end may take for what runs on it. */}}

@@ -51,6 +51,7 @@ app.kubernetes.io/component: stream
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
 - {name: FIVEFOLD_GROUP, value: {{ $stream.group | quote }}}
+{{- include "fivefold.logEnvironment" . }}
 {{- range $name, $value := $stream.settings }}
 - {name: FIVEFOLD_{{ upper $name }}, value: {{ $value | toJson | trimAll "\"" | quote }}}
 {{- end }}

@@ -1,7 +1,7 @@
-"""The Kubernetes API as a pod sees it: read, make and change objects of a few kinds in its own namespace.
+"""The Kubernetes API as a pod sees it: read, list, make and change objects of a few kinds in its own namespace.
 
-Three calls need no client library. What is in the objects is left to `secrets`, `rayjob` and `rayservice`, which of
-them the pod's account may touch to the chart's Roles.
+Four calls need no client library. What is in the objects is left to `secrets`, `rayjob`, `rerun` and `rayservice`,
+which of them the pod's account may touch to the chart's Roles, and a person's way to the API to `kubectl`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import json
 import os
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ class Kind(NamedTuple):
 
 SECRET = Kind("/api/v1", "secrets")
 JOB = Kind("/apis/batch/v1", "jobs")
+CRONJOB = Kind("/apis/batch/v1", "cronjobs")
 RAYJOB = Kind("/apis/ray.io/v1", "rayjobs")
 RAYSERVICE = Kind("/apis/ray.io/v1", "rayservices")
 
@@ -43,8 +47,50 @@ class ApiError(Exception):
         self.status = status
 
 
+class Objects(ABC):
+    """Objects of one namespace, however the API is reached."""
+
+    namespace: str
+
+    def read(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        """An object as the API gives it, or None where there is none. Raises `ApiError`."""
+        try:
+            return self.call("GET", self._path(kind, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def find(self, kind: Kind, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects that have these labels. Raises `ApiError`."""
+        selector = urllib.parse.quote(",".join(f"{name}={value}" for name, value in labels.items()))
+        found = self.call("GET", f"{self._path(kind)}?labelSelector={selector}")
+        return list(found.get("items") or ())
+
+    def create(self, kind: Kind, item: dict[str, Any]) -> bool:
+        """Make an object; False where one of its name is there already. Raises `ApiError`."""
+        try:
+            self.call("POST", self._path(kind), item)
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
+
+    def replace(self, kind: Kind, item: dict[str, Any]) -> None:
+        """Put an object in the place of the one that was read. Raises `ApiError`, where it has changed since, too."""
+        self.call("PUT", self._path(kind, item["metadata"]["name"]), item)
+
+    @abstractmethod
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the API, and give its answer. Raises `ApiError`, with the status that it answered."""
+
+    def _path(self, kind: Kind, name: str = "") -> str:
+        return f"{kind.group}/namespaces/{self.namespace}/{kind.plural}{name and '/'}{name}"
+
+
 @dataclass(frozen=True)
-class Api:
+class Api(Objects):
     """The API at `url`, for one namespace. `token` is read anew for each call: the kubelet replaces it."""
 
     url: str
@@ -65,31 +111,8 @@ class Api:
         place = f"[{host}]" if ":" in host else host
         return cls(f"https://{place}:{port}", namespace, account / "token", account / "ca.crt")
 
-    def read(self, kind: Kind, name: str) -> dict[str, Any] | None:
-        """An object as the API gives it, or None where there is none. Raises `ApiError`."""
-        try:
-            return self._call("GET", kind, name)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def create(self, kind: Kind, item: dict[str, Any]) -> bool:
-        """Make an object; False where one of its name is there already. Raises `ApiError`."""
-        try:
-            self._call("POST", kind, "", item)
-        except ApiError as error:
-            if error.status == 409:
-                return False
-            raise
-        return True
-
-    def replace(self, kind: Kind, item: dict[str, Any]) -> None:
-        """Put an object in the place of the one that was read. Raises `ApiError`, where it has changed since, too."""
-        self._call("PUT", kind, item["metadata"]["name"], item)
-
-    def _call(self, method: str, kind: Kind, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        path = f"{kind.group}/namespaces/{self.namespace}/{kind.plural}{name and '/'}{name}"
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """As `Objects` has it."""
         headers = {"authorization": f"Bearer {self.token.read_text().strip()}", "content-type": "application/json"}
         request = urllib.request.Request(  # noqa: S310  # the cluster's own address
             self.url + path, json.dumps(body).encode() if body else None, headers, method=method

@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import re
+import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fivefold.cluster.kubernetes_api import JOB, RAYJOB, Api, ApiError
-
-SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
-"""The annotation of a Job that its CronJob made; one that a person made from the CronJob has none."""
-
-DATE = "fivefold.dev/date"
-"""The annotation of a RayJob with the date whose files it is for."""
+from fivefold.cluster import period
+from fivefold.cluster.kubernetes_api import JOB, RAYJOB, ApiError, Objects
+from fivefold.cluster.period import DATE
 
 SECONDS = 10.0
 """Between two questions for a run's state."""
@@ -34,51 +30,85 @@ FAILURES = 30
 ENDED = ("Complete", "Failed", "ValidationFailed")
 """KubeRay's states of a RayJob that it leaves no more."""
 
-_PLACE = re.compile(r"\{(date|year|month|day)\}")
+LONGEST = 47
+"""Characters of a RayJob's name, to which KubeRay appends."""
+
+Status = Mapping[str, Any]
 
 
 class NotDone(Exception):
     """A run has ended, and not by having done its work; the message says how, and what it said last."""
 
 
-def run(api: Api, manifest: Mapping[str, Any], job: str, zone: dt.tzinfo, seconds: float = SECONDS) -> Iterator[str]:
+def run(
+    api: Objects,
+    manifest: Mapping[str, Any],
+    job: str,
+    zone: dt.tzinfo,
+    seconds: float = SECONDS,
+    said: Callable[[Status], Iterator[str]] = lambda _: iter(()),
+) -> Iterator[str]:
     """Make the RayJob for the Job of that name, or take the one that is there; a sentence for each state it comes to.
 
-    Ends when the run has done its work. Raises `NotDone` where it has ended otherwise, and `ApiError`.
+    `said` is asked at each look for what the command has said since, by the RayJob's status. Ends when the run has done
+    its work. Raises `NotDone` where it has ended otherwise or is not to be, and `ApiError`.
     """
     owner = api.read(JOB, job)
     if owner is None:
         raise ApiError(f"there is no Job {job} in the namespace {api.namespace}", 404)
-    made = rayjob(manifest, owner, zone)
-    name = made["metadata"]["name"]
+    try:
+        made = rayjob(manifest, owner, zone)
+    except ValueError as error:
+        raise NotDone(f"the annotation {DATE} of the Job {job}: {error}") from None
+    name, date = made["metadata"]["name"], made["metadata"]["annotations"][DATE]
     new = api.create(RAYJOB, made)
-    yield f"{name}: {'made' if new else 'there already'}, for {made['metadata']['annotations'][DATE]}"
-    yield from _watch(api, name, seconds)
+    if not new:
+        found = api.read(RAYJOB, name)
+        if found is not None and period.annotations_of(found).get(DATE) != date:
+            raise NotDone(f"{name} is there already, for {period.annotations_of(found).get(DATE)} and not for {date}")
+    yield f"{name}: {'made' if new else 'there already'}, for {date}"
+    yield from _watch(api, name, seconds, said)
 
 
 def rayjob(manifest: Mapping[str, Any], job: Mapping[str, Any], zone: dt.tzinfo) -> dict[str, Any]:
-    """The manifest with the Job's time in its name and the date before, as `zone` has it, in its command."""
-    due = _due(job)
-    date = due.astimezone(zone).date() - dt.timedelta(days=1)
-    words = {"date": f"{date}", "year": f"{date:%Y}", "month": f"{date:%m}", "day": f"{date:%d}"}
+    """The manifest with what the Job is for in its command, and a name that is this Job's alone.
+
+    Raises `ValueError` where the Job says what it is for, and that is no day, or no hour where the command needs one.
+    """
+    command = manifest["spec"]["entrypoint"]
+    wanted = period.of_job(job, zone, hourly=period.is_hourly(command))
     made = copy.deepcopy(dict(manifest))
-    about = made["metadata"]
-    about["name"] = f"{about['name']}-{due:%Y%m%d-%H%M}"
-    about["annotations"] = {**about.get("annotations", {}), DATE: words["date"]}
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
-    about["ownerReferences"] = [owner]
-    made["spec"]["entrypoint"] = _PLACE.sub(lambda found: words[found[1]], made["spec"]["entrypoint"])
+    about, of = made["metadata"], job["metadata"]
+    # Of several that were made for given days within a minute, each has its own.
+    own = f"{wanted.digits}-{of['uid'][:5]}" if DATE in period.annotations_of(job) else f"{period.due(job):%Y%m%d-%H%M}"
+    about["name"] = _name(about["name"], own)
+    about["annotations"] = {**about.get("annotations", {}), DATE: str(wanted)}
+    about["ownerReferences"] = [{"apiVersion": "batch/v1", "kind": "Job", "name": of["name"], "uid": of["uid"]}]
+    made["spec"]["entrypoint"] = wanted.fill(command)
     return made
 
 
-def _due(job: Mapping[str, Any]) -> dt.datetime:
-    """When the Job was meant to start, in UTC: a late start is for the same date as a punctual one."""
-    about = job["metadata"]
-    due = about.get("annotations", {}).get(SCHEDULED) or about["creationTimestamp"]
-    return dt.datetime.fromisoformat(due).astimezone(dt.UTC)
+def _name(job: str, own: str) -> str:
+    """Both, and of a job's name that leaves no room a part with what tells it from others."""
+    room = LONGEST - len(own) - 1
+    if len(job) > room:
+        told_by = hashlib.sha256(job.encode()).hexdigest()[:8]
+        job = f"{job[: room - 9].rstrip('-')}-{told_by}"
+    return f"{job}-{own}"
 
 
-def _watch(api: Api, name: str, seconds: float) -> Iterator[str]:
+def state(status: Status) -> str:
+    """What KubeRay says of a RayJob, and Ray of its command."""
+    deployment, job = status.get("jobDeploymentStatus") or "New", status.get("jobStatus") or ""
+    return deployment + (f", the command {job}" if job else "")
+
+
+def reason(status: Status) -> str:
+    """Why a RayJob has ended as it has; empty where nobody says."""
+    return ": ".join(filter(None, (status.get("reason"), status.get("message"))))
+
+
+def _watch(api: Objects, name: str, seconds: float, said: Callable[[Status], Iterator[str]]) -> Iterator[str]:
     last, failures = "", 0
     while True:
         try:
@@ -93,14 +123,13 @@ def _watch(api: Api, name: str, seconds: float) -> Iterator[str]:
         if found is None:
             raise NotDone(f"{name} has been deleted")
         status = found.get("status", {})
-        deployment, job = status.get("jobDeploymentStatus") or "New", status.get("jobStatus") or ""
-        sentence = f"{name}: {deployment}" + (f", the command {job}" if job else "")
+        yield from said(status)
+        sentence = f"{name}: {state(status)}"
         if sentence != last:
             last = sentence
             yield sentence
-        if deployment in ENDED:
-            if (deployment, job) == ("Complete", "SUCCEEDED"):
+        if status.get("jobDeploymentStatus") in ENDED:
+            if (status["jobDeploymentStatus"], status.get("jobStatus")) == ("Complete", "SUCCEEDED"):
                 return
-            why = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
-            raise NotDone(f"{sentence}; {why or 'nothing more is known'}")
+            raise NotDone(f"{sentence}; {reason(status) or 'nothing more is known'}")
         time.sleep(seconds)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fivefold.commands import batch_day
 from fivefold.commands import score as scoring
 from fivefold.commands.words import USAGE, add, add_group, add_json, complain, print_json
 
@@ -26,6 +27,15 @@ def _allow_http() -> bool:
 def _submit(arguments: argparse.Namespace) -> int | None:
     from fivefold.batch.run import submit
 
+    wrong = batch_day.misplaced(arguments)
+    missing = [f"--{name}" for name in ("model", "input", "output") if not getattr(arguments, name)]
+    if wrong is None and arguments.date is None and missing:
+        wrong = f"the following arguments are required: {', '.join(missing)}, or --date"
+    if wrong is not None:
+        complain(wrong, "fivefold batch submit --help")
+        return USAGE
+    if arguments.date is not None:
+        return batch_day.submit(arguments)
     what = scoring.asked(arguments)
     if what is None:
         return USAGE
@@ -211,12 +221,16 @@ def add_batch(commands: Any) -> None:
         group,
         "submit",
         _submit,
-        "run it as a job of a Ray cluster; the same run is one job, however often it is submitted",
+        "run it as a job of a Ray cluster, or a day by a CronJob of the Helm chart; the same run is one job, however "
+        "often it is submitted",
         "fivefold batch submit --address http://127.0.0.1:8265 --model s3://models/demo.tar#sha256=DIGEST "
         "--input 's3://data/*.parquet' --output s3://scores/today",
+        "fivefold batch submit --date 2026-11-01 --namespace scores --wait",
+        "fivefold batch submit --date 2026-11-01T05 --job admissions      an hour, of one of several jobs",
     )
-    scoring.add_what(submit)
+    scoring.add_what(submit, required=False)
     submit.add_argument("--address", metavar="URL", help="the cluster's dashboard; or RAY_API_SERVER_ADDRESS")
+    batch_day.add_day(submit)
     add_json(submit)
     job = add(
         group,

@@ -52,6 +52,7 @@ def _rayjob(arguments: argparse.Namespace) -> int:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from fivefold.cluster import rayjob
+    from fivefold.cluster.command_log import CommandLog
     from fivefold.cluster.kubernetes_api import Api, ApiError
 
     try:
@@ -64,8 +65,9 @@ def _rayjob(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         complain(f"{arguments.manifest} is no manifest: {error}", "the chart keeps it in a ConfigMap, as JSON")
         return USAGE
+    log = CommandLog(os.environ.get("RAY_AUTH_TOKEN", ""))
     try:
-        for sentence in rayjob.run(Api.of_pod(), manifest, arguments.job, zone):
+        for sentence in rayjob.run(Api.of_pod(), manifest, arguments.job, zone, said=log.news):
             print(sentence, flush=True)
     except rayjob.NotDone as error:
         complain(str(error), "what was finished is kept: a new Job of the same CronJob goes on from there")
@@ -108,7 +110,7 @@ def add_cluster(commands: Any) -> None:
         group,
         "rayjob",
         _rayjob,
-        "make the RayJob that a Job's time has come for, and wait until it has ended",
+        "make the RayJob that a Job's time has come for, wait until it has ended, and say what its command says",
         "fivefold cluster rayjob --manifest rayjob.json --job fivefold-batch-29430120 --time-zone Europe/Berlin",
     )
     rayjob.add_argument(
@@ -116,7 +118,8 @@ def add_cluster(commands: Any) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="a RayJob as JSON; {date}, {year}, {month} and {day} in its command become those of the day before",
+        help="a RayJob as JSON; {date}, {year}, {month} and {day} in its command become those of the day before, with "
+        "{hour} too those of the hour before",
     )
     rayjob.add_argument("--job", required=True, metavar="NAME", help="the Job that asks for it, and will own it")
     rayjob.add_argument(

@@ -142,20 +142,23 @@ def _time(report: dict[str, Any]) -> str:
     return f"{working:,} s of work, {report['rows_per_second']:,} rows/s; {around:,.1f} s of start and end around it"
 
 
-def add_what(parser: Parser) -> None:
+def add_what(parser: Parser, *, required: bool = True) -> None:
     """The options that say what is scored, and how."""
     parser.add_argument(
-        "--model", metavar="REFERENCE", required=True, help="a bundle: a directory, a .tar, or a URL with its digest"
+        "--model",
+        metavar="REFERENCE",
+        required=required,
+        help="a bundle: a directory, a .tar, or a URL with its digest",
     )
     parser.add_argument(
         "--input",
         metavar="PATTERN",
         action="append",
         nargs="+",
-        required=True,
+        required=required,
         help="files, directories or patterns (*, ?, **): parquet, csv, jsonl; compressed text; s3:// and gs:// too",
     )
-    parser.add_argument("--output", metavar="DIR", required=True, help="a directory, or an s3:// or gs:// URL")
+    parser.add_argument("--output", metavar="DIR", required=required, help="a directory, or an s3:// or gs:// URL")
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the output (default: parquet)")
     add_reading(parser)
     parser.add_argument(

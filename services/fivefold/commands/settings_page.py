@@ -27,6 +27,12 @@ _CLASSES: Final = (
     ("What a server takes", "fivefold.serving.limits", "ServingLimits", "of `fivefold serve` and `fivefold gateway`"),
     ("A server on Ray", "fivefold.online.settings", "OnlineSettings", "of `fivefold serve`, and of the cluster's"),
     ("A device's gateway", "fivefold.edge.gateway.gateway_settings", "GatewaySettings", "of `fivefold gateway`"),
+    (
+        "Logs",
+        "fivefold.core.log_lines",
+        "LogSettings",
+        "of everything that runs until it is ended, and of runs over files",
+    ),
     ("A hub", "fivefold.edge.hub.hub_limits", "HubSettings", "of `fivefold hub serve`"),
     ("Where bundles come from", "fivefold.delivery.settings", "DeliverySettings", "of whatever takes a bundle's URL"),
     ("Devices", "fivefold.core.runtime.devices", "DeviceSettings", "of every process that opens a model"),

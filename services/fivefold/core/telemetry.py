@@ -335,7 +335,7 @@ def log(level: int, line: dict[str, Any]) -> None:
     if LOGGER.isEnabledFor(level):
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         head = {"time": now.replace("+00:00", "Z"), "level": logging.getLevelName(level).lower()}
-        LOGGER.log(level, "%s", _text(head | line))
+        LOGGER.log(level, "%s", _text(head | _FIELDS | line))
 
 
 LONGEST = 2048
@@ -362,8 +362,14 @@ def _cut(text: str, name: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def log_to(stream: IO[str]) -> None:
-    """Send the log lines to a stream, as they are, and nowhere else."""
+_FIELDS: dict[str, str] = {}
+"""What every line of this process has."""
+
+
+def log_to(stream: IO[str], **fields: str) -> None:
+    """Send the log lines to a stream, as they are, and nowhere else; each has these fields behind time and level."""
+    _FIELDS.clear()
+    _FIELDS.update(fields)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(message)s"))
     LOGGER.handlers[:] = [handler]

@@ -40,6 +40,7 @@ from fivefold.stream.kafka_cluster import (
     watermarks,
 )
 from fivefold.stream.kafka_errors import ACCESS, FENCED_CODES, TOO_LONG, KafkaErrors
+from fivefold.stream.kafka_positions import Positions, Written
 from fivefold.stream.kafka_producing import produce
 from fivefold.stream.kafka_settings import KafkaSettings
 from fivefold.stream.log import Rewound
@@ -100,8 +101,11 @@ class KafkaLog:
         # Before anything else: readers of committed events wait for what this slot's dead worker has begun.
         self._begin(self._producer)
         prepare(self._producer, shared, self._errors, self._partitions, to, same_partition=same_partition)
-        consuming = shared | settings.consumer(group, slot, start, longest)
+        consuming = shared | settings.consumer(group, slot, longest)
         self._consumer = Consumer(consuming)
+        # Results have their events' partitions, or nobody knows where the last one is.
+        written = Written(shared, to if same_partition else ())
+        self._positions = Positions(self._consumer, group, self._start, written, self._errors)
         self._outside = self._consumer.consumer_group_metadata()
         """What the consumer says of its membership while it has none."""
         self._joined = False
@@ -148,8 +152,10 @@ class KafkaLog:
 
     # -- the group ------------------------------------------------------------------------------------------------
 
-    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._owned |= {each.partition for each in partitions}
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        given = {each.partition for each in partitions}
+        consumer.incremental_assign(self._positions.begin(given, self._origin, given=True))
+        self._owned |= given
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:
@@ -191,6 +197,8 @@ class KafkaLog:
                 assert place is not None
                 assert end is not None
                 self._ends[place] = end
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION):
+                self._begin_again(message)
             elif error.fatal() or error.code() == KafkaError._FATAL or error.code() in ACCESS:
                 # A member that was put out for good says so once, and is silent from then on.
                 raise self._errors.refusal(error)
@@ -258,6 +266,7 @@ class KafkaLog:
                 self._producer.abort_transaction(CALL_SECONDS)
             raise
         self._done.update(positions)
+        self._positions.done(positions)
 
     def _send_offsets(self, offsets: list[TopicPartition]) -> None:
         """Make progress a part of the transaction; raises `NeverBack` where the client does not keep to its time."""
@@ -340,34 +349,26 @@ class KafkaLog:
         """Poll goes on at what the group has done."""
         self._next.clear()
         self._ends.clear()
-        owned = [TopicPartition(self._topic, partition) for partition in sorted(self._owned)]
-        if not owned:
+        if not self._owned:
             return
-        for each in self._committed(owned):
-            begun = each.offset if each.offset >= 0 else self._origin.get(each.partition, self._start)
+        for place in self._positions.begin(self._owned, self._origin):
             try:
-                self._consumer.seek(TopicPartition(self._topic, each.partition, begun))
+                self._consumer.seek(place)
             except KafkaException as err:
                 # Not ours any more, or not read yet: whoever has it begins at what is done.
                 if err.args[0].code() not in NOT_READ:
                     raise self._errors.refusal(err.args[0]) from err
 
-    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        until = time.monotonic() + CALL_SECONDS
-        while True:
-            try:
-                found = self._consumer.committed(partitions, CALL_SECONDS)
-                failed = next((each.error for each in found if each.error is not None), None)
-                if failed is None:
-                    return found
-            except KafkaException as err:
-                failed = err.args[0]
-                if failed.code() == KafkaError.GROUP_ID_NOT_FOUND:
-                    return partitions
-            self._errors.check()
-            if time.monotonic() >= until:
-                raise self._errors.refusal(failed)
-            time.sleep(0.05)
+    def _begin_again(self, message: Message) -> None:
+        """A partition whose events are not where they were: the client has stopped to read it. Always raises."""
+        error, partition = message.error(), message.partition()
+        assert error is not None
+        if partition is not None and partition in self._owned:
+            (place,) = self._positions.begin([partition], self._origin)
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+        self._rewind()
+        raise Rewound(error.str())
 
     # -- what is told -----------------------------------------------------------------------------------------------
 
@@ -386,9 +387,8 @@ class KafkaLog:
 
     def finished(self) -> bool:
         """See `EventLog.finished`."""
-        found = self._committed([TopicPartition(self._topic, partition) for partition in self._goal])
-        done = {each.partition: each.offset for each in found}
-        return all(high <= 0 or done[partition] >= high for partition, high in self._goal.items())
+        done = self._positions.committed(self._goal)
+        return all(high <= 0 or done.get(partition, -1) >= high for partition, high in self._goal.items())
 
     def _high(self) -> dict[int, int]:
         """Where each partition ends now; 0 for one that has nothing to read."""

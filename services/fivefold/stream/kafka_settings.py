@@ -20,6 +20,7 @@ REFUSED: Final = {
     "request.required.acks": "a result that is not on every in-sync replica can vanish after its event is done",
     "auto.commit.enable": "an event would be done before its result is written",
     "enable.auto.commit": "an event would be done before its result is written",
+    "auto.offset.reset": "it is --start; a group whose progress is not told would begin anew, and score all again",
     "enable.auto.offset.store": "an event would be done before its result is written",
     "enable.idempotence": "a result that is sent again would stand there twice",
     "isolation.level": "events of transactions that are taken back would be scored",
@@ -144,14 +145,15 @@ class KafkaSettings:
             "retry.backoff.ms": "1",
         }
 
-    def consumer(self, group: str, slot: str, start: str, longest: float) -> dict[str, str]:
+    def consumer(self, group: str, slot: str, longest: float) -> dict[str, str]:
         """The settings of a member of a group, beside `connection`; `longest` seconds may pass between two polls."""
         out = {
             "group.id": group,
             "enable.auto.commit": "false",
             "enable.auto.offset.store": "false",
             "isolation.level": "read_committed",
-            "auto.offset.reset": start,
+            # Where a partition begins is said, never guessed: `kafka_positions`.
+            "auto.offset.reset": "error",
             "enable.partition.eof": "true",
             "queued.max.messages.kbytes": "16384",
             "max.poll.interval.ms": str(round(longest * 1000)),

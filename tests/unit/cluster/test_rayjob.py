@@ -11,7 +11,7 @@ import pytest
 from tests.support.kubernetes_api import Cluster, running
 
 from fivefold.cli import main
-from fivefold.cluster import rayjob
+from fivefold.cluster import period, rayjob
 from fivefold.cluster.kubernetes_api import Api, ApiError
 
 JOB = "fivefold-batch-29430120"
@@ -33,7 +33,7 @@ def job(scheduled: str | None = "2026-01-31T00:30:00Z", created: str = "2026-01-
     """A Job as the API has it; `scheduled` is written by its CronJob."""
     about: dict[str, Any] = {"name": JOB, "uid": "4711", "creationTimestamp": created}
     if scheduled:
-        about["annotations"] = {rayjob.SCHEDULED: scheduled}
+        about["annotations"] = {period.SCHEDULED: scheduled}
     return {"metadata": about}
 
 
@@ -54,7 +54,7 @@ def test_a_run_is_made_with_its_dates_and_belongs_to_its_job() -> None:
     made = rayjob.rayjob(MANIFEST, job(), BERLIN)
 
     assert made["metadata"]["name"] == NAME
-    assert made["metadata"]["annotations"] == {rayjob.DATE: "2026-01-30"}
+    assert made["metadata"]["annotations"] == {period.DATE: "2026-01-30"}
     assert made["metadata"]["labels"] == {"app": "scores"}
     assert made["spec"]["entrypoint"] == (
         "fivefold batch run --input '/data/2026/01/30/*.{csv,gz}' --output '/out/2026-01-30'"
@@ -62,6 +62,22 @@ def test_a_run_is_made_with_its_dates_and_belongs_to_its_job() -> None:
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": JOB, "uid": "4711"}
     assert made["metadata"]["ownerReferences"] == [owner]
     assert "{date}" in MANIFEST["spec"]["entrypoint"]  # type: ignore[index]  # the manifest is as it was
+
+
+@pytest.mark.parametrize("given", [None, "2026-01-30"])
+def test_names_have_room_for_what_kuberay_appends(given: str | None) -> None:
+    """A job's name that leaves none is cut, and still told from another that begins alike."""
+    asked = job()
+    if given:
+        asked["metadata"]["annotations"] = {period.DATE: given}
+    names = [
+        rayjob.rayjob({**MANIFEST, "metadata": {"name": name}}, asked, BERLIN)["metadata"]["name"]
+        for name in ("a" * 33, "a" * 51 + "b", "a" * 51 + "c")
+    ]
+
+    assert len(set(names)) == 3
+    assert all(len(name) <= 47 for name in names)
+    assert names[0].startswith("a" * 33 + "-") or given
 
 
 @pytest.mark.parametrize(
@@ -77,14 +93,14 @@ def test_a_run_is_made_with_its_dates_and_belongs_to_its_job() -> None:
 )
 def test_the_day_ends_where_the_time_zone_says(scheduled: str, zone: dt.tzinfo, date: str) -> None:
     """Also where a day has 23 hours, and over the end of a month."""
-    assert rayjob.rayjob(MANIFEST, job(scheduled), zone)["metadata"]["annotations"][rayjob.DATE] == date
+    assert rayjob.rayjob(MANIFEST, job(scheduled), zone)["metadata"]["annotations"][period.DATE] == date
 
 
 def test_a_late_start_is_for_the_same_date() -> None:
     """A pod that starts after midnight does what its Job was meant for before."""
     late = rayjob.rayjob(MANIFEST, job("2026-01-31T23:55:00Z", "2026-02-01T00:10:00Z"), dt.UTC)
 
-    assert late["metadata"]["annotations"][rayjob.DATE] == "2026-01-30"
+    assert late["metadata"]["annotations"][period.DATE] == "2026-01-30"
     assert late["metadata"]["name"] == "fivefold-batch-20260131-2355"
 
 

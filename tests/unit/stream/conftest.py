@@ -18,7 +18,7 @@ KFAKE = programs.needed("kfake", "the log of Kafka")
 APICURIO = None if programs.QUICK else programs.needed("apicurio", "a schema registry of others")
 KAFKA = programs.jars(f"kafka-{kafka_broker.VERSION}", "the real Kafka")
 collect_ignore = [
-    *([] if KFAKE else ["test_kafka_log.py", "test_killed_on_kafka.py"]),
+    *([] if KFAKE else ["test_kafka_log.py", "test_kafka_positions.py", "test_killed_on_kafka.py"]),
     *([] if APICURIO else ["test_real_registry.py"]),
     *([] if KFAKE or KAFKA else ["test_hostile_on_kafka.py"]),
     *([] if KAFKA else ["test_chaos_on_kafka.py", "test_kafka_security.py", "test_kafka_tools.py"]),

@@ -203,7 +203,8 @@ class Online:
         from fivefold.serving.suspects import Suspects
 
         # The file stays open for the replica's life.
-        vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr)  # noqa: SIM115
+        replica = serve.get_replica_context().replica_id.unique_id
+        vocabulary.log_to(Path(log).open("a", buffering=1) if log else sys.stderr, replica=replica)  # noqa: SIM115
         telemetry = vocabulary.Telemetry(
             "online", log_sample=settings.log_sample, tracer=vocabulary.tracer_if_asked("fivefold-online")
         )
@@ -221,7 +222,7 @@ class Online:
         origins = Origins.of(settings, local=True)
         repository = Repository(opened, defaults=defaults)
         dataplane = Dataplane(repository, settings, telemetry, guard, suspects, origins)
-        dataplane.replica = serve.get_replica_context().replica_id.unique_id
+        dataplane.replica = replica
         self._load = Utilisation(lambda: dataplane.inflight, settings.target_ongoing_requests)
         self._endpoints = _endpoints = Endpoints(dataplane, telemetry)
         _endpoints.background.periodic("metrics", partial(copy_metrics, Copy(telemetry.registry)))

@@ -1,0 +1,243 @@
+"""Where a member begins in a partition that it is given: at what its group has done, and nowhere by a guess.
+
+A coordinator that has only begun to read its log may answer already, that a group has done nothing or less than it has
+(Kafka 4.3.1 does, where two loads of one partition overlap: "Ignored load completion"). Left to the client, the
+partition would then be read from its beginning, and everything scored twice. So what the coordinator says is held
+against what else is known: what this process has seen done, and the results and dead letters that are there. Where they
+contradict, it is asked again for a while, and in the end either it is believed and that is told, or the worker ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from fivefold.core.errors import RunFailed
+from fivefold.stream.addresses import TopicAddress
+from fivefold.stream.dead_letters import DEAD
+from fivefold.stream.identity import PREFIX
+from fivefold.stream.kafka_cluster import CALL_SECONDS, watermarks
+from fivefold.stream.kafka_errors import KafkaErrors
+
+DOUBT_SECONDS: Final = 15.0
+"""How long a coordinator is asked again that contradicts what else is known: a load of its log takes seconds."""
+
+TAIL: Final = 64
+"""Offsets at the end of a partition among which the last result is looked for; ends of transactions have some."""
+
+LOOK_SECONDS: Final = 5.0
+"""How long looking for it may take: it is a second proof, and a broker that is slow is no reason to stand still."""
+
+SOURCES: Final = (f"{PREFIX}source", f"{DEAD}source")
+"""The headers that say which event a result or a dead letter is of, as TOPIC/PARTITION/OFFSET."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where results and dead letters are; empty topics where their partitions are not those of the events."""
+
+    connection: Mapping[str, Any]
+    topics: Sequence[str] = ()
+
+    def behind_last(self, source: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """For each partition of `source` of which the same partitions here have something among their last offsets: the
+        offset behind its last event, and the topic. What is not told soon is left out.
+        """
+        wanted = set(partitions)
+        if not self.topics or not wanted:
+            return {}
+        consumer = Consumer(
+            {
+                **self.connection,
+                # Never joined: without a subscription there is no member.
+                "group.id": "fivefold-written",
+                "enable.auto.commit": "false",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": "true",
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": "10",
+            }
+        )
+        found: dict[int, tuple[int, str]] = {}
+        try:
+            with contextlib.suppress(KafkaException):
+                self._read(consumer, source, wanted, found)
+        finally:
+            consumer.close()
+        return found
+
+    def _read(self, consumer: Consumer, source: str, wanted: set[int], found: dict[int, tuple[int, str]]) -> None:
+        places: list[TopicPartition] = []
+        for topic in self.topics:
+            for partition in sorted(wanted):
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), LOOK_SECONDS)
+                if low < high:
+                    places.append(TopicPartition(topic, partition, max(low, high - TAIL)))
+        if not places:
+            return
+        consumer.assign(places)
+        left = {(place.topic, place.partition) for place in places}
+        until = time.monotonic() + LOOK_SECONDS
+        while left and time.monotonic() < until:
+            message = consumer.poll(0.5)
+            if message is None:
+                continue
+            partition = message.partition() or 0
+            if message.error() is not None:
+                left.discard((message.topic() or "", partition))
+                continue
+            behind = _source_behind(message.headers(), source, partition)
+            if behind > found.get(partition, (0, ""))[0]:
+                found[partition] = behind, message.topic() or ""
+
+
+def _source_behind(headers: Any, source: str, partition: int) -> int:
+    """The offset behind the event that a record is of, 0 where it is of none of that partition of `source`."""
+    start = f"{source}/{partition}/".encode()
+    for name, value in headers or ():
+        if name in SOURCES and isinstance(value, bytes) and value.startswith(start):
+            offset = value[len(start) :]
+            return int(offset) + 1 if offset.isdigit() else 0
+    return 0
+
+
+class Positions:
+    """Where the partitions of one member begin, and what it knows of them."""
+
+    def __init__(self, consumer: Consumer, group: str, start: int, written: Written, errors: KafkaErrors) -> None:
+        """`start` is where a group begins that has done nothing: `OFFSET_BEGINNING` or `OFFSET_END`."""
+        self._consumer, self._group, self._start = consumer, group, start
+        self._written, self._errors = written, errors
+        self._address: TopicAddress = errors.address
+        self._known: dict[int, int] = {}
+        """Behind what this process has seen done, whoever has the partition by now."""
+
+    def done(self, positions: Mapping[int, int]) -> None:
+        """Take note of what the group has done."""
+        for partition, offset in positions.items():
+            self._known[partition] = max(offset, self._known.get(partition, 0))
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """What the coordinator says that the group has done, for partitions of which it says anything.
+
+        Raises what `errors` has heard, and as it says of others.
+        """
+        places = [TopicPartition(self._address.topic, partition) for partition in sorted(partitions)]
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            try:
+                found = self._consumer.committed(places, CALL_SECONDS)
+                failed = next((each.error for each in found if each.error is not None), None)
+                if failed is None:
+                    return {each.partition: each.offset for each in found if each.offset >= 0}
+            except KafkaException as err:
+                failed = err.args[0]
+                if failed.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return {}
+            self._errors.check()
+            if time.monotonic() >= until:
+                raise self._errors.refusal(failed)
+            time.sleep(0.05)
+
+    def begin(
+        self, partitions: Iterable[int], origin: Mapping[int, int], *, given: bool = False
+    ) -> list[TopicPartition]:
+        """Where to read on; `given` for partitions that the group has just given to this member. `origin` are the first
+        events that were polled of partitions of which nothing is done.
+
+        Raises `RunFailed` (`run_conflict`) where nothing can be believed, and what `committed` raises.
+        """
+        wanted = sorted(set(partitions))
+        written = self._written.behind_last(self._address.topic, wanted) if given else {}
+        until = time.monotonic() + DOUBT_SECONDS
+        while True:
+            said = self.committed(wanted)
+            ends = {each: watermarks(self._consumer, self._place(each), self._errors) for each in said}
+            doubts = [each for each in wanted if self._is_doubtful(each, said, ends, written)]
+            if not doubts or time.monotonic() >= until:
+                break
+            self._errors.waiting.check()
+            time.sleep(0.25)
+        out = []
+        for each in wanted:
+            if each not in said:
+                out.append(self._place(each, self._anew(each, origin, written)))
+            else:
+                out.append(self._place(each, self._on(each, said[each], ends[each], written, each in doubts)))
+        self.done(said)
+        return out
+
+    def _place(self, partition: int, offset: int | None = None) -> TopicPartition:
+        place = TopicPartition(self._address.topic, partition)
+        if offset is not None:
+            place.offset = offset
+        return place
+
+    def _is_doubtful(
+        self,
+        partition: int,
+        said: Mapping[int, int],
+        ends: Mapping[int, tuple[int, int]],
+        written: Mapping[int, tuple[int, str]],
+    ) -> bool:
+        least = max(self._known.get(partition, 0), written.get(partition, (0, ""))[0])
+        return said.get(partition, 0) < least or (partition in said and said[partition] > ends[partition][1])
+
+    def _anew(self, partition: int, origin: Mapping[int, int], written: Mapping[int, tuple[int, str]]) -> int:
+        """Of a partition in which the group is said to have done nothing."""
+        if known := self._known.get(partition, 0):
+            raise self._contradiction(partition, "nothing", known)
+        behind, topic = written.get(partition, (0, ""))
+        if behind and self._start == OFFSET_BEGINNING:
+            raise RunFailed(
+                "run_conflict",
+                f"the group {self._group!r} has done nothing of partition {partition} of {self._address.topic!r}, and "
+                f"{topic!r} has results of it up to offset {behind - 1}: they would come twice",
+                help="its offsets have been deleted, or are older than offsets.retention.minutes, or the results are "
+                f"another group's; say where it goes on: kafka-consumer-groups --group {self._group} --topic "
+                f"{self._address.topic}:{partition} --reset-offsets --to-offset {behind} --execute",
+            )
+        return origin.get(partition, self._start)
+
+    def _on(
+        self,
+        partition: int,
+        said: int,
+        ends: tuple[int, int],
+        written: Mapping[int, tuple[int, str]],
+        doubtful: bool,
+    ) -> int:
+        """Of a partition in which the group is said to have come to `said`."""
+        low, high = ends
+        place = f"partition {partition} of {self._address.topic!r}"
+        if doubtful and said < self._known.get(partition, 0):
+            raise self._contradiction(partition, f"{said:,}", self._known[partition])
+        if said > high:
+            raise RunFailed(
+                "run_conflict",
+                f"the group {self._group!r} has come to offset {said:,} of {place}, which ends at {high:,}: it was "
+                "truncated, or made anew",
+                help=f"say where it goes on: kafka-consumer-groups --group {self._group} --reset-offsets …",
+            )
+        if doubtful:
+            self._errors.waiting.notice(
+                f"{place} is read again from offset {said:,}, as the group's offsets say, although "
+                f"{written[partition][1]!r} has results of it up to {written[partition][0] - 1:,}"
+            )
+        if said < low:
+            self._errors.waiting.notice(f"{low - said:,} events of {place} were deleted before they were read")
+        return max(said, low)
+
+    def _contradiction(self, partition: int, said: str, known: int) -> RunFailed:
+        return RunFailed(
+            "run_conflict",
+            f"the group {self._group!r} is said to have come to {said} of partition {partition} of "
+            f"{self._address.topic!r}, and this worker has seen {known:,} done",
+            help="the cluster has lost what was committed; look at the group, and start the worker again to go on "
+            "from what it says",
+        )
