@@ -41,7 +41,7 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmittedDay:
     """A Job; `fresh` where this call has made it. `state`: running, done or failed."""
 
     name: str
@@ -95,7 +95,7 @@ def _zone(cron: Mapping[str, Any]) -> ZoneInfo:
     return ZoneInfo(cron["spec"].get("timeZone") or "Etc/UTC")
 
 
-def submit(api: Objects, cron: Mapping[str, Any], period: Period, *, again: bool = False) -> Submitted:
+def submit(api: Objects, cron: Mapping[str, Any], period: Period, *, again: bool = False) -> SubmittedDay:
     """A Job for the period, or the one that is there: under way, or done unless it is wanted `again`.
 
     Raises `RunFailed` where the name is somebody else's, and `ApiError`.
@@ -105,16 +105,16 @@ def submit(api: Objects, cron: Mapping[str, Any], period: Period, *, again: bool
     for state in ("running", *(() if again else ("done",))):
         for job in there:
             if _state(job) == state:
-                return Submitted(job["metadata"]["name"], str(period), False, state)
+                return SubmittedDay(job["metadata"]["name"], str(period), False, state)
     taken = {job["metadata"]["name"] for job in jobs}
     item = _made(cron, period, taken)
     name = item["metadata"]["name"]
     if api.create(JOB, item):
-        return Submitted(name, str(period), True, "running")
+        return SubmittedDay(name, str(period), True, "running")
     found = api.read(JOB, name)
     if found is None or not _owned(found, cron) or not _is_for(found, cron, period):
         raise RunFailed("run_conflict", f"a Job {name} is there already, and is not for {period}")
-    return Submitted(name, str(period), False, _state(found))
+    return SubmittedDay(name, str(period), False, _state(found))
 
 
 def _jobs(api: Objects, cron: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
-from fivefold.core.log_lines import LogSettings, Records
+from fivefold.core.log_lines import LogRecords, LogSettings
 from fivefold.core.settings import read
 
 INSIDE = "FIVEFOLD_LOG_PIPE"
@@ -81,7 +81,7 @@ def run(command: Sequence[str], logger: str) -> int:
     os.close(writing)
     to.started(child.pid)
     ended = threading.Event()
-    pump = threading.Thread(target=_pump, args=(reading, Records(logger, _fields()), ended), daemon=True)
+    pump = threading.Thread(target=_pump, args=(reading, LogRecords(logger, _fields()), ended), daemon=True)
     pump.start()
     status = _wait(child.pid)
     child.returncode = status
@@ -148,7 +148,7 @@ def _fields() -> dict[str, str]:
     return {"pod": socket.gethostname()} if os.environ.get("KUBERNETES_SERVICE_HOST") else {}
 
 
-def _pump(source: int, records: Records, ended: threading.Event) -> None:
+def _pump(source: int, records: LogRecords, ended: threading.Event) -> None:
     """Read to the end; once the command has ended, as much as it can have left there.
 
     Children of its own may hold the pipe for ever.
@@ -173,7 +173,7 @@ def _pump(source: int, records: Records, ended: threading.Event) -> None:
     out.write([*_fed(records, rest), *records.flush()])
 
 
-def _fed(records: Records, line: bytes) -> Sequence[str]:
+def _fed(records: LogRecords, line: bytes) -> Sequence[str]:
     """The records that a line completes. No line ends the reading: whoever writes would wait for ever."""
     text = line.decode(errors="backslashreplace")
     try:
@@ -206,7 +206,9 @@ def main() -> int:
     try:
         return run(words, PurePath(words[0]).name)
     except OSError as error:
-        print("".join(f"{each}\n" for each in Records("fivefold").feed(f"error: {words[0]}: {error.strerror}")), end="")
+        print(
+            "".join(f"{each}\n" for each in LogRecords("fivefold").feed(f"error: {words[0]}: {error.strerror}")), end=""
+        )
         return 127
 
 

@@ -71,7 +71,7 @@ _TRACE = "Traceback (most recent call last):"
 _WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
 
 
-class Records:
+class LogRecords:
     """The lines of one process and its children as records; `fields` are put into each, `logger` where none is said."""
 
     def __init__(self, logger: str, fields: Mapping[str, str] | None = None) -> None:

@@ -29,7 +29,7 @@ def have(cluster: Cluster, *crons: dict[str, Any]) -> None:
     cluster.cronjobs = {each["metadata"]["name"]: each for each in crons}
 
 
-def submit(api: Api, day: str = "2026-01-30", **more: Any) -> rerun.Submitted:
+def submit(api: Api, day: str = "2026-01-30", **more: Any) -> rerun.SubmittedDay:
     """A day by the only CronJob."""
     cron = rerun.cron_job(api)
     return rerun.submit(api, cron, rerun.wanted(cron, day, NOW), **more)
@@ -41,7 +41,7 @@ def test_a_day_becomes_a_job_of_the_cron_job(world: tuple[Cluster, Api]) -> None
 
     made = submit(api)
 
-    assert made == rerun.Submitted(NAME, "2026-01-30", True, "running")
+    assert made == rerun.SubmittedDay(NAME, "2026-01-30", True, "running")
     job = cluster.jobs[NAME]
     assert job["metadata"]["annotations"][period.DATE] == "2026-01-30"
     (owner,) = job["metadata"]["ownerReferences"]
@@ -68,7 +68,7 @@ def test_the_same_day_twice_is_one_job(world: tuple[Cluster, Api]) -> None:
     cluster, api = world
     submit(api)
 
-    assert submit(api) == rerun.Submitted(NAME, "2026-01-30", False, "running")
+    assert submit(api) == rerun.SubmittedDay(NAME, "2026-01-30", False, "running")
     assert list(cluster.jobs) == [NAME]
 
 
@@ -77,9 +77,9 @@ def test_a_day_that_is_done_is_done_again_only_when_asked(world: tuple[Cluster, 
     cluster, api = world
     submit(api)
     ended(cluster.jobs[NAME], "Complete")
-    assert submit(api) == rerun.Submitted(NAME, "2026-01-30", False, "done")
+    assert submit(api) == rerun.SubmittedDay(NAME, "2026-01-30", False, "done")
 
-    assert submit(api, again=True) == rerun.Submitted(f"{NAME}-2", "2026-01-30", True, "running")
+    assert submit(api, again=True) == rerun.SubmittedDay(f"{NAME}-2", "2026-01-30", True, "running")
     assert submit(api, again=True).fresh is False
 
 
@@ -87,7 +87,7 @@ def test_a_day_that_failed_begins_again(world: tuple[Cluster, Api]) -> None:
     """As often as it fails."""
     cluster, api = world
     for name in (NAME, f"{NAME}-2", f"{NAME}-3"):
-        assert submit(api) == rerun.Submitted(name, "2026-01-30", True, "running")
+        assert submit(api) == rerun.SubmittedDay(name, "2026-01-30", True, "running")
         ended(cluster.jobs[name], "Failed")
 
 
@@ -108,7 +108,7 @@ def test_two_who_ask_at_once_have_one_job(world: tuple[Cluster, Api], monkeypatc
     submit(api)
     monkeypatch.setattr(rerun, "_jobs", lambda *_: [])
 
-    assert submit(api) == rerun.Submitted(NAME, "2026-01-30", False, "running")
+    assert submit(api) == rerun.SubmittedDay(NAME, "2026-01-30", False, "running")
     assert len(cluster.jobs) == 1
 
 

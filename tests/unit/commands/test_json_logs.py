@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivefold.commands import json_logs
-from fivefold.core.log_lines import Records
+from fivefold.core.log_lines import LogRecords
 from fivefold.core.settings import SettingsError
 
 WRAPPED = (sys.executable, "-m", "fivefold.commands.json_logs")
@@ -144,7 +144,7 @@ def test_the_last_line_is_read_although_another_process_holds_the_pipe() -> None
 @settings(max_examples=200, deadline=None)
 def test_garbage_ends_no_reading(lines: list[bytes]) -> None:
     """Whatever bytes there are become records, which JSON can read."""
-    records = Records("program")
+    records = LogRecords("program")
     for line in lines:
         for record in json_logs._fed(records, line):
             assert {"level", "message"} <= json.loads(record).keys()
@@ -154,7 +154,7 @@ def test_garbage_ends_no_reading(lines: list[bytes]) -> None:
 def test_a_line_of_brackets_ends_no_reading(depth: int) -> None:
     """Deeper than a parser goes."""
     for line in (b'{"a":' * depth + b"1" + b"}" * depth, b'{"a":' + b"[" * depth + b"]" * depth + b"}"):
-        for record in json_logs._fed(Records("program"), line):
+        for record in json_logs._fed(LogRecords("program"), line):
             assert json.loads(record)
 
 

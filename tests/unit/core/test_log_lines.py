@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivefold.core.log_lines import LONGEST, LogSettings, Records
+from fivefold.core.log_lines import LONGEST, LogRecords, LogSettings
 from fivefold.core.settings import SettingsError
 
 
 def read(*lines: str, **fields: str) -> list[dict[str, Any]]:
     """The records of these lines."""
-    records = Records("program", fields)
+    records = LogRecords("program", fields)
     out = [json.loads(text) for line in lines for text in records.feed(line)]
     return out + [json.loads(text) for text in records.flush()]
 
@@ -135,7 +135,7 @@ def test_a_long_line_loses_its_middle() -> None:
 @given(st.lists(st.text()))
 def test_every_line_becomes_json(lines: list[str]) -> None:
     """Whatever is in it, lone surrogates too; nothing that says something is lost."""
-    records = Records("program", {"pod": "p"})
+    records = LogRecords("program", {"pod": "p"})
     texts = [text for line in lines for text in records.feed(line.replace("\n", ""))]
     texts += records.flush()
 

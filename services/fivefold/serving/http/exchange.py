@@ -58,7 +58,7 @@ class Carrier(Protocol):
         """An answer is complete."""
 
 
-class Exchange:
+class HttpExchange:
     """One request and its answer."""
 
     __slots__ = (

@@ -21,8 +21,8 @@ import httptools
 from fivefold.core.errors import ContractError, FivefoldError, Interrupted, ProtocolError, Unavailable
 from fivefold.serving.http import request_head
 from fivefold.serving.http.asgi import Application, Receive, Scope, Send
-from fivefold.serving.http.connection import Connection
-from fivefold.serving.http.exchange import HIGH_WATER, Exchange
+from fivefold.serving.http.exchange import HIGH_WATER, HttpExchange
+from fivefold.serving.http.http_connection import Connection
 from fivefold.serving.http.http_errors import Header, deliver, problem
 from fivefold.serving.http.inference import begin
 
@@ -44,11 +44,11 @@ class Framed(Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parser = _parser(self)
-        self.exchange: Exchange | None = None
+        self.exchange: HttpExchange | None = None
         """Of the request that is read, or was last."""
-        self.answering: Exchange | None = None
+        self.answering: HttpExchange | None = None
         """Of the request that is answered, or was last."""
-        self.waiting: deque[tuple[Exchange, Application]] = deque()
+        self.waiting: deque[tuple[HttpExchange, Application]] = deque()
         """Requests behind that one, the next one at the right."""
         self.refused = False
         """Nothing more is read of what comes."""
@@ -222,7 +222,7 @@ class Framed(Connection):
         self._framing = 0
         before = self.exchange
         keep_alive = version != "1.0" and parser.should_keep_alive()
-        self.exchange = exchange = Exchange(self, scope, keep_alive, self._expects)
+        self.exchange = exchange = HttpExchange(self, scope, keep_alive, self._expects)
         application = self.app if self.limit is None else self._limited()
         if before is None or before.complete:
             self._begin(exchange, application)
@@ -284,7 +284,7 @@ class Framed(Connection):
         else:
             self.wait_for_more()
 
-    def _begin(self, exchange: Exchange, application: Application) -> None:
+    def _begin(self, exchange: HttpExchange, application: Application) -> None:
         """Let a request be answered."""
         self.answering = exchange
         self.idle_since = None

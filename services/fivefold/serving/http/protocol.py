@@ -14,7 +14,7 @@ from typing import Any
 
 from fivefold.serving.http.asgi import Application
 from fivefold.serving.http.dispatch import Dispatch, Target, route_path
-from fivefold.serving.http.exchange import Exchange
+from fivefold.serving.http.exchange import HttpExchange
 from fivefold.serving.http.framing import Framed
 from fivefold.serving.http.http_errors import HttpReply
 from fivefold.serving.http.inference import infer
@@ -29,7 +29,7 @@ class Protocol(Framed):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._held: tuple[Exchange, Application, Target] | None = None
+        self._held: tuple[HttpExchange, Application, Target] | None = None
         self._reading = False
         self._first = self.take_over is not None
 
@@ -48,7 +48,7 @@ class Protocol(Framed):
             if not self.refused:
                 super()._begin(exchange, application)
 
-    def _begin(self, exchange: Exchange, application: Application) -> None:
+    def _begin(self, exchange: HttpExchange, application: Application) -> None:
         """Hold a request for inference back until its body is there; begin any other."""
         if self.gone():
             return
@@ -86,7 +86,7 @@ class Protocol(Framed):
             return
         self.start(self._later(exchange, Begun(work, pending)))
 
-    async def _later(self, exchange: Exchange, work: Begun[HttpReply]) -> None:
+    async def _later(self, exchange: HttpExchange, work: Begun[HttpReply]) -> None:
         try:
             reply = await work
         except asyncio.CancelledError:

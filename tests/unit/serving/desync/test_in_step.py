@@ -16,7 +16,7 @@ from tests.support.http_calls import SECONDS, World, world
 from tests.unit.serving.http.test_servers import running
 
 from fivefold.core.runtime.python_runner import PythonRunner
-from fivefold.serving.http import connection
+from fivefold.serving.http import http_connection
 from fivefold.serving.http.protocol import protocol_of
 
 SLOW = post(-1.0)
@@ -96,7 +96,7 @@ async def send_on(writer: asyncio.StreamWriter) -> None:
 
 def test_a_client_that_never_stops_sending_is_left(slow: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time, whatever it sends."""
-    monkeypatch.setattr(connection, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(http_connection, "LEAVE_SECONDS", 0.2)
 
     async def converse() -> None:
         async with running(slow.app, protocol_of(slow.app)) as port:

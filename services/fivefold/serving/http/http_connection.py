@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fivefold.serving.dataplane import Dataplane
 from fivefold.serving.http.asgi import Application
-from fivefold.serving.http.exchange import STATUS_LINES, Exchange
+from fivefold.serving.http.exchange import STATUS_LINES, HttpExchange
 from fivefold.serving.http.http_errors import Header, HttpReply
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         """What each answer begins with: the time of day."""
         return self._state.default_headers
 
-    def write_whole(self, exchange: Exchange, reply: HttpReply) -> None:
+    def write_whole(self, exchange: HttpExchange, reply: HttpReply) -> None:
         """Write a whole answer at once, and end the exchange."""
         if exchange.keep_alive and (
             exchange.more_body or (reply.status >= 400 and (b"connection", b"close") in reply.headers)
