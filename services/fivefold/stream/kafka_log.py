@@ -104,7 +104,7 @@ class KafkaLog:
         consuming = shared | settings.consumer(group, slot, longest)
         self._consumer = Consumer(consuming)
         # Results have their events' partitions, or nobody knows where the last one is.
-        written = Written(shared, to if same_partition else ())
+        written = Written(shared, group, to if same_partition else ())
         self._positions = Positions(self._consumer, group, self._start, written, self._errors)
         self._outside = self._consumer.consumer_group_metadata()
         """What the consumer says of its membership while it has none."""

@@ -33,15 +33,13 @@ TAIL: Final = 64
 LOOK_SECONDS: Final = 5.0
 """How long looking for it may take: it is a second proof, and a broker that is slow is no reason to stand still."""
 
-SOURCES: Final = (f"{PREFIX}source", f"{DEAD}source")
-"""The headers that say which event a result or a dead letter is of, as TOPIC/PARTITION/OFFSET."""
-
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """Where results and dead letters are; empty topics where their partitions are not those of the events."""
 
     connection: Mapping[str, Any]
+    group: str
     topics: Sequence[str] = ()
 
     def behind_last(self, source: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
@@ -91,19 +89,22 @@ class Written:
             if message.error() is not None:
                 left.discard((message.topic() or "", partition))
                 continue
-            behind = _source_behind(message.headers(), source, partition)
+            behind = _behind(message.headers(), f"{source}/{partition}/".encode(), self.group)
             if behind > found.get(partition, (0, ""))[0]:
                 found[partition] = behind, message.topic() or ""
 
 
-def _source_behind(headers: Any, source: str, partition: int) -> int:
-    """The offset behind the event that a record is of, 0 where it is of none of that partition of `source`."""
-    start = f"{source}/{partition}/".encode()
-    for name, value in headers or ():
-        if name in SOURCES and isinstance(value, bytes) and value.startswith(start):
-            offset = value[len(start) :]
-            return int(offset) + 1 if offset.isdigit() else 0
-    return 0
+def _behind(headers: Any, place: bytes, group: str) -> int:
+    """The offset behind the event that a record is of, 0 where it is of none of that place (TOPIC/PARTITION/).
+
+    Another group's dead letter is of none: groups that read one topic share its dead letters, unless told otherwise.
+    """
+    found = {name: value for name, value in headers or () if isinstance(value, bytes)}
+    source = found.get(f"{DEAD}source", found.get(f"{PREFIX}source", b""))
+    if not source.startswith(place) or found.get(f"{DEAD}group", group.encode()) != group.encode():
+        return 0
+    offset = source[len(place) :]
+    return int(offset) + 1 if offset.isdigit() else 0
 
 
 class Positions:
@@ -200,7 +201,8 @@ class Positions:
                 f"{topic!r} has results of it up to offset {behind - 1}: they would come twice",
                 help="its offsets have been deleted, or are older than offsets.retention.minutes, or the results are "
                 f"another group's; say where it goes on: kafka-consumer-groups --group {self._group} --topic "
-                f"{self._address.topic}:{partition} --reset-offsets --to-offset {behind} --execute",
+                f"{self._address.topic}:{partition} --reset-offsets --to-offset {behind} --execute (--to-earliest: all "
+                "results once more)",
             )
         return origin.get(partition, self._start)
 

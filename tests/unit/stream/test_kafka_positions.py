@@ -11,6 +11,7 @@ from tests.support.event_logs import KafkaLogs, owning, polled
 
 from fivefold.core.errors import RunFailed
 from fivefold.stream import kafka_positions
+from fivefold.stream.dead_letters import DEAD
 from fivefold.stream.events import Event, Outgoing
 from fivefold.stream.identity import PREFIX
 from fivefold.stream.kafka_log import KafkaLog
@@ -125,6 +126,24 @@ def test_a_group_without_progress_is_refused_where_its_results_are(group: Group)
 
     assert refused.value.code == "run_conflict"
     assert "--to-offset 6 " in str(refused.value.help)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_of_dead_letters_the_groups_own_count(group: Group, own: bool) -> None:
+    """Two groups that read one topic share its dead letters: the other one's say nothing of this one."""
+    named = (
+        (f"{DEAD}source", f"{group.topic}/{PARTITION}/5".encode()),
+        (f"{DEAD}group", (group.name if own else "another").encode()),
+        # What the event itself was: the result of another worker.
+        (f"{PREFIX}source", f"{group.topic}/{PARTITION}/9".encode()),
+    )
+    group.logs.append("out", [Outgoing(group.out, None, b"bad", named, partition=PARTITION)])
+
+    if own:
+        with pytest.raises(RunFailed, match="has results of it up to offset 5"):
+            polled(group.member(), 1)
+    else:
+        assert offsets(polled(group.member(), 10)) == list(range(10))
 
 
 def test_without_their_events_partitions_results_prove_nothing(group: Group) -> None:
