@@ -351,6 +351,8 @@ BAD: dict[str, tuple[Series, set[str]]] = {
 """What changes in a healthy night, and the alerts that it raises with their severities."""
 
 
+@pytest.mark.full
+@pytest.mark.rare
 @pytest.mark.parametrize("trouble", BAD)
 def test_a_bad_night_raises_its_alerts_and_no_others(tmp_path: Path, trouble: str) -> None:
     """Whatever else a night is full of."""

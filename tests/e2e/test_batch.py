@@ -307,6 +307,7 @@ def _submit(job: str, *words: str, check: bool = True) -> str:
     )
 
 
+@pytest.mark.rare
 def test_a_given_day_of_one_of_two_jobs(two_jobs: None, figures: Report) -> None:
     """By one command, once however often it is asked for; the other job does nothing."""
     for name, rows in (("first", 300), ("second", 500)):

@@ -40,6 +40,7 @@ def test_the_api_takes_it(path: Path) -> None:
     assert said.count("serverside-applied (server dry run)") == len(documents)
 
 
+@pytest.mark.rare
 def test_the_caller_of_another_namespace_is_let_in_by_the_values() -> None:
     """With its namespace among `networkPolicy.callers`, a copy of the key, and the image that the nodes have."""
     callers = [
