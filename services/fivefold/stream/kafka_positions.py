@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from fivefold.core.errors import RunFailed
+from fivefold.core.errors import FivefoldError, RunFailed, Unavailable
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.dead_letters import DEAD
 from fivefold.stream.identity import PREFIX
@@ -142,7 +142,7 @@ class Positions:
                     return {}
             self._errors.check()
             if time.monotonic() >= until:
-                raise self._errors.refusal(failed)
+                raise self._untold(failed, places)
             time.sleep(0.05)
 
     def begin(
@@ -234,6 +234,26 @@ class Positions:
         if said < low:
             self._errors.waiting.notice(f"{low - said:,} events of {place} were deleted before they were read")
         return max(said, low)
+
+    def _untold(self, error: KafkaError, places: Sequence[TopicPartition]) -> FivefoldError:
+        """Nothing was told: no broker, or one that answers everything else. Progress that is a part of a transaction is
+        told when that has ended, and a broker that was killed may have forgotten to end one."""
+        if error.code() != KafkaError._TIMED_OUT:
+            return self._errors.refusal(error)
+        try:
+            for each in places:
+                self._consumer.get_watermark_offsets(each, LOOK_SECONDS)
+        except KafkaException:
+            return self._errors.refusal(error)
+        numbers = ", ".join(str(each.partition) for each in places)
+        return Unavailable(
+            "not_ready",
+            f"the cluster does not tell how far the group {self._group!r} has come in {self._address.topic!r}, "
+            f"partitions {numbers}, although it answers",
+            help="a transaction with the group's offsets has not ended: kafka-transactions find-hanging --broker-id N "
+            "looks for it; a restart of the group's coordinator may end it",
+            retry_after=5.0,
+        )
 
     def _contradiction(self, partition: int, said: str, known: int) -> RunFailed:
         return RunFailed(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.support.event_logs import KafkaLogs, owning, polled
 
-from fivefold.core.errors import RunFailed
+from fivefold.core.errors import RunFailed, Unavailable
 from fivefold.stream import kafka_positions
 from fivefold.stream.dead_letters import DEAD
 from fivefold.stream.events import Event, Outgoing
@@ -242,3 +242,26 @@ def test_a_place_that_is_not_there_leads_back_to_what_is_done(group: Group) -> N
 
     assert offsets(polled(log, 6)) == [4, 5, 6, 7, 8, 9]
     assert group.results() == [0, 1, 2, 3]
+
+
+def test_progress_that_is_not_told_is_no_broker_that_is_away(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that never ends holds it back, while the broker answers all else."""
+    monkeypatch.setattr(kafka_positions, "CALL_SECONDS", 0.5)
+    log = group.member()
+    group.work(log, 4)
+
+    class Silent:
+        """A consumer whose group's progress nobody tells."""
+
+        def __init__(self, consumer: Consumer) -> None:
+            self.consumer = consumer
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.consumer, name)
+
+        def committed(self, *_: object) -> object:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    monkeypatch.setattr(log._positions, "_consumer", Silent(log._consumer))
+    with pytest.raises(Unavailable, match=r"does not tell how far the group .*, although it answers"):
+        log._rewind()
