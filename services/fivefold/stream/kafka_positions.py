@@ -20,8 +20,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from fivefold.core.errors import FivefoldError, RunFailed, Unavailable
 from fivefold.stream.addresses import TopicAddress
 from fivefold.stream.dead_letters import DEAD
+from fivefold.stream.events import Headers
 from fivefold.stream.identity import PREFIX
-from fivefold.stream.kafka_cluster import CALL_SECONDS, watermarks
+from fivefold.stream.kafka_cluster import CALL_SECONDS, event_of, watermarks
 from fivefold.stream.kafka_errors import KafkaErrors
 
 DOUBT_SECONDS: Final = 15.0
@@ -85,21 +86,23 @@ class Written:
             message = consumer.poll(0.5)
             if message is None:
                 continue
-            partition = message.partition() or 0
+            partition, topic = message.partition() or 0, message.topic() or ""
             if message.error() is not None:
-                left.discard((message.topic() or "", partition))
+                left.discard((topic, partition))
                 continue
-            behind = _behind(message.headers(), f"{source}/{partition}/".encode(), self.group)
+            # Whoever else writes there may name headers as the client cannot read them.
+            headers = event_of(message, topic).headers
+            behind = _behind(headers, f"{source}/{partition}/".encode(), self.group)
             if behind > found.get(partition, (0, ""))[0]:
-                found[partition] = behind, message.topic() or ""
+                found[partition] = behind, topic
 
 
-def _behind(headers: Any, place: bytes, group: str) -> int:
+def _behind(headers: Headers, place: bytes, group: str) -> int:
     """The offset behind the event that a record is of, 0 where it is of none of that place (TOPIC/PARTITION/).
 
     Another group's dead letter is of none: groups that read one topic share its dead letters, unless told otherwise.
     """
-    found = {name: value for name, value in headers or () if isinstance(value, bytes)}
+    found = {name: value for name, value in headers if isinstance(value, bytes)}
     source = found.get(f"{DEAD}source", found.get(f"{PREFIX}source", b""))
     if not source.startswith(place) or found.get(f"{DEAD}group", group.encode()) != group.encode():
         return 0
