@@ -99,6 +99,7 @@ def test_every_setting_reaches_a_worker() -> None:
         kafka_token_scope="kafka",
         kafka_group_protocol="consumer",
         kafka_transaction_seconds=30,
+        kafka_poll_seconds=90,
         kafka_options_file="/etc/fivefold/kafka-options/kafka.properties",
     )
     assert found["AWS_REGION"] == "eu-central-1"

@@ -57,6 +57,7 @@ app.kubernetes.io/component: stream
 {{- end }}
 - {name: FIVEFOLD_KAFKA_GROUP_PROTOCOL, value: {{ $kafka.groupProtocol }}}
 - {name: FIVEFOLD_KAFKA_TRANSACTION_SECONDS, value: {{ $kafka.transactionSeconds | quote }}}
+- {name: FIVEFOLD_KAFKA_POLL_SECONDS, value: {{ $kafka.pollSeconds | quote }}}
 {{- with $kafka.protocol }}
 - {name: FIVEFOLD_KAFKA_PROTOCOL, value: {{ . }}}
 {{- end }}

@@ -108,9 +108,11 @@ def read_log(arguments: argparse.Namespace) -> int | None:
 
     from fivefold.local.signals import stopping
     from fivefold.stream import event_lines
+    from fivefold.stream.addresses import TopicAddress
     from fivefold.stream.following import follow
     from fivefold.stream.sqlite_store import SqliteStore
 
+    TopicAddress.parse(f"local://{arguments.topic}", "TOPIC")
     with ExitStack() as stack:
         store = stack.enter_context(closing(SqliteStore(arguments.data, create=False)))
         if arguments.follow:

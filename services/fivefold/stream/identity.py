@@ -18,6 +18,14 @@ VERSION: Final = "contract-version"
 _SPACE: Final = uuid.UUID("6f0f7f4e-2f0e-5b5b-9d0a-8b5ac3b7a1de").bytes
 
 
+def misspelled_version(headers: Headers) -> str | None:
+    """A header that means `VERSION` in HTTP's spelling (capitals, or `x-` before it), which would be passed over."""
+    for name, value in headers:
+        if value is not None and name != VERSION and name.lower().removeprefix("x-") == VERSION:
+            return name
+    return None
+
+
 def event_id(event: Event, bundle: str) -> str:
     """The id of what becomes of an event under a bundle: the same whoever scores it, how often (UUID 5, RFC 9562).
 

@@ -74,6 +74,14 @@ def partitions_to_read(client: AdminClient | Producer, errors: KafkaErrors) -> i
     return partitions
 
 
+def cluster_of(client: AdminClient | Producer, errors: KafkaErrors) -> str:
+    """The id of the cluster; raises as `errors` says."""
+    try:
+        return str(client.list_topics(errors.address.topic, timeout=CALL_SECONDS).cluster_id)
+    except KafkaException as err:
+        raise errors.refusal(err.args[0]) from err
+
+
 def watermarks(consumer: Consumer, place: TopicPartition, errors: KafkaErrors) -> tuple[int, int]:
     """The first offset of a partition and the one behind the last.
 

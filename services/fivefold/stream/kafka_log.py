@@ -34,11 +34,13 @@ from fivefold.stream.kafka_cluster import (
     CALL_SECONDS,
     NOT_READ,
     beginnings,
+    cluster_of,
     event_of,
     partitions_to_read,
     prepare,
     watermarks,
 )
+from fivefold.stream.kafka_commits import CommitNumbers
 from fivefold.stream.kafka_errors import ACCESS, FENCED_CODES, TOO_LONG, KafkaErrors
 from fivefold.stream.kafka_positions import Positions, Written
 from fivefold.stream.kafka_producing import produce
@@ -75,14 +77,12 @@ class KafkaLog:
         to: Sequence[str] = (),
         start: str = "earliest",
         same_partition: bool = True,
-        longest: float = 300.0,
         waiting: LogWait = BRIEFLY,
     ) -> None:
         """Be a member of `group` on a topic, which joins with its first poll.
 
-        `to` are the topics that are written, made where there are none; `longest` is how many seconds may pass between
-        two polls. Raises `NotFound`, `AccessError`, `RunFailed`, `Unavailable` where no broker answers or a certificate
-        is not believed, and what `waiting` raises.
+        `to` are the topics that are written, made where there are none. Raises `NotFound`, `AccessError`,
+        `RunFailed`, `Unavailable` where no broker answers or a certificate is not believed, and what `waiting` raises.
         """
         self._address, self._topic, self._group, self._slot = address, address.topic, group, slot
         self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
@@ -101,10 +101,11 @@ class KafkaLog:
         # Before anything else: readers of committed events wait for what this slot's dead worker has begun.
         self._begin(self._producer)
         prepare(self._producer, shared, self._errors, self._partitions, to, same_partition=same_partition)
-        consuming = shared | settings.consumer(group, slot, longest)
+        consuming = shared | settings.consumer(group, slot)
         self._consumer = Consumer(consuming)
         # Results have their events' partitions, or nobody knows where the last one is.
-        written = Written(shared, group, to if same_partition else ())
+        self._commits = CommitNumbers(group, cluster_of(self._producer, self._errors))
+        written = Written(shared, group, self._commits, to if same_partition else ())
         self._positions = Positions(self._consumer, group, self._start, written, self._errors)
         self._outside = self._consumer.consumer_group_metadata()
         """What the consumer says of its membership while it has none."""
@@ -154,7 +155,7 @@ class KafkaLog:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         given = {each.partition for each in partitions}
-        consumer.incremental_assign(self._positions.begin(given, self._origin, given=True))
+        consumer.incremental_assign(self._positions.begin(given, self._origin))
         self._owned |= given
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -247,10 +248,14 @@ class KafkaLog:
         self._next.clear()
 
     def _transact(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
+        numbers = self._positions.numbered(positions)
+        offsets = [
+            TopicPartition(self._topic, partition, offset, metadata=self._commits.metadata(numbers[partition]))
+            for partition, offset in positions.items()
+        ]
         try:
             self._producer.begin_transaction()
-            for each in outgoing:
+            for each in self._commits.marked(outgoing, numbers):
                 self._produce(each)
             self._again(lambda: self._send_offsets(offsets))
             self._again(lambda: self._producer.commit_transaction(CALL_SECONDS))

@@ -36,6 +36,9 @@ REFUSED: Final = {
 }
 """Settings of librdkafka that nobody may set here, each with the reason."""
 
+SESSION_SECONDS: Final = 10
+"""A member that was not heard of for so long is taken for dead."""
+
 _SECRETS = ("password", "secret", "ssl.key.pem", "token")
 
 
@@ -76,6 +79,10 @@ class KafkaSettings:
     kafka_transaction_seconds: float = 15.0
     """How long readers may wait for a transaction whose worker is gone."""
 
+    kafka_poll_seconds: float = 60.0
+    """How long a batch may keep a worker from its group. So long a group that is put together anew after a broker's
+    crash waits for a member that is dead; a worker that takes longer is put out, and its batch is read again."""
+
     kafka_options_file: str = ""
     """Further settings of librdkafka, one NAME=VALUE a line."""
 
@@ -98,6 +105,9 @@ class KafkaSettings:
             raise SettingsError("kafka_token_url: OAUTHBEARER needs the URL that gives tokens")
         if not 1 <= self.kafka_transaction_seconds <= 900:
             raise SettingsError(f"kafka_transaction_seconds: expected 1 to 900, got {self.kafka_transaction_seconds:g}")
+        least, most = SESSION_SECONDS, 86400
+        if not least <= self.kafka_poll_seconds <= most:
+            raise SettingsError(f"kafka_poll_seconds: expected {least} to {most}, got {self.kafka_poll_seconds:g}")
 
     def connection(self) -> dict[str, str]:
         """The settings of librdkafka for reaching the cluster; reads the files. Raises `SettingsError`."""
@@ -145,8 +155,8 @@ class KafkaSettings:
             "retry.backoff.ms": "1",
         }
 
-    def consumer(self, group: str, slot: str, longest: float) -> dict[str, str]:
-        """The settings of a member of a group, beside `connection`; `longest` seconds may pass between two polls."""
+    def consumer(self, group: str, slot: str) -> dict[str, str]:
+        """The settings of a member of a group, beside `connection`."""
         out = {
             "group.id": group,
             "enable.auto.commit": "false",
@@ -156,7 +166,7 @@ class KafkaSettings:
             "auto.offset.reset": "error",
             "enable.partition.eof": "true",
             "queued.max.messages.kbytes": "16384",
-            "max.poll.interval.ms": str(round(longest * 1000)),
+            "max.poll.interval.ms": str(round(self.kafka_poll_seconds * 1000)),
         }
         if self.kafka_group_protocol == "consumer":
             out["group.protocol"] = "consumer"
@@ -164,7 +174,7 @@ class KafkaSettings:
             out |= {
                 "partition.assignment.strategy": "cooperative-sticky",
                 "group.instance.id": f"{group}.{slot}",
-                "session.timeout.ms": "10000",
+                "session.timeout.ms": str(SESSION_SECONDS * 1000),
             }
         return out
 

@@ -22,7 +22,6 @@ def open_log(
     slot: str = "",
     start: str = "earliest",
     same_partition: bool = True,
-    longest: float = 300.0,
     waiting: LogWait = BRIEFLY,
 ) -> Iterator[EventLog]:
     """Join a group on `source`, for the length of a `with`; `targets` are written in the same transactions.
@@ -65,7 +64,6 @@ def open_log(
             to=[each.topic for each in targets],
             start=start,
             same_partition=same_partition,
-            longest=longest,
             waiting=waiting,
         )
         try:

@@ -27,8 +27,8 @@ POLL_SECONDS = 0.25
 PAUSE_SECONDS = (0.05, 2.0)
 """How long a worker waits after its first rewind in a row, and at most; the same where it waits for a registry."""
 
-PATIENCE_SECONDS = 60.0
-"""How long events are held whose schemas nobody tells, before the worker ends: less than any session lasts."""
+PATIENCE_SECONDS = 30.0
+"""How long events are held whose schemas nobody tells, before the worker ends: less than a group waits for it."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class StreamWorker:
         self._log, self._scorer, self._settings = log, scorer, settings
         self._stopped, self._seen, self._said = stopped, seen, rewound
         self._waiting, self._patience = waiting, patience
-        self._size = BatchSize(settings.max_batch)
+        self._size = BatchSize(settings.max_batch, scorer.seconds)
         self._ratio = DeadRatio(settings.max_bad_fraction, settings.bad_window)
         self._rewound = 0
         self.counts = Counts()
@@ -143,6 +143,7 @@ class StreamWorker:
         if scored is None:
             return
         between = time.perf_counter()
+        self._size.took(len(events), between - begun)
         self._log.commit(scored.outgoing)
         counts = self.counts
         counts.score_seconds += between - begun

@@ -106,7 +106,6 @@ def _work(
                 slot=settings.slot,
                 start=settings.start,
                 same_partition=settings.same_partition,
-                longest=settings.stall_seconds,
                 # Who is to end waits no longer than a call; a worker may be there before its broker.
                 waiting=LogWait(PATIENCE if once else inf, check, told),
             )

@@ -120,6 +120,15 @@ def test_too_many_dead_letters_end_a_worker(home: Path, bundle: Bundle, capsys: 
     assert len(printed(capsys, "log", "read", "scores")) == 1
 
 
+def test_the_lines_before_a_bad_one_are_in_the_log(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As its message says, so that a caller goes on behind them."""
+    Path("some.jsonl").write_text('{"value": 1}\n{"value": 2}\nnonsense\n{"value": 4}\n')
+
+    assert main(["log", "append", "some", "some.jsonl"]) == 3
+    assert "the lines before it are in the log" in capsys.readouterr().err
+    assert sorted(each["value"] for each in printed(capsys, "log", "read", "some")) == [1, 2]
+
+
 def test_what_is_in_the_log(home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     """Topics, and how far groups are."""
     scored(bundle)
@@ -138,6 +147,7 @@ def test_what_is_in_the_log(home: Path, bundle: Bundle, capsys: pytest.CaptureFi
         (["log", "read", "none"], 3, "no topic 'none'"),
         (["log", "read", "events", "--data", "nowhere"], 3, "no log in nowhere"),
         (["log", "append", "a/b", "events.jsonl"], 2, "expected a topic"),
+        (["log", "read", "\udcff"], 2, "expected a topic"),
         (["log", "append", "events", "none.jsonl"], 1, "none.jsonl"),
         (["log", "append", "events", "bad.jsonl"], 3, "line 2"),
         (["dead-letters", "list", "events"], 2, "expected local://TOPIC or kafka://"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -51,10 +52,27 @@ class Group:
         self.members.append(made)
         return made
 
-    def come_to(self, offset: int) -> None:
-        """What `kafka-consumer-groups --reset-offsets --to-offset` does; nobody has joined yet."""
-        wanted = ConsumerGroupTopicPartitions(self.name, [TopicPartition(self.topic, PARTITION, offset)])
-        self.admin.alter_consumer_group_offsets([wanted])[self.name].result(20)
+    def come_to(self, offset: int, metadata: str = "") -> None:
+        """What `kafka-consumer-groups --reset-offsets --to-offset` does; nobody has joined yet. With the `metadata` of
+        a commit it is what a coordinator says that has lost those behind it."""
+        place = TopicPartition(self.topic, PARTITION, offset, metadata=metadata)
+        self.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(self.name, [place])])[self.name].result(
+            20
+        )
+
+    def told(self) -> TopicPartition:
+        """What the coordinator says of the group."""
+        asked = ConsumerGroupTopicPartitions(self.name, [TopicPartition(self.topic, PARTITION)])
+        (found,) = self.admin.list_consumer_group_offsets([asked])[self.name].result(20).topic_partitions
+        return found
+
+    def leave(self) -> None:
+        """All members go, and the group forgets them."""
+        while self.members:
+            self.members.pop().close()
+        until = time.monotonic() + 60
+        while self.admin.describe_consumer_groups([self.name])[self.name].result(20).members:
+            assert time.monotonic() < until
 
     def scored(self, count: int) -> None:
         """Results of the first events, by whomever."""
@@ -91,12 +109,14 @@ def offsets(events: list[Event]) -> list[int]:
 
 def answering(log: KafkaLog, monkeypatch: pytest.MonkeyPatch, *answers: dict[int, int]) -> None:
     """A coordinator that first gives these answers, and then those that are true."""
-    left, real = list(answers), log._positions.committed
+    left, real = list(answers), log._positions._told
 
-    def committed(partitions: Iterable[int]) -> dict[int, int]:
-        return left.pop(0) if left else real(partitions)
+    def told(partitions: Iterable[int]) -> list[TopicPartition]:
+        if not left:
+            return real(partitions)
+        return [TopicPartition("", partition, offset) for partition, offset in left.pop(0).items()]
 
-    monkeypatch.setattr(log._positions, "committed", committed)
+    monkeypatch.setattr(log._positions, "_told", told)
 
 
 def test_a_new_group_begins_where_it_is_told(group: Group) -> None:
@@ -205,6 +225,90 @@ def test_what_a_worker_has_seen_done_is_not_done_again(group: Group, monkeypatch
     with pytest.raises(RunFailed, match=r"said to have come to nothing of .*, and this worker has seen 4 done"):
         log._rewind()
     assert group.results() == [0, 1, 2, 3]
+
+
+def test_commits_that_the_cluster_has_lost_are_not_made_again(group: Group) -> None:
+    """Their results are there, and they were committed together: so it is proven that the events are done."""
+    log = group.member()
+    group.work(log, 2)
+    before = group.told()
+    group.work(log, 2)
+    group.work(log, 2)
+    group.leave()
+    group.come_to(before.offset, before.metadata or "")
+
+    log = group.member()
+    found = polled(log, 4)
+
+    assert offsets(found) == [6, 7, 8, 9]
+    (told,) = group.noticed
+    assert "is read on from offset 6: the cluster says 2, and has lost what was committed after that" in told
+    log.commit([group.result(group.topic, each.offset) for each in found])
+    assert group.told().offset == 10
+    assert group.results() == list(range(10))
+
+
+def test_what_was_taken_back_behind_them_does_not_hide_results(group: Group) -> None:
+    """A worker that died in a large transaction leaves events at the end that nobody sees."""
+    log = group.member()
+    group.work(log, 2)
+    before = group.told()
+    group.work(log, 2)
+    log._producer.begin_transaction()
+    for _ in range(kafka_positions.TAILS[0] + 10):
+        log._producer.produce(group.out, b"never", partition=PARTITION)
+    log._producer.flush(20)
+    log._producer.abort_transaction(20)
+    group.leave()
+    group.come_to(before.offset, before.metadata or "")
+
+    assert offsets(polled(group.member(), 6)) == [4, 5, 6, 7, 8, 9]
+
+
+def test_of_a_group_that_was_set_back_older_results_prove_nothing(group: Group) -> None:
+    """It has done a part once more, and goes on there, though a dead letter of before it lies further on."""
+    log = group.member()
+    group.work(log, 2)
+    group.work(log, 4)
+    group.leave()
+    group.come_to(0)
+    log = group.member()
+    group.work(log, 1)
+    group.leave()
+    group.noticed.clear()
+    # As where dead letters still end with one of before.
+    older = group.logs.read("out")[5]
+    group.logs.append("out", [Outgoing(group.out, None, older.value, older.headers, partition=PARTITION)])
+
+    assert offsets(polled(group.member(), 9)) == list(range(1, 10))
+    assert group.noticed == []
+
+
+def test_what_a_worker_saw_before_a_group_was_set_back_proves_nothing(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was away, and another one has begun anew: going on behind what it saw would leave events out."""
+    log = group.member()
+    group.work(log, 4)
+    later = log._commits.metadata(log._commits.after(0) + 10**6)
+    monkeypatch.setattr(log._positions, "_told", lambda _: [TopicPartition(group.topic, PARTITION, 2, metadata=later)])
+
+    with pytest.raises(RunFailed, match=r"said to have come to 2 of .*, and this worker has seen 4 done"):
+        log._rewind()
+
+
+def test_numbers_of_another_cluster_prove_nothing(group: Group) -> None:
+    """Offsets that were copied from it are not those of events here."""
+    log = group.member()
+    group.work(log, 2)
+    before = group.told()
+    group.work(log, 4)
+    group.leave()
+    assert before.metadata is not None
+    group.come_to(before.offset, before.metadata + "x")
+
+    assert offsets(polled(group.member(), 8)) == list(range(2, 10))
+    assert "is read again from offset 2" in group.noticed[0]
 
 
 def test_a_topic_that_ends_before_the_groups_place_is_refused(group: Group) -> None:
