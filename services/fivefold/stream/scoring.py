@@ -63,6 +63,10 @@ class EventScorer:
         for reader in self._readers.values():
             reader.prepare()
 
+    def seconds(self, events: int) -> float:
+        """About how long the model takes for so many events."""
+        return self._scorer.seconds(events)
+
     def score(self, events: Sequence[Event]) -> Scored:
         """A result or a dead letter for each event, each under the contract version that it names.
 
@@ -126,7 +130,12 @@ class EventScorer:
             )
         asked = header(event.headers, identity.VERSION)
         if asked is None:
-            return self._default
+            other = identity.misspelled_version(event.headers)
+            if other is None:
+                return self._default
+            return ContractError(
+                "malformed", f"expected the header {identity.VERSION}, got {other!r}", path=identity.VERSION
+            )
         try:
             return self._readers[self._views.find(asked.decode("utf-8", "replace"))]
         except ProtocolError as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from fivefold.core.errors import FivefoldError, NotFound, RunFailed
 from fivefold.stream.events import Event, Outgoing, Place
 from fivefold.stream.log import Rewound
-from fivefold.stream.sqlite_store import SqliteStore, storage_failed
+from fivefold.stream.sqlite_store import SELECT_BYTES, SqliteStore, storage_failed
 
 SESSION_SECONDS = 10.0
 """A member that was not heard of for so long is taken for dead. Kafka's default is 45 s, for machines apart."""
@@ -107,15 +107,19 @@ class SqliteLog:
         owned = sorted(self._owned)
         if not owned:
             return events
+        room = SELECT_BYTES
         self._turn = (self._turn + 1) % len(owned)
         owned = owned[self._turn :] + owned[: self._turn]
         for left, partition in zip(range(len(owned), 0, -1), owned, strict=True):
             share = -(-(most - len(events)) // left)
-            found = self._store.select(self._topic, self._name, partition, self._next[partition], share)
+            found = self._store.select(self._topic, self._name, partition, self._next[partition], share, room)
             if found:
+                room -= sum(len(each.value or b"") for each in found)
                 self._polled.setdefault(partition, self._next[partition])
                 self._next[partition] = found[-1].offset + 1
                 events += found
+            if room <= 0:
+                break
         return events
 
     def _share(self) -> None:

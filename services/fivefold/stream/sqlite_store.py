@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -33,6 +32,9 @@ PARTITIONS = 8
 BUSY_SECONDS = 60.0
 APPEND_ROWS = 10_000
 """Events that are appended in one transaction."""
+
+SELECT_BYTES = 32 << 20
+"""Of events that are read at once, however many were asked for: keys, values and headers."""
 
 _APPLICATION = 0x46464C47  # "FFLG": SQLite's header says whose file this is
 _VERSION = 1
@@ -188,27 +190,35 @@ class SqliteStore:
         )
 
     def append(self, topic: str, outgoing: Iterable[Outgoing], partitions: int = PARTITIONS) -> int:
-        """Append events, some at a time; gives how many, all of which are on the disk."""
+        """Append events, some at a time; gives how many, all of which are on the disk.
+
+        Where `outgoing` raises, what it gave before is on the disk as well.
+        """
         made = self.make(topic, partitions)
         count = 0
-        items = iter(outgoing)
-        while some := list(islice(items, APPEND_ROWS)):
+        for some in _groups(outgoing, APPEND_ROWS):
             with self._failing(), self.transaction():
                 self.insert(made, some)
             count += len(some)
         return count
 
-    def select(self, topic: int, name: str, partition: int, start: int, most: int) -> list[Event]:
-        """At most so many events of a partition, from an offset on. Gives SQLite's errors as they are."""
+    def select(
+        self, topic: int, name: str, partition: int, start: int, most: int, most_bytes: int = SELECT_BYTES
+    ) -> list[Event]:
+        """At most so many events of a partition, from an offset on, and none behind the one with which they are
+        `most_bytes` long. Gives SQLite's errors as they are."""
         rows = self.db.execute(
             "SELECT offset, timestamp, key, value, headers FROM events "
             "WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
             (topic, partition, start, most),
         )
-        return [
-            Event(name, partition, offset, timestamp, key, value, unpacked(headers))
-            for offset, timestamp, key, value, headers in rows
-        ]
+        events: list[Event] = []
+        for offset, timestamp, key, value, headers in rows:
+            events.append(Event(name, partition, offset, timestamp, key, value, unpacked(headers)))
+            most_bytes -= len(value or b"") + len(key or b"") + len(headers or b"")
+            if most_bytes <= 0:
+                break
+        return events
 
     def read(self, topic: str, *, start: int | Sequence[int] = 0, ends: Sequence[int] | None = None) -> Iterator[Event]:
         """Every event of a topic, partition by partition, from an offset on, of all or of each; only before `ends`,
@@ -268,3 +278,19 @@ def storage_failed(err: sqlite3.Error, path: Path) -> RunFailed:
         path=str(path),
         help="what is committed stays; make room and start again" if full else None,
     )
+
+
+def _groups(outgoing: Iterable[Outgoing], most: int) -> Iterator[list[Outgoing]]:
+    """Events in groups of at most so many; an error comes behind the group that it ends."""
+    some: list[Outgoing] = []
+    try:
+        for each in outgoing:
+            some.append(each)
+            if len(some) == most:
+                yield some
+                some = []
+    except (Exception, KeyboardInterrupt):
+        yield some
+        raise
+    if some:
+        yield some

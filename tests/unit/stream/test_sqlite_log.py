@@ -11,7 +11,7 @@ from tests.support.event_logs import LocalLogs, polled
 from fivefold.stream.events import Outgoing
 from fivefold.stream.log import Rewound
 from fivefold.stream.sqlite_log import SqliteLog
-from fivefold.stream.sqlite_store import FILE
+from fivefold.stream.sqlite_store import FILE, SELECT_BYTES
 
 
 def test_a_writer_that_stands_still_ends_nobody(tmp_path: Path) -> None:
@@ -34,3 +34,21 @@ def test_a_writer_that_stands_still_ends_nobody(tmp_path: Path) -> None:
     log.close()
     assert [each.value for each in found] == [b"1"]
     assert [each.value for each in logs.read("out")] == [b"done"]
+
+
+def test_what_is_polled_at_once_fits_into_memory(tmp_path: Path) -> None:
+    """Few events of many bytes, one at least, and all of them in the end."""
+    logs = LocalLogs(tmp_path)
+    large = bytes(SELECT_BYTES // 3)
+    logs.append("in", [Outgoing("in", None, large, partition=at % 2) for at in range(8)])
+    logs.append("in", [Outgoing("in", None, bytes(SELECT_BYTES + 1))])
+    log = logs.member("in", ["out"])
+    found = []
+    while len(found) < 9:
+        some = log.poll(10_000, 1)
+        assert sum(len(each.value or b"") for each in some[:-1]) <= SELECT_BYTES
+        found += [(each.partition, each.offset) for each in some]
+        log.commit([])
+    log.close()
+
+    assert len(set(found)) == 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,27 @@ def test_each_event_is_answered_under_its_version(scorer: EventScorer) -> None:
     # A dead letter keeps its version, so that it can be replayed under it.
     assert header(dead[1].headers, "contract-version") == b"1.0.0"
     assert scored.versions == {"1.0.0": 3, "2.0.0": 1, "3.0.0": 1, "unsupported": 1}
+
+
+@pytest.mark.parametrize("name", ["Contract-Version", "x-contract-version", "X-CONTRACT-VERSION"])
+def test_a_version_by_https_spelling_is_not_passed_over(scorer: EventScorer, name: str) -> None:
+    """It would be answered under the default version, as if nobody had asked."""
+    record = {"weight": 50, "dose": 1}
+    misspelled, absent, both = (
+        replace(event(0, record, b"2.0.0"), headers=headers)
+        for headers in (
+            ((name, b"2.0.0"),),
+            ((name, None), ("x-contract-versions", b"9")),
+            ((name, b"9"), ("contract-version", b"2.0.0")),
+        )
+    )
+    dead, default, exact = scorer.score([misspelled, absent, both]).outgoing
+
+    assert header(dead.headers, "fivefold-dead-code") == b"malformed"
+    assert header(dead.headers, "fivefold-dead-path") == b"contract-version"
+    assert name.encode() in (header(dead.headers, "fivefold-dead-error") or b"")
+    assert header(default.headers, "fivefold-dead-code") == b"unknown_field"
+    assert header(exact.headers, "fivefold-contract") == b"triage@2.0.0"
 
 
 def test_the_order_of_versions_changes_nothing(scorer: EventScorer) -> None:

@@ -37,8 +37,10 @@ from fivefold.core.runtime.runner import Runner
 from fivefold.core.settings import read
 
 COST_ROWS = (1, 16, 128, 1024)
-"""Batch sizes that are timed at load, as long as one call stays below `COST_SECONDS`."""
+"""Batch sizes that are timed at load, as long as a call stays below `COST_SECONDS` and its rows below `COST_BYTES`."""
 COST_SECONDS = 0.05
+COST_BYTES = 64 << 20
+"""A thousand rows of images would be more memory than serving them takes."""
 _REPEATS = 3
 
 _log = logging.getLogger(__name__)
@@ -197,8 +199,11 @@ class Scorer:
     def _measure(self) -> None:
         """Time a few sizes, the best of three each. The first calls, which allocate, are the warm-up."""
         given, _ = self.bundle.golden()
+        row_bytes = sum(field.size * np.dtype(field.numpy_dtype).itemsize for field in given.fields)
         cost: list[tuple[int, float]] = []
         for rows in COST_ROWS:
+            if cost and rows * row_bytes > COST_BYTES:
+                break
             batch = given.take(np.arange(rows) % given.rows)
             seconds = []
             try:

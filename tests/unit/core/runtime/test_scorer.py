@@ -21,6 +21,7 @@ from fivefold.core.bundle.bundle import Binding, Bundle, InputBinding, OutputBin
 from fivefold.core.contract.contract import Contract
 from fivefold.core.errors import BundleInvalid, ContractError, ModelFailed
 from fivefold.core.readers.records import Records
+from fivefold.core.runtime import scorer as scorer_module
 from fivefold.core.runtime.scorer import Scorer, within
 
 
@@ -389,6 +390,18 @@ class Sum:
     with Scorer.open(write_python(tmp_path / "b", source)) as scorer:
         assert max(scorer._runner._model.rows) == 8
         assert 0.06 <= scorer.seconds(1) < scorer.seconds(2) == 2 * scorer.seconds(1)
+
+
+def test_large_rows_are_measured_a_few_at_a_time(tmp_path, monkeypatch):
+    """Rows of eight bytes, where sixteen of them are as much as is tried: no batch is made that is larger."""
+    monkeypatch.setattr(scorer_module, "COST_BYTES", 16 * 8)
+    with Scorer.open(identity(tmp_path / "b", field("x", "float64"), "float64", field("y", "float64"))) as scorer:
+        assert [rows for rows, _ in scorer._cost] == [1, 16]
+        assert scorer.seconds(1024) >= scorer.seconds(16) > 0
+
+    monkeypatch.setattr(scorer_module, "COST_BYTES", 1)
+    with Scorer.open(Bundle.open(tmp_path / "b")) as scorer:
+        assert [rows for rows, _ in scorer._cost] == [1]
 
 
 def test_a_closed_scorer_says_so(tmp_path):
