@@ -143,7 +143,7 @@ def pack(
             seen = frames.seen(draft_from, golden_from)
             task = TrialTask(packed_contract, Bind.parse(bind, packed_contract), asked, allowed, Path(scratch), seen)
             choice = Choice.of(sandbox, task, described, tell)
-            trial = choice.best
+            trial, asked = choice.best, choice.asked
             answers = _guarded(sandbox, "answering the golden rows", "golden_answers", trial, kept.columns)
         created_from = {
             **(facts or {}),

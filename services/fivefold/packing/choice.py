@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fivefold.core.columns import Columns
 from fivefold.core.errors import BundleInvalid, first_line
 from fivefold.packing.measure import Difference
 from fivefold.packing.probe import Probe
@@ -53,6 +54,12 @@ class Choice:
     def of(cls, sandbox: Sandbox, task: TrialTask, described: Description, say: Callable[[str], None]) -> Choice:
         """Try the source's conversions; `BundleInvalid` where none can be opened or the closest is too far away."""
         plans: tuple[ConversionPlan, ...] = _call(sandbox, "preparing the conversions", "prepare", task)
+        if described.entry is None:
+            say("looking for where the model decides")
+        beside: Columns | None = _call(sandbox, "looking for where the model decides", "decisions")
+        if beside is not None:
+            task = replace(task, asked=task.asked.beside_decisions(beside))
+            plans = _call(sandbox, "preparing the conversions", "prepare", task)
         attempts: list[Attempt] = []
         best: Trial | None = None
         for plan in plans:

@@ -10,12 +10,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from msgspec.structs import replace
 
 from fivefold.core.bundle.frame import FrameColumn, default_layout
+from fivefold.core.errors import BundleInvalid
 from fivefold.core.fields.field import Field
 from fivefold.packing.bind import normal
 from fivefold.packing.libraries import require
@@ -60,9 +62,9 @@ def _frame(data: Any) -> Any:
         if suffix in (".csv", ".tsv"):
             return pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
         if suffix in (".jsonl", ".ndjson"):
-            data = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+            data = [json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         elif suffix == ".json":
-            data = json.loads(path.read_text("utf-8"))
+            data = json.loads(path.read_text("utf-8-sig"))
         else:
             return None
     if isinstance(data, pandas.DataFrame):
@@ -102,7 +104,7 @@ def layouts(
         for name, field in zip(names, fields, strict=True)
     ]
     parts = list(model)
-    categories = _categories(parts, names)
+    categories = _categories(parts, names, columns)
     text = text_null(parts)
     own = default_layout(fields)
     out: list[tuple[FrameColumn, ...]] = []
@@ -172,18 +174,22 @@ def missing(null: Missing) -> Any:
     return {"nan": np.nan, "none": None}[null] if null != "na" else require("pandas").NA
 
 
-def _categories(model: Iterable[Any], names: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _categories(model: Iterable[Any], names: Sequence[str], columns: Mapping[str, Seen]) -> dict[str, tuple[Any, ...]]:
     """Categories of the columns that a booster or a histogram forest was fitted on as pandas categories."""
     out: dict[str, tuple[Any, ...]] = {}
     for part in model:
-        out |= {name: values for name, values in pandas_categories(part).items() if name in names}
+        out |= {name: values for name, values in pandas_categories(part, columns).items() if name in names}
     return out
 
 
-def pandas_categories(model: Any) -> dict[str, tuple[Any, ...]]:
-    """Feature name to its categories in the order of their codes, for a model that was fitted on `category` columns."""
+def pandas_categories(model: Any, columns: Mapping[str, Seen] = MappingProxyType({})) -> dict[str, tuple[Any, ...]]:
+    """Feature name to its categories in the order of their codes, for a model that was fitted on `category` columns.
+
+    `columns` are those of the user's data: they stand in for what XGBoost has lost. Raises `BundleInvalid` where they
+    cannot.
+    """
     if hasattr(model, "get_booster"):
-        return _xgboost(model.get_booster())
+        return _xgboost(model.get_booster(), columns)
     booster = getattr(model, "booster_", model)
     if hasattr(booster, "pandas_categorical"):
         return _lightgbm(booster)
@@ -213,7 +219,7 @@ def _lightgbm(booster: Any) -> dict[str, tuple[Any, ...]]:
     return {name: tuple(_plain(value) for value in values) for name, values in zip(flagged, lists, strict=True)}
 
 
-def _xgboost(booster: Any) -> dict[str, tuple[Any, ...]]:
+def _xgboost(booster: Any, columns: Mapping[str, Seen]) -> dict[str, tuple[Any, ...]]:
     kinds = booster.feature_types or []
     if "c" not in kinds:
         return {}
@@ -222,11 +228,44 @@ def _xgboost(booster: Any) -> dict[str, tuple[Any, ...]]:
         found = dict(booster.get_categories(export_to_arrow=True).to_arrow())
     except (AttributeError, TypeError, ValueError):
         return {}
-    return {
-        name: tuple(found[name].to_pylist())
+    kept = {
+        name: found[name]
         for name, kind in zip(names, kinds, strict=True)
         if kind == "c" and found.get(name) is not None
     }
+    return {name: _uncut(name, values, columns.get(name)) for name, values in kept.items()}
+
+
+def _uncut(name: str, values: Any, seen: Seen | None) -> tuple[Any, ...]:
+    """The categories that XGBoost was given, or `BundleInvalid` where neither it nor the data knows them any more.
+
+    It counts letters where it stores bytes: from the first letter outside of ASCII on, its texts are cut at the wrong
+    places, and end too early.
+    """
+    arrow = require("pyarrow")
+    if not (arrow.types.is_string(values.type) or arrow.types.is_large_string(values.type)):
+        return tuple(values.to_pylist())
+    wide = arrow.types.is_large_string(values.type)
+    stored = values.cast(arrow.large_binary() if wide else arrow.binary()).to_pylist()
+    if all(text is None or text.isascii() for text in stored):
+        return tuple(values.to_pylist())
+    if seen is not None and seen.categories is not None and _cut(seen.categories) == stored:
+        return seen.categories
+    raise BundleInvalid(
+        f"XGBoost has not kept the categories of {name!r} that the model was trained with: it cuts texts with letters "
+        "outside of ASCII",
+        help="pack it with --as python and --golden DATA, a Parquet file or data frame whose columns are categories "
+        "as in training; or train it with categories in ASCII",
+    )
+
+
+def _cut(categories: Sequence[Any]) -> list[bytes] | None:
+    """What XGBoost makes of categories; None for those that are no texts."""
+    if not all(isinstance(one, str) for one in categories):
+        return None
+    data = "".join(categories).encode()
+    ends = np.cumsum([len(one) for one in categories]).tolist()
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _plain(value: Any) -> Any:

@@ -99,15 +99,9 @@ def _raw(write: Writer, operator: Any) -> str:
 
 
 def _attributes(pairs: dict[str, Any], floats: str) -> dict[str, Any]:
-    """Numbers of float64 as tensors: an attribute of floats holds float32."""
-    numbers = ("nodes_values", "target_weights", "base_values")
-    out = {name: value for name, value in pairs.items() if name != "nodes_hitrates"}
     if floats == "float64":
-        for name in numbers:
-            out[f"{name}_as_tensor"] = require("onnx.numpy_helper").from_array(
-                np.array(out.pop(name), np.float64), name
-            )
-    return out
+        return trees.as_doubles(pairs)
+    return {name: value for name, value in pairs.items() if name != "nodes_hitrates"}
 
 
 def _encoded(write: Writer, operator: Any) -> str:

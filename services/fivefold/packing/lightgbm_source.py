@@ -15,12 +15,16 @@ from fivefold.core.errors import BundleInvalid
 from fivefold.core.fields.field import Field
 from fivefold.packing import graph, measure
 from fivefold.packing.asking import Witness
+from fivefold.packing.booster_converters import comparing_as_given
 from fivefold.packing.estimators import library_versions
 from fivefold.packing.features import match
 from fivefold.packing.frames import Seen, pandas_categories
 from fivefold.packing.graph import Port
 from fivefold.packing.libraries import require, versions
 from fivefold.packing.source_model import Conversion, ConversionPlan
+
+_OPERATORS = ("LgbmClassifier", "LgbmRegressor", "LgbmRanker")
+"""What the converter calls the boosters of one kind each."""
 
 
 class LightgbmSource:
@@ -58,16 +62,16 @@ class LightgbmSource:
     def plans(
         self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen], _sample: Columns
     ) -> Sequence[ConversionPlan]:
-        """One, float32: the converter knows no other."""
+        """float32, and float64, which is what a booster compares."""
         self._witness = self._ready(contract, order, seen)
-        return (ConversionPlan("float32"),)
+        return tuple(ConversionPlan(floats, {"floats": floats}) for floats in ("float32", "float64"))
 
     def _ready(self, contract: Contract, order: Mapping[str, Sequence[str]], seen: Mapping[str, Seen]) -> Any:
         features = match(contract, self.features(), self._booster.num_feature(), order.get("X"))
         framed = bool(self._booster.pandas_categorical)
         return Witness(self._booster, features, seen, text=False, framed=framed)
 
-    def convert(self, _plan: ConversionPlan) -> Conversion:
+    def convert(self, plan: ConversionPlan) -> Conversion:
         """By onnxmltools."""
         categories = pandas_categories(self._booster)
         if categories:
@@ -79,16 +83,24 @@ class LightgbmSource:
         fields = self._witness.features.fields
         types = require("onnxmltools.convert.common.data_types")
         convert = require("onnxmltools").convert_lightgbm
+        own = require("onnxmltools.convert.lightgbm.operator_converters.LightGbm").convert_lightgbm
+        floats = str(plan.options["floats"])
+        number = types.DoubleTensorType if floats == "float64" else types.FloatTensorType
         width = self._booster.num_feature()
         with warnings.catch_warnings(), graph.plain_numbers():
             warnings.simplefilter("ignore")
             model = convert(
-                self._booster, "model", [("X", types.FloatTensorType([None, width]))], target_opset=15, zipmap=False
+                self._booster,
+                "model",
+                [("X", number([None, width]))],
+                target_opset=15,
+                custom_conversion_functions=dict.fromkeys(_OPERATORS, comparing_as_given(own)),
+                zipmap=False,
             )
         graph.without_zipmap(model)
         graph.free_rows(model)
         graph.learnt_shapes(model)
-        return Conversion(model, "float32", {"X": tuple(field.name for field in fields)})
+        return Conversion(model, floats, {"X": tuple(field.name for field in fields)})
 
     def answers(self, columns: Columns, _binding: Binding, outputs: Sequence[Port]) -> Mapping[str, Array]:
         """predict; for classes also the probabilities of both, and the label with the largest."""
@@ -100,6 +112,10 @@ class LightgbmSource:
     def _predict(self, columns: Columns) -> Array:
         values = np.asarray(self._witness.ask("predict", columns))
         return np.stack([1 - values, values], axis=1) if self._classes == 2 and values.ndim == 1 else values
+
+    def felt(self, columns: Columns) -> Array:
+        """What it predicts."""
+        return self._predict(columns).reshape(columns.rows, -1)
 
     def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:
         """Rows whose two best classes are as good as equal."""

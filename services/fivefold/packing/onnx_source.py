@@ -116,6 +116,10 @@ class OnnxSource:
             array[columns.nulls(name)] = np.nan
         return array
 
+    def felt(self, _columns: Columns) -> Array | None:
+        """Nothing: the graph is packed as it is."""
+        return None
+
     def undecided(self, _columns: Columns, _tolerance: float) -> Mask | None:
         """The same arithmetic decides the same way."""
         return None

@@ -8,7 +8,7 @@ contract allows and no row here reaches is said in words. Which of the rows trav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -33,6 +33,9 @@ _BASE_ROWS = 64
 _NAMED = 4
 _LEAST_ROWS = 4
 
+DECISIONS = "decision"
+"""The sort of rows that the original's own answers have led to (`fivefold.packing.decisions`)."""
+
 _PHRASES = {
     "data": "of data",
     "made": "made inside the contract's limits",
@@ -50,6 +53,7 @@ _PHRASES = {
     "all zero": "with every number zero",
     "ends": "with every field at its least or at its most",
     "many": "with many of these at once",
+    DECISIONS: "beside where the original decides",
 }
 
 
@@ -75,6 +79,10 @@ class Probe:
         """The positions of a sort's rows."""
         ends = dict(zip(self.sorts, accumulate(self.sorts.values()), strict=True))
         return range(ends[sort] - self.sorts[sort], ends[sort]) if sort in ends else range(0)
+
+    def beside_decisions(self, rows: Columns) -> Probe:
+        """The same probe with rows on both sides of the original's jumps behind its own."""
+        return replace(self, columns=Columns.concat([self.columns, rows]), sorts={**self.sorts, DECISIONS: rows.rows})
 
     def sort_of(self, row: int) -> str:
         """The sort of one row, as the phrase of a message: `with one null`."""

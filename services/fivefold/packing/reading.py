@@ -54,9 +54,9 @@ def _file(path: Path, fields: Sequence[Field]) -> Reading:
     if suffix in (".csv", ".tsv"):
         return _csv(path, fields, "\t" if suffix == ".tsv" else ",")
     if suffix == ".json":
-        return reading_of(json.loads(path.read_text("utf-8")), fields)
+        return reading_of(json.loads(path.read_text("utf-8-sig")), fields)
     if suffix in (".jsonl", ".ndjson"):
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
         return reading_of([json.loads(line) for line in lines if line.strip()], fields)
     raise ContractInvalid(f"cannot tell the format of {path}", help="use .parquet, .csv, .tsv, .json or .jsonl")
 

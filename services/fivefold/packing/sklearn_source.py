@@ -23,6 +23,8 @@ from fivefold.core.fields.field import FLOATS, Field
 from fivefold.packing import (
     asking,
     booster_converters,
+    clusters,
+    discretizers,
     encoders,
     graph,
     histograms,
@@ -254,6 +256,8 @@ class SklearnSource:
         booster_converters.register()
         imputers.register_imputers()
         neighbours.register_neighbours()
+        clusters.register_clusters()
+        discretizers.register_discretizers()
         encoders.register_encoders()
         histograms.register_histograms()
         nets.register_nets()
@@ -311,6 +315,15 @@ class SklearnSource:
             f"the converted model's output {port.name!r} has no counterpart in the original to compare it with",
             help="take the field out of the contract's outputs, or bind another output with --bind",
         )
+
+    def felt(self, columns: Columns) -> Array | None:
+        """Probabilities where there are any, else what it predicts or makes of the rows."""
+        methods = ("predict_proba", "decision_function", "predict", "transform")
+        method = next(name for name in methods if hasattr(self.model, name))
+        answer = self._asked().ask(method, columns)
+        several = answer if isinstance(answer, list) else [answer]
+        arrays = [np.asarray(one.toarray() if hasattr(one, "toarray") else one) for one in several]
+        return np.concatenate([one.reshape(columns.rows, -1) for one in arrays], axis=1)
 
     def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:
         """Rows whose two best classes are as good as equal."""

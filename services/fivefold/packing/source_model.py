@@ -78,5 +78,9 @@ class SourceModel(Protocol):
     def answers(self, columns: Columns, binding: Binding, outputs: Sequence[Port], /) -> Mapping[str, Array]:
         """The original's answers under the names of the converted model's outputs, first axis = rows."""
 
+    def felt(self, columns: Columns, /) -> Array | None:
+        """The original's answers, [rows, numbers or texts], in which a jump shows where the model decides; None where
+        the source is no estimator that could be asked before it is converted."""
+
     def undecided(self, columns: Columns, tolerance: float, /) -> Mask | None:
         """The rows on which the original's label hangs on rounding."""

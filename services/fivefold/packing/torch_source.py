@@ -189,6 +189,10 @@ class TorchSource:
                     help="tighten the contract (enum, minimum, maximum, nullable), or give rows with --golden DATA",
                 ) from err
 
+    def felt(self, _columns: Columns) -> Array | None:
+        """Nothing: a network is smooth, and computes in the types that it was made in."""
+        return None
+
     def undecided(self, _columns: Columns, _tolerance: float) -> Mask | None:
         """A module's own labels, where it gives any, are compared as they are."""
         return None

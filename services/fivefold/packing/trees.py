@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -226,3 +226,13 @@ def finite(values: Array, dtype: np.dtype[Any]) -> Array:
     """Infinite thresholds as the type's own ends: every number is on the same side of both."""
     info: Any = np.finfo(dtype if dtype.kind == "f" else np.float32)
     return np.clip(values, float(info.min), float(info.max))
+
+
+def as_doubles(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a tree ensemble, its numbers as tensors of float64: an attribute of floats holds float32."""
+    out = {name: value for name, value in pairs.items() if name != "nodes_hitrates"}
+    for name in ("nodes_values", "target_weights", "class_weights", "base_values"):
+        if name in out:
+            array = np.array(out.pop(name), np.float64)
+            out[f"{name}_as_tensor"] = require("onnx.numpy_helper").from_array(array, name)
+    return out

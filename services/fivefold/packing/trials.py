@@ -29,6 +29,7 @@ from fivefold.core.runtime.runner import fold
 from fivefold.core.runtime.scorer import Scorer
 from fivefold.packing import golden, graph, measure
 from fivefold.packing.bind import Bind, infer
+from fivefold.packing.decisions import near_decisions
 from fivefold.packing.distributions import apart
 from fivefold.packing.frames import Seen
 from fivefold.packing.measure import Difference
@@ -123,6 +124,21 @@ class Trials:
         if isinstance(self._source, PythonSource | WrappedSource):
             return (ConversionPlan("as it is"),)
         return tuple(self._source.plans(task.contract, task.bound.inputs, task.seen, task.probe))
+
+    def decisions(self) -> Columns | None:
+        """Rows beside the jumps of the original's answers, which a conversion has to get right as well."""
+        source, task = self._source, self._given()
+        if isinstance(source, PythonSource | WrappedSource) or source.felt(task.probe.slice(0, 1)) is None:
+            return None
+
+        def felt(columns: Columns) -> Array:
+            answer = source.felt(columns)
+            assert answer is not None  # it was there for the first row
+            return answer
+
+        with contextlib.suppress(BundleInvalid):  # a row that the original cannot answer is said where all are asked
+            return near_decisions(task.probe, felt, task.tolerance)
+        return None
 
     def run(self, plan: ConversionPlan) -> Trial:
         """Convert, bind, open and measure; raises `BundleInvalid` with the reason where one of these fails."""

@@ -170,9 +170,12 @@ class WrappedSource:
         if not callable(getattr(self.model, "predict_proba", None)):
             return None
         try:
-            return measure.undecided(np.asarray(self._asked(self._form, "predict_proba", columns)), tolerance)
+            answer = self._asked(self._form, "predict_proba", columns)
+            several = answer if isinstance(answer, list) else [answer]  # one of each target
+            ties = [measure.undecided(np.asarray(one), tolerance) for one in several]
         except (FivefoldError, ValueError):
             return None
+        return np.asarray(np.any(ties, axis=0)) if all(len(tie) == columns.rows for tie in ties) else None
 
     def _asked(self, form: InputForm, method: str, columns: Columns) -> Any:
         with warnings.catch_warnings():

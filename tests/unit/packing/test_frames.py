@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fivefold.core.errors import BundleInvalid
 from fivefold.core.fields.field import Field
 from fivefold.packing import frames
 from fivefold.packing.frames import Seen
@@ -91,3 +92,25 @@ def test_boosters_tell_the_categories_that_they_were_fitted_on() -> None:
     assert [sorted(one["c"]) for one in found] == [["x", "y", "z"]] * 3
     assert [tuple(one) for one in found] == [("c",)] * 3
     assert found[0]["c"] == found[1]["c"] == ("z", "y", "x")
+
+
+def cities(*categories: str) -> dict[str, Seen]:
+    return {"city": Seen("category", categories=categories)}
+
+
+@pytest.mark.parametrize("names", [("Bern", "東京"), ("Zürich", "Bern", "Aarau")])
+def test_categories_that_xgboost_has_cut_are_those_of_the_data_or_refused(names: tuple[str, ...]) -> None:
+    """It stores bytes and counts letters: what it gives back is other text, whether or not that is UTF-8 still."""
+    xgboost = pytest.importorskip("xgboost")
+    frame = pd.DataFrame(
+        {"city": pd.Categorical([*names] * 20, categories=[*names]), "kind": ["a", "b"] * (10 * len(names))}
+    )
+    frame["kind"] = frame["kind"].astype("category")
+    model = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True)
+    model.fit(frame, np.arange(len(frame)))
+
+    assert frames.pandas_categories(model, cities(*names)) == {"city": names, "kind": ("a", "b")}
+    for other in ({}, cities(*reversed(names)), cities("Zurich", *names[1:]), {"city": Seen("object")}):
+        with pytest.raises(BundleInvalid, match=r"categories of 'city' .* cuts texts with letters") as refused:
+            frames.pandas_categories(model, other)
+        assert "--as python and --golden DATA" in str(refused.value.help)
