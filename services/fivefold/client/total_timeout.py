@@ -89,12 +89,12 @@ class TotalTimeout(httpcore.NetworkBackend):
     def _addresses(self, host: str, port: int, timeout: float | None) -> list[str]:
         """The host's addresses. A resolver knows no timeout, so it is waited for from outside."""
         found: list[str] = []
-        failed: list[OSError] = []
+        failed: list[OSError | UnicodeError] = []
 
         def look_up() -> None:
             try:
                 answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as err:
+            except (OSError, UnicodeError) as err:  # the latter: a name with an empty part, or one of 64 letters
                 failed.append(err)
             else:
                 found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))

@@ -160,22 +160,25 @@ def _file(predictor: Predictor, name: str, settings: BatchSettings, out: IO[str]
     if rows.ignored and not json:
         print(f"ignored: columns {', '.join(rows.ignored)}", file=sys.stderr)
     answered = refused = failed = 0
+    broken = False
     for part in rows:
         _write(part.records, out)
         answered += len(part.records)
         for row in part.refused:
             if json:
                 _write([_told(row)], sys.stderr)
-            elif refused < SHOWN:
+            elif refused < SHOWN or row.broken:
                 print(_line(row), file=sys.stderr)
             refused += row.rows
+            broken |= row.broken
             failed += row.error.code == "model_failed"
-    if not refused:
+    if not (refused or broken):
         return 0
     if not json:
         sys.stdout.flush()
+        ends = ", and what is behind the place where the input breaks off is not read" if broken else ""
         complain(
-            f"{refused:,} of {refused + answered:,} rows are refused",
+            f"{refused:,} of {refused + answered:,} rows are refused{ends}",
             "fivefold score keeps each with its code, path and text in quarantine/" if refused > SHOWN else None,
         )
     return FAILED if failed else REFUSED

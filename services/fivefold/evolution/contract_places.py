@@ -40,7 +40,13 @@ class ContractAt:
 
 def is_server(text: str) -> bool:
     """Whether that is the URL of a running server."""
-    return "://" in text and urlsplit(text).scheme.lower() in _SERVERS and _DIGEST not in text
+    return _scheme(text) in _SERVERS and _DIGEST not in text
+
+
+def _scheme(text: str) -> str:
+    """The scheme of a URL, whatever stands behind it; nothing for a path."""
+    scheme, separator, _ = text.partition("://")
+    return scheme.lower() if separator else ""
 
 
 def contract_at(text: str, *, delivery: DeliverySettings | None = None, timeout: float = 30.0) -> ContractAt:
@@ -50,7 +56,7 @@ def contract_at(text: str, *, delivery: DeliverySettings | None = None, timeout:
     for what is not there, `ContractInvalid` and `BundleInvalid` for what is none, `ProtocolError` for a server with
     several models of which none was named, and what the client raises.
     """
-    scheme = urlsplit(text).scheme.lower() if "://" in text else ""
+    scheme = _scheme(text)
     if is_server(text):
         return _served(text, timeout)
     if scheme or Path(text).is_dir() or Path(text).suffix == ".tar":
@@ -73,6 +79,13 @@ def _served(text: str, timeout: float) -> ContractAt:
     url, _, fragment = text.partition("#")
     model, _, version = fragment.partition("@")
     shown = redact.address(url)
+    try:
+        _ = urlsplit(url).port
+        if not url.isprintable():
+            raise ValueError
+    except ValueError:
+        # Its words may quote a part of what it could not read, such as half of a password.
+        raise NotFound("not_found", f"{shown} is no URL", help="such as https://models.example:8000") from None
     try:
         with Client(url, timeout=timeout) as client:
             names = sorted({entry["name"] for entry in client.models()}) if not model else [model]

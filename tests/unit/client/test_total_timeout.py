@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from tests.support.listening import listening
@@ -156,3 +157,12 @@ def test_what_is_no_time(timeout: float) -> None:
         Client("http://127.0.0.1", timeout=timeout)
     with Client("http://127.0.0.1") as client, pytest.raises(ValueError, match="timeout"):
         client.predict([{}], model="m", timeout=timeout)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+def test_a_name_that_no_resolver_takes_is_not_reached(host: str) -> None:
+    """An error of the call, not of a thread behind it."""
+    network = TotalTimeout(httpcore.SyncBackend())
+
+    with pytest.raises(httpcore.ConnectError, match="idna"):
+        network.connect_tcp(host, 80, timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -152,6 +153,24 @@ def test_many_refused_rows_are_counted(bundle: Bundle, capsys: pytest.CaptureFix
     assert len(lines) == 22
     assert lines[-2] == "error: 50 of 50 rows are refused"
     assert "quarantine/" in lines[-1]
+
+
+@pytest.mark.parametrize("json_", [True, False])
+def test_an_input_that_breaks_off_is_no_success(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], json_: bool
+) -> None:
+    """Also where no row is lost that anybody could count, and behind more refusals than are shown."""
+    text = gzip.compress(b"a,b\n" + b"999,1\n" * 30) + gzip.compress(b"1,2\n")
+    Path("rows.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n") + b"something else")
+    Path("many.csv.gz").write_bytes(text + b"something else")
+
+    for name, answers in (("rows.csv.gz", [0]), ("many.csv.gz", [30])):
+        assert main(["predict", "b", name, *(["--json"] if json_ else [])]) == 3
+        out, err = told(capsys)
+        assert [answer["_row"] for answer in out] == answers
+        assert "other bytes behind its end" in err
+        if not json_:
+            assert "what is behind the place where the input breaks off is not read" in err
 
 
 def test_a_version_of_the_contract_is_asked_for(

@@ -275,6 +275,16 @@ def test_what_is_not_there_is_named(folder, text, capsys) -> None:
     assert "nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["http://[x", "grpc://[x", "http://user:secret@x:port", "http://x\x01"])
+def test_what_is_no_url_is_named(folder, url, capsys) -> None:
+    """With status 3, and no password."""
+    assert main(["check", "old.json", url]) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert " is no URL" in error
+    assert "secret" not in error
+
+
 def test_a_contract_remembers_its_file(folder) -> None:
     """Reviews place their remarks in it."""
     found = contract_at("old.json")

@@ -85,6 +85,8 @@ class ReadRequest:
     dialect: TextDialect = _PLAIN
     allow_broken: bool = False
     """Whether a file that breaks off before its first row is read as far as it goes, instead of refused."""
+    some_given: bool = False
+    """Whether a field of the contract comes from elsewhere than the file, and is not among `fields`."""
 
     @property
     def known(self) -> set[str]:

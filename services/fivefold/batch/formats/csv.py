@@ -46,6 +46,9 @@ _FLOAT = r"(?:-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+
 _INTEGER = r"(?:-?[1-9][0-9]{0,17}|0)"
 _QUOTED = r'"(?:[^"]|"")*"'
 
+_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
+"""Delimiters that files are written with, and how `--delimiter` takes them."""
+
 
 class Csv(TextFile):
     """Reads CSV files; a column that no field answers to, and that is not carried, is ignored."""
@@ -68,11 +71,23 @@ class Csv(TextFile):
             if self.request.allow_broken and isinstance(error.__cause__, scan.Break):
                 return []
             raise
-        ignored = check_names(header, self.request, source.url)
+        try:
+            ignored = check_names(header, self.request, source.url)
+        except ContractError as error:
+            mark = self._other_delimiter(header)
+            if error.code != "missing_field" or mark is None:
+                raise
+            raise ContractError(error.code, error.message, path=error.path, help=f"--delimiter {mark}") from error
         doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
         if doubled is not None:
             raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
         return ignored
+
+    def _other_delimiter(self, header: tuple[str, ...]) -> str | None:
+        """What the header's names seem to be parted by, where it is not the delimiter; as the option takes it."""
+        if len(header) > 1:
+            return None
+        return next((option for mark, option in _DELIMITERS.items() if mark in header[0]), None)
 
     def kinds(self, source: SourceFile) -> dict[str, Any] | None:
         """The header's names, all of them text."""
@@ -260,7 +275,11 @@ class _Fast:
 
 
 def check_names(names: Sequence[str], request: ReadRequest, url: str) -> list[str]:
-    """The columns of a table that are ignored. Raises `ContractError` for one that is missing, or not allowed."""
+    """The columns of a table that are ignored. Raises `ContractError` for one that is missing, or not allowed.
+
+    A table without any column of the contract is refused also where every field has a default: all of its rows would
+    get one answer, which is not about them.
+    """
     for field in request.fields:
         here = [name for name in (field.name, *field.aliases) if name in names]
         if not here and field.required:
@@ -287,6 +306,14 @@ def check_names(names: Sequence[str], request: ReadRequest, url: str) -> list[st
             f"{url}: no such field",
             path=f"inputs.{ignored[0]}",
             help=nearest(ignored[0], known) or f"carry it: --columns {ignored[0]}",
+        )
+    if ignored and not request.some_given and not set(names) & set(by_name(request.fields)):
+        first = request.fields[0].name
+        raise ContractError(
+            "missing_field",
+            f"{url}: expected a column of the contract, such as {first!r}, got none of them",
+            path=f"inputs.{first}",
+            help=nearest(ignored[0], known),
         )
     return ignored
 

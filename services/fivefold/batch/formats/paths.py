@@ -127,6 +127,7 @@ class WithPaths:
                 self._request,
                 fields=tuple(field for field in self._request.fields if field.name not in fields),
                 carried=tuple(name for name in self._request.carried if name not in given),
+                some_given=bool(fields),
             )
             self._readers[given] = self._make(request)
         return self._readers[given]

@@ -135,11 +135,11 @@ class TextFile(abc.ABC):
 
     @contextlib.contextmanager
     def _open(self, source: SourceFile) -> Iterator[tuple[Any, int]]:
-        """The text, behind the byte order mark that a header may have, and the place where that is."""
+        """The text, behind the byte order mark that it may begin with, and the place where that is."""
         dialect = self.request.dialect
         with source.text(self.request.allow_http) as raw:
             stream = Recoded(raw, dialect.encoding) if dialect.recoded else raw
-            marked = self.headed and stream.peek(3)[:3] == BOM
+            marked = stream.peek(3)[:3] == BOM
             yield stream, len(stream.read(3)) if marked else 0
 
 

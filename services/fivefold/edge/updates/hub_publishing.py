@@ -25,7 +25,11 @@ class HubPublisher:
     def __init__(self, url: str, key: str, *, ca: str | None = None) -> None:
         """`key` is an operator's (scope `admin`); empty for a hub of this machine that asks for none. `ca` is a file of
         certificates. Raises `SettingsError` for an address that would show the key to everybody on the way."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise SettingsError(f"hub: expected an http or https URL, got {redact.address(url)}") from None
         if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
             raise SettingsError(f"hub: expected an http or https URL, got {redact.address(url)}")
         if parts.scheme == "http" and not is_loopback(parts.hostname):

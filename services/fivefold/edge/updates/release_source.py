@@ -109,7 +109,11 @@ class HubSource:
     ) -> None:
         """`seconds` bounds each step of a request; `verify` is httpx's. Raises `SettingsError` for a URL that would
         show the key to everybody on the way."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise SettingsError(f"hub: expected an http or https URL, got {redact.address(url)}") from None
         if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
             raise SettingsError(f"hub: expected an http or https URL, got {redact.address(url)}")
         if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -264,6 +265,20 @@ def test_a_byte_order_mark_before_the_header_is_passed_over(tmp_path: Path) -> N
     assert good(read(tmp_path / "a.csv", CONTRACT.inputs)) == [(0, {"a": 1.0, "b": 0.5, "note": "x"})]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize("target", [1, 1 << 20])
+def test_a_byte_order_mark_before_json_lines_is_passed_over(tmp_path: Path, name: str, target: int) -> None:
+    """At the very beginning of the file and nowhere else; places in the file are the file's own."""
+    mark = b"\xef\xbb\xbf"
+    lines = mark + b'{"a": 1, "note": "x"}\n' + mark + b'{"a": 2, "note": "y"}\n{"a": 3, "note": "z"}\n'
+    (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith("gz") else lines)
+
+    chunks = read(tmp_path / name, CONTRACT.inputs, target=target)
+    assert [(row, values["note"]) for row, values in good(chunks)] == [(0, "x"), (2, "z")]
+    (refusal,) = [refusal for chunk in chunks for refusal in chunk.refusals]
+    assert (refusal.row, refusal.line, refusal.offset, refusal.error.code) == (1, 2, 25, "malformed")
+
+
 def test_columns_nobody_asked_for(tmp_path: Path) -> None:
     """Ignored and named, or refused where that is asked for."""
     (tmp_path / "a.csv").write_text("a,nots,note\n1,2,x\n")
@@ -273,3 +288,51 @@ def test_columns_nobody_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="no such field") as refused:
         formats.of("csv", ReadRequest(CONTRACT.inputs, strict=True)).check_layout(source)
     assert refused.value.help == "did you mean 'note'?"
+
+
+OPTIONAL = contract([field("f", default=1), field("s", "string", default="x", aliases=["Ä ö"])], [field("y")]).inputs
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "help_"),
+    [
+        ("a.csv", "f;s", "--delimiter ';'"),
+        ("a.csv", "f\ts", "--delimiter tab"),
+        ("a.csv", "F|S", "--delimiter '|'"),
+        ("a.csv", "other,more", None),
+        ("a.parquet", "other,more", None),
+        ("a.parquet", "F", None),
+    ],
+)
+def test_a_table_with_no_column_of_the_contract_is_refused(
+    tmp_path: Path, name: str, header: str, help_: str | None
+) -> None:
+    """Although every field has a default: its rows would all have one answer, which is not about them."""
+    if name.endswith(".csv"):
+        (tmp_path / name).write_text(f"{header}\n1\n")
+    else:
+        pq.write_table(pa.table({column: [1] for column in header.split(",")}), tmp_path / name)
+
+    with pytest.raises(ContractError, match="expected a column of the contract") as refused:
+        read(tmp_path / name, OPTIONAL)
+    assert (refused.value.code, refused.value.path, refused.value.help) == ("missing_field", "inputs.f", help_)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_delimiter_is_named_where_a_column_is_missing(tmp_path: Path, mark: str) -> None:
+    """A header that is one name with a delimiter inside is the likeliest reason."""
+    (tmp_path / "a.csv").write_text(f"a{mark}note\n1{mark}x\n")
+
+    with pytest.raises(ContractError, match="expected a column 'a'") as refused:
+        read(tmp_path / "a.csv", CONTRACT.inputs)
+    assert str(refused.value.help).startswith("--delimiter ")
+
+
+def test_a_table_of_carried_columns_alone_has_its_defaults(tmp_path: Path) -> None:
+    """Whoever carries all that there is asks for the defaults; so does a path that gives a field."""
+    pq.write_table(pa.table({"id": [7, 8]}), tmp_path / "a.parquet")
+    assert [values["f"] for _, values in good(read(tmp_path / "a.parquet", OPTIONAL, carried=("id",)))] == [1, 1]
+
+    (tmp_path / "f=3").mkdir()
+    pq.write_table(pa.table({"id": [7]}), tmp_path / "f=3" / "a.parquet")
+    assert [values["f"] for _, values in good(read(tmp_path / "f=3" / "a.parquet", OPTIONAL))] == [3]
