@@ -23,7 +23,7 @@ from loadtest.machine.measurement import Failed, positive, say
 from loadtest.machine.programs import ROOT
 from loadtest.stream import chaos_report, memory, recovery, selftest, throughput
 from loadtest.stream.chaos import Chaos, ChaosSettings
-from loadtest.stream.fault_plan import BROKER, WEIGHTS
+from loadtest.stream.fault_plan import BROKER, RESTART, WEIGHTS
 from loadtest.stream.kafka_broker import VERSION, KafkaBroker, KfakeBroker
 from loadtest.stream.planned_events import bundle
 from loadtest.stream.stream_logs import KafkaStreamLog, LocalLog, StreamLog
@@ -50,7 +50,7 @@ def chaos(given: argparse.Namespace) -> int:
     if missed:
         raise Failed("; ".join(missed))
     low, _, high = given.seconds_between_kills.partition("-")
-    kinds = [kind for kind in given.faults or WEIGHTS if kind != BROKER or given.log == "kafka"]
+    kinds = [kind for kind in given.faults or WEIGHTS if kind not in (RESTART, BROKER) or given.log == "kafka"]
     settings = ChaosSettings(
         events=given.events,
         seconds=given.seconds or max(60.0, given.events / 4000),
@@ -64,8 +64,8 @@ def chaos(given: argparse.Namespace) -> int:
     options = {"FIVEFOLD_KAFKA_GROUP_PROTOCOL": given.group_protocol}
     if given.log == "kfake":
         # While a group is put together anew, kfake waits for dead members not as long as a session lasts, as Kafka
-        # does, but as long as there may be between two polls: five minutes.
-        options["FIVEFOLD_STALL_SECONDS"] = "20"
+        # does, but as long as there may be between two polls: a minute.
+        options["FIVEFOLD_KAFKA_POLL_SECONDS"] = "20"
     with measurement.scratch(CACHE, "chaos-") as scratch:
         model = bundle(scratch)
         say(f"{given.log}: {settings.events:,} events, {settings.seconds:.0f} s of faults, seed {seed}")

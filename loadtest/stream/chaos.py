@@ -24,7 +24,7 @@ from typing import Final
 from loadtest.machine.measurement import Failed, say
 from loadtest.stream import checker
 from loadtest.stream.checker import StreamVerdict
-from loadtest.stream.fault_plan import BROKER, JOIN, KILL, LEAVE, STOP, TWIN, FaultPlan, PlannedFault
+from loadtest.stream.fault_plan import BROKER, JOIN, KILL, LEAVE, RESTART, STOP, TWIN, FaultPlan, PlannedFault
 from loadtest.stream.kafka_broker import KafkaBroker
 from loadtest.stream.planned_events import planned
 from loadtest.stream.stream_logs import DEAD, EVENTS, GROUP, RESULTS, StreamLog
@@ -39,7 +39,10 @@ HEAD: Final = 0.25
 CHUNK: Final = 5_000
 LINE_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 120.0
-"""Without faults, and nothing finished for so long, the rest is lost."""
+"""Without faults, and nothing finished for so long, an administrator restarts the broker; then the rest is lost."""
+
+HELPS: Final = 2
+"""Restarts for that, before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class ChaosResult:
     endings: Counter[str] = field(default_factory=Counter)
     """Workers that ended of their own accord, by what they said."""
     rewinds: int = 0
+    helped: int = 0
+    """Orderly restarts of the broker by whoever looks after it, because nothing was finished any more."""
     wrong: list[str] = field(default_factory=list)
     """What else is not as it has to be."""
 
@@ -94,6 +99,7 @@ class Chaos:
         self._names = itertools.count()
         self._produced = 0
         self._done = self._done_before = 0
+        self._helped = 0
         self._faults: Counter[str] = Counter()
 
     def run(self) -> ChaosResult:
@@ -115,6 +121,7 @@ class Chaos:
         finally:
             self._fleet.kill_all()
             reader.close()
+        result.helped = self._helped
         result.rebalances = self._log.rebalances()
         result.endings = self._fleet.endings.lines
         result.rewinds = sum(
@@ -172,7 +179,7 @@ class Chaos:
         return next(name for at in itertools.count() if (name := f"w{at}") not in taken)
 
     def _strike(self, fault: PlannedFault) -> None:
-        if fault.kind == BROKER:
+        if fault.kind in (RESTART, BROKER):
             self._broker(fault)
             return
         if fault.kind == JOIN:
@@ -215,11 +222,18 @@ class Chaos:
         # Killed before anything is done again, it would only be away for longer.
         if broker is None or not broker.runs or self._done <= self._done_before:
             return
-        self._faults[BROKER] += 1
-        broker.kill()
+        self._faults[fault.kind] += 1
+        if fault.kind == RESTART:
+            broker.ask_to_end()
+        else:
+            broker.kill()
         self._in(fault.seconds, lambda: self._back(broker))
 
     def _back(self, broker: KafkaBroker) -> None:
+        if broker.runs:
+            # One that was asked to end is still at it.
+            self._in(0.2, lambda: self._back(broker))
+            return
         self._done_before = self._done
         broker.start(wait=False)
 
@@ -255,8 +269,21 @@ class Chaos:
                     return
                 if now - moved > IDLE_SECONDS:
                     say(f"nothing is finished any more: {done:,} of {settings.events:,}")
-                    return
+                    if not self._help():
+                        return
+                    moved = time.monotonic()
             time.sleep(0.05)
+
+    def _help(self) -> bool:
+        """Do what an administrator would: restart the broker; whether that was done."""
+        broker = self._log.broker
+        if broker is None or self._helped == HELPS:
+            return False
+        self._helped += 1
+        say("restarting the broker")
+        broker.stop()
+        broker.start()
+        return True
 
     def _afterwards(self) -> list[str]:
         """What a worker of the group still finds to do."""

@@ -31,6 +31,10 @@ def markdown(log: str, result: ChaosResult) -> str:
         ("starts of workers", f"{result.starts:,}"),
         ("rebalances", "not told" if result.rebalances is None else f"{result.rebalances:,}"),
         ("batches read again", f"{result.rewinds:,}"),
+        *(
+            [("orderly restarts of the broker, since nothing was finished any more", f"{result.helped:,}")]
+            * (result.helped > 0)
+        ),
         ("workers that ended of their own accord", f"{result.endings.total():,}"),
         *((f"… {said}", f"{count:,}") for said, count in result.endings.most_common()),
     ]

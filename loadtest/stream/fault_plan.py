@@ -5,6 +5,7 @@
     twin      a worker is stopped, another one comes with its slot, then the first one wakes
     join      one more worker
     leave     a worker is asked to end; it comes back later where too few would be left
+    restart   the broker is asked to end, as by an administrator, and comes back with its data
     broker    SIGKILL to the broker, which comes back with its data
 
 Who is meant is left to the run (`loadtest.stream.chaos`): a fault names a share of the workers that run then.
@@ -17,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-KILL, STOP, TWIN, JOIN, LEAVE, BROKER = "kill", "stop", "twin", "join", "leave", "broker"
+KILL, STOP, TWIN, JOIN, LEAVE, RESTART, BROKER = "kill", "stop", "twin", "join", "leave", "restart", "broker"
 
-WEIGHTS: Final = {KILL: 8, STOP: 4, TWIN: 2, JOIN: 6, LEAVE: 6, BROKER: 3}
+WEIGHTS: Final = {KILL: 8, STOP: 4, TWIN: 2, JOIN: 6, LEAVE: 6, RESTART: 1, BROKER: 1}
 """How often each comes, one beside the other."""
 
 
@@ -52,6 +53,7 @@ class FaultPlan:
             STOP: lambda: draw.choice((draw.uniform(0.5, 5), *(self._session + draw.uniform(1, 10) for _ in "12"))),
             TWIN: lambda: draw.uniform(2, self._session + 5),
             LEAVE: lambda: draw.uniform(0, self._session + 5),
+            RESTART: lambda: draw.uniform(0, 4),
             BROKER: lambda: draw.uniform(0, 4),
         }
         seconds = lengths[kind]() if kind in lengths else 0.0

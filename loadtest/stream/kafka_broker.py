@@ -150,10 +150,15 @@ class KafkaBroker:
             self._process.kill()
             self._process.wait()
 
-    def stop(self) -> None:
-        """End it as an administrator does; by force where that takes too long."""
+    def ask_to_end(self) -> None:
+        """SIGTERM, as an administrator does; does not wait until it has ended."""
         if self._process is not None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        """End it as an administrator does; by force where that takes too long."""
+        self.ask_to_end()
+        if self._process is not None:
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
