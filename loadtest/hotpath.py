@@ -301,10 +301,23 @@ ON_CONNECTION = ("V1", "V1, refused", "V2 binary")
 """The requests that are also counted as bytes on a connection of the product's own class."""
 
 
+def on_wire(ask: HotpathRequest) -> bytes:
+    """A request over HTTP/1.1, head and body."""
+    lines = [f"POST {ask.target} HTTP/1.1", "host: localhost", f"content-length: {len(ask.body)}"]
+    lines += [f"{name}: {value}" for name, value in ask.headers]
+    return "\r\n".join((*lines, "", "")).encode() + ask.body
+
+
 def on_connections(
     serving: Any, given: Sequence[HotpathRequest], slowdown: float
 ) -> dict[str, tuple[Callable[[], Awaitable[bool]], bool]]:
     """Name -> as `callables`, and whether the answer should be a good one: bytes in, bytes out."""
+    connect = connector(serving, slowdown)
+    return {f"{ask.name}, connection": (connect(ask), ask.good) for ask in given if ask.name in ON_CONNECTION}
+
+
+def connector(serving: Any, slowdown: float) -> Callable[[HotpathRequest], Callable[[], Awaitable[bool]]]:
+    """Makes, for a request, a connection of the product's own class on which to ask: as `callables`."""
     import uvicorn
     from uvicorn.server import ServerState
 
@@ -327,9 +340,7 @@ def on_connections(
     config.load()
 
     def bytes_of(ask: HotpathRequest) -> Callable[[], Awaitable[bool]]:
-        lines = [f"POST {ask.target} HTTP/1.1", "host: localhost", f"content-length: {len(ask.body)}"]
-        lines += [f"{name}: {value}" for name, value in ask.headers]
-        data = "\r\n".join((*lines, "", "")).encode() + ask.body
+        data = on_wire(ask)
         injected = Slowdown(slowdown)
         wire = Wire()
         connection: Any = None
@@ -350,7 +361,7 @@ def on_connections(
 
         return once
 
-    return {f"{ask.name}, connection": (bytes_of(ask), ask.good) for ask in given if ask.name in ON_CONNECTION}
+    return bytes_of
 
 
 class CallgrindMarks:

@@ -1,20 +1,28 @@
 """Fivefold beside the servers one would otherwise pick: the same model, the same rows, the same machine, turn by turn.
 
-    python -m loadtest.bench [--only NAME …] [--rounds 5] [--seconds 3] [--quick]
+    python -m loadtest.bench [--only NAME …] [--comparison rows|tensors] [--rounds 5] [--seconds 3] [--quick]
 
-Every server is started in its own environment (`make bench` makes them), must give the bundle's golden answers, and is
-paused while another one is measured (those on Ray idle), so that only one is at work at a time. Each round measures
-every server under every workload in another order; what counts is the median of each round's ratio. wrk asks over HTTP,
-ghz over gRPC. A server that answers anything but success ends the run.
+Two comparisons, one after the other: `rows` are small requests to a model of trees, `tensors` are images of 0.6 MB and
+batches of 9.6 MB to a model that does next to nothing with them. Every server is started in its own environment (`make
+bench` makes them), must give the bundle's golden answers, and is paused while another one is measured (those on Ray
+idle), so that only one is at work at a time. Each round measures every server under every workload in another order;
+what counts is the median of each round's ratio. wrk asks over HTTP, ghz over gRPC. A server that answers anything but
+success ends the run.
 
-The tables go to standard output; a whole run (every server, five rounds or more) also writes them between the markers
-of docs/measurements.md with the pictures in docs/plots. Every figure is kept in .cache/bench. Who is compared, and how,
-is in `loadtest.bench.contenders`; the servers themselves are in `loadtest.peers`.
+The tables go to standard output; a comparison that is whole (every server, five rounds or more) is also written between
+its markers of docs/measurements.md, as soon as it is done, with the pictures in docs/plots. Every figure is kept in
+.cache/bench. Who is compared, and how, is in `loadtest.bench.contenders` and `loadtest.bench.tensors`; the servers
+themselves are in `loadtest.peers`.
+
+    make bench                                            all of it: about three quarters of an hour
+    python -m loadtest.bench --quick --only asgi mosec    whether these two work
+    python -m loadtest.bench --comparison tensors         images alone: about a quarter of an hour
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -25,14 +33,18 @@ from pathlib import Path
 from fivefold.core.bundle.bundle import Bundle
 from loadtest import document
 from loadtest.bench import questions, section, tools
-from loadtest.bench.contenders import BARE_RAY, CONTENDERS, FIVEFOLD, WORKLOADS, Contender, Workload
+from loadtest.bench.comparison import FIVEFOLD, BenchComparison, Contender, Workload
+from loadtest.bench.contenders import ROWS_BESIDE_OTHERS
 from loadtest.bench.rates import BenchResult
 from loadtest.bench.running import END_SECONDS, Running
+from loadtest.bench.tensors import TENSORS_BESIDE_OTHERS
 from loadtest.machine import hardware, measurement
-from loadtest.machine.measurement import Differs, Failed, positive, say
+from loadtest.machine.measurement import Differs, Failed, NotMeasured, positive, say
 from loadtest.machine.programs import ROOT, demand_environment, find, library_version, version
 
+COMPARISONS = (ROWS_BESIDE_OTHERS, TENSORS_BESIDE_OTHERS)
 WARM_SECONDS = 1
+MOST_SECONDS = 60
 WHOLE_ROUNDS = 5
 DOCUMENT = ROOT / "docs" / "measurements.md"
 
@@ -41,43 +53,59 @@ DOCUMENT = ROOT / "docs" / "measurements.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep; the exit status is 1 where it could not be done, 130 after Ctrl-C."""
     given = _parser().parse_args(arguments)
-    chosen = [each for each in CONTENDERS if not given.only or each is FIVEFOLD or each.name in given.only]
+    wanted = [each for each in COMPARISONS if given.comparison in (None, each.name)]
+    whose = [(each, chosen) for each in wanted if (chosen := each.chosen(given.only or ()))]
+    if not whose:
+        raise NotMeasured(f"{given.comparison} has none of {', '.join(given.only)}")
     rounds, seconds = (1, 1) if given.quick else (given.rounds, given.seconds)
     measurement.ready()
-    with measurement.scratch(Path(tempfile.gettempdir()), "ff-bench-") as directory:
-        _demand(chosen)
-        result = measure(chosen, rounds, seconds, directory, memory=not given.no_memory)
-    print(section.markdown(result))
-    say(section.verdicts(result))
-    document.keep(result.json())
-    if len(chosen) == len(CONTENDERS) and rounds >= WHOLE_ROUNDS and not given.no_memory:
-        say("written: " + ", ".join(str(path.relative_to(ROOT)) for path in section.write(result, DOCUMENT)))
-    else:
-        say(f"a part of the comparison, or a short one: {DOCUMENT.relative_to(ROOT)} is left as it is")
+    _demand([who for _, chosen in whose for who in chosen])
+    for comparison, chosen in whose:
+        with measurement.scratch(Path(tempfile.gettempdir()), "ff-bench-") as directory:
+            result = measure(comparison, chosen, rounds, seconds, directory, memory=not given.no_memory)
+        _publish(result, whole=rounds >= WHOLE_ROUNDS and not given.no_memory)
     return 0
 
 
-def measure(chosen: Sequence[Contender], rounds: int, seconds: int, directory: Path, *, memory: bool) -> BenchResult:
+def _publish(result: BenchResult, *, whole: bool) -> None:
+    comparison = result.comparison
+    print(section.markdown(result), flush=True)
+    say(section.verdicts(result))
+    document.keep(result.json(), f"{comparison.name}-")
+    if whole and len(result.who) == len(comparison.contenders):
+        say("written: " + ", ".join(str(path.relative_to(ROOT)) for path in section.write(result, DOCUMENT)))
+    else:
+        say(f"a part of the comparison, or a short one: {DOCUMENT.relative_to(ROOT)} is left as it is")
+
+
+def measure(
+    comparison: BenchComparison,
+    chosen: Sequence[Contender],
+    rounds: int,
+    seconds: int,
+    directory: Path,
+    *,
+    memory: bool,
+) -> BenchResult:
     """Start everybody, measure, weigh, end everybody."""
-    say("training the model")
+    say(f"{comparison.name}: making the model")
     bundles = directory / "bundles"
     bundles.mkdir()
-    questions.make_bundles(bundles)
-    asked = questions.question(bundles)
+    asked = comparison.prepare(bundles)
     compile_protocol(directory / "protos")
     running: list[Running] = []
     try:
         for who in chosen:
             say(f"starting {who.title}")
-            running.append(Running(who, directory, bundles, asked))
+            running.append(Running(who, comparison, directory, bundles, asked))
             running[-1].pause()
-        result = BenchResult(chosen, rounds, seconds, _profile(chosen, bundles))
+        result = BenchResult(comparison, chosen, rounds, seconds, _profile(chosen, bundles / asked.model))
         for index in range(rounds):
-            for workload in WORKLOADS:
+            for workload in comparison.workloads:
                 for connections in workload.connections:
                     _turn(running, workload, connections, index, result, directory)
-        if memory:
-            weigh(running, directory, bundles, asked, result)
+        if memory and comparison.weighed is not None:
+            weigh(comparison.weighed, running, directory, bundles, asked, result)
         return result
     finally:
         _end(running)
@@ -95,35 +123,58 @@ def _turn(
         each.resume()
         try:
             each.check()
-            load(each, workload, connections, WARM_SECONDS, directory)
-            rate = load(each, workload, connections, result.seconds, directory)
+            with contextlib.suppress(tools.Slow):
+                load(each, workload, connections, WARM_SECONDS, directory)
+            rate, cpu = _measured(each, workload, connections, result.seconds, directory)
         except (Failed, OSError) as error:
             raise Failed(f"{each.who.title}: {error}\n{each.output()}") from error
         each.pause()
-        result.add(each.who, workload, connections, rate)
-        say(f"round {index + 1} of {result.rounds}, {workload.name} {connections}: {each.who.name} {rate:,.0f}/s")
+        result.add(each.who, workload, connections, rate, cpu)
+        say(f"round {index + 1} of {result.rounds}, {workload.name} {connections}: {each.who.name} {rate:,.1f}/s")
+
+
+def _measured(
+    server: Running, workload: Workload, connections: int, seconds: int, directory: Path
+) -> tuple[float, float]:
+    """Requests a second and seconds of CPU a request; a server that answers nothing in the time gets more of it."""
+    while True:
+        before = server.cpu_seconds()
+        try:
+            rate = load(server, workload, connections, seconds, directory)
+        except tools.Slow:
+            if seconds > MOST_SECONDS:
+                raise
+            seconds *= 4
+        else:
+            return rate, (server.cpu_seconds() - before) / (rate * seconds)
 
 
 def load(server: Running, workload: Workload, connections: int, seconds: int, directory: Path) -> float:
     """Requests a second of one server that nothing else disturbs."""
     if workload.grpc:
-        return tools.ghz(server.grpc, connections, seconds, server.messages[workload.name], directory / "protos")
+        return tools.ghz(server.grpc, connections, seconds, server.payloads[workload.name], directory / "protos")
     ask = server.asks[workload.name]
     return tools.wrk(f"http://127.0.0.1:{server.http}{ask.path}", connections, seconds, server.scripts[workload.name])
 
 
 def weigh(
-    running: Sequence[Running], directory: Path, bundles: Path, asked: questions.Question, result: BenchResult
+    beside: Contender,
+    running: Sequence[Running],
+    directory: Path,
+    bundles: Path,
+    asked: questions.Question,
+    result: BenchResult,
 ) -> None:
-    """The memory of every model's process after its load, and of a bare Ray Serve replica after some."""
+    """The memory of every model's process after its load, and of the one to be put beside Fivefold's after some."""
     for each in running:
         result.weights[each.who.name] = each.weight()
-    say(f"starting {BARE_RAY.title}, for its memory")
-    bare = Running(BARE_RAY, directory, bundles, asked)
+    say(f"starting {beside.title}, for its memory")
+    bare = Running(beside, result.comparison, directory, bundles, asked)
     try:
-        for workload in WORKLOADS[:2]:
-            load(bare, workload, workload.connections[-1], result.seconds, directory)
-        result.weights[BARE_RAY.name] = bare.weight()
+        for workload in result.comparison.workloads:
+            if workload.name in bare.asks:
+                load(bare, workload, workload.connections[-1], result.seconds, directory)
+        result.weights[beside.name] = bare.weight()
     finally:
         bare.end()
 
@@ -152,8 +203,8 @@ def _demand(chosen: Sequence[Contender]) -> None:
         demand_environment(each.title, each.python, each.environment)
 
 
-def _profile(chosen: Sequence[Contender], bundles: Path) -> dict[str, object]:
-    digest = Bundle.open(bundles / questions.ONE_FIELD).digest
+def _profile(chosen: Sequence[Contender], bundle: Path) -> dict[str, object]:
+    digest = Bundle.open(bundle).digest
     found = hardware.profile(bundle=digest, tools={name: version(name) for name in ("wrk", "ghz")})
     versions = dict(found["versions"])
     for name in ("fastapi", "uvicorn", "pydantic"):
@@ -177,8 +228,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [each.name for each in CONTENDERS if each is not FIVEFOLD]
+    names = list(dict.fromkeys(who.name for each in COMPARISONS for who in each.contenders if who.name != FIVEFOLD))
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
+    parser.add_argument(
+        "--comparison", choices=[each.name for each in COMPARISONS], help="one of the two; both where none is named"
+    )
     parser.add_argument("--rounds", type=positive, default=WHOLE_ROUNDS)
     parser.add_argument("--seconds", type=positive, default=3, help="of each measurement, after a second of warming up")
     parser.add_argument("--quick", action="store_true", help="one round of a second: whether it works, not how fast")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from loadtest.bench.contenders import FIVEFOLD, Workload
+from loadtest.bench.comparison import FIVEFOLD, Workload
 from loadtest.bench.rates import BenchResult, Ratio
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, ROW, GAP = 760, 262, 74, 62, 48, 17, 13
@@ -39,7 +39,7 @@ def plot(result: BenchResult, workload: Workload) -> str | None:
     groups = [
         (who.title, [_Line(n, result.ratio(who, workload, n), i % 3) for i, n in enumerate(counts)])
         for who in result.measured(workload)
-        if who is not FIVEFOLD
+        if who.name != FIVEFOLD
     ]
     return _draw(workload, counts, groups) if groups else None
 

@@ -1,7 +1,7 @@
 """What the servers are asked: the same rows in each server's own form, and how to read its answer.
 
-Rows are the data set's own; `Answers` are compared with the bundle's golden ones before anything is measured. Sending
-many requests is left to `tools`.
+Rows are a bundle's golden ones, and answers are compared with its own before anything is measured. Which bundle is left
+to `contenders` and `tensors`, sending many requests to `tools`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROWS: Final = 64
 """The rows of the larger requests."""
 
 TOLERANCE: Final = 1e-4
-SECONDS: Final = 20.0
+SECONDS: Final = 120.0
 
 Values = Sequence[Sequence[float]]
 Read = Callable[[bytes, Mapping[str, str]], Any]
@@ -38,7 +38,7 @@ Read = Callable[[bytes, Mapping[str, str]], Any]
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request over HTTP, and how the probabilities are read from its answer."""
+    """One request over HTTP, and how the model's answer is read from its own."""
 
     path: str
     body: bytes
@@ -48,15 +48,24 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class Question:
-    """The rows of both sizes and what the model says to them."""
+    """Rows for a model of one field, `X`, and what the model says to them.
 
-    rows: list[list[float]]
+    `rows` are little-endian float32 of shape [n, *shape], `truth` is the answer, of shape [n, numbers]. `names` are the
+    fields of the model that takes the same rows as named numbers, where there is one.
+    """
+
+    model: str
+    rows: np.ndarray[Any, Any]
     truth: np.ndarray[Any, Any]
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def block(self, count: int) -> bytes:
-        """The first rows as little-endian float32."""
-        return np.asarray(self.rows[:count], "<f4").tobytes()
+        """The first rows, raw."""
+        return self.rows[:count].tobytes()
+
+    def tensor(self, count: int) -> dict[str, Any]:
+        """What V2 calls them, without their data."""
+        return {"name": "X", "shape": [count, *self.rows.shape[1:]], "datatype": "FP32"}
 
 
 class Refuses(Differs):
@@ -87,47 +96,46 @@ def question(directory: Path) -> Question:
     one, named = Bundle.open(directory / ONE_FIELD), Bundle.open(directory / NAMED)
     if one.read("model.onnx") != named.read("model.onnx"):
         raise Differs("the two bundles hold different models")
-    inputs, outputs = one.golden()
-    rows = [record["X"] for record in inputs.to_records()]
-    picked = [index % len(rows) for index in range(ROWS)]
-    truth = np.asarray(outputs["probability"])[picked]
-    return Question([rows[index] for index in picked], truth, tuple(item.name for item in named.contract.inputs))
+    return golden(one, ROWS, tuple(item.name for item in named.contract.inputs))
+
+
+def golden(bundle: Bundle, count: int, names: tuple[str, ...] = ()) -> Question:
+    """So many of a bundle's golden rows, over again from the first where it has fewer, and its answers to them."""
+    inputs, outputs = bundle.golden()
+    (output,) = bundle.contract.outputs
+    picked = np.arange(count) % inputs.rows
+    rows = np.asarray(inputs["X"], "<f4")[picked]
+    return Question(bundle.name, rows, np.asarray(outputs[output.name])[picked], names)
 
 
 def plain(path: str, asked: Question, count: int) -> HttpRequest:
     """{"X": rows} to {"probability": rows}: the form of the servers that leave it to their user."""
-    return HttpRequest(path, _json({"X": asked.rows[:count]}), lambda body, _: json.loads(body)["probability"])
+    return HttpRequest(path, _json({"X": _numbers(asked, count)}), lambda body, _: json.loads(body)["probability"])
 
 
-def v1_named(asked: Question) -> HttpRequest:
-    """One record of thirty named fields to `fivefold`."""
-    record = dict(zip(asked.names, asked.rows[0]))
+def v1_named(asked: Question, count: int) -> HttpRequest:
+    """Records of thirty named fields to `fivefold`."""
+    records = [dict(zip(asked.names, row)) for row in _numbers(asked, count)]
     return HttpRequest(
         f"/v1/models/{NAMED}:predict",
-        _json({"instances": [record]}),
+        _json({"instances": records}),
         lambda body, _: [item["probability"] for item in json.loads(body)["predictions"]],
     )
 
 
 def v2(asked: Question, count: int) -> HttpRequest:
     """V2 in JSON: flat data."""
-    flat = [number for row in asked.rows[:count] for number in row]
-    tensor = {"name": "X", "shape": [count, 30], "datatype": "FP32", "data": flat}
-    return HttpRequest(
-        f"/v2/models/{ONE_FIELD}/infer",
-        _json({"inputs": [tensor]}),
-        lambda body, _: np.reshape(_output(json.loads(body))["data"], (-1, 2)),
-    )
+    tensor = asked.tensor(count) | {"data": np.ravel(_numbers(asked, count)).tolist()}
+    return HttpRequest(f"/v2/models/{asked.model}/infer", _json({"inputs": [tensor]}), _read_v2)
 
 
 def v2_binary(asked: Question, count: int) -> HttpRequest:
     """V2's binary extension: a JSON header, then raw tensors, both ways."""
     block = asked.block(count)
-    size = {"binary_data_size": len(block)}
-    described = {"name": "X", "shape": [count, 30], "datatype": "FP32", "parameters": size}
+    described = asked.tensor(count) | {"parameters": {"binary_data_size": len(block)}}
     head = _json({"inputs": [described], "parameters": {"binary_data_output": True}})
     headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return HttpRequest(f"/v2/models/{ONE_FIELD}/infer", head + block, _read_v2_binary, headers)
+    return HttpRequest(f"/v2/models/{asked.model}/infer", head + block, _read_v2_binary, headers)
 
 
 def raw(path: str, asked: Question, count: int) -> HttpRequest:
@@ -135,15 +143,15 @@ def raw(path: str, asked: Question, count: int) -> HttpRequest:
     return HttpRequest(
         path,
         asked.block(count),
-        lambda body, _: np.frombuffer(body, "<f4").reshape(-1, 2),
+        lambda body, _: np.frombuffer(body, "<f4").reshape(count, -1),
         {"content-type": "application/octet-stream"},
     )
 
 
 def message(asked: Question, count: int) -> bytes:
     """ModelInferRequest with raw tensors, serialised."""
-    request = wire.ModelInferRequest(model_name=ONE_FIELD, raw_input_contents=[asked.block(count)])
-    request.inputs.add(name="X", datatype="FP32", shape=[count, 30])
+    request = wire.ModelInferRequest(model_name=asked.model, raw_input_contents=[asked.block(count)])
+    request.inputs.add(**asked.tensor(count))
     return request.SerializeToString()
 
 
@@ -174,10 +182,9 @@ def check_grpc(name: str, port: int, request: bytes, truth: np.ndarray[Any, Any]
         except grpc.RpcError as error:
             kind = ConnectionError if error.code() is grpc.StatusCode.UNAVAILABLE else Refuses
             raise kind(f"{name}: {error.code().name}: {error.details()}") from error
-    index = [item.name for item in answer.outputs].index("probability") if answer.outputs else 0
-    if len(answer.raw_output_contents) <= index:
-        raise Differs(f"{name} answers raw tensors without raw tensors")
-    _compare(name, np.frombuffer(answer.raw_output_contents[index], "<f4").reshape(-1, 2), truth)
+    if len(answer.raw_output_contents) != 1:
+        raise Differs(f"{name} answers one raw tensor with {len(answer.raw_output_contents)}")
+    _compare(name, np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(len(truth), -1), truth)
 
 
 def _compare(name: str, got: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> None:
@@ -186,16 +193,30 @@ def _compare(name: str, got: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) 
 
 
 def _output(answer: Mapping[str, Any]) -> Any:
-    return next(item for item in answer["outputs"] if item["name"] == "probability")
+    """The answer's one output; its name is the server's own."""
+    (output,) = answer["outputs"]
+    return output
+
+
+def _read_v2(body: bytes, _headers: Mapping[str, str]) -> Any:
+    output = _output(json.loads(body))
+    return np.reshape(output["data"], output["shape"])
 
 
 def _read_v2_binary(body: bytes, headers: Mapping[str, str]) -> Any:
     if "inference-header-content-length" not in headers:
         raise ValueError("the answer is not binary")
     head = int(headers["inference-header-content-length"])
-    if _output(json.loads(body[:head]))["parameters"]["binary_data_size"] != len(body) - head:
+    output = _output(json.loads(body[:head]))
+    if output["parameters"]["binary_data_size"] != len(body) - head:
         raise ValueError("binary_data_size is not the size")
-    return np.frombuffer(body, "<f4", offset=head).reshape(-1, 2)
+    return np.frombuffer(body, "<f4", offset=head).reshape(output["shape"])
+
+
+def _numbers(asked: Question, count: int) -> list[list[float]]:
+    """The first rows as JSON's numbers."""
+    numbers: list[list[float]] = asked.rows[:count].tolist()
+    return numbers
 
 
 def _json(value: Any) -> bytes:

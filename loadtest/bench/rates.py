@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtest.bench.contenders import BARE_RAY, FIVEFOLD, WORKLOADS, Contender, Workload
+from loadtest.bench.comparison import FIVEFOLD, BenchComparison, Contender, Workload
 from loadtest.bench.running import MemoryWeight
 
 Key = tuple[str, str, int]
@@ -45,30 +45,37 @@ class JudgedRatio:
 class BenchResult:
     """One run."""
 
+    comparison: BenchComparison
     who: Sequence[Contender]
     rounds: int
     seconds: int
     profile: dict[str, Any]
     rates: dict[Key, list[float]] = field(default_factory=dict)
+    cpu: dict[Key, list[float]] = field(default_factory=dict)
     weights: dict[str, MemoryWeight] = field(default_factory=dict)
 
-    def add(self, who: Contender, workload: Workload, connections: int, rate: float) -> None:
-        """One measurement."""
+    def add(self, who: Contender, workload: Workload, connections: int, rate: float, cpu: float) -> None:
+        """One measurement: requests a second, and seconds of CPU a request, of all processes of the server."""
         self.rates.setdefault((who.name, workload.name, connections), []).append(rate)
+        self.cpu.setdefault((who.name, workload.name, connections), []).append(cpu)
 
     def rate(self, who: Contender, workload: Workload, connections: int) -> float:
         """The median over the rounds."""
         return statistics.median(self.rates[who.name, workload.name, connections])
 
+    def cpu_seconds(self, who: Contender, workload: Workload, connections: int) -> float:
+        """Of one request; the median over the rounds."""
+        return statistics.median(self.cpu[who.name, workload.name, connections])
+
     def ratio(self, who: Contender, workload: Workload, connections: int) -> Ratio:
         """Fivefold over the other, round by round."""
-        ours = self.rates[FIVEFOLD.name, workload.name, connections]
+        ours = self.rates[FIVEFOLD, workload.name, connections]
         ratios = [a / b for a, b in zip(ours, self.rates[who.name, workload.name, connections], strict=True)]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
     def workloads(self) -> list[Workload]:
         """Those that something was measured under."""
-        return [each for each in WORKLOADS if any(name == each.name for _, name, _ in self.rates)]
+        return [each for each in self.comparison.workloads if any(name == each.name for _, name, _ in self.rates)]
 
     def measured(self, workload: Workload) -> list[Contender]:
         """Who was measured under it, in the order of the comparison."""
@@ -80,9 +87,10 @@ class BenchResult:
 
     def memory(self) -> float | None:
         """Fivefold's replica over a bare one of Ray Serve's, resident memory."""
-        if not {FIVEFOLD.name, BARE_RAY.name} <= set(self.weights):
+        beside = self.comparison.weighed
+        if beside is None or not {FIVEFOLD, beside.name} <= set(self.weights):
             return None
-        return self.weights[FIVEFOLD.name].resident / self.weights[BARE_RAY.name].resident
+        return self.weights[FIVEFOLD].resident / self.weights[beside.name].resident
 
     def judged(self) -> list[JudgedRatio]:
         """Every goal that this run can judge."""
@@ -97,11 +105,18 @@ class BenchResult:
     def json(self) -> dict[str, Any]:
         """Everything, every round's figure included."""
         return {
+            "comparison": self.comparison.name,
             "rounds": self.rounds,
             "seconds": self.seconds,
             "profile": self.profile,
             "rates": [
-                {"server": name, "workload": workload, "connections": connections, "requests_per_second": rates}
+                {
+                    "server": name,
+                    "workload": workload,
+                    "connections": connections,
+                    "requests_per_second": rates,
+                    "cpu_seconds_per_request": self.cpu[name, workload, connections],
+                }
                 for (name, workload, connections), rates in self.rates.items()
             ],
             "memory": {name: vars(weight) for name, weight in self.weights.items()},

@@ -2,7 +2,7 @@
 
 A server that waits is stopped with SIGSTOP, all its processes, so that no background work of its is part of another
 one's figure. Those on Ray run on, since they do not survive that: their idle work is the same for everybody. What a
-server is asked is left to `asking`.
+server is asked is left to `questions`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,9 +22,10 @@ from typing import Final
 from fivefold.core.bundle.bundle import Bundle
 from fivefold.local import processes
 from loadtest.bench import questions, tools
-from loadtest.bench.contenders import WORKLOADS, Contender
-from loadtest.bench.questions import HttpRequest, Question, Refuses
+from loadtest.bench.comparison import BenchComparison, Contender
+from loadtest.bench.questions import Question, Refuses
 from loadtest.machine import programs
+from loadtest.machine.cost import cpu_seconds
 from loadtest.machine.measurement import Differs
 from loadtest.machine.programs import PEERS
 
@@ -44,7 +44,9 @@ class MemoryWeight:
 class Running:
     """One server that answers."""
 
-    def __init__(self, who: Contender, directory: Path, bundles: Path, asked: Question) -> None:
+    def __init__(
+        self, who: Contender, comparison: BenchComparison, directory: Path, bundles: Path, asked: Question
+    ) -> None:
         """Start it and wait until every form of its requests is answered rightly.
 
         Raises `Differs` with the end of its output where it ends, answers wrongly or is not there in time.
@@ -56,20 +58,22 @@ class Running:
         self._directory.mkdir(parents=True)
         self._output = self._directory / "output.txt"
         self._stopped: list[int] = []
-        self.asks: Mapping[str, HttpRequest] = who.http(asked)
+        self._rows = {workload.name: workload.rows for workload in comparison.workloads}
+        self.asks = {name: form(asked, self._rows[name]) for name, form in who.http.items()}
         self._truth = asked.truth
-        self.messages: dict[str, Path] = {}
+        self._messages: dict[str, bytes] = {}
         self.scripts = {name: tools.script(self._directory / f"{name}.lua", ask) for name, ask in self.asks.items()}
-        for workload in WORKLOADS:
+        for workload in comparison.workloads:
             if workload.grpc and who.grpc:
-                path = self._directory / f"{workload.name}.bin"
-                path.write_bytes(questions.message(asked, workload.rows))
-                self.messages[workload.name] = path
+                self._messages[workload.name] = questions.message(asked, workload.rows)
+        self.payloads = {
+            name: tools.payload(self._directory / f"{name}.bin", message) for name, message in self._messages.items()
+        }
         self.http, self.grpc = (0, 0) if not who.program else (free_port(), free_port() if who.grpc else 0)
-        self._process = self._start(directory, bundles)
+        self._process = self._start(directory, bundles, asked.model)
         self._until_right()
 
-    def _start(self, directory: Path, bundles: Path) -> subprocess.Popen[bytes]:
+    def _start(self, directory: Path, bundles: Path, model: str) -> subprocess.Popen[bytes]:
         who = self.who
         if who.program:
             program = [str(who.python), str(PEERS / who.program), *who.arguments]
@@ -80,7 +84,7 @@ class Running:
         environment = programs.direct()
         if who.program:
             ports = {"PEER_HTTP": str(self.http), "PEER_GRPC": str(self.grpc)}
-            environment |= model_variables(bundles / questions.ONE_FIELD) | ports
+            environment |= model_variables(bundles / model) | ports
         environment |= {
             "PYTHONPATH": os.pathsep.join((str(PEERS), str(directory / "protos"))) if who.program else "",
             "PYTHONUNBUFFERED": "1",
@@ -128,14 +132,9 @@ class Running:
     def check(self) -> None:
         """Ask everything once; raises `Differs` or `OSError`."""
         for name, ask in self.asks.items():
-            rows = next(each.rows for each in WORKLOADS if each.name == name)
-            questions.check_http(f"{self.who.title}, {name}", self.http, ask, self._truth[:rows])
-        for workload in WORKLOADS:
-            if workload.name in self.messages:
-                request = self.messages[workload.name].read_bytes()
-                questions.check_grpc(
-                    f"{self.who.title}, {workload.name}", self.grpc, request, self._truth[: workload.rows]
-                )
+            questions.check_http(f"{self.who.title}, {name}", self.http, ask, self._truth[: self._rows[name]])
+        for name, message in self._messages.items():
+            questions.check_grpc(f"{self.who.title}, {name}", self.grpc, message, self._truth[: self._rows[name]])
 
     def output(self) -> str:
         """The end of its output."""
@@ -144,6 +143,15 @@ class Running:
     def pids(self) -> list[int]:
         """Its processes, the first one first."""
         return [self._process.pid, *reversed(processes.descendants(self._process.pid))]
+
+    def cpu_seconds(self) -> float:
+        """CPU that its processes have taken since they began."""
+        total = 0.0
+        for pid in self.pids():
+            # One that has just ended takes what it took along.
+            with contextlib.suppress(OSError):
+                total += cpu_seconds(pid)
+        return total
 
     def pause(self) -> None:
         """Stop all its processes, until nothing new appears."""
@@ -189,7 +197,7 @@ def model_variables(bundle: Path) -> dict[str, str]:
     assert binding is not None
     return {
         "PEER_MODEL": str(bundle / "model.onnx"),
-        "PEER_MODEL_NAME": questions.ONE_FIELD,
+        "PEER_MODEL_NAME": bundle.name,
         "PEER_MODEL_INPUT": binding.inputs[0].model_input,
         "PEER_MODEL_OUTPUT": binding.outputs[0].model_output,
     }

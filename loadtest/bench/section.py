@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.bench import forest
-from loadtest.bench.contenders import BARE_RAY, FIVEFOLD, Workload
+from loadtest.bench.comparison import FIVEFOLD, Contender, Workload
 from loadtest.bench.forest import figure
 from loadtest.bench.rates import BenchResult
 from loadtest.document import put
@@ -30,32 +30,36 @@ def markdown(result: BenchResult, pictures: bool = False) -> str:
 def table(result: BenchResult, workload: Workload) -> str:
     """Requests a second and Fivefold over each, for every number of connections."""
     counts = result.connections(workload)
+    cpu = result.comparison.cpu
     unit = "in flight" if workload.grpc else "connections"
     head = ["server"]
     for count in counts:
         at = f"{count} {unit if count > 1 else unit.removesuffix('s')}"
-        head += [f"{at}: requests/s", "Fivefold ÷ it"]
+        head += [f"{at}: requests/s", "Fivefold ÷ it", *(["CPU a request, ms"] if cpu else [])]
     lines = [_row(head), _row(["--", *["--:"] * (len(head) - 1)])]
     for who in result.measured(workload):
-        cells = [f"**{who.title}**" if who is FIVEFOLD else who.title]
+        cells = [_title(who)]
         for count in counts:
             ratio = result.ratio(who, workload, count)
-            said = "1" if who is FIVEFOLD else f"{figure(ratio.median)} ({figure(ratio.low)} to {figure(ratio.high)})"
-            cells += [f"{result.rate(who, workload, count):,.0f}", said]
+            around = f"({figure(ratio.low)} to {figure(ratio.high)})"
+            said = "1" if who.name == FIVEFOLD else f"{figure(ratio.median)} {around}"
+            cells += [_rate(result.rate(who, workload, count)), said]
+            if cpu:
+                cells.append(figure(result.cpu_seconds(who, workload, count) * 1e3))
         lines.append(_row(cells))
     return "\n".join(lines)
 
 
 def weights(result: BenchResult) -> str:
     """Memory after the load, of the process that holds the model."""
-    titles = {who.name: who.title for who in (*result.who, BARE_RAY)}
+    beside = result.comparison.weighed
+    titles = {who.name: _title(who) for who in (*result.who, *([beside] if beside else []))}
     lines = [
         _row(["process that holds the model", "resident, MiB", "proportional share, MiB"]),
         _row(["--", "--:", "--:"]),
     ]
     for name, weight in sorted(result.weights.items(), key=lambda item: item[1].resident):
-        title = f"**{titles[name]}**" if name == FIVEFOLD.name else titles[name]
-        lines.append(_row([title, f"{weight.resident / 2**20:,.0f}", f"{weight.proportional / 2**20:,.0f}"]))
+        lines.append(_row([titles[name], f"{weight.resident / 2**20:,.0f}", f"{weight.proportional / 2**20:,.0f}"]))
     ratio = result.memory()
     if ratio is not None:
         lines += ["", f"Fivefold's replica has {ratio:.2f} times the resident memory of a bare Ray Serve replica."]
@@ -76,7 +80,7 @@ def conditions(result: BenchResult) -> str:
 
 def write(result: BenchResult, document: Path) -> list[Path]:
     """Put the section between the document's markers and draw the pictures; raises `ValueError` without markers."""
-    put(document, "bench", markdown(result, pictures=True))
+    put(document, result.comparison.marker, markdown(result, pictures=True))
     folder = document.parent / PLOTS
     folder.mkdir(exist_ok=True)
     written = [document]
@@ -92,7 +96,7 @@ def write(result: BenchResult, document: Path) -> list[Path]:
 def verdicts(result: BenchResult) -> str:
     """Each goal and whether this run reaches it."""
     lines = [
-        f"{'met ' if each.met else 'MISS'}  {each.workload.name:9} {each.connections:3}  {each.who.name:9} "
+        f"{'met ' if each.met else 'MISS'}  {each.workload.name:16} {each.connections:3}  {each.who.name:9} "
         f"{figure(each.ratio.median):>6} of {each.goal:g}"
         for each in result.judged()
     ]
@@ -104,6 +108,14 @@ def verdicts(result: BenchResult) -> str:
 
 def _file(workload: Workload) -> str:
     return f"bench-{workload.name}.svg"
+
+
+def _title(who: Contender) -> str:
+    return f"**{who.title}**" if who.name == FIVEFOLD else who.title
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def _row(cells: list[str]) -> str:

@@ -13,23 +13,47 @@ from loadtest.bench.questions import HttpRequest
 from loadtest.machine.measurement import Failed
 from loadtest.machine.programs import direct, find
 
+PATIENCE = 120
+"""Seconds that one answer may take."""
+
 CALL = "inference.GRPCInferenceService.ModelInfer"
 
 
+class Slow(Failed):
+    """Nothing was answered in the time that there was, and nothing went wrong."""
+
+
 def script(path: Path, ask: HttpRequest) -> Path:
-    """Write the request as a script of wrk's, binary bodies too."""
-    body = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03d}" for byte in ask.body)
+    """Write the request as a script of wrk's, which reads the body from a file beside it."""
+    body = path.with_suffix(".body").resolve()
+    body.write_bytes(ask.body)
     headers = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in ask.headers.items())
-    path.write_text(f'wrk.method = "POST"\n{headers}wrk.body = "{body}"\n')
+    name = json.dumps(str(body), ensure_ascii=False)
+    path.write_text(f'wrk.method = "POST"\n{headers}wrk.body = assert(io.open({name}, "rb")):read("*a")\n')
+    return path
+
+
+def payload(path: Path, message: bytes) -> Path:
+    """Write a message for ghz, behind its own length: ghz takes the first bytes for one wherever that is possible."""
+    length, size = bytearray(), len(message)
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    path.write_bytes(bytes(length) + message)
     return path
 
 
 def wrk(url: str, connections: int, seconds: int, lua: Path) -> float:
-    """Requests a second."""
-    out = _run([find("wrk"), "-t1", "--timeout", "30s", f"-c{connections}", f"-d{seconds}s", "-s", str(lua), url])
+    """Requests a second; raises `Slow` where that is none."""
+    out = _run(
+        [find("wrk"), "-t1", "--timeout", f"{PATIENCE}s", f"-c{connections}", f"-d{seconds}s", "-s", str(lua), url]
+    )
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if "Non-2xx" in out or "Socket errors" in out or rate is None or float(rate[1]) == 0:
+    if "Non-2xx" in out or "Socket errors" in out or rate is None:
         raise Failed(f"{url} failed under load:\n{out}")
+    if float(rate[1]) == 0:
+        raise Slow(f"{url} answers nothing within {seconds} s")
     return float(rate[1])
 
 
@@ -37,7 +61,7 @@ def ghz(port: int, in_flight: int, seconds: int, request: Path, protos: Path) ->
     """Calls a second over one channel."""
     program = [find("ghz"), "--insecure", "--proto", "oip/inference.proto", "--import-paths", str(protos)]
     program += ["--call", CALL, "-B", str(request), "-c", str(in_flight), "-z", f"{seconds}s"]
-    program += ["--duration-stop", "wait", "--timeout", "30s", "-O", "json", f"127.0.0.1:{port}"]
+    program += ["--duration-stop", "wait", "--timeout", f"{PATIENCE}s", "-O", "json", f"127.0.0.1:{port}"]
     out = _run(program, protos)
     try:
         found: dict[str, Any] = json.loads(out)

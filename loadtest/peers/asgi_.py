@@ -3,10 +3,13 @@
 No framework, no proxy, no contract, no metrics: what is left is uvicorn, the parser and the model.
 """
 
+import os
+
 import msgspec
 import numpy as np
+import scoring
 import uvicorn
-from scoring import COLUMNS, Scorer, ports
+from scoring import Scorer, ports
 
 
 class Tensor(msgspec.Struct):
@@ -24,25 +27,26 @@ class Request(msgspec.Struct):
     inputs: list[Tensor]
 
 
-score = Scorer()
+score, name = Scorer(), os.environ[scoring.NAME]
 decode = msgspec.json.Decoder(Request).decode
 encode = msgspec.json.Encoder().encode
 
 
 def answer(body: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """JSON in, JSON out."""
-    block = np.array(decode(body).inputs[0].data, np.float32).reshape(-1, COLUMNS)
+    block = np.array(decode(body).inputs[0].data, np.float32).reshape(-1, *score.shape)
     out = score(block)
-    tensor = {"name": "probability", "shape": out.shape, "datatype": "FP32", "data": out.ravel().tolist()}
-    return encode({"model_name": "row", "outputs": [tensor]}), [(b"content-type", b"application/json")]
+    tensor = {"name": score.output, "shape": out.shape, "datatype": "FP32", "data": out.ravel().tolist()}
+    return encode({"model_name": name, "outputs": [tensor]}), [(b"content-type", b"application/json")]
 
 
 def answer_binary(body: bytes, head: int) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """A JSON header of `head` bytes and raw tensors in, the same out."""
     decode(body[:head])
-    out = score(np.frombuffer(body, "<f4", offset=head).reshape(-1, COLUMNS)).tobytes()
-    described = {"name": "probability", "shape": [len(out) // 8, 2], "datatype": "FP32"}
-    start = encode({"model_name": "row", "outputs": [described | {"parameters": {"binary_data_size": len(out)}}]})
+    scored = score(score.rows(body, head))
+    out = scored.tobytes()
+    described = {"name": score.output, "shape": scored.shape, "datatype": "FP32"}
+    start = encode({"model_name": name, "outputs": [described | {"parameters": {"binary_data_size": len(out)}}]})
     length = str(len(start)).encode()
     headers = [(b"content-type", b"application/octet-stream"), (b"inference-header-content-length", length)]
     return start + out, headers
@@ -54,10 +58,13 @@ async def app(scope, receive, send):
         raise RuntimeError("HTTP alone")
     message = await receive()
     body = message["body"]
-    while message.get("more_body"):
-        message = await receive()
-        body += message["body"]
-    head = next((value for name, value in scope["headers"] if name == b"inference-header-content-length"), None)
+    if message.get("more_body"):
+        parts = [body]
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message["body"])
+        body = b"".join(parts)
+    head = next((value for header, value in scope["headers"] if header == b"inference-header-content-length"), None)
     content, headers = answer(body) if head is None else answer_binary(body, int(head))
     headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})

