@@ -19,6 +19,7 @@ from tests.support import programs, serve_process
 NEEDS: dict[str, Callable[[], object]] = {
     "test_triton.py": partial(programs.environment, "triton", "Triton's client"),
     "test_kserve.py": partial(programs.environment, "kserve", "KServe's client"),
+    "test_grpc_java.py": partial(programs.jars, "grpc-java", "grpc-java against the gRPC services"),
     "test_grpcurl.py": partial(programs.needed, "grpcurl", "grpcurl against the gRPC services"),
 }
 
