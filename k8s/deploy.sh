@@ -7,8 +7,9 @@
 #     SITE      a page that `fivefold export --to browser` wrote: it is at /site/ then; empty: none
 #     CHART     a released chart, oci://HOST/…/charts/fivefold, with its own images; empty: this tree's, and images built of it
 #     RELEASE   which version of it; empty: the latest
+#     GATEWAY   where the gateway that ARGS ask for answers; empty: Traefik's, localhost:8443
 . "$(dirname "$0")/words.sh"
-: "${DELIVERY:=file}" "${VERSION:=}" "${SITE:=}" "${CHART:=}" "${RELEASE:=}" "${VALUES:=k8s/kind/values.yaml}"
+: "${DELIVERY:=file}" "${VERSION:=}" "${SITE:=}" "${CHART:=}" "${RELEASE:=}" "${VALUES:=k8s/kind/values.yaml}" "${GATEWAY:=localhost:8443}"
 for program in docker kind kubectl helm curl; do need "$program"; done
 need_cluster
 # Without a registry that this machine serves itself, nodes pull what a released chart names.
@@ -110,7 +111,7 @@ mkdir -p .cache/kind
 authority=.cache/kind/ca.crt
 kube -n "$namespace" get secret "$release-tls" -o jsonpath='{.data.ca\.crt}' | base64 -d >$authority
 key=$(kube -n "$namespace" get secret "$release-api-key" -o jsonpath='{.data.key}' | base64 -d)
-ask() { curl -fsS --max-time 5 --cacert $authority -H @- "https://localhost:8443$1" <<<"authorization: Bearer $key"; }
+ask() { curl -fsS --max-time 5 --cacert $authority -H @- "https://$GATEWAY$1" <<<"authorization: Bearer $key"; }
 answers() { # answers NAME DIGEST: whether one of the model's versions is this bundle, and the gateway lets us ask
   local version
   for version in $(ask "/v1/models/$1" | tr -d ' ' | sed 's/.*"versions":\[\([^]]*\)\].*/\1/' | tr -d '"' | tr , ' '); do
@@ -127,11 +128,11 @@ after=$(kube -n "$namespace" get rayservice "$release" -o jsonpath='{.status.act
 say "ready"
 cat <<END
 
-  REST  https://localhost:8443/v1/models
-  gRPC  localhost:8443, with TLS
+  REST  https://$GATEWAY/v1/models
+  gRPC  $GATEWAY, with TLS
 
   export FIVEFOLD_KEY=\$(kubectl --context $context -n $namespace get secret $release-api-key -o jsonpath='{.data.key}' | base64 -d)
-  curl --cacert $authority -H "authorization: Bearer \$FIVEFOLD_KEY" https://localhost:8443/v1/models/${names[0]}
+  curl --cacert $authority -H "authorization: Bearer \$FIVEFOLD_KEY" https://$GATEWAY/v1/models/${names[0]}
 
 next: make e2e, make upgrade BUNDLE=…, make status, make kind-down
 END

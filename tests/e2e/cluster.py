@@ -30,7 +30,19 @@ AUTHORITY = ROOT / ".cache" / "kind" / "ca.crt"
 SLOW = 900.0
 """Seconds that a command or a wait may take: machines that run clusters for tests are small and busy."""
 
-_OURS = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS", "BUNDLE", "VERSION", "DELIVERY", "SITE", "VALUES")
+_OURS = (
+    "MAKEFLAGS",
+    "MAKEOVERRIDES",
+    "MFLAGS",
+    "MAKELEVEL",
+    "ARGS",
+    "BUNDLE",
+    "VERSION",
+    "DELIVERY",
+    "SITE",
+    "VALUES",
+    "GATEWAY",
+)
 """What `make e2e` itself was told, and would hand down to every target that a test types."""
 
 T = TypeVar("T")

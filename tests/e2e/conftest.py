@@ -28,6 +28,7 @@ ORDER = (
     "test_clients",
     "test_chart",
     "test_routes",
+    "test_envoy",
     "test_gitops",
     "test_examples",
     "test_batch",

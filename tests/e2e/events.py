@@ -138,7 +138,7 @@ class Outcome:
             if json.loads(event.value or b"")["label"] != patients.label(number := number_of(event))
         ]
         assert not wrong, wrong[:5]
-        assert {header(event.headers, "fivefold-dead-code") for event in self.dead} == {b"out_of_range"}
+        assert {header(event.headers, "fivefold-dead-code") for event in self.dead} <= {b"out_of_range"}
 
 
 def number_of(event: Event) -> int:

@@ -29,7 +29,7 @@ def rendered(digest: str) -> Release:
     values["image"] = {"tag": tag}
     values["online"]["models"] = [{"url": f"file:///bundles/claim/{digest}.tar#sha256={digest}"}]
     values["online"]["replicas"] |= {"min": 1, "max": 1}
-    values["online"]["workers"] |= {"count": 1}
+    values["online"]["workers"] |= {"count": 2}
     values |= {"batch": {"enabled": False}, "gateway": {"enabled": False}}
     words = ("template", NAME, str(CHART), "--namespace", cluster.NAME, "--kube-version", KUBERNETES, "-f", "-")
     done = helm(*words, values=yaml.safe_dump(values))

@@ -30,8 +30,8 @@ SOURCE, RESULTS, DEAD = "patients", "diagnoses", "patients.dead-letter"
 RATE = 150.0
 """Events a second: enough that a batch is in work at any moment."""
 
-TORRENT = 2000.0
-"""Events a second that one worker, with the processor time of the values for scaling, cannot keep up with."""
+TORRENT = 300.0
+"""Events a second that one worker, with the values for scaling, cannot keep up with."""
 
 QUIET = 2.0
 """Seconds of an undisturbed stream between two disturbances."""
@@ -62,12 +62,21 @@ def forwarded(stream: None) -> Iterator[None]:
         "service/kafka",
         str(PORT),
     ]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
-        try:
-            cluster.until("the broker's port", lambda: process.poll() is None and _listens(PORT), 60)
-            yield
-        finally:
-            process.terminate()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+    def forwards() -> bool:
+        """One that has ended, as where the pod was not there yet, is begun again."""
+        nonlocal process
+        if process.poll() is not None:
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        return _listens(PORT)
+
+    try:
+        cluster.until("the broker's port", forwards, 180)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _listens(port: int) -> bool:
