@@ -28,7 +28,7 @@ export TRAEFIK_VERSION   ?= 37.3.0
 export TRAEFIK_IMAGE     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda kind-redis deploy upgrade e2e e2e-full release release-check image-list kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
+.PHONY: help setup run run-stream run-edge demo load images kind-up kind-kafka kind-keda kind-envoy kind-redis deploy upgrade e2e e2e-full release release-check image-list kind-down status logs doctor test test-full check docs fmt lock generate bench bench-batch bench-stream chaos gate clean
 .SUFFIXES:
 
 ##@ Use it
@@ -86,6 +86,9 @@ kind-kafka: ## Bring a broker into that cluster, for streams: make deploy ARGS="
 
 kind-keda: ## Bring KEDA into that cluster, for a stream that scales by its lag (needs Go): ARGS="… -f k8s/kind/stream-scaling.yaml"
 	@k8s/keda.sh
+
+kind-envoy: $(VENV)/.run ## Bring Envoy Gateway into it, a second controller (needs Go): make deploy GATEWAY=localhost:8444 ARGS="-f k8s/kind/envoy.yaml"
+	@k8s/envoy.sh
 
 kind-redis: ## Bring a Redis into it, for a head that keeps its state: make deploy ARGS="-f k8s/kind/kept-head.yaml"
 	@k8s/redis.sh
@@ -162,7 +165,7 @@ lock: $(VENV)/.dev ## Resolve the locks in requirements/ anew
 	$(LOCK_ALONE) requirements/docs.in -o requirements/docs.txt
 	$(LOCK_ALONE) requirements/sbom.in -o requirements/sbom.txt
 
-bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, each in its own environment (needs wrk); QUICK=1 for a trial
+bench: $(VENV)/.dev $(PEERS:%=$(ENVS)/%/.done) .cache/bin/ghz ## Measure beside other servers, small requests and large tensors (needs wrk); QUICK=1 for a trial
 	@$(BIN)/python -m loadtest.bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-batch: $(VENV)/.dev $(ENVS)/pyspark/.done ## Measure batch beside Ray Data, PySpark and pandas (needs Java); QUICK=1 for a trial
@@ -257,6 +260,12 @@ APICURIO := apicurio-registry-app-2.6.13.Final
 .cache/kafka-%: tests/support/kafka/pom.xml
 	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a Java of 17 or newer" >&2; exit 1; }
 	@echo "Copying the jars of Kafka $* with Maven, a minute …"; rm -rf $@ $@.unfinished; mvn -B -q -f $< -Dkafka=$* \
+	  dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $@.unfinished) && mv $@.unfinished $@ && touch $@
+
+# A client of gRPC in Java, for tests.
+.cache/grpc-java: tests/foreign/java/pom.xml
+	@command -v mvn >/dev/null || { echo "error: no mvn on PATH" >&2; echo "help: install Maven and a Java of 17 or newer" >&2; exit 1; }
+	@echo "Copying the jars of grpc-java with Maven, a minute …"; rm -rf $@ $@.unfinished; mvn -B -q -f $< \
 	  dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $@.unfinished) && mv $@.unfinished $@ && touch $@
 
 # Contracts and bundles on a JVM: the jar, and ONNX Runtime beside it, which is known by its digest.
