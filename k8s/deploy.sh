@@ -26,10 +26,6 @@ else
   tag=$(cat .cache/kind/tag) stream=$(cat .cache/kind/stream-tag) hub=$(cat .cache/kind/hub-tag)
 fi
 
-load() { # load IMAGE: into the nodes that lack it
-  say "loading $1"
-  kind load docker-image --name "$cluster" "$1" >/dev/null 2>&1 || die "kind could not load $1" "docker image inspect $1"
-}
 # load_released NAME VALUE: nodes do not reach a registry of this machine, and kind takes no image by digest. So it is pulled by the
 # chart's digest, and loaded under a tag that is cut from it.
 load_released() {

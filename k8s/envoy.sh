@@ -28,14 +28,9 @@ if [ ! -e $built/chart ]; then
   rm $built/chart.part/charts/crds/crds/gatewayapi-crds.yaml $built/chart.part/charts/crds/templates/*
   mv $built/chart.part $built/chart
 fi
-say "building fivefold/envoy"
 cp k8s/kind/envoy/Dockerfile $built/Dockerfile
 printf 'chart\n' >$built/.dockerignore
-docker build --quiet -t fivefold/envoy:build $built >/dev/null || die "the image could not be built" "docker build $built"
-tag=$(docker image inspect --format '{{.Id}}' fivefold/envoy:build | cut -d: -f2 | cut -c1-12)
-docker tag fivefold/envoy:build "fivefold/envoy:$tag"
-say "loading fivefold/envoy:$tag"
-kind load docker-image --name "$cluster" "fivefold/envoy:$tag" >/dev/null 2>&1 || die "kind could not load it" "docker image inspect fivefold/envoy:$tag"
+build_and_load envoy $built
 image=fivefold/envoy:$tag
 helm --kube-context "$context" upgrade --install envoy $built/chart --namespace envoy-gateway-system --create-namespace \
   --set-string "global.images.envoyGateway.image=$image,global.images.envoyProxy.image=$image" \

@@ -13,12 +13,7 @@ if [ ! -e $context_of_build/lib ]; then
   mv $context_of_build/lib.part $context_of_build/lib
 fi
 cp k8s/kind/kafka/{Dockerfile,log4j2.properties,server.properties,start} $context_of_build
-say "building fivefold/kafka"
-docker build --quiet -t fivefold/kafka:build $context_of_build >/dev/null || die "the image could not be built" "docker build $context_of_build"
-tag=$(docker image inspect --format '{{.Id}}' fivefold/kafka:build | cut -d: -f2 | cut -c1-12)
-docker tag fivefold/kafka:build "fivefold/kafka:$tag"
-say "loading fivefold/kafka:$tag"
-kind load docker-image --name "$cluster" "fivefold/kafka:$tag" >/dev/null 2>&1 || die "kind could not load it" "docker image inspect fivefold/kafka:$tag"
+build_and_load kafka $context_of_build
 sed "s|fivefold/kafka:TAG|fivefold/kafka:$tag|" k8s/kind/kafka.yaml | kube apply -f - >/dev/null
 until_true 180 "the broker" "kubectl --context $context -n kafka describe pods" \
   kube -n kafka rollout status deployment/kafka --timeout=1s

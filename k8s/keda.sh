@@ -20,14 +20,9 @@ if [ ! -e $built/config ]; then
   chmod -R u+w $built/config.part
   mv $built/config.part $built/config
 fi
-say "building fivefold/keda"
 cp k8s/kind/keda/Dockerfile $built/Dockerfile
 printf 'config\n' >$built/.dockerignore
-docker build --quiet -t fivefold/keda:build $built >/dev/null || die "the image could not be built" "docker build $built"
-tag=$(docker image inspect --format '{{.Id}}' fivefold/keda:build | cut -d: -f2 | cut -c1-12)
-docker tag fivefold/keda:build "fivefold/keda:$tag"
-say "loading fivefold/keda:$tag"
-kind load docker-image --name "$cluster" "fivefold/keda:$tag" >/dev/null 2>&1 || die "kind could not load it" "docker image inspect fivefold/keda:$tag"
+build_and_load keda $built
 # Its own manifests without the webhooks; with the image that is there.
 kubectl kustomize $built/config/minimal |
   sed -E "s|image: ghcr.io/kedacore/keda[a-z-]*:.*|image: fivefold/keda:$tag|; s|imagePullPolicy: Always|imagePullPolicy: IfNotPresent|" |

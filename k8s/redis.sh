@@ -4,12 +4,7 @@
 . "$(dirname "$0")/words.sh"
 for program in docker kind kubectl; do need "$program"; done
 need_cluster
-say "building fivefold/redis"
-docker build --quiet -t fivefold/redis:build k8s/kind/redis >/dev/null || die "the image could not be built" "docker build k8s/kind/redis"
-tag=$(docker image inspect --format '{{.Id}}' fivefold/redis:build | cut -d: -f2 | cut -c1-12)
-docker tag fivefold/redis:build "fivefold/redis:$tag"
-say "loading fivefold/redis:$tag"
-kind load docker-image --name "$cluster" "fivefold/redis:$tag" >/dev/null 2>&1 || die "kind could not load it" "docker image inspect fivefold/redis:$tag"
+build_and_load redis k8s/kind/redis
 kube create namespace redis --dry-run=client -o yaml | kube apply -f - >/dev/null
 kube -n redis get secret redis-password >/dev/null 2>&1 || {
   password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')

@@ -14,10 +14,7 @@ else
   kind create cluster --image "$KIND_NODE_IMAGE" --config k8s/kind/cluster.yaml --wait 180s --quiet ||
     die "kind could not make the cluster" "docker ps; a port that is taken shows as: bind: address already in use"
 fi
-for image in $KUBERAY_IMAGE $TRAEFIK_IMAGE; do
-  say "loading $image"
-  kind load docker-image --name "$cluster" "$image" >/dev/null
-done
+for image in $KUBERAY_IMAGE $TRAEFIK_IMAGE; do load "$image"; done
 
 say "installing the Gateway API and KubeRay"
 kube apply --server-side --force-conflicts -f "$GATEWAY_API_CRDS" >/dev/null
