@@ -20,6 +20,9 @@ T = TypeVar("T")
 EXPANSION = 1032
 """How much larger than its compressed form deflate's output can be (RFC 1951: a match of 258 bytes from two bits)."""
 
+_SMALL = 4096
+"""Bytes of a body's part below which it is put together with its neighbours."""
+
 
 class Body:
     """A request's body as it came, with its headers; what it holds beyond `FREE` bytes is `room`'s until `close`.
@@ -112,16 +115,16 @@ class Begun(Generic[T]):
 
 async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
     message = await receive()
-    whole: bytes | bytearray = message.get("body", b"")
-    size = len(whole)
+    first: bytes = message.get("body", b"")
+    size = len(first)
     if size <= limit and size <= FREE and message["type"] == "http.request" and not message.get("more_body", False):
-        return bytes(whole)
-    size = held = 0
+        return first
+    parts: list[bytes | bytearray] = [first]
+    held = 0
     try:
         while True:
             if message["type"] == "http.disconnect":
                 raise Interrupted("cancelled", "the caller hung up before its body was complete")
-            size = len(whole)
             if size > limit:
                 raise too_large(limit)
             if size > FREE and room is not None:
@@ -131,15 +134,24 @@ async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
                 break
             message = await receive()
             part = message.get("body", b"")
-            if part:
-                if isinstance(whole, bytes):
-                    whole = bytearray(whole)
-                whole += part
+            size += len(part)
+            _append(parts, part)
     except BaseException:
         if held and room is not None:
             room.give(held)
         raise
-    return whole if isinstance(whole, bytes) else bytes(whole)
+    return first if len(parts) == 1 else b"".join(parts)
+
+
+def _append(parts: list[bytes | bytearray], part: bytes) -> None:
+    """Add a part: joined once at the end, where an array that grows is moved again and again. Small ones are put
+    together, since each takes more than its bytes."""
+    if len(part) >= _SMALL:
+        parts.append(part)
+    elif isinstance(parts[-1], bytearray):
+        parts[-1] += part
+    elif part:
+        parts.append(bytearray(part))
 
 
 def too_large(limit: int) -> ContractError:
