@@ -326,9 +326,11 @@ class GrpcConnection(asyncio.Protocol):
         self._beside = 0
         self._leaving = self._loop.call_later(LEAVE_SECONDS, self._transport.close)
         self._transport.resume_reading()
-        # It may have gone already.
-        with contextlib.suppress(OSError):
-            self._transport.write_eof()
+        # TLS has no half of a connection.
+        if self._transport.can_write_eof():
+            # It may have gone already.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
 
     def _drop(self, size: int) -> None:
         """Read what nobody will answer, up to the size of one message."""
