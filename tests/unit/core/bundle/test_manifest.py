@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 
 import pytest
 from tests.support.bundles import manifest, put_manifest, sealed, write_sum
@@ -165,6 +166,18 @@ def test_a_spoilt_manifest_is_refused(values, case, tmp_path):
         Bundle.open(directory)
 
     assert caught.value.path == "bundle.json"
+
+
+def test_a_member_twice_among_many_is_found_at_once(tmp_path):
+    """The file may have four million bytes; its time to refuse grows with them, not with their square."""
+    members = ",".join(f'"{number}":1' for number in range(250_000))
+    (tmp_path / "bundle.json").write_text("{" + members + ',"249999":1}')
+    began = time.process_time()
+
+    with pytest.raises(BundleInvalid, match="the member '249999' twice"):
+        Bundle.open(tmp_path)
+
+    assert time.process_time() - began < 5
 
 
 def test_a_manifest_sealed_by_the_rule_opens(values, tmp_path):
