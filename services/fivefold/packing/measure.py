@@ -2,7 +2,8 @@
 
 The difference of two numbers is |converted - original| / max(1, |original|): absolute for small answers, relative for
 large ones, as the bundle's self-test measures it. Labels are equal or not; where the original itself is undecided (its
-two largest probabilities closer than the tolerance) the other label is a tie, not a mistake.
+two largest probabilities closer than the tolerance, and so the scores that its label is taken from) the other label is
+a tie, not a mistake.
 """
 
 from __future__ import annotations
@@ -80,6 +81,19 @@ def undecided(probabilities: Array, tolerance: float) -> Mask:
         return np.zeros(len(probabilities), np.bool_)
     top = np.sort(probabilities, axis=1)[:, -2:]
     return np.asarray(top[:, 1] - top[:, 0] <= 2 * tolerance)
+
+
+def undecided_scores(scores: Array, tolerance: float) -> Mask:
+    """The rows, of [rows, classes], whose two largest scores are closer than probabilities at the tolerance tell.
+
+    A softmax over n classes has its largest value at 1/n or above, so probabilities that differ by `d` there are of
+    scores that differ by up to `d * n`.
+    """
+    top = np.sort(scores.astype(np.float64), axis=1)[:, -2:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = top[:, 1] - top[:, 0]
+        allowed = 2 * tolerance * scores.shape[1] * np.maximum(1.0, np.abs(top[:, 1]))
+        return np.asarray(np.isfinite(gap) & (gap <= allowed))
 
 
 def _gaps(want: Array, got: Array) -> npt.NDArray[np.float64]:

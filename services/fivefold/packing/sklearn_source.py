@@ -326,13 +326,37 @@ class SklearnSource:
         return np.concatenate([one.reshape(columns.rows, -1) for one in arrays], axis=1)
 
     def undecided(self, columns: Columns, tolerance: float) -> measure.Mask | None:
-        """Rows whose two best classes are as good as equal."""
+        """Rows whose two best classes are as good as equal, by what the label is taken from."""
         if not self._classifier or not hasattr(self.model, "predict_proba"):
             return None
         answer = self._asked().ask("predict_proba", columns)
         several = answer if isinstance(answer, list) else [answer]
-        ties = [measure.undecided(np.asarray(one), tolerance) for one in several]
-        return np.asarray(np.any(ties, axis=0))
+        ties = np.any([measure.undecided(np.asarray(one), tolerance) for one in several], axis=0)
+        if ties.any() and (close := self._close(columns, tolerance)) is not None:
+            ties &= close
+        return np.asarray(ties)
+
+    def _close(self, columns: Columns, tolerance: float) -> measure.Mask | None:
+        """Rows whose two best scores are as good as equal; None where the label is not that of the best score.
+
+        Probabilities may be equal where the label is certain: those of one against the rest end at 1, and a modified
+        Huber loss makes them uniform wherever no class is likely. A label that is taken from the scores hangs on
+        rounding only where these are equal too.
+        """
+        known = asking.classes(self.model)
+        if known is None or len(known) != 1 or not hasattr(self.model, "decision_function"):
+            return None
+        scores = np.asarray(self._asked().ask("decision_function", columns))
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+        (names,) = known
+        if scores.ndim != 2 or scores.shape[1] != len(names):
+            return None
+        close = measure.undecided_scores(scores, tolerance)
+        certain = ~close
+        best = names[np.argmax(scores, axis=1)]
+        by_score = np.array_equal(best[certain], np.asarray(self._asked().ask("predict", columns))[certain])
+        return close if by_score else None
 
 
 @contextlib.contextmanager

@@ -193,7 +193,8 @@ class Trials:
         for row, answer in alone:
             here = None if tied is None else tied[row : row + 1]
             single = measure.compare(contract.outputs, want.slice(row, row + 1), answer, here)
-            if not single.within(max(difference.largest, task.tolerance)):
+            # What is wrong among the others is said with its count: one row asked alone has none to tell.
+            if not difference.wrong and not single.within(max(difference.largest, task.tolerance)):
                 difference = replace(single, where=f"{single.where}, asked alone", row=row)
         assert want.rows == got.rows == rows  # check_outputs has compared the shapes
         return Trial(plan, conversion.floats, conversion.notes, {MODEL: raw}, binding, difference)

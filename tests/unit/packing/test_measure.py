@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fivefold.core.fields.field import Field
-from fivefold.packing.measure import compare, undecided
+from fivefold.packing.measure import compare, undecided, undecided_scores
 
 NUMBER = Field("p", "float32", (2,))
 LABEL = Field("label", "string")
@@ -43,6 +43,17 @@ def test_labels_are_equal_or_wrong_unless_the_original_is_undecided() -> None:
     assert (found.wrong, found.ties) == (1, 1)
     assert found.where == "label[2]: a became b"
     assert not found.within(1)
+
+
+def test_scores_are_close_where_their_softmax_is_and_no_further() -> None:
+    """Of any size: what lies apart by less than rounding is close, a row of infinities or of certain scores is not."""
+    scores = np.array([[0.0, 1e-5, -9.0], [40.0, 50.0, -3.0], [1e9, 1e9 + 1, 0.0], [-np.inf, np.inf, 0.0]])
+
+    assert undecided_scores(scores, 1e-5).tolist() == [True, False, True, False]
+    for gap in (1e-6, 1e-5, 5e-5, 1e-3):
+        pair = np.array([[0.0, gap, -40.0]])
+        share = np.exp(pair) / np.exp(pair).sum()
+        assert undecided_scores(pair, 1e-5)[0] or not undecided(share, 1e-5)[0]
 
 
 def test_another_shape_is_infinitely_far() -> None:

@@ -15,9 +15,10 @@ from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -171,6 +172,28 @@ def test_what_has_no_form_is_refused_in_one_sentence(model: Any, target: Any, me
 
     assert caught.value.help
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SGDClassifier(loss="modified_huber", random_state=0),
+        OneVsRestClassifier(LogisticRegression(C=1e9, max_iter=1000)),
+    ],
+    ids=["modified Huber loss", "one against the rest"],
+)
+def test_equal_probabilities_are_no_excuse_for_a_label_that_is_certain(model: Any, tmp_path: Path) -> None:
+    """Both take the label from scores: the converter takes the first of equal probabilities, which is another one."""
+    centres = np.array([[-9.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
+    rows = np.concatenate([centre + np.random.default_rng(0).normal(scale=0.2, size=(40, 2)) for centre in centres])
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    model.fit(frame, np.repeat([0, 1, 2], 40))
+    far = pd.DataFrame({"a": np.linspace(-4e3, 4e3, 81), "b": np.linspace(4e3, -4e3, 81)})
+    equal = np.sort(model.predict_proba(far), axis=1)
+    assert (equal[:, -1] == equal[:, -2]).any()
+
+    with pytest.raises(BundleInvalid, match="get another label"):
+        fivefold.pack(model, output=tmp_path / "b", draft_from=pd.concat([frame, far]))
 
 
 def test_a_search_that_kept_no_model_says_so(tmp_path: Path) -> None:
