@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fivefold.batch.formats.chunk import Check, nothing
@@ -19,9 +20,11 @@ from fivefold.batch.plan.planning import Plan
 from fivefold.batch.plan.settings import BatchSettings
 from fivefold.batch.storage import sources as inputs
 from fivefold.batch.storage.names import undecodable
-from fivefold.batch.storage.output_storage import open_storage
+from fivefold.batch.storage.output_storage import DirectoryStorage, Storage, open_storage
 from fivefold.core import redact
+from fivefold.core.bundle.binding import MANIFEST
 from fivefold.core.bundle.bundle import Bundle
+from fivefold.core.bundle.manifest import CONTRACT
 from fivefold.core.errors import RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
@@ -65,6 +68,7 @@ def prepare(
     found = inputs.search(order.inputs, digests=settings.digest_inputs, allow_http=settings.store_http)
     files = found.sources
     ledger = Ledger(open_storage(order.output, allow_http=settings.store_http))
+    _refuse_place(ledger.storage)
     table_commit.check(settings.format, ledger.storage.url, table_url(settings.delta), settings.iceberg)
     inside = next((source.url for source in files if source.url.startswith(f"{ledger.storage.url}/")), None)
     if inside is not None:
@@ -102,6 +106,22 @@ def prepare(
     if other is not None:
         raise RunFailed("run_conflict", f"another run stands here: {other}", path=ledger.storage.url, help=OTHER_OUTPUT)
     return ledger, standing, bundle
+
+
+def _refuse_place(storage: Storage) -> None:
+    """Refuse an output that is a file, or that lies in a bundle: with one file more, no bundle opens."""
+    if not isinstance(storage, DirectoryStorage):
+        return
+    why = ""
+    if storage.path.exists() and not storage.path.is_dir():
+        why = "expected a directory for the output, got a file"
+    # Not `resolve`, which has no answer to links in a circle.
+    place = Path(os.path.realpath(storage.path))
+    for folder in (place, *place.parents):
+        if (folder / MANIFEST).is_file() and (folder / CONTRACT).is_file():
+            why = f"the output would be in the bundle {folder}"
+    if why:
+        raise RunFailed("run_conflict", why, path=storage.url, help="name another output directory")
 
 
 def table_url(delta: str) -> str:

@@ -167,6 +167,18 @@ TABLE: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str, int, s
     "a column twice": (torn_duplicate, "score --model model --input b.parquet --output out", 3, "twice"),
     "a name that is taken": (nothing, f"{SCORE} --columns said", 3, "two columns"),
     "another run's output": (another_run, SCORE, 3, "another run stands here"),
+    "an output that is a file": (
+        nothing,
+        "score --model model --input a.jsonl --output a.jsonl",
+        3,
+        "expected a directory for the output, got a file",
+    ),
+    "an output in the bundle": (
+        nothing,
+        "score --model model --input a.jsonl --output model/scores",
+        3,
+        "the output would be in the bundle",
+    ),
     "a junk plan": (junk_plan, SCORE, 3, "plan.json"),
     "a name that is no UTF-8": (nothing, f"{SCORE} --input {os.fsdecode(b'caf' + bytes([0xE9]))}.csv", 3, "UTF-8"),
     "an output that is no UTF-8": (
