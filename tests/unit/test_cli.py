@@ -174,6 +174,19 @@ def test_bundles_are_shown_verified_archived_and_signed(bundle: Path, capsys: py
     assert "File exists" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("public", ["other.pem", "taken.pem"])
+def test_a_key_pair_is_made_whole_or_not_at_all(public: str, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the public key cannot be written no private one is left, which would refuse the next attempt."""
+    Path("taken.pem").write_text("somebody's")
+
+    assert main(["bundle", "keygen", "other.pem", public]) == 1
+
+    assert "File exists" in capsys.readouterr().err
+    assert not Path("other.pem").exists()
+    assert Path("taken.pem").read_text() == "somebody's"
+    assert main(["bundle", "keygen", "other.pem"]) == 0
+
+
 def test_a_bundle_is_fetched_by_its_digest(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To a directory, once; the digest is printed first, for scripts."""
     digest = Bundle.open(bundle).digest

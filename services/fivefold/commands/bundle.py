@@ -93,10 +93,17 @@ def _bundle_keygen(arguments: argparse.Namespace) -> None:
     # Created, never overwritten, and readable by nobody else from the first byte on.
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secret)
-    with public.open("xb") as file:
-        file.write(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+    try:
+        with public.open("xb") as file:
+            file.write(
+                key.public_key().public_bytes(
+                    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+                )
+            )
+    except OSError:
+        # A private key alone would stand in the way of the next attempt.
+        private.unlink()
+        raise
     print(f"{private} signs; give {public} to whoever verifies ({fingerprint(key.public_key())})")
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fivefold.batch.formats.chunk import Check, nothing
 from fivefold.batch.output import table_commit
-from fivefold.batch.output.ledger import OTHER_OUTPUT, Ledger
+from fivefold.batch.output.ledger import OTHER_OUTPUT, PLAN, Ledger
 from fivefold.batch.output.sinks import Layout
 from fivefold.batch.plan import planning
 from fivefold.batch.plan.contract_choice import refuse_other_versions, view_of
@@ -22,9 +21,7 @@ from fivefold.batch.storage import sources as inputs
 from fivefold.batch.storage.names import undecodable
 from fivefold.batch.storage.output_storage import DirectoryStorage, Storage, open_storage
 from fivefold.core import redact
-from fivefold.core.bundle.binding import MANIFEST
-from fivefold.core.bundle.bundle import Bundle
-from fivefold.core.bundle.manifest import CONTRACT
+from fivefold.core.bundle.bundle import Bundle, enclosing
 from fivefold.core.errors import RunFailed
 from fivefold.delivery.fetch import fetch
 from fivefold.delivery.reference import Reference
@@ -115,11 +112,10 @@ def _refuse_place(storage: Storage) -> None:
     why = ""
     if storage.path.exists() and not storage.path.is_dir():
         why = "expected a directory for the output, got a file"
-    # Not `resolve`, which has no answer to links in a circle.
-    place = Path(os.path.realpath(storage.path))
-    for folder in (place, *place.parents):
-        if (folder / MANIFEST).is_file() and (folder / CONTRACT).is_file():
-            why = f"the output would be in the bundle {folder}"
+    # A run makes files below its output, so that the output itself may be no bundle either.
+    outer = enclosing(storage.path / PLAN)
+    if outer is not None:
+        why = f"the output would be in the bundle {outer}"
     if why:
         raise RunFailed("run_conflict", why, path=storage.url, help="name another output directory")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -216,6 +217,7 @@ class Bundle:
     def archive(self, tar: str | Path) -> Path:
         """Write the bundle as one `.tar`; the same bundle gives the same bytes. Raises `BundleInvalid`."""
         place = Path(tar)
+        _refuse_within(place)
         try:
             atomic.replace_file(place, archive.tar_bytes(self._files))
         except OSError as err:
@@ -283,6 +285,7 @@ def check_replaceable(target: Path) -> bool:
 
     It is one by its names: whether its digests hold matters no longer. Raises `BundleInvalid` for anything else.
     """
+    _refuse_within(target)
     if not target.exists():
         return False
     if not target.is_dir():
@@ -293,6 +296,20 @@ def check_replaceable(target: Path) -> bool:
         help = "name another directory, or empty this one yourself"
         raise BundleInvalid(f"{target} holds something other than a bundle", help=help)
     return bool(names)
+
+
+def enclosing(place: Path) -> Path | None:
+    """The bundle directory that `place` lies in, or would lie in; None where there is none. `place` itself is none."""
+    # Not `resolve`, which has no answer to links in a circle.
+    parents = Path(os.path.realpath(place)).parents
+    return next((one for one in parents if all((one / name).is_file() for name in (MANIFEST, CONTRACT, GOLDEN))), None)
+
+
+def _refuse_within(target: Path) -> None:
+    """Refuse to write into a bundle: one file more than its manifest lists, and nobody opens it any more."""
+    outer = enclosing(target)
+    if outer is not None:
+        raise BundleInvalid(f"{target} would lie in the bundle {outer}", help="name a place outside of it")
 
 
 def _verified(place: Path, source: archive.Source, keys: Sequence[PublicKey], max_bytes: int) -> Bundle:

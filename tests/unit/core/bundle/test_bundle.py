@@ -165,6 +165,20 @@ def test_a_directory_with_other_things_is_never_replaced(tmp_path, stranger):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "home"]
 
 
+@pytest.mark.parametrize("through", ["the directory", "a link"])
+def test_nothing_is_written_into_a_bundle(directory, tmp_path, through):
+    """A bundle with one file more than its manifest lists is opened by nobody."""
+    (tmp_path / "link").symlink_to(directory)
+    inside = (directory if through == "the directory" else tmp_path / "link") / "deep" / "place"
+
+    for write in (write_sum, Bundle.open(directory).copy, Bundle.open(directory).archive):
+        with pytest.raises(BundleInvalid, match="would lie in the bundle") as refused:
+            write(inside)
+        assert refused.value.help
+
+    Bundle.open(directory)
+
+
 def test_a_file_is_never_replaced(tmp_path):
     """A bundle is written to a directory."""
     (tmp_path / "b").write_text("mine")
