@@ -174,6 +174,14 @@ def test_bundles_are_shown_verified_archived_and_signed(bundle: Path, capsys: py
     assert "File exists" in capsys.readouterr().err
 
 
+def test_a_bundle_is_no_place_for_an_export(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the target: the bundle would be none afterwards."""
+    assert main(["export", "--to", "gateway", "--model", "b", "b/device"]) == 3
+
+    assert "would lie in the bundle" in capsys.readouterr().err
+    Bundle.open(bundle)
+
+
 @pytest.mark.parametrize("public", ["other.pem", "taken.pem"])
 def test_a_key_pair_is_made_whole_or_not_at_all(public: str, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the public key cannot be written no private one is left, which would refuse the next attempt."""

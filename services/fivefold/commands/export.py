@@ -76,12 +76,15 @@ TARGETS: dict[str, Target] = {
 
 
 def _export(arguments: argparse.Namespace) -> int | None:
+    from fivefold.core.bundle.bundle import refuse_within
+
     target = TARGETS[arguments.to]
     problem = _misused(arguments, target)
     if problem:
         complain(problem, "fivefold export --help")
         return USAGE
     directory = Path(arguments.directory or arguments.output)
+    refuse_within(directory)
     for line in target.write(arguments, directory):
         print(line)
     files = [path for path in directory.rglob("*") if path.is_file()]

@@ -80,6 +80,7 @@ def _output(name: str | None) -> Iterator[IO[str]]:
     from fivefold.core import atomic
 
     place = Path(name)
+    atomic.check_file(place)
     part = place.with_name(f".{place.name}.{os.urandom(6).hex()}.part")
     try:
         with part.open("x", encoding="utf-8") as file:

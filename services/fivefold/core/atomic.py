@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,11 +29,30 @@ def replace_file(path: Path, data: bytes, *, through: Path | None = None, mode: 
 
 def put_file(finished: Path, path: Path) -> None:
     """Rename a finished file of the same disk to `path`, in place of an older one: its bytes are there before its name
-    is, and both are when this returns. Raises `OSError`."""
+    is, and both are when this returns. Raises `OSError`, also where `check_file` does."""
+    check_file(path)
     with finished.open("rb") as file:
         os.fsync(file.fileno())
     finished.replace(path)
     sync_directory(path.parent)
+
+
+def check_file(path: Path) -> None:
+    """Raise `OSError` where `path` is a device, a pipe or a socket, or a name of the system's for one.
+
+    To rename a file to /dev/null or /dev/stdout, which root may, would take it from every process of the machine.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    # What /dev/stdout leads to may be a file, and what would be replaced is the link.
+    named = Path(os.path.realpath(path.parent))
+    if named in (_DEVICES, _DEVICES / "fd") or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "expected a file to write, got a pipe, a socket or a device", str(path))
+
+
+_DEVICES = Path("/dev")
 
 
 def sync_directory(path: Path) -> None:

@@ -51,6 +51,29 @@ def test_a_file_is_on_the_disk_before_and_after_it_has_its_name(tmp_path: Path, 
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
 
 
+def test_a_device_a_pipe_or_what_leads_to_one_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root could: a regular file for /dev/null, or for the link /dev/stdout, is everybody's trouble."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    monkeypatch.setattr(atomic, "_DEVICES", tmp_path / "dev")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "file").write_bytes(b"redirected to")
+    (tmp_path / "dev" / "stdout").symlink_to(tmp_path / "file")
+
+    for name in ("pipe", "null", "dev/stdout"):
+        before = (tmp_path / name).lstat()
+        with pytest.raises(OSError, match="expected a file to write"):
+            atomic.replace_file(tmp_path / name, b"x", through=tmp_path)
+        assert (tmp_path / name).lstat() == before
+
+    assert (tmp_path / "file").read_bytes() == b"redirected to"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    atomic.replace_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").read_bytes() == b"new"
+
+
 def test_a_finished_file_of_somebody_else_is_put_in_its_place(tmp_path: Path, steps: list[tuple[str, str]]) -> None:
     """By the same steps."""
     (tmp_path / "made").write_bytes(b"x")

@@ -217,7 +217,7 @@ class Bundle:
     def archive(self, tar: str | Path) -> Path:
         """Write the bundle as one `.tar`; the same bundle gives the same bytes. Raises `BundleInvalid`."""
         place = Path(tar)
-        _refuse_within(place)
+        refuse_within(place)
         try:
             atomic.replace_file(place, archive.tar_bytes(self._files))
         except OSError as err:
@@ -285,7 +285,7 @@ def check_replaceable(target: Path) -> bool:
 
     It is one by its names: whether its digests hold matters no longer. Raises `BundleInvalid` for anything else.
     """
-    _refuse_within(target)
+    refuse_within(target)
     if not target.exists():
         return False
     if not target.is_dir():
@@ -305,8 +305,8 @@ def enclosing(place: Path) -> Path | None:
     return next((one for one in parents if all((one / name).is_file() for name in (MANIFEST, CONTRACT, GOLDEN))), None)
 
 
-def _refuse_within(target: Path) -> None:
-    """Refuse to write into a bundle: one file more than its manifest lists, and nobody opens it any more."""
+def refuse_within(target: Path) -> None:
+    """Raise `BundleInvalid` for a place in a bundle: one file more than its manifest lists, and nobody opens it."""
     outer = enclosing(target)
     if outer is not None:
         raise BundleInvalid(f"{target} would lie in the bundle {outer}", help="name a place outside of it")
