@@ -78,7 +78,9 @@ class Csv(TextFile):
             if error.code != "missing_field" or mark is None:
                 raise
             raise ContractError(error.code, error.message, path=error.path, help=f"--delimiter {mark}") from error
-        doubled = next((name for name in header if header.count(name) > 1 and name not in ignored), None)
+        # The contract's columns and the carried ones, each counted once: a header may have a hundred thousand others.
+        known = self.request.known
+        doubled = next((name for name in header if name in known and header.count(name) > 1), None)
         if doubled is not None:
             raise ContractError("duplicate_field", f"the header has {doubled!r} twice", path=source.url)
         return ignored

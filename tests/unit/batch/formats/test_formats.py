@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,20 @@ def test_a_byte_order_mark_before_json_lines_is_passed_over(tmp_path: Path, name
     assert [(row, values["note"]) for row, values in good(chunks)] == [(0, "x"), (2, "z")]
     (refusal,) = [refusal for chunk in chunks for refusal in chunk.refusals]
     assert (refusal.row, refusal.line, refusal.offset, refusal.error.code) == (1, 2, 25, "malformed")
+
+
+def test_a_header_of_a_hundred_thousand_columns_costs_no_square_of_them(tmp_path: Path) -> None:
+    """What nobody asked for is passed over, also where it is twice there."""
+    more = [f"x{number}" for number in range(100_000)]
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(["a", "note", *more, "x7"]) + "\n" + ",".join(["1"] * (len(more) + 3)) + "\n")
+    (source,) = find([str(path)])
+    began = time.process_time()
+
+    ignored = formats.of("csv", ReadRequest(CONTRACT.inputs)).check_layout(source)
+
+    assert time.process_time() - began < 5
+    assert ignored == more
 
 
 def test_columns_nobody_asked_for(tmp_path: Path) -> None:
