@@ -119,6 +119,27 @@ def side_by_side(models: Sequence[Any]) -> Any:
     return helper.make_model(body, opset_imports=opsets, ir_version=max(one.ir_version for one in models))
 
 
+def labelled_by(model: Any, scored: Any) -> Any:
+    """The classifier `model` with the label of `scored`, one over the same inputs; both give the label first."""
+    onnx = require("onnx")
+    compose, helper = require("onnx.compose"), onnx.helper
+    outputs = list(model.graph.output)
+    both = [
+        compose.add_prefix(one, prefix, rename_inputs=False) for one, prefix in ((model, "plain_"), (scored, "scored_"))
+    ]
+    nodes = [node for one in both for node in one.graph.node]
+    for value in outputs:
+        source = both[value is outputs[0]].graph.output[outputs.index(value)].name
+        nodes.append(helper.make_node("Identity", [source], [value.name], name=value.name))
+    constants = [value for one in both for value in one.graph.initializer]
+    versions = {"": OPSETS[""]}
+    for opset in (*model.opset_import, *scored.opset_import):
+        versions[opset.domain] = max(versions.get(opset.domain, 1), opset.version)
+    body = helper.make_graph(nodes, "model", list(model.graph.input), outputs, constants)
+    opsets = [helper.make_opsetid(*item) for item in sorted(versions.items())]
+    return helper.make_model(body, opset_imports=opsets, ir_version=max(model.ir_version, scored.ir_version))
+
+
 def constant(inputs: Sequence[tuple[str, int, int]], label: Any) -> Any:
     """A classifier that has only ever seen one class, over `inputs` (name, element type, columns)."""
     onnx = require("onnx")

@@ -235,6 +235,8 @@ class SklearnSource:
             made = graph.joined(prepared, self._last(last, [("prepared", types.FloatTensorType([None, width]))]))
         else:
             made = self._convert(model, given)
+            if _labelled_by_scores(multi.last(model)):
+                made = multi.labelled_by(made, self._convert(model, given, scores=True))
             if floats != FLOAT32:
                 trees.compared_as_float32(made)
         graph.without_zipmap(made)
@@ -252,7 +254,8 @@ class SklearnSource:
         with operators.computing_in(FLOAT32):
             return self._convert(estimator, given)
 
-    def _convert(self, estimator: Any, given: list[tuple[str, Any]]) -> Any:
+    def _convert(self, estimator: Any, given: list[tuple[str, Any]], *, scores: bool = False) -> Any:
+        """The estimator's graph; with `scores` in place of probabilities, and the label that is theirs."""
         booster_converters.register()
         imputers.register_imputers()
         neighbours.register_neighbours()
@@ -277,7 +280,9 @@ class SklearnSource:
         ):
             warnings.simplefilter("ignore")
             try:
-                options = {"zipmap": False} if classifier else None
+                options: Any = {"zipmap": False} if classifier else None
+                if scores:
+                    options = {id(last): {"zipmap": False, "raw_scores": True}}
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options=options)
             except NameError:  # how skl2onnx says that this classifier has no such option
                 return convert(estimator, "model", given, target_opset=graph.OPSETS, options={id(last): {}})
@@ -357,6 +362,20 @@ class SklearnSource:
         best = names[np.argmax(scores, axis=1)]
         by_score = np.array_equal(best[certain], np.asarray(self._asked().ask("predict", columns))[certain])
         return close if by_score else None
+
+
+def _labelled_by_scores(model: Any) -> bool:
+    """Whether the label is that of the best score and the converter takes that of the best probability: with more than
+    two classes these may be equal where the scores are far apart."""
+    classes = asking.classes(model)
+    return (
+        type(model).__name__ in ("OneVsRestClassifier", "SGDClassifier")
+        and hasattr(model, "predict_proba")
+        and hasattr(model, "decision_function")
+        and classes is not None
+        and len(classes[0]) > 2
+        and not getattr(model, "multilabel_", False)
+    )
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import fivefold
 from fivefold.core.errors import BundleInvalid
-from fivefold.packing import golden
+from fivefold.packing import golden, measure
+from fivefold.packing.sklearn_source import SklearnSource
 
 X, KIND = make_classification(160, 5, n_informative=4, n_redundant=0, n_classes=3, random_state=0)
 FRAME = pd.DataFrame(X, columns=list("abcde"))
@@ -174,26 +176,56 @@ def test_what_has_no_form_is_refused_in_one_sentence(model: Any, target: Any, me
     assert not (tmp_path / "b").exists()
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        SGDClassifier(loss="modified_huber", random_state=0),
-        OneVsRestClassifier(LogisticRegression(C=1e9, max_iter=1000)),
-    ],
-    ids=["modified Huber loss", "one against the rest"],
+CENTRES = np.array([[-9.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
+NEAR = pd.DataFrame(
+    np.concatenate([centre + np.random.default_rng(0).normal(scale=0.2, size=(40, 2)) for centre in CENTRES]),
+    columns=["a", "b"],
 )
-def test_equal_probabilities_are_no_excuse_for_a_label_that_is_certain(model: Any, tmp_path: Path) -> None:
-    """Both take the label from scores: the converter takes the first of equal probabilities, which is another one."""
-    centres = np.array([[-9.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
-    rows = np.concatenate([centre + np.random.default_rng(0).normal(scale=0.2, size=(40, 2)) for centre in centres])
-    frame = pd.DataFrame(rows, columns=["a", "b"])
-    model.fit(frame, np.repeat([0, 1, 2], 40))
-    far = pd.DataFrame({"a": np.linspace(-4e3, 4e3, 81), "b": np.linspace(4e3, -4e3, 81)})
-    equal = np.sort(model.predict_proba(far), axis=1)
-    assert (equal[:, -1] == equal[:, -2]).any()
+FAR = pd.DataFrame({"a": np.linspace(-4e3, 4e3, 81), "b": np.linspace(4e3, -4e3, 81)})
 
-    with pytest.raises(BundleInvalid, match="get another label"):
-        fivefold.pack(model, output=tmp_path / "b", draft_from=pd.concat([frame, far]))
+
+BY_SCORES = [
+    SGDClassifier(loss="modified_huber", random_state=0),
+    make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)),
+    OneVsRestClassifier(LogisticRegression()),
+]
+
+
+@pytest.mark.parametrize("model", BY_SCORES, ids=["modified Huber loss", "logistic loss", "one against the rest"])
+def test_a_label_of_scores_is_the_same_where_probabilities_are_equal(model: Any, tmp_path: Path) -> None:
+    """The converter would take the first of the equal ones."""
+    model.fit(NEAR, np.repeat([0, 1, 2], 40))
+    asked = pd.concat([NEAR, FAR], ignore_index=True)
+    equal = np.sort(model.predict_proba(asked), axis=1)
+    assert (equal[:, -1] - equal[:, -2] < 1e-9).any()
+
+    fivefold.pack(model, output=tmp_path / "b", draft_from=asked)
+
+    with fivefold.open(tmp_path / "b") as scorer:
+        got = scorer.score(golden.from_data(asked, scorer.bundle.contract).columns)
+    assert got["label"].tolist() == model.predict(asked).tolist()
+    assert np.abs(got["probability"] - model.predict_proba(asked)).max() <= 1e-5
+
+
+def test_equal_probabilities_are_a_tie_only_where_the_label_is_theirs() -> None:
+    """Of a model that takes its label from scores they are none while these differ."""
+
+    def tied(model: Any, rows: Any) -> tuple[list[bool], list[bool]]:
+        source = SklearnSource(model)
+        witness: Any = SimpleNamespace(ask=lambda method, asked: getattr(model, method)(asked))
+        source._witness = witness
+        found = source.undecided(rows, 1e-5)
+        assert found is not None
+        return measure.undecided(model.predict_proba(rows), 1e-5).tolist(), found.tolist()
+
+    by_scores = SGDClassifier(loss="modified_huber", random_state=0).fit(NEAR, np.repeat([0, 1, 2], 40))
+    equal, ties = tied(by_scores, FAR)
+    assert any(equal)
+    assert not any(ties)
+    by_chances = KNeighborsClassifier(2).fit([[0.0], [2.0]], [0, 1])
+    assert tied(by_chances, [[0.0], [1.0]]) == ([True, True], [True, True])
+    both = LogisticRegression().fit([[-1.0], [1.0]], [0, 1])
+    assert tied(both, [[0.0], [5.0]]) == ([True, False], [True, False])
 
 
 def test_a_search_that_kept_no_model_says_so(tmp_path: Path) -> None:
