@@ -152,6 +152,10 @@ class KafkaErrors:
         if error.code() in AWAY or error.code() in ACCESS:
             reason = self._reason or f"{error.str()} ({SILENCE})"
             return Unavailable("not_ready", f"no broker answers at {self._where}: {reason}", retry_after=5.0)
+        if error.code() in LEADERLESS:
+            # It was asked for as long as a call may take, and will be there when its broker is.
+            reason = f", {self._reason}" if self._reason else ""
+            return Unavailable("not_ready", f"{self._where}: {error.str()}{reason}", retry_after=5.0)
         return RunFailed("storage_failed", f"{self._where}: {error.str()}")
 
     def conflict(self) -> RunFailed:
