@@ -28,6 +28,7 @@ from fivefold.serving.grpc.call import (
     admit,
     asked,
     begin,
+    bytes_in,
     over_aio,
     parse,
     shown,
@@ -36,7 +37,7 @@ from fivefold.serving.grpc.control import Control
 from fivefold.serving.grpc.health import SERVICE as HEALTH
 from fivefold.serving.grpc.health import Health, draining
 from fivefold.serving.grpc.proto import inference_pb2 as wire
-from fivefold.serving.messages import Answer, Call, InferRequest
+from fivefold.serving.messages import Answer, Call, InferRequest, reading_size
 from fivefold.serving.oip.selection import refuse_elsewhere, select
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ _MAKERS: Final[dict[tuple[bool, bool], Any]] = {
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
 """Whether requests and answers come in streams -> what makes such a method's handler."""
+
+
+_RAW_CONTENTS: Final = wire.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 
 
 class Servicer:
@@ -196,13 +200,15 @@ class Servicer:
         except Exception as cause:
             raise self._dataplane.refuse(call, defect(cause)) from cause
         call.size = len(raw)
+        if call.size > self._settings.inline_bytes:
+            call.size = reading_size(call.size, bytes_in(raw, _RAW_CONTENTS))
         return raw
 
     async def _parse(self, raw: bytes, call: Call) -> wire.ModelInferRequest:
         """The message; raises `FivefoldError` only, counted and logged."""
         limit = self._settings.max_body_bytes
         try:
-            if len(raw) > self._settings.inline_bytes:
+            if call.size > self._settings.inline_bytes:
                 return await self._dataplane.read(lambda: parse(wire.ModelInferRequest, raw, limit))
             return parse(wire.ModelInferRequest, raw, limit)
         except FivefoldError as error:

@@ -16,7 +16,7 @@ from fivefold.serving.http.answer_compression import asked, fitted
 from fivefold.serving.http.asgi import Headers, Receive, Scope
 from fivefold.serving.http.http_errors import HttpReply, identity, problem
 from fivefold.serving.http.request_body import EXPANSION, Body, inflater, read_body
-from fivefold.serving.messages import Call, Codec
+from fivefold.serving.messages import Call, Codec, reading_size
 
 if TYPE_CHECKING:
     from fivefold.guard import Guard, Principal
@@ -33,6 +33,10 @@ class HttpCodec(Codec[Body, HttpReply], Protocol):
 
     consumes: tuple[str, ...]
     produces: tuple[str, ...]
+
+    def raw_bytes(self, headers: Headers, size: int, /) -> int:
+        """How many bytes of a body of `size` are numbers as they lie in memory."""
+        ...
 
 
 def begin(dataplane: Dataplane, headers: Headers) -> Call:
@@ -73,7 +77,8 @@ async def infer(
             inflate = inflater(headers.get(b"content-encoding"), dataplane.settings.max_body_bytes)
             raw = await read_body(headers, receive, dataplane.settings, dataplane.room)
             body = Body(headers, raw, inflate, dataplane.room)
-            call.size = len(raw) if inflate is None else len(raw) * EXPANSION
+            size = len(raw)
+            call.size = reading_size(size, codec.raw_bytes(headers, size)) if inflate is None else size * EXPANSION
             call.gone = lambda: _hung_up(receive)
         except FivefoldError as error:
             return problem(dataplane.refuse(call, error), call)

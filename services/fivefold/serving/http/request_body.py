@@ -135,7 +135,7 @@ async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
             message = await receive()
             part = message.get("body", b"")
             size += len(part)
-            _append(parts, part)
+            append(parts, part)
     except BaseException:
         if held and room is not None:
             room.give(held)
@@ -143,10 +143,10 @@ async def _collect(receive: Receive, limit: int, room: Room | None) -> bytes:
     return first if len(parts) == 1 else b"".join(parts)
 
 
-def _append(parts: list[bytes | bytearray], part: bytes) -> None:
-    """Add a part: joined once at the end, where an array that grows is moved again and again. Small ones are put
-    together, since each takes more than its bytes."""
-    if len(part) >= _SMALL:
+def append(parts: list[bytes | bytearray], part: bytes) -> None:
+    """Add a part of a body that is joined once, at its end: an array that grows is moved again and again. Small parts
+    behind the first are put together, since each takes more than its bytes."""
+    if len(part) >= _SMALL or not parts:
         parts.append(part)
     elif isinstance(parts[-1], bytearray):
         parts[-1] += part

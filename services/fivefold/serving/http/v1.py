@@ -17,6 +17,7 @@ from fivefold.serving.messages import Answer, Call, InferRequest
 
 if TYPE_CHECKING:
     from fivefold.core.view import View
+    from fivefold.serving.http.asgi import Headers
     from fivefold.serving.http.request_body import Body
 
 
@@ -29,6 +30,10 @@ class V1:
     def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
+
+    def raw_bytes(self, headers: Headers, size: int) -> int:  # noqa: ARG002  # one of `HttpCodec`'s
+        """See `HttpCodec`: this is text."""
+        return 0
 
     def decode(self, body: Body, view: View, call: Call) -> InferRequest:
         """See `Codec`."""

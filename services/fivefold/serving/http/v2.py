@@ -38,6 +38,7 @@ from fivefold.serving.oip.selection import refuse_elsewhere, select
 if TYPE_CHECKING:
     from fivefold.core.fields.field import Field
     from fivefold.core.view import View
+    from fivefold.serving.http.asgi import Headers
     from fivefold.serving.http.request_body import Body
 
 BINARY = (b"content-type", b"application/octet-stream")
@@ -54,6 +55,13 @@ class V2:
     def __init__(self, settings: ServingLimits) -> None:
         self._max_rows = settings.max_rows
         self._max_depth = settings.max_json_depth
+
+    def raw_bytes(self, headers: Headers, size: int) -> int:
+        """See `HttpCodec`."""
+        length = headers.get(HEADER_LENGTH)
+        if length is None or not length.isdigit():
+            return 0
+        return max(size - int(length[:19]), 0)
 
     def decode(self, body: Body, view: View, call: Call) -> InferRequest:
         """See `Codec`."""

@@ -85,14 +85,30 @@ def check_binary(name: bytes, value: bytes) -> None:
 
 def unframe(body: bytes) -> tuple[bool, bytes]:
     """Whether the body's one message is compressed, and its bytes; raises `ContractError(malformed)`."""
-    if len(body) < PREFIX:
-        raise ContractError("malformed", f"expected a message behind its flag and length, got {len(body)} bytes")
-    size = int.from_bytes(body[1:PREFIX])
-    if len(body) != PREFIX + size:
-        raise ContractError("malformed", f"expected one message of {size} bytes, got {len(body) - PREFIX}")
-    if body[0] > 1:
-        raise ContractError("malformed", f"expected 0 or 1 as a message's flag, got {body[0]}")
-    return body[0] == 1, body[PREFIX:]
+    return _is_compressed(body, len(body)), body[PREFIX:]
+
+
+def unframe_parts(parts: list[bytes | bytearray], size: int) -> tuple[bool, bytes]:
+    """The same of a body of `size` bytes that came in parts, joined; the first one is changed."""
+    first = parts[0] if parts else b""
+    if len(first) < PREFIX:
+        return unframe(b"".join(parts))
+    compressed = _is_compressed(first, size)
+    # A part is sooner cut than the whole.
+    parts[0] = first[PREFIX:]
+    return compressed, b"".join(parts)
+
+
+def _is_compressed(begin: bytes | bytearray, length: int) -> bool:
+    """Of a body of that length, which begins so."""
+    if length < PREFIX:
+        raise ContractError("malformed", f"expected a message behind its flag and length, got {length} bytes")
+    size = int.from_bytes(begin[1:PREFIX])
+    if length != PREFIX + size:
+        raise ContractError("malformed", f"expected one message of {size} bytes, got {length - PREFIX}")
+    if begin[0] > 1:
+        raise ContractError("malformed", f"expected 0 or 1 as a message's flag, got {begin[0]}")
+    return begin[0] == 1
 
 
 def answer(reply: Reply, *, keep_alive: bool = True, status: int = 200) -> bytes:
