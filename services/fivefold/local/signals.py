@@ -12,6 +12,10 @@ import selectors
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,6 +66,19 @@ class StopSignals:
                         os.read(self.fileno, 64)
         return self.count >= count
 
+    @contextlib.contextmanager
+    def waking(self, loop: AbstractEventLoop) -> Iterator[None]:
+        """Have signals wake an event loop, which waits for the descriptor, for the length of a `with`.
+
+        A handler runs between two steps of Python. One whose signal comes as the loop is about to wait would run when
+        something else wakes the loop, which may be never. Elsewhere than in the main thread no handler runs.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        with _listening(lambda _: loop.call_soon_threadsafe(_nothing)):
+            yield
+
     def close(self) -> None:
         """Close the descriptor; nobody may wait any more."""
         os.close(self.fileno)
@@ -106,18 +123,49 @@ def ended_by_second(status: int, said: str, signums: Collection[int] = STOP_SIGN
     For runs that may be cut off anywhere. Handlers have to be there already (`stopping`), and only the main thread may.
     They run between two steps of Python, and a call that takes long is one step: a thread hears of signals meanwhile.
     """
+    count = 0
+
+    def hear(heard: bytes) -> None:
+        nonlocal count
+        count += sum(signum in signums for signum in heard)
+        if count > 1:
+            with contextlib.suppress(OSError):
+                os.write(2, said.encode())
+            os._exit(status)
+
+    with _listening(hear):
+        yield
+
+
+def _nothing() -> None:
+    pass
+
+
+_listeners: list[Callable[[bytes], object]] = []
+"""What a thread calls with the numbers of the signals that have come, as long as there is any."""
+
+
+@contextlib.contextmanager
+def _listening(hear: Callable[[bytes], object]) -> Iterator[None]:
+    """Have `hear` called by a thread for the length of a `with`; one within another shares its thread."""
+    _listeners.append(hear)
+    try:
+        with contextlib.nullcontext() if len(_listeners) > 1 else _listener():
+            yield
+    finally:
+        _listeners.remove(hear)
+
+
+@contextlib.contextmanager
+def _listener() -> Iterator[None]:
     listening, told = os.pipe()
     os.set_blocking(told, False)
     before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
 
     def listen() -> None:
-        count = 0
         while heard := os.read(listening, 64):
-            count += sum(signum in signums for signum in heard)
-            if count > 1:
-                with contextlib.suppress(OSError):
-                    os.write(2, said.encode())
-                os._exit(status)
+            for hear in tuple(_listeners):
+                hear(heard)
 
     listener = threading.Thread(target=listen, name="fivefold-signals", daemon=True)
     listener.start()

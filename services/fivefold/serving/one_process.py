@@ -48,7 +48,8 @@ async def answer_until(
         begin()
         await endpoints.listening()
         ready()
-        await asked.wait()
+        with stop.waking(loop):
+            await asked.wait()
     finally:
         loop.remove_reader(stop.fileno)
         endpoints.dataplane.drain()

@@ -95,3 +95,38 @@ def test_a_hangup_may_mean_something_else_unless_the_terminal_has_gone() -> None
     )
 
     assert done.stdout.split() == ["b'h'", "7"]
+
+
+WAITING = """
+import asyncio, os, signal, threading, time
+from fivefold.local.signals import ended_by_second, stopping
+
+async def serve(stop):
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    loop.add_reader(stop.fileno, asked.set)
+    # To another thread than the loop's, which it then does not interrupt; nor does one that comes just before a wait.
+    asking = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    with stop.waking(loop):
+        threading.Timer(0.2, asking).start()
+        await asyncio.wait_for(asked.wait(), 30)
+
+for status in (ended_by_second, None):
+    begun = time.monotonic()
+    with stopping() as stop:
+        if status is None:
+            asyncio.run(serve(stop))
+        else:
+            with ended_by_second(9, ""):
+                asyncio.run(serve(stop))
+    print(stop.count, time.monotonic() - begun < 20)
+"""
+
+
+def test_a_loop_that_waits_is_woken() -> None:
+    """By a signal that came before it began to wait, with something else listening and without."""
+    done = subprocess.run(
+        [sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=90, check=True, env=environment()
+    )
+
+    assert done.stdout.splitlines() == ["1 True", "1 True"]

@@ -124,7 +124,7 @@ async def answer_until(
     loop = asyncio.get_running_loop()
     loop.add_reader(stop.fileno, lambda: setattr(server, "should_exit", True))
     try:
-        with _metrics_server(settings, plane):
+        with stop.waking(loop), _metrics_server(settings, plane):
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started and not serving.done():
                 await asyncio.sleep(0)
