@@ -110,7 +110,9 @@ def compared(given: argparse.Namespace) -> int:
         with host.pinned(host.halves()[1]):
             broker.start()
         try:
-            found = throughput.measure(chosen, broker, model, given.events, given.rounds, given.seconds, scratch)
+            found = throughput.measure(
+                chosen, broker, model, given.events, given.rounds, given.seconds, given.load, scratch
+            )
         finally:
             broker.stop()
             if given.keep:
@@ -229,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--events", type=positive, default=300_000, metavar="N", help="300,000 if left out")
     each.add_argument("--rounds", type=positive, default=5, metavar="R")
     each.add_argument("--seconds", type=float, default=30.0, metavar="S", help="at half load; 0: none")
+    each.add_argument("--load", type=float, default=0.5, metavar="SHARE", help="of its own rate then; 0.5 if left out")
     each.add_argument("--only", nargs="+", choices=[each.name for each in throughput.PROGRAMS], metavar="NAME")
     each.add_argument("--kafka", default=VERSION, metavar="VERSION", help=f"of the broker; {VERSION} if left out")
     each.add_argument("--keep", type=Path, metavar="DIR", help="copy there what the programs have said")

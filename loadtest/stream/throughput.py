@@ -6,8 +6,8 @@ A forest of fifty trees over twenty numbers. Every program gets the same topic, 
 of its own and one core; the broker has the other ones. What counts is when the broker got the records that come out,
 the first fifth left out, so that nobody's start counts. Each round goes through all, every second one backwards.
 
-Then events come at half of Fivefold's own rate: how long from an event's time until a reader of committed records has
-the result.
+Then events come at half of Fivefold's own rate (`--load`): how long from an event's time until a reader of committed
+records has the result.
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ class Rates:
     late: float = 0.0
     """How long the slowest hundredth of the events took to come into the log, in seconds: their producer's part."""
     offered: float = 0.0
+    load: float = 0.5
+    """The share of Fivefold's own rate that is offered then."""
 
     def ratio(self, name: str) -> tuple[float, float, float]:
         """Fivefold's rate over another's within a round: the median, the lowest, the highest."""
@@ -153,8 +155,8 @@ class Rates:
                 lines.append(f"| {each.title} | {found} | {ratio} | {goal} | {cpu} |")
         if len(self.latencies):
             lines.append(
-                f"\nAt {self.offered:,.0f} events a second, half of that: from an event to its result with a reader of "
-                f"committed records {np.median(self.latencies) * 1000:.0f} ms in the median, "
+                f"\nAt {self.offered:,.0f} events a second, {self.load:.0%} of that: from an event to its result "
+                f"with a reader of committed records {np.median(self.latencies) * 1000:.0f} ms in the median, "
                 f"{self.p99() * 1000:.0f} ms at the 99th percentile (goal {GOAL_P99 * 1000:.0f}). Until the event "
                 f"itself was in the log: {self.late * 1000:.0f} ms at the 99th percentile."
             )
@@ -332,12 +334,13 @@ def measure(
     count: int,
     rounds: int,
     seconds: float,
+    load: float,
     scratch: Path,
 ) -> Rates:
     """All rounds, then the latencies; raises `Failed`."""
     say(f"producing {count:,} events")
     fill(broker.address, count)
-    found = Rates({each.name: [] for each in chosen})
+    found = Rates({each.name: [] for each in chosen}, load=load)
     for index in range(rounds):
         for who in chosen if index % 2 == 0 else reversed(chosen):
             said, cpu = rate(who, broker.address, bundle, f"{who.name}-{index}", count, scratch)
@@ -345,12 +348,12 @@ def measure(
             found.cpu.setdefault(who.name, []).append(cpu)
             say(f"round {index + 1} of {rounds}: {who.title}: {said:,.0f} events/s, {cpu:,.0f} a CPU-second")
     if seconds:
-        found.offered = statistics.median(found.rates[EXACTLY_ONCE.name]) / 2
+        found.offered = statistics.median(found.rates[EXACTLY_ONCE.name]) * load
         say(f"{found.offered:,.0f} events/s for {seconds:.0f} s")
-        server, load = halves()
+        server, others = halves()
         # Whoever looks at the worker does not share its core. The broker may have what the worker leaves: with a
         # transaction for every few hundred events it needs more than a core of its own.
         broker.spread()
-        with pinned(load):
+        with pinned(others):
             found.latencies, found.late = latencies(broker.address, bundle, found.offered, seconds, scratch, server[:1])
     return found
