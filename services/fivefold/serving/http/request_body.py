@@ -85,7 +85,7 @@ async def read_body(
         async with asyncio.timeout(settings.body_timeout):
             return await Begun(waiting, pending)
     except TimeoutError:
-        raise Interrupted("request_timeout", f"the body did not arrive within {settings.body_timeout:g} s") from None
+        raise late(settings.body_timeout) from None
 
 
 class Begun(Generic[T]):
@@ -152,6 +152,11 @@ def append(parts: list[bytes | bytearray], part: bytes) -> None:
         parts[-1] += part
     elif part:
         parts.append(bytearray(part))
+
+
+def late(seconds: float) -> Interrupted:
+    """The error of a body that did not come in time."""
+    return Interrupted("request_timeout", f"the body did not arrive within {seconds:g} s")
 
 
 def too_large(limit: int) -> ContractError:

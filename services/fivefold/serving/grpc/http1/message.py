@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from fivefold.core.errors import ContractError, FivefoldError, Interrupted
+from fivefold.core.errors import ContractError, FivefoldError
 from fivefold.serving.admission import FREE
 from fivefold.serving.grpc.http1 import wire
-from fivefold.serving.http.request_body import EXPANSION, append, inflate
+from fivefold.serving.http.request_body import EXPANSION, append, inflate, late
 
 if TYPE_CHECKING:
     from fivefold.serving.dataplane import Dataplane
@@ -58,7 +58,7 @@ class Incoming:
         append(self._parts, part)
         self._size += len(part)
         if self._came is not None:
-            self._hold()
+            self._hold(self._came)
         elif self._size > _HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -69,8 +69,8 @@ class Incoming:
         if self._came is not None:
             self._came.set()
 
-    def _hold(self) -> None:
-        """Take what has come from the room, or take no more of it."""
+    def _hold(self, came: asyncio.Event) -> None:
+        """Take what has come from the room, or take no more of it and set `came`."""
         limit = self._dataplane.settings.max_body_bytes
         try:
             if self._size > limit + wire.PREFIX:
@@ -82,8 +82,7 @@ class Incoming:
         except FivefoldError as error:
             self._error = error
             self._parts = []
-            if self._came is not None:
-                self._came.set()
+            came.set()
 
     async def read(self) -> bytes:
         """See `call.Payload`."""
@@ -103,7 +102,7 @@ class Incoming:
     async def _gather(self) -> None:
         """Wait until all of it has come; raises `too_large`, `overloaded`, `request_timeout`."""
         self._came = came = asyncio.Event()
-        self._hold()
+        self._hold(came)
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -114,7 +113,7 @@ class Incoming:
                     await came.wait()
             except TimeoutError:
                 # Kept, so that nothing that comes later is taken.
-                self._error = Interrupted("request_timeout", f"the body did not arrive within {seconds:g} s")
+                self._error = late(seconds)
         if self._error is not None:
             raise self._error
 
