@@ -91,8 +91,7 @@ def side_by_side(models: Sequence[Any]) -> Any:
     """
     onnx = require("onnx")
     compose, helper = require("onnx.compose"), onnx.helper
-    inputs, nodes, constants, outputs, labels = list(models[0].graph.input), [], [], [], []
-    versions = {"": OPSETS[""]}
+    nodes, constants, outputs, labels = [], [], [], []
     axis = onnx.numpy_helper.from_array(np.array([-1, 1], np.int64), "one_column")
     for index, one in enumerate(models):
         made = compose.add_prefix(one, f"output_{index}_", rename_inputs=False)
@@ -110,13 +109,9 @@ def side_by_side(models: Sequence[Any]) -> Any:
             output.CopyFrom(value)
             output.name = name
             outputs.append(output)
-        for opset in one.opset_import:
-            versions[opset.domain] = max(versions.get(opset.domain, 1), opset.version)
     nodes.append(helper.make_node("Concat", labels, ["label"], name="label", axis=1))
     outputs.insert(0, helper.make_tensor_value_info("label", kind, ["rows", len(models)]))
-    body = helper.make_graph(nodes, "model", inputs, outputs, [*constants, axis])
-    opsets = [helper.make_opsetid(*item) for item in sorted(versions.items())]
-    return helper.make_model(body, opset_imports=opsets, ir_version=max(one.ir_version for one in models))
+    return _over_the_inputs(models, nodes, outputs, [*constants, axis])
 
 
 def labelled_by(model: Any, scored: Any) -> Any:
@@ -131,13 +126,19 @@ def labelled_by(model: Any, scored: Any) -> Any:
     for value in outputs:
         source = both[value is outputs[0]].graph.output[outputs.index(value)].name
         nodes.append(helper.make_node("Identity", [source], [value.name], name=value.name))
-    constants = [value for one in both for value in one.graph.initializer]
+    return _over_the_inputs(both, nodes, outputs, [value for one in both for value in one.graph.initializer])
+
+
+def _over_the_inputs(models: Sequence[Any], nodes: Sequence[Any], outputs: Sequence[Any], constants: Any) -> Any:
+    """A model of these nodes over the inputs of the first of `models`, with all operator sets that these need."""
+    helper = require("onnx").helper
     versions = {"": OPSETS[""]}
-    for opset in (*model.opset_import, *scored.opset_import):
-        versions[opset.domain] = max(versions.get(opset.domain, 1), opset.version)
-    body = helper.make_graph(nodes, "model", list(model.graph.input), outputs, constants)
+    for one in models:
+        for opset in one.opset_import:
+            versions[opset.domain] = max(versions.get(opset.domain, 1), opset.version)
+    body = helper.make_graph(nodes, "model", list(models[0].graph.input), outputs, constants)
     opsets = [helper.make_opsetid(*item) for item in sorted(versions.items())]
-    return helper.make_model(body, opset_imports=opsets, ir_version=max(model.ir_version, scored.ir_version))
+    return helper.make_model(body, opset_imports=opsets, ir_version=max(one.ir_version for one in models))
 
 
 def constant(inputs: Sequence[tuple[str, int, int]], label: Any) -> Any:

@@ -35,6 +35,7 @@ from fivefold.packing import (
     nets,
     nulls,
     operators,
+    ties,
     transforms,
     trees,
 )
@@ -235,7 +236,7 @@ class SklearnSource:
             made = graph.joined(prepared, self._last(last, [("prepared", types.FloatTensorType([None, width]))]))
         else:
             made = self._convert(model, given)
-            if _labelled_by_scores(multi.last(model)):
+            if ties.labelled_by_scores(multi.last(model)):
                 made = multi.labelled_by(made, self._convert(model, given, scores=True))
             if floats != FLOAT32:
                 trees.compared_as_float32(made)
@@ -334,48 +335,7 @@ class SklearnSource:
         """Rows whose two best classes are as good as equal, by what the label is taken from."""
         if not self._classifier or not hasattr(self.model, "predict_proba"):
             return None
-        answer = self._asked().ask("predict_proba", columns)
-        several = answer if isinstance(answer, list) else [answer]
-        ties = np.any([measure.undecided(np.asarray(one), tolerance) for one in several], axis=0)
-        if ties.any() and (close := self._close(columns, tolerance)) is not None:
-            ties &= close
-        return np.asarray(ties)
-
-    def _close(self, columns: Columns, tolerance: float) -> measure.Mask | None:
-        """Rows whose two best scores are as good as equal; None where the label is not that of the best score.
-
-        Probabilities may be equal where the label is certain: those of one against the rest end at 1, and a modified
-        Huber loss makes them uniform wherever no class is likely. A label that is taken from the scores hangs on
-        rounding only where these are equal too.
-        """
-        known = asking.classes(self.model)
-        if known is None or len(known) != 1 or not hasattr(self.model, "decision_function"):
-            return None
-        scores = np.asarray(self._asked().ask("decision_function", columns))
-        if scores.ndim == 1:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        (names,) = known
-        if scores.ndim != 2 or scores.shape[1] != len(names):
-            return None
-        close = measure.undecided_scores(scores, tolerance)
-        certain = ~close
-        best = names[np.argmax(scores, axis=1)]
-        by_score = np.array_equal(best[certain], np.asarray(self._asked().ask("predict", columns))[certain])
-        return close if by_score else None
-
-
-def _labelled_by_scores(model: Any) -> bool:
-    """Whether the label is that of the best score and the converter takes that of the best probability: with more than
-    two classes these may be equal where the scores are far apart."""
-    classes = asking.classes(model)
-    return (
-        type(model).__name__ in ("OneVsRestClassifier", "SGDClassifier")
-        and hasattr(model, "predict_proba")
-        and hasattr(model, "decision_function")
-        and classes is not None
-        and len(classes[0]) > 2
-        and not getattr(model, "multilabel_", False)
-    )
+        return ties.undecided(self._asked(), columns, tolerance)
 
 
 @contextlib.contextmanager

@@ -212,7 +212,7 @@ def test_equal_probabilities_are_a_tie_only_where_the_label_is_theirs() -> None:
 
     def tied(model: Any, rows: Any) -> tuple[list[bool], list[bool]]:
         source = SklearnSource(model)
-        witness: Any = SimpleNamespace(ask=lambda method, asked: getattr(model, method)(asked))
+        witness: Any = SimpleNamespace(model=model, ask=lambda method, asked: getattr(model, method)(asked))
         source._witness = witness
         found = source.undecided(rows, 1e-5)
         assert found is not None
